@@ -1,0 +1,74 @@
+"""Reading the --config flag: a misspelt or ill-typed field is an error that names the nearest existing one.
+
+ml_collections looks for the nearest name within one section, and lets any elements into a tuple; the rest is done by it.
+"""
+import difflib
+import re
+import runpy
+import sys
+
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+
+def define():
+    """Defines --config=FILE, whose fields --config.section.field=VALUE overrides."""
+    config_flags.DEFINE_config_file("config", None, "File of the experiment, such as configs/cityscapes.py.")
+    flags.mark_flag_as_required("config")
+
+
+def parse_flags(argv):
+    """The flags_parser of `app.run`.
+
+    Raises:
+      SystemExit: a field on the command line does not exist or has another type; the message names the nearest field or the type.
+    """
+    path = _config_path(argv)
+    try:
+        fields = flat(load(path)) if path else {}
+    except FileNotFoundError as error:
+        sys.exit(f"--config={path}: {error}")
+    overridden = [match[1] for match in (re.match(r"--?(?:no)?config\.([^=]+)", arg) for arg in argv) if match]
+    for name in overridden:
+        if fields and name not in fields:
+            sys.exit(f"--config.{name}: there is no such field; did you mean --config.{nearest_field(name, fields)}?")
+    rest = app.parse_flags_with_usage(argv)
+    for name in overridden:
+        _check_elements(name, fields[name], flat(flags.FLAGS.config)[name])
+    return rest
+
+
+def load(path):
+    """The config of FILE, or of FILE:ARGUMENT, whose get_config then takes an argument."""
+    file, *argument = path.split(":", 1)
+    return runpy.run_path(file)["get_config"](*argument)
+
+
+def flat(config, prefix=""):
+    """The config as one dict of dotted names."""
+    fields = {}
+    for name, value in config.items():
+        fields |= flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else {prefix + name: value}
+    return fields
+
+
+def nearest_field(name, fields):
+    """The field (of dotted names) most like `name` as a whole and in its last part."""
+
+    def likeness(field):
+        whole, last = (name, field), (name.split(".")[-1], field.split(".")[-1])
+        return sum(difflib.SequenceMatcher(None, *pair).ratio() for pair in (whole, last))
+
+    return max(fields, key=likeness)
+
+
+def _config_path(argv):
+    for arg, following in zip(argv, [*argv[1:], None], strict=True):
+        if match := re.fullmatch(r"--?config(?:=(.*))?", arg):
+            return match[1] if match[1] is not None else following
+    return None
+
+
+def _check_elements(name, original, value):
+    if isinstance(original, tuple) and original and not {type(element) for element in value} <= {type(element) for element in original}:
+        sys.exit(f"--config.{name}={value}: its elements must be {type(original[0]).__name__}, as in {original}")

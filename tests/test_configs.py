@@ -1,0 +1,140 @@
+"""Laws of the configs: the published recipes as numbers, the same fields everywhere, and no misspelt field passes."""
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from oasis_jax import config_flag
+from oasis_jax.config_flag import flat, nearest_field, parse_flags
+
+ROOT = Path(__file__).parents[1]
+NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+
+# lr G, lr D, batch, epochs, EMA decay, LabelMix, evaluation every, N, label offset, label map, image size, resize size
+RECIPES = {
+    "cityscapes": (4e-4, 4e-4, 20, 200, 0.999, 5, 2500, 35, 0, "", (256, 512), ()),
+    "ade20k": (1e-4, 4e-4, 32, 200, 0.9999, 10, 5000, 151, 0, "", (256, 256), (286, 286)),
+    "ade20k_outdoors": (1e-4, 4e-4, 32, 200, 0.9999, 10, 5000, 151, 0, "", (256, 256), (286, 286)),
+    "coco_stuff": (1e-4, 4e-4, 32, 100, 0.9999, 10, 5000, 183, 1, "255:0", (256, 256), (286, 286)),
+}
+
+
+def load(name):
+    return config_flag.load(str(ROOT / "configs" / f"{name}.py"))
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    """Parses a command line as the training command does; returns its config."""
+
+    def parse(*args, config=ROOT / "configs" / "cityscapes.py"):
+        argv = ["main", f"--config={config}", *args]
+        values = flags.FlagValues()
+        monkeypatch.setattr(sys, "argv", argv)
+        monkeypatch.setattr(flags, "FLAGS", values)
+        monkeypatch.setattr(config_flag.app, "parse_flags_with_usage", values)
+        config_flags.DEFINE_config_file("config", flag_values=values)
+        parse_flags(argv)
+        return values.config
+
+    return parse
+
+
+def test_there_are_the_promised_configs():
+    assert {"default", "custom", "scenes", "camvid", *RECIPES} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_config_has_the_fields_of_the_default_with_their_types(name):
+    default, config = (flat(load(each)) for each in ("default", name))
+    assert config.keys() == default.keys()
+    assert {field: type(value) for field, value in config.items()} == {field: type(value) for field, value in default.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_image_sides_are_divisible_by_two_to_the_number_of_blocks(name):
+    config = load(name)
+    assert all(side % 2**config.model.num_blocks == 0 for side in config.data.image_size)
+    assert len(config.model.d_channels) >= config.model.num_blocks
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_is_the_published_one(name):
+    config = load(name)
+    train, data = config.train, config.data
+    recipe = (train.lr_g, train.lr_d, train.batch_size, train.num_epochs, train.ema_decay, config.loss.labelmix, config.eval.every_steps)
+    assert recipe + (data.num_classes, data.label_offset, data.label_map, data.image_size, data.resize_size) == RECIPES[name]
+    assert (train.num_steps, train.adam_b2, train.adam_eps, train.ema_refresh_batches) == (0, 0.999, 1e-8, 51)
+    assert (config.model.num_blocks, config.model.channels, config.model.z_dim, config.model.spade_hidden) == (6, 64, 64, 128)
+    assert (config.model.d_channels, config.model.d_last) == ((128, 128, 256, 256, 512, 512), 64)
+    assert config.loss.balance and config.loss.vgg == 0 and data.flip and data.dontcare_id == 0
+
+
+def test_camvid_names_every_class():
+    assert len(load("camvid").data.class_names) == load("camvid").data.num_classes
+
+
+def test_any_field_can_be_overridden(parse):
+    config = parse("--config.train.batch_size=8", "--config.train.lr_g=1", "--noconfig.data.flip", "--config.data.image_size=64,128")
+    assert (config.train.batch_size, config.train.lr_g, config.data.flip, config.data.image_size) == (8, 1.0, False, (64, 128))
+
+
+@pytest.mark.parametrize(
+    "misspelt, nearest",
+    [
+        ("train.batchsize=3", "train.batch_size"),
+        ("trian.batch_size=3", "train.batch_size"),
+        ("num_classes=3", "data.num_classes"),
+        ("train.learning_rate_g=1", "train.lr_g"),
+        ("data.flipp", "data.flip"),
+        ("sed=1", "seed"),
+    ],
+)
+def test_a_misspelt_field_is_an_error_that_names_the_nearest(parse, misspelt, nearest):
+    with pytest.raises(SystemExit, match=rf"no such field; did you mean --config\.{nearest}\?"):
+        parse(f"--config.{misspelt}")
+
+
+@pytest.mark.parametrize("value", ["train.batch_size=abc", "train.batch_size=1.5", "train.lr_g=fast", "data.flip=maybe", "train=3"])
+def test_an_ill_typed_value_is_an_error_that_names_the_field(parse, value):
+    with pytest.raises((flags.IllegalFlagValueError, SystemExit), match=value.split("=")[0]):
+        parse(f"--config.{value}")
+
+
+def test_an_ill_typed_element_is_an_error(parse):
+    with pytest.raises(SystemExit, match=r"data.image_size=.*must be int"):
+        parse("--config.data.image_size=(96, 'a')")
+
+
+@pytest.mark.parametrize(
+    "line, error, message",
+    [
+        ("config.train.batchsize = 3", AttributeError, 'Did you mean "batch_size"'),
+        ("config.train.batch_size = 1.5", TypeError, "batch_size"),
+    ],
+)
+def test_a_misspelt_or_ill_typed_field_in_a_file_is_an_error(parse, tmp_path, line, error, message):
+    file = tmp_path / "mine.py"
+    file.write_text(f"from configs import default\n\ndef get_config():\n    config = default.get_config()\n    {line}\n    return config\n")
+    with pytest.raises(error, match=message):
+        parse(config=file)
+
+
+def test_a_missing_config_file_is_an_error(parse):
+    with pytest.raises(SystemExit, match=r"absent\.py"):
+        parse(config="absent.py")
+
+
+def test_nearest_field_prefers_the_same_last_part():
+    assert nearest_field("model.labelmix", ["model.channels", "loss.labelmix", "model.remat"]) == "loss.labelmix"
+
+
+def test_a_config_given_by_its_path_loads_from_any_folder(tmp_path):
+    code = f"from oasis_jax import config_flag; print(config_flag.load({str(ROOT / 'configs' / 'camvid.py')!r}))"
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    if "ModuleNotFoundError" in process.stderr:
+        pytest.skip("oasis_jax is not installed with pip install -e")
+    assert "trainannot" in process.stdout, process.stderr
