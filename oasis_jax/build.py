@@ -1,0 +1,88 @@
+"""From a config to typed objects: the one border that a config crosses."""
+import jax
+import jax.numpy as jnp
+
+from oasis_jax.models import Discriminator, Generator
+from oasis_jax.models.generator import WIDTHS, check_sides
+from oasis_jax.training.state import adam_without_momentum
+from oasis_jax.training.step import Recipe, TrainStep
+
+
+def compute_dtype(name):
+    """The dtype of activations for `model.dtype`; "auto" is bfloat16 on TPU and GPU and float32 on CPU.
+
+    Raises:
+      ValueError: for another name, or for float64 while JAX has it switched off.
+    """
+    if name == "auto":
+        return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+    if name == "float64" and not jax.config.jax_enable_x64:
+        raise ValueError("model.dtype=float64 needs the environment variable JAX_ENABLE_X64=1")
+    dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
+    if name not in dtypes:
+        raise ValueError(f"model.dtype={name} is not one of auto, {', '.join(dtypes)}")
+    return dtypes[name]
+
+
+def generator(config):
+    """The Generator of a config; raises ValueError if its image size does not fit its number of blocks."""
+    model = config.model
+    if not 1 <= model.num_blocks <= len(WIDTHS):
+        raise ValueError(f"model.num_blocks={model.num_blocks} is not in 1..{len(WIDTHS)}")
+    if config.data.num_classes < 1:
+        raise ValueError("data.num_classes is not set: give the number of classes N, the don't-care class included")
+    check_sides(*config.data.image_size, model.num_blocks)
+    return Generator(
+        num_classes=config.data.num_classes,
+        num_blocks=model.num_blocks,
+        channels=model.channels,
+        spade_hidden=model.spade_hidden,
+        z_dim=model.z_dim,
+        dtype=compute_dtype(model.dtype),
+        remat=model.remat,
+    )
+
+
+def discriminator(config):
+    """The Discriminator of a config."""
+    model = config.model
+    if len(model.d_channels) < model.num_blocks:
+        raise ValueError(f"model.d_channels={tuple(model.d_channels)} is shorter than model.num_blocks={model.num_blocks}")
+    return Discriminator(
+        num_classes=config.data.num_classes,
+        channels=tuple(model.d_channels),
+        last=model.d_last,
+        num_blocks=model.num_blocks,
+        dtype=compute_dtype(model.dtype),
+        remat=model.remat,
+    )
+
+
+def train_step(config):
+    """The TrainStep of a config, with its networks, optimizers and recipe."""
+    train, loss = config.train, config.loss
+    if train.discriminator_schedule not in ("batched", "sequential"):
+        raise ValueError(f"train.discriminator_schedule={train.discriminator_schedule} is not one of batched, sequential")
+    recipe = Recipe(
+        dontcare_id=config.data.dontcare_id,
+        balance=loss.balance,
+        balance_groups=loss.balance_groups,
+        labelmix=loss.labelmix,
+        perceptual=loss.vgg,
+        ema_decay=train.ema_decay,
+        sequential=train.discriminator_schedule == "sequential",
+    )
+    features = None
+    if loss.vgg:
+        from oasis_jax.models.vgg import load_features
+
+        features = load_features(loss.vgg_weights)
+    return TrainStep(
+        generator=generator(config),
+        discriminator=discriminator(config),
+        optimizer_g=adam_without_momentum(train.lr_g, train.adam_b2, train.adam_eps),
+        optimizer_d=adam_without_momentum(train.lr_d, train.adam_b2, train.adam_eps),
+        recipe=recipe,
+        seed=config.seed,
+        features=features,
+    )

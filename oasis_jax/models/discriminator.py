@@ -1,0 +1,94 @@
+"""The OASIS segmentation discriminator (section 3): a U-Net that labels every pixel with one of N classes or as fake."""
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from oasis_jax.models.generator import check_sides
+from oasis_jax.models.layers import Conv, downsample, leaky_relu, upsample
+
+
+class EncoderBlock(nn.Module):
+    """Residual block that halves the resolution. The first block sees the image: no activation before it, and its shortcut pools first."""
+
+    features: int
+    first: bool = False
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        """(B, h, w, C) -> (B, h/2, w/2, features)."""
+        shortcut = downsample(x) if self.first else x
+        if x.shape[-1] != self.features:
+            shortcut = Conv(self.features, 1, spectral_norm=True, name="conv_s")(shortcut, train=train)
+        if not self.first:
+            shortcut = downsample(shortcut)
+            x = leaky_relu(x)
+        x = Conv(self.features, spectral_norm=True, name="conv_0")(x, train=train)
+        x = Conv(self.features, spectral_norm=True, name="conv_1")(leaky_relu(x), train=train)
+        return shortcut + downsample(x)
+
+
+class DecoderBlock(nn.Module):
+    """Residual block that doubles the resolution."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        """(B, h, w, C) -> (B, 2h, 2w, features)."""
+        shortcut = x
+        if x.shape[-1] != self.features:
+            # A 1x1 convolution commutes with nearest upsampling, at a quarter of the work.
+            shortcut = Conv(self.features, 1, spectral_norm=True, name="conv_s")(x, train=train)
+        x = Conv(self.features, spectral_norm=True, name="conv_0")(upsample(leaky_relu(x)), train=train)
+        x = Conv(self.features, spectral_norm=True, name="conv_1")(leaky_relu(x), train=train)
+        return upsample(shortcut) + x
+
+
+class Discriminator(nn.Module):
+    """U-Net without normalisation layers; every convolution but the last is spectrally normalised.
+
+    Attributes:
+      num_classes: N, the don't-care class included; there are N + 1 logits, fake first.
+      channels: of the encoder blocks, fine to coarse, without the image's 3; the first `num_blocks` are used.
+      last: channels before the logits.
+      num_blocks: R.
+      dtype: of the activations; parameters and logits are float32 at least.
+      remat: recompute the blocks in the backward pass.
+    """
+
+    num_classes: int
+    channels: tuple[int, ...] = (128, 128, 256, 256, 512, 512)
+    last: int = 64
+    num_blocks: int = 6
+    dtype: Any = jnp.float32
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, image, *, train=False):
+        """Classifies every pixel.
+
+        Args:
+          image: (B, H, W, 3) in [-1, 1], H and W divisible by 2**num_blocks.
+          train: do one power iteration first (collection "spectral_norm").
+
+        Returns:
+          Logits (B, H, W, N + 1): channel 0 is fake, channel c + 1 is class c.
+        """
+        check_sides(*image.shape[1:3], self.num_blocks)
+        encoder, decoder = EncoderBlock, DecoderBlock
+        if self.remat:
+            encoder, decoder = (nn.remat(block, static_argnums=(2,)) for block in (encoder, decoder))
+        channels = self.channels[: self.num_blocks]
+
+        x = image.astype(self.dtype)
+        skips = []
+        for i, features in enumerate(channels):
+            x = encoder(features, i == 0, name=f"encoder_{i}")(x, train)
+            skips.append(x)
+        for i, features in enumerate([*channels[-2::-1], self.last]):
+            if i:
+                x = jnp.concatenate([skips[-1 - i], x], axis=-1)
+            x = decoder(features, name=f"decoder_{i}")(x, train)
+        logits = Conv(self.num_classes + 1, 1, name="logits")(x)
+        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

@@ -1,0 +1,80 @@
+"""The OASIS generator (section 2): conditioning in, image in [-1, 1] out."""
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from oasis_jax.models import conditioning as cond
+from oasis_jax.models.layers import Conv, leaky_relu, upsample
+from oasis_jax.models.spade import SPADEResidualBlock, rematerialised
+
+WIDTHS = (16, 16, 8, 4, 2, 1)  # of the blocks, in multiples of `channels`
+
+
+class Generator(nn.Module):
+    """R SPADE residual blocks from the coarsest level to the full image.
+
+    Attributes:
+      num_classes: N, the don't-care class included.
+      num_blocks: R, at most 6; with fewer, the list of widths is cut at its coarse end.
+      channels: ch; 64 in the paper.
+      spade_hidden: channels of SPADE's hidden layer.
+      z_dim: length of a noise vector; 0 for the ablation without 3D noise.
+      dtype: of the activations; parameters, statistics and the returned image are float32 at least.
+      remat: recompute the blocks in the backward pass.
+    """
+
+    num_classes: int
+    num_blocks: int = 6
+    channels: int = 64
+    spade_hidden: int = 128
+    z_dim: int = 64
+    dtype: Any = jnp.float32
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, label_map, noise=None, *, train=False):
+        """Generates one image per label map.
+
+        Args:
+          label_map: (B, H, W) integer ids in 0..num_classes-1, H and W divisible by 2**(num_blocks-1); or a Conditioning, and no noise.
+          noise: (B, z_dim) for one vector per image, (B, num_classes, z_dim), or (B, H, W, z_dim); None only if z_dim is 0.
+          train: normalise by the batch statistics, and update them and the singular vectors (collections "batch_stats", "spectral_norm").
+
+        Returns:
+          (B, H, W, 3) in [-1, 1].
+
+        Raises:
+          ValueError: for sides or noise that do not fit, naming those that do.
+        """
+        y = label_map if isinstance(label_map, cond.Conditioning) else self.condition(label_map, noise)
+        height, width = y.size
+        check_sides(height, width, self.num_blocks - 1)
+        widths = [self.channels * w for w in WIDTHS[len(WIDTHS) - self.num_blocks :]]
+        block = rematerialised(SPADEResidualBlock) if self.remat else SPADEResidualBlock
+
+        level = 2 ** (self.num_blocks - 1)
+        x = Conv(widths[0], name="conv_in")(y.dense(height // level, width // level))
+        for i, features in enumerate(widths):
+            x = block(features, self.spade_hidden, name=f"block_{i}")(x, y.dense(*x.shape[1:3]), train)
+            if i < self.num_blocks - 1:
+                x = upsample(x)
+        x = Conv(3, name="conv_out")(leaky_relu(x))
+        return nn.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+
+    def condition(self, label_map, noise):
+        """The Conditioning of a label map and noise in this generator's dtype; shapes as for the call."""
+        given = None if noise is None else noise.shape[-1]
+        if given != (self.z_dim or None):
+            raise ValueError(f"the generator has z_dim={self.z_dim}, but noise vectors of length {given} were given")
+        return cond.from_noise(label_map, noise, self.num_classes, self.dtype)
+
+
+def check_sides(height, width, halvings):
+    """Raises ValueError, naming the nearest sizes that fit, unless both sides are divisible by 2**halvings."""
+    unit = 2**halvings
+    if height % unit or width % unit or not height or not width:
+        nearest = [" or ".join(str(s) for s in sorted({max(side // unit, 1) * unit, -(-side // unit) * unit})) for side in (height, width)]
+        raise ValueError(
+            f"image size {height}x{width} does not fit: both sides must be divisible by {unit}; nearest heights {nearest[0]}, widths {nearest[1]}"
+        )

@@ -1,0 +1,49 @@
+"""Spatially adaptive normalisation and the residual block of the generator (OASIS section 2)."""
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from oasis_jax.models.layers import BatchNorm, Conv, leaky_relu
+
+
+class SPADE(nn.Module):
+    """Batch normalisation whose scale and shift are computed from the conditioning of each pixel.
+
+    h = relu(conv3x3(y)); gamma, beta = conv3x3(h); out = BN(x) * (1 + gamma) + beta. Gamma and beta are the two halves of one convolution's
+    output, gamma first.
+    """
+
+    hidden: int = 128
+
+    @nn.compact
+    def __call__(self, x, y, *, train=False):
+        """x (B, h, w, C) and conditioning y (B, h, w, z_dim + N) -> (B, h, w, C)."""
+        normalised = BatchNorm(name="norm")(x, train=train)
+        h = nn.relu(Conv(self.hidden, name="shared")(y))
+        gamma, beta = jnp.split(Conv(2 * x.shape[-1], name="gamma_beta")(h), 2, axis=-1)
+        return normalised * (1 + gamma) + beta
+
+
+class SPADEResidualBlock(nn.Module):
+    """Two SPADE-activation-convolution stages and a learned 1x1 shortcut where the number of channels changes."""
+
+    features: int
+    hidden: int = 128
+
+    @nn.compact
+    def __call__(self, x, y, train=False):
+        """x (B, h, w, C) and conditioning y (B, h, w, z_dim + N) -> (B, h, w, features)."""
+        middle = min(x.shape[-1], self.features)
+        shortcut = x
+        if x.shape[-1] != self.features:
+            shortcut = SPADE(self.hidden, name="spade_s")(x, y, train=train)
+            shortcut = Conv(self.features, 1, use_bias=False, spectral_norm=True, name="conv_s")(shortcut, train=train)
+        x = leaky_relu(SPADE(self.hidden, name="spade_0")(x, y, train=train))
+        x = Conv(middle, spectral_norm=True, name="conv_0")(x, train=train)
+        x = leaky_relu(SPADE(self.hidden, name="spade_1")(x, y, train=train))
+        return shortcut + Conv(self.features, spectral_norm=True, name="conv_1")(x, train=train)
+
+
+def rematerialised(block):
+    """The same block, whose activations are recomputed in the backward pass. `train` is its last positional argument."""
+    return nn.remat(block, static_argnums=(3,), policy=jax.checkpoint_policies.nothing_saveable)

@@ -1,0 +1,118 @@
+"""Golden cases: numbers of the published PyTorch system, found through the manifests of a folder.
+
+The folder is OASIS_GOLDEN_DIR, or ../shared/golden beside the checkout, or the small set in this directory. Weights and inputs that a case does not
+store are regenerated with numpy as its README prescribes. Arrays are in PyTorch's layout: NCHW, OIHW.
+"""
+import dataclasses
+import json
+import os
+import pathlib
+import zlib
+
+import numpy as np
+
+SMALL_SET = pathlib.Path(__file__).parent / "golden"
+BESIDE = pathlib.Path(__file__).parents[3] / "shared" / "golden"
+
+
+def golden_dir():
+    if "OASIS_GOLDEN_DIR" in os.environ:
+        return pathlib.Path(os.environ["OASIS_GOLDEN_DIR"])
+    return BESIDE if BESIDE.is_dir() else SMALL_SET
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One entry of a manifest and the folder it lies in."""
+
+    folder: pathlib.Path
+    entry: dict
+
+    @property
+    def name(self):
+        return f"{self.folder.name}/{self.entry['name']}"
+
+    @property
+    def config(self):
+        return self.entry["config"]
+
+    def arrays(self, prefix=""):
+        """The stored arrays whose names begin with the prefix, without it."""
+        with np.load(self.folder / self.entry["file"]) as stored:
+            return {name[len(prefix) :]: stored[name] for name in stored.files if name.startswith(prefix)}
+
+    def state_dict(self, key):
+        """The recipe's weights for the network that the entry names at `key`."""
+        networks = json.loads((self.folder / "state_dicts.json").read_text())
+        network = networks[self.entry[key]]
+        entries = networks[network.get("same_as", self.entry[key])]["entries"]
+        seed = self.entry["weights_seed"]
+        seed = seed[key.rsplit("_", 1)[-1]] if isinstance(seed, dict) else seed
+        return make_state(entries, seed, self.entry.get("power_iters", 30))
+
+
+def find_cases():
+    """(all cases of all manifests with cases, names of manifests of another form)."""
+    cases, others = [], []
+    for path in sorted(golden_dir().rglob("*manifest.json")):
+        manifest = json.loads(path.read_text())
+        if "cases" in manifest:
+            entries = manifest["cases"]
+            cases += [Case(path.parent, entry) for entry in (entries.values() if isinstance(entries, dict) else entries)]
+        else:
+            others.append(f"{path.parent.name}/{path.name}")
+    return cases, others
+
+
+def _rng(name, seed):
+    return np.random.default_rng(zlib.crc32(name.encode()) + int(seed))
+
+
+def make_state(entries, seed, power_iters):
+    """Weights of a network: a dict of arrays in the order of `entries`, each (name, shape, dtype)."""
+    state = {}
+    for name, shape, _ in entries:
+        leaf, rng = name.rsplit(".", 1)[-1], _rng(name, seed)
+        if leaf in ("weight", "weight_orig"):
+            state[name] = rng.standard_normal(shape, dtype=np.float32) * np.float32(1 / np.sqrt(np.prod(shape[1:])))
+        elif leaf in ("bias", "running_mean"):
+            state[name] = rng.standard_normal(shape, dtype=np.float32) * np.float32(0.1)
+        elif leaf == "running_var":
+            state[name] = rng.uniform(0.5, 1.5, shape).astype(np.float32)
+        elif leaf == "num_batches_tracked":
+            state[name] = np.zeros(shape, np.int64)
+    for name in [name for name in state if name.endswith("weight_orig")]:
+        base = name.removesuffix("_orig")
+        matrix = state[name].astype(np.float64).reshape(len(state[name]), -1)
+        u = _rng(f"{base}_u", seed).standard_normal(len(matrix), dtype=np.float32).astype(np.float64)
+        u /= np.linalg.norm(u)
+        for _ in range(power_iters):
+            v = matrix.T @ u
+            v /= np.linalg.norm(v)
+            u = matrix @ v
+            u /= np.linalg.norm(u)
+        state[f"{base}_u"], state[f"{base}_v"] = u.astype(np.float32), v.astype(np.float32)
+    return {name: state[name] for name, _, _ in entries}
+
+
+def make_labels(seed, batch, height, width, num_classes, block=8, speckle=0.1, low=0):
+    """Blocky label maps (batch, height, width) with single-pixel speckle."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(low, num_classes, (batch, -(-height // block), -(-width // block)))
+    labels = labels.repeat(block, 1).repeat(block, 2)[:, :height, :width]
+    speckled = rng.random((batch, height, width)) < speckle
+    return np.where(speckled, rng.integers(low, num_classes, (batch, height, width)), labels)
+
+
+def make_normal(seed, shape):
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def make_image(seed, batch, height, width):
+    """Uniform noise images (batch, 3, height, width) in [-1, 1)."""
+    return np.random.default_rng(seed).uniform(-1, 1, (batch, 3, height, width)).astype(np.float32)
+
+
+def sample_index(size, count=16):
+    """Flat indices of the elements that are stored of a large tensor."""
+    return np.linspace(0, size - 1, min(size, count)).astype(np.int64)
