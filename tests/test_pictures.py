@@ -1,0 +1,87 @@
+"""Laws of colours, grids and curves."""
+import numpy as np
+import pytest
+from PIL import Image
+
+from oasis_jax import pictures
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 12, 35, 183, 604])
+def test_every_class_has_its_own_colour_and_dontcare_is_black(num_classes):
+    table = pictures.colours(num_classes)
+    assert table.shape == (num_classes, 3) and table.dtype == np.uint8
+    assert len({tuple(colour) for colour in table.tolist()}) == num_classes
+    assert not table[0].any()
+
+
+def test_colours_of_few_classes_are_far_apart():
+    table = pictures.colours(35).astype(float)
+    distances = np.linalg.norm(table[:, None] - table[None], axis=-1)
+    assert distances[~np.eye(35, dtype=bool)].min() > 50
+
+
+def test_a_class_keeps_its_colour_when_classes_are_added():
+    np.testing.assert_array_equal(pictures.colours(12), pictures.colours(151)[:12])
+
+
+def test_callers_cannot_change_the_palette():
+    pictures.colours(12)[:] = 7
+    assert not pictures.colours(12)[0].any()
+
+
+def test_colour_label_map_looks_ids_up():
+    ids = np.array([[[0, 3], [2, 1]]], np.int32)
+    coloured = pictures.colour_label_map(ids, 4)
+    assert coloured.shape == (1, 2, 2, 3) and coloured.dtype == np.uint8
+    np.testing.assert_array_equal(coloured[0, 0, 1], pictures.colours(4)[3])
+
+
+@pytest.mark.parametrize("bad", [-1, 4])
+def test_ids_out_of_range_are_an_error_that_names_them(bad):
+    with pytest.raises(ValueError, match=f"{bad}.*num_classes is 4"):
+        pictures.colour_label_map(np.array([[1, bad]]), 4)
+
+
+def test_grid_keeps_every_pixel_of_every_image():
+    rows = [[np.full((10, 20, 3), value, np.uint8) for value in row] for row in ((1, 2, 3), (4, 5))]
+    page = pictures.grid(rows, gap=2)
+    assert page.shape == (2 + 2 * 12, 2 + 3 * 22, 3) and page.dtype == np.uint8
+    for value in range(1, 6):
+        assert np.sum(page == value) == 10 * 20 * 3
+
+
+def test_captions_lie_above_the_images():
+    rows = [[np.zeros((10, 40, 3), np.uint8)] * 2]
+    plain, captioned = pictures.grid(rows), pictures.grid(rows, captions=["photo", "a caption far too long for its column"])
+    head = captioned.shape[0] - plain.shape[0]
+    np.testing.assert_array_equal(captioned[head:], plain)
+    assert captioned[:head].min() < 100
+
+
+@pytest.mark.parametrize("rows", [[], [[np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)]]])
+def test_grid_refuses_images_that_do_not_fit(rows):
+    with pytest.raises(ValueError, match="images of one size"):
+        pictures.grid(rows)
+
+
+def test_saved_png_reads_back_and_leaves_nothing_else(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    for content in (image, image[..., 0]):  # the second overwrites the first
+        pictures.save_png(tmp_path / "deep" / "picture.png", content)
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "deep" / "picture.png")), content)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["picture.png"]
+
+
+def test_loss_curve_shows_every_series_and_skips_what_is_not_finite():
+    steps = np.arange(50)
+    values = np.where(steps == 7, np.nan, np.exp(-steps / 20))
+    plot = pictures.loss_curve({"d": (steps, values), "g": (steps, 0.3 + 0 * steps)}, size=(120, 200))
+    assert plot.shape == (120, 200, 3) and plot.dtype == np.uint8
+    for colour in pictures.colours(3)[1:]:
+        assert np.any(np.all(plot == colour, axis=-1))
+
+
+def test_loss_curve_of_one_point_is_drawn_and_of_none_is_an_error():
+    pictures.loss_curve({"d": ([10], [0.5])})
+    with pytest.raises(ValueError, match="no finite value"):
+        pictures.loss_curve({"d": ([1, 2], [np.nan, np.inf])})
