@@ -36,10 +36,13 @@ class Comparison:
         self.case, self.precision, self.expected, self.faults = case, precision, case.arrays("out/"), []
         self.left = set(self.expected)
 
-    def check(self, name, actual, tolerance=None):
+    def check(self, name, actual):
+        """Compares one output; cases may leave out any."""
+        if name not in self.expected:
+            return
         self.left.discard(name)
         expected, actual = np.asarray(self.expected[name], np.float64), np.asarray(actual, np.float64)
-        tolerance = tolerance or self.case.entry["outputs"].get(name, {}).get(f"atol_{self.precision}", 0)
+        tolerance = self.case.entry["outputs"].get(name, {}).get(f"atol_{self.precision}", 0)
         assert actual.shape == expected.shape, f"{name}: {actual.shape} instead of {expected.shape}"
         error = np.max(np.abs(actual - expected), initial=0)
         if not error <= tolerance:
@@ -272,7 +275,6 @@ def test_whole_steps_equal_published(case, precision):
         state, metrics = update(state, image, label_map, drawn)
         rows.append(loss_row(metrics))
         states[t + 1] = state
-    ema_image = step.generator.apply(state.ema, label_map, draws[0].noise_g)
 
     exact = precision == "f64"
     if exact:
@@ -281,8 +283,11 @@ def test_whole_steps_equal_published(case, precision):
         error = np.abs(np.asarray(rows) - comparison.expected["losses"]).max(1)
         assert error[0] <= 5e-6 and error.max() <= 1e-3, error
         comparison.left.discard("losses")
-    comparison.check("ema_eval_image", nchw(ema_image))
-    comparison.check("step1/fake_for_D", nchw(fakes_for_discriminator(step, first, states[1], label_map, draws[0])))
+    if "ema_eval_image" in comparison.expected:
+        ema_image = jax.jit(step.generator.apply)(state.ema, label_map, draws[0].noise_g)
+        comparison.check("ema_eval_image", nchw(ema_image))
+    if "step1/fake_for_D" in comparison.expected:
+        comparison.check("step1/fake_for_D", nchw(fakes_for_discriminator(step, first, states[1], label_map, draws[0])))
     for net, opt_state, variables in (("G", states[1].opt_state_g, first.generator), ("D", states[1].opt_state_d, first.discriminator)):
         # The singular vectors tell the naming which kernels are spectrally normalised.
         by_name = to_state_dict({"params": opt_state[0], "spectral_norm": variables["spectral_norm"]})
