@@ -23,6 +23,7 @@ setup(
         "absl-py>=2.1",
         "clu>=0.0.12",
         "flax>=0.12",
+        "importlib_resources>=6",  # tensorflow-datasets imports it without asking for it
         "jax>=0.10",
         "ml-collections>=1.1",
         "numpy>=2.0",

@@ -65,7 +65,7 @@ def get_config():
     train.adam_eps = 1e-8
     train.ema_decay = 0.9999
     train.ema_refresh_batches = 51  # forwards that renew the EMA generator's batch statistics before it is used or saved
-    train.discriminator_schedule = "batched"  # fake, real and mixed images as one batch; "sequential": one power iteration each, as published
+    train.discriminator_schedule = "batched"  # fake, real and mixed as one batch; "sequential": a power iteration each, as published
 
     config.log = log = ml_collections.ConfigDict()
     log.every_steps = 100  # scalars to the console and TensorBoard

@@ -10,6 +10,7 @@ from configs import default
 def get_config():
     config = default.get_config()
     config.data.layout = "scenes"
+    config.data.num_classes = 12
     config.data.image_size = (64, 128)
     config.model.num_blocks = 5
     config.model.channels = 8

@@ -2,6 +2,7 @@
 import jax
 import jax.numpy as jnp
 
+from oasis_jax.data.datasets import DataSpec
 from oasis_jax.models import Discriminator, Generator
 from oasis_jax.models.generator import WIDTHS, check_sides
 from oasis_jax.training.state import adam_without_momentum
@@ -86,3 +87,8 @@ def train_step(config):
         seed=config.seed,
         features=features,
     )
+
+
+def data_spec(config):
+    """The DataSpec of a config: the fields of config.data, lists as tuples."""
+    return DataSpec(**{name: tuple(value) if isinstance(value, list) else value for name, value in config.data.items()})

@@ -1,7 +1,8 @@
 """Reading and writing the state dicts of the published PyTorch system.
 
-Works on plain dicts of numpy arrays in PyTorch's layout (convolutions OIHW, singular vectors v in I, kh, kw order); PyTorch itself is not needed.
-Each leaf of our variables corresponds to one entry of the state dict, gamma_beta to two. `num_batches_tracked` carries nothing and is dropped.
+Works on plain dicts of numpy arrays in PyTorch's layout (convolutions OIHW, singular vectors v in I, kh, kw order); PyTorch itself is not
+needed. Each leaf of our variables corresponds to one entry of the state dict, gamma_beta to two. `num_batches_tracked` carries nothing and
+is dropped.
 """
 import re
 

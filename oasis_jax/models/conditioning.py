@@ -1,8 +1,8 @@
 """What conditions the generator: an id per pixel and a table of vectors per image.
 
-A pixel's vector is its noise and its one-hot label (OASIS section 2). Both are constant on regions, so the tensor (B, H, W, z_dim + N) is held as
-ids (B, H, W) into a table (B, K, z_dim + N). Global, per-class and per-mask noise all take this form; noise that differs from pixel to
-pixel is kept beside it as a tensor.
+A pixel's vector is its noise and its one-hot label (OASIS section 2). Both are constant on regions, so the tensor (B, H, W, z_dim + N) is
+held as ids (B, H, W) into a table (B, K, z_dim + N). Global, per-class and per-mask noise all take this form; noise that differs from pixel
+to pixel is kept beside it as a tensor.
 """
 import flax.struct
 import jax

@@ -3,22 +3,34 @@
 Arrays are NHWC. Parameters are float32 (or float64 in checks); statistics are kept at the precision of the parameters, activations have the
 dtype of the input, which the networks set to their compute dtype.
 """
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-# Xavier normal with gain 0.02 (OASIS section 6).
-kernel_init = nn.initializers.variance_scaling(0.02**2, "fan_avg", "normal")
+
+def kernel_scale(shape):
+    """Standard deviation of a kernel (k, k, C, D) at the start: Xavier normal with gain 0.02 (OASIS section 6)."""
+    return 0.02 * math.sqrt(2 / (shape[0] * shape[1] * (shape[2] + shape[3])))
 
 
-def _convolve(x, kernel):
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def kernel_init(key, shape, dtype=float):
+    """Flax initialiser of kernels; `training.state.create_state` draws those of a whole network at once."""
+    return kernel_scale(shape) * jax.random.normal(key, shape, dtype)
+
+
+# Pixels of an image up to which XLA's weight gradient, and above which its input gradient, is fast on CPU.
+COARSE = 32 * 32
 
 
 @jax.custom_vjp
 def conv2d(x, kernel):
-    """Zero-padded "same" convolution with stride 1 and a weight gradient that is fast on every platform.
+    """Zero-padded "same" convolution with stride 1 and gradients that are fast on every platform.
+
+    On CPU, matrix products compute the gradients for which XLA is slow: on coarse levels that of the input, on fine ones that of the
+    kernel, which XLA computes as a convolution with an image-sized window.
 
     Args:
       x: (B, H, W, C), floating point.
@@ -27,35 +39,58 @@ def conv2d(x, kernel):
     Returns:
       (B, H, W, D).
     """
-    return _convolve(x, kernel)
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _conv2d_forward(x, kernel):
-    return _convolve(x, kernel), (x, kernel)
+    return conv2d(x, kernel), (x, kernel)
 
 
 def _conv2d_backward(residuals, gradient):
-    x, kernel = residuals
-    input_gradient = jax.vjp(lambda x: _convolve(x, kernel), x)[1](gradient)[0]
-    kernel_gradient = lax.platform_dependent(
-        x,
-        gradient,
-        cpu=lambda x, gradient: _kernel_gradient_by_shifts(x, gradient, kernel.shape[0]),
-        default=lambda x, gradient: jax.vjp(lambda kernel: _convolve(x, kernel), kernel)[1](gradient)[0],
-    )
-    return input_gradient, kernel_gradient
+    input_gradient, kernel_gradient = xla_input_gradient, xla_kernel_gradient
+    if residuals[0].shape[1] * residuals[0].shape[2] <= COARSE:
+        input_gradient = _by_platform(input_gradient_by_products, xla_input_gradient)
+    else:
+        kernel_gradient = _by_platform(kernel_gradient_by_products, xla_kernel_gradient)
+    return input_gradient(*residuals, gradient), kernel_gradient(*residuals, gradient)
 
 
 conv2d.defvjp(_conv2d_forward, _conv2d_backward)
 
 
-def _kernel_gradient_by_shifts(x, gradient, k):
-    """The weight gradient as one matrix product per tap: XLA's own, a convolution with an image-sized window, is two to four times slower on CPU."""
-    _, height, width, channels = x.shape
-    gradient = gradient.reshape(-1, gradient.shape[-1])
-    x = jnp.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
-    taps = [x[:, i : i + height, j : j + width].reshape(-1, channels).T @ gradient for i in range(k) for j in range(k)]
-    return jnp.stack(taps).reshape(k, k, channels, -1)
+def _by_platform(on_cpu, elsewhere):
+    return lambda *arrays: lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
+
+
+def xla_input_gradient(x, kernel, gradient):
+    """The gradient with respect to x as XLA transposes the convolution."""
+    return jax.vjp(lambda x: conv2d.fun(x, kernel), x)[1](gradient)[0]
+
+
+def xla_kernel_gradient(x, kernel, gradient):
+    """The gradient with respect to the kernel as XLA transposes the convolution."""
+    return jax.vjp(lambda kernel: conv2d.fun(x, kernel), kernel)[1](gradient)[0]
+
+
+def input_gradient_by_products(x, kernel, gradient):
+    """One product gives what each pixel's gradient adds to each of its neighbours; their shifted sum is the gradient of x."""
+    k = kernel.shape[0]
+    products = lax.dot_general(gradient, kernel, (((3,), (3,)), ((), ())))
+    return sum(_shift(_shift(products[:, :, :, i, j], i - k // 2, 1), j - k // 2, 2) for i in range(k) for j in range(k))
+
+
+def kernel_gradient_by_products(x, kernel, gradient):
+    """One product for all taps: x shifted along its columns, side by side, with the gradient shifted along its rows, side by side."""
+    k, _, channels, features = kernel.shape
+    columns = jnp.concatenate([_shift(x, k // 2 - j, 2) for j in range(k)], axis=-1)
+    rows = jnp.concatenate([_shift(gradient, i - k // 2, 1) for i in range(k)], axis=-1)
+    products = columns.reshape(-1, k * channels).T @ rows.reshape(-1, k * features)
+    return products.reshape(k, channels, k, features).transpose(2, 0, 1, 3)
+
+
+def _shift(x, by, axis):
+    """x moved towards higher indices of the axis, zeros behind it."""
+    return lax.pad(x, jnp.zeros((), x.dtype), [(by, -by, 0) if a == axis else (0, 0, 0) for a in range(x.ndim)])
 
 
 class Conv(nn.Module):
@@ -76,20 +111,51 @@ class Conv(nn.Module):
         """(B, H, W, C) -> (B, H, W, features) in the dtype of x."""
         kernel = self.param("kernel", kernel_init, (self.kernel_size, self.kernel_size, x.shape[-1], self.features))
         if self.spectral_norm:
-            kernel = kernel / self._sigma(kernel.reshape(-1, self.features), train)
+            kernel = _divide_by_sigma(kernel, *self._singular_vectors(kernel.reshape(-1, self.features), train))
         x = conv2d(x, kernel.astype(x.dtype))
         if self.use_bias:
             x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
         return x
 
-    def _sigma(self, matrix, train):
-        fixed = lax.stop_gradient(matrix)
-        u = self.variable("spectral_norm", "u", lambda: _unit(jax.random.normal(self.make_rng("params"), fixed.shape[1:], fixed.dtype)))
-        v = self.variable("spectral_norm", "v", lambda: _unit(fixed @ u.value))
-        if train and not self.is_initializing():
-            v.value = _unit(fixed @ u.value)
-            u.value = _unit(v.value @ fixed)
-        return v.value @ matrix @ u.value
+    def _singular_vectors(self, matrix, train):
+        """(sigma, u, v) of the kernel as a matrix (k*k*C, D)."""
+        u = self.variable("spectral_norm", "u", _dominant_direction, lax.stop_gradient(matrix))
+        v = self.variable("spectral_norm", "v", lambda: _unit(matrix @ u.value))
+        if not train or self.is_initializing():
+            return v.value @ matrix @ u.value, u.value, v.value
+        image = matrix @ u.value
+        back = image @ matrix
+        # |W u|^2 = u^T (W^T W u), so that one small product gives the norms of both: a step holds hundreds of these, and each is compiled.
+        length, back_length = jnp.sqrt(jnp.stack([u.value, back]) @ back)
+        length = jnp.maximum(length, 1e-12)
+        sigma = jnp.maximum(back_length / length, 1e-12)
+        v.value, u.value = image / length, back / (length * sigma)
+        return sigma, u.value, v.value
+
+
+@jax.custom_vjp
+def _divide_by_sigma(kernel, sigma, u, v):
+    """kernel / sigma, differentiated as if sigma were v^T W u with u and v constant."""
+    return kernel / sigma
+
+
+def _divide_by_sigma_forward(kernel, sigma, u, v):
+    return kernel / sigma, (kernel, sigma, u, v)
+
+
+def _divide_by_sigma_backward(residuals, gradient):
+    kernel, sigma, u, v = residuals
+    share = jnp.sum(gradient * kernel) / sigma
+    return (gradient - share * jnp.outer(v, u).reshape(kernel.shape)) / sigma, None, None, None
+
+
+_divide_by_sigma.defvjp(_divide_by_sigma_forward, _divide_by_sigma_backward)
+
+
+def _dominant_direction(matrix, iterations=20):
+    """u (D,) of a fresh kernel, near convergence: one iteration a layer would let a deep network start with exploding activations."""
+    u = jnp.ones(matrix.shape[1], matrix.dtype)
+    return lax.fori_loop(0, iterations, lambda _, u: _unit(matrix @ u @ matrix), u)
 
 
 def _unit(vector):
@@ -116,7 +182,9 @@ class BatchNorm(nn.Module):
         if train:
             count = x.size // x.shape[-1]
             wide = x.astype(statistics_dtype)
-            used_mean, used_var = jnp.mean(wide, (0, 1, 2)), jnp.var(wide, (0, 1, 2))
+            used_mean = jnp.mean(wide, (0, 1, 2))
+            # The variance has no gradient with respect to the mean, which need not be computed.
+            used_var = jnp.mean(jnp.square(wide - lax.stop_gradient(used_mean)), (0, 1, 2))
             if not self.is_initializing():
                 mean.value += self.momentum * (used_mean - mean.value)
                 var.value += self.momentum * (used_var * (count / max(count - 1, 1)) - var.value)
@@ -131,7 +199,8 @@ def leaky_relu(x):
 
 def upsample(x):
     """Nearest-neighbour upsampling by two: (B, H, W, C) -> (B, 2H, 2W, C)."""
-    return x.repeat(2, axis=1).repeat(2, axis=2)
+    b, h, w, c = x.shape
+    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
 
 
 def downsample(x):

@@ -20,6 +20,6 @@ def refresh_once(generator, variables, label_map, seed, index):
       index: of this forward; together with the seed it determines the noise.
     """
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), index), REFRESH)
-    noise = jax.random.normal(key, (label_map.shape[0], generator.z_dim)) if generator.z_dim else None
+    noise = jax.random.normal(key, (label_map.shape[0] * generator.z_dim,)).reshape(-1, generator.z_dim) if generator.z_dim else None
     _, statistics = generator.apply(variables, label_map.astype("int32"), noise, train=True, mutable=MUTABLE_G)
     return {**variables, **statistics}

@@ -4,7 +4,10 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+
+from oasis_jax.models.layers import kernel_scale
 
 
 @flax.struct.dataclass
@@ -49,8 +52,8 @@ def create_state(generator, discriminator, optimizers, image_size, seed):
     key_g, key_d = jax.random.split(jax.random.key(seed))
     labels = jnp.zeros((1, *image_size), jnp.int32)
     noise = jnp.zeros((1, generator.z_dim)) if generator.z_dim else None
-    variables_g = generator.init(key_g, labels, noise)
-    variables_d = discriminator.init(key_d, jnp.zeros((1, *image_size, 3)))
+    variables_g = initial_variables(generator, key_g, labels, noise)
+    variables_d = initial_variables(discriminator, key_d, jnp.zeros((1, *image_size, 3)))
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         generator=variables_g,
@@ -59,3 +62,17 @@ def create_state(generator, discriminator, optimizers, image_size, seed):
         opt_state_g=optimizers[0].init(variables_g["params"]),
         opt_state_d=optimizers[1].init(variables_d["params"]),
     )
+
+
+def initial_variables(module, key, *inputs):
+    """As module.init, with one draw for the kernels of all layers: XLA compiles each draw for as long as a convolution."""
+    shapes, tree = jax.tree.flatten(jax.eval_shape(module.init, key, *inputs)["params"])
+    kernels = [leaf.size if leaf.ndim == 4 else 0 for leaf in shapes]
+    drawn = jnp.split(jax.random.normal(key, (sum(kernels),)), np.cumsum(kernels)[:-1])
+    leaves = [
+        kernel_scale(leaf.shape) * values.reshape(leaf.shape) if values.size else jnp.zeros(leaf.shape)
+        for leaf, values in zip(shapes, drawn, strict=True)
+    ]
+    params = jax.tree.unflatten(tree, leaves)
+    _, statistics = module.apply({"params": params}, *inputs, mutable=["batch_stats", "spectral_norm"])
+    return {"params": params, **statistics}

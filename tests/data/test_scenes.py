@@ -13,7 +13,7 @@ RARE = ("sign", "pedestrian")
 
 @pytest.fixture(scope="module")
 def pairs():
-    scenes = Scenes(200, SIZE, seed=3)
+    scenes = Scenes(200, (32, 64), seed=3)  # small: the laws are of shares and colours
     return [scenes.scene(i) for i in range(len(scenes))]
 
 

@@ -1,0 +1,103 @@
+"""The check before training: every pair is read once, all faults come in one report, and a clean result is remembered."""
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import os
+
+import numpy as np
+import tqdm
+from etils import epath
+
+from oasis_jax.data.labels import DataError
+
+_REPORTED = 50  # faults printed; the others are counted
+_MEMORY = "data_check.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What the check counted, at the stored sizes: number of pairs, and pixels of each class int64 (num_classes,)."""
+
+    num_pairs: int
+    pixels: np.ndarray
+
+
+def check_split(split, spec, workdir=None) -> Statistics:
+    """Reads every pair of `split` once, in parallel: readable, of one size, only ids that have a class, no file without partner.
+
+    Args:
+        split: Split of datasets.open_split.
+        spec: DataSpec.
+        workdir: folder whose data_check.json remembers a clean result, until a path, size or date of a file or the label rule changes.
+
+    Raises:
+        DataError: one report of all faults, naming every file; 50 at most are printed.
+    """
+    memory = epath.Path(workdir) / _MEMORY if workdir else None
+    remembered = _recall(memory)
+    key = _fingerprint(split, spec)
+    if remembered.get(split.name, {}).get("key") == key:
+        return Statistics(len(split), np.asarray(remembered[split.name]["pixels"], np.int64))
+
+    workers = spec.workers or os.cpu_count()
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
+        results = pool.map(lambda index: _check_pair(split, index), range(len(split)))
+        results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit="pair"))
+    faults = list(split.faults) + [result for result in results if isinstance(result, str)]
+    if faults:
+        raise DataError(_report(split, spec, faults))
+    pixels = np.sum(results, axis=0)
+    if memory:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(json.dumps(remembered | {split.name: {"key": key, "pixels": pixels.tolist()}}))
+    return Statistics(len(split), pixels)
+
+
+def _check_pair(split, index):
+    """Pixels of each class int64 (num_classes,), or the fault as str."""
+    pair = split.pairs[index]
+    try:
+        photo, stored = split.read(index)
+        label = pair.label or pair.name
+        classes = split.rule(stored, f"label map {label}")
+    except DataError as error:
+        return str(error)
+    if photo.size != classes.shape[::-1]:
+        (width, height), (label_height, label_width) = photo.size, classes.shape
+        return (
+            f"{pair.photo or pair.name} is {width}x{height} (upright by its EXIF) but label map {label} is {label_width}x{label_height}: "
+            "resize the label map (nearest neighbour) or replace one of them"
+        )
+    return np.bincount(classes.ravel(), minlength=split.rule.num_classes)
+
+
+def _report(split, spec, faults):
+    lines = [f"{len(faults)} faults in the {split.name} split of {spec.root or spec.layout} ({len(split)} pairs):"]
+    lines += [f"  {fault}" for fault in faults[:_REPORTED]]
+    if len(faults) > _REPORTED:
+        lines.append(f"  ... and {len(faults) - _REPORTED} more")
+    return "\n".join(lines)
+
+
+def _fingerprint(split, spec):
+    """Changes with any file's path, size or date, and with the label rule; for pairs in no files, with spec."""
+    digest = hashlib.sha256()
+    digest.update(split.rule.table[split.rule.table >= 0].tobytes() + np.flatnonzero(split.rule.table >= 0).tobytes())
+    if split.rule.palette is not None:
+        digest.update(split.rule.palette.tobytes())
+    if split.source is not None:
+        digest.update(repr(spec).encode())
+    for pair in split.pairs:
+        for path in filter(None, (pair.photo, pair.label)):
+            stat = epath.Path(path).stat()
+            digest.update(f"{path} {stat.length} {stat.mtime}\n".encode())
+    digest.update("\n".join(split.faults).encode())
+    return digest.hexdigest()
+
+
+def _recall(memory):
+    try:
+        return json.loads(memory.read_text()) if memory and memory.exists() else {}
+    except ValueError:  # cut off while it was written
+        return {}

@@ -1,0 +1,83 @@
+"""Noise to sample with: vectors from seeds, one vector per image, class or region (OASIS section 2), and the way between two noises."""
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+NUM_SEEDS = 1 << 32  # beyond them seeds would repeat
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RegionNoise:
+    """Noise that is constant on drawn masks or instances, whatever their labels.
+
+    Attributes:
+      region_map: (B, H, W) integer in 0..M-1: which vector a pixel has.
+      vectors: (B, M, z_dim).
+    """
+
+    region_map: np.ndarray
+    vectors: np.ndarray
+
+
+def noise_vector(seed, z_dim):
+    """The noise of a seed: (z_dim,) float32, standard normal, the same on every machine.
+
+    Raises:
+      ValueError: unless seed is an integer in 0..2**32-1.
+    """
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < NUM_SEEDS:
+        raise ValueError(f"seed {seed!r} is not an integer in 0..{NUM_SEEDS - 1}")
+    return np.asarray(jax.random.normal(jax.random.key(int(seed)), (z_dim,), jnp.float32))
+
+
+def class_noise(seed, overrides, num_classes, z_dim):
+    """One noise vector per class: that of `seed`, but for some classes that of a seed of their own.
+
+    With no overrides it makes the same image as the one vector of `seed`; with some, it redraws these classes alone.
+
+    Args:
+      seed: integer in 0..2**32-1.
+      overrides: {class: seed}.
+      num_classes: N.
+      z_dim: length of a vector.
+
+    Returns:
+      (N, z_dim) float32.
+
+    Raises:
+      ValueError: for a class outside 0..N-1 or a seed out of range.
+    """
+    vectors = np.tile(noise_vector(seed, z_dim), (num_classes, 1))
+    for class_id, class_seed in overrides.items():
+        if not 0 <= class_id < num_classes:
+            raise ValueError(f"there is no class {class_id} among {num_classes} classes (0..{num_classes - 1})")
+        vectors[class_id] = noise_vector(class_seed, z_dim)
+    return vectors
+
+
+def slerp(start, end, t):
+    """Spherical interpolation: the direction moves at constant speed along the great circle, the norm linearly.
+
+    A straight line between two normal vectors passes through shorter ones than the generator has ever seen. Where the two are parallel,
+    opposite or zero there is no one great circle, and the line is taken.
+
+    Args:
+      start, end: (..., d) of one shape; each vector along the last axis is interpolated by itself.
+      t: 0 gives start, 1 gives end, both exactly for float32 vectors.
+
+    Returns:
+      (..., d) in the dtype of start.
+    """
+    start, end = np.asarray(start), np.asarray(end)
+    a, b = start.astype(np.float64), end.astype(np.float64)
+    norm_a, norm_b = (np.linalg.norm(vector, axis=-1, keepdims=True) for vector in (a, b))
+    zero = (norm_a == 0) | (norm_b == 0)
+    unit_a, unit_b = a / np.where(zero, 1, norm_a), b / np.where(zero, 1, norm_b)
+    angle = np.arccos(np.clip(np.sum(unit_a * unit_b, axis=-1, keepdims=True), -1, 1))
+    sine = np.sin(angle)
+    straight = zero | (sine < 1e-6)
+    direction = (np.sin((1 - t) * angle) * unit_a + np.sin(t * angle) * unit_b) / np.where(straight, 1, sine)
+    on_sphere = ((1 - t) * norm_a + t * norm_b) * direction
+    return np.where(straight, (1 - t) * a + t * b, on_sphere).astype(start.dtype)

@@ -1,0 +1,133 @@
+"""Sampling from a checkpoint: label maps in, images out. Needs no photos and imports no TensorFlow."""
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from oasis_jax import build
+from oasis_jax.models import Generator
+from oasis_jax.models import conditioning as cond
+from oasis_jax.noise import RegionNoise, noise_vector
+from oasis_jax.training.checkpoint import load_ema
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """The averaged generator of a checkpoint, ready to sample.
+
+    Attributes:
+      generator: the Generator module.
+      variables: its averaged variables, {"params", "batch_stats", "spectral_norm"}.
+      config: the ConfigDict of the run.
+      step: updates done when it was saved.
+    """
+
+    generator: Generator
+    variables: Any
+    config: ConfigDict
+    step: int
+
+    @property
+    def image_size(self):
+        """(H, W) that the model was trained on."""
+        return tuple(self.config.data.image_size)
+
+    @property
+    def num_classes(self):
+        """N, the don't-care class included."""
+        return self.generator.num_classes
+
+    @property
+    def class_names(self):
+        """N names in the order of the classes; their numbers where the config has no names."""
+        return tuple(self.config.data.class_names) or tuple(map(str, range(self.num_classes)))
+
+    def sample(self, labels, seed=0, noise=None):
+        """Generates one image per label map.
+
+        An image depends on its own label map and noise alone: made by itself or among others, in any order, it is the same to the last bit.
+
+        Args:
+          labels: (H, W) or (B, H, W) integer classes in 0..N-1, of any size whose sides are divisible by 2**(num_blocks - 1).
+          seed: integer, image i then has the noise of seed + i; or B integers, the seed of each.
+          noise: instead of a seed, (B, z_dim), one vector per image; (B, N, z_dim), one per class; (B, H, W, z_dim), one per pixel; or a
+            RegionNoise. `oasis_jax.noise` makes such vectors.
+
+        Returns:
+          uint8 (B, H, W, 3).
+
+        Raises:
+          ValueError: for labels, seeds or noise of another kind or shape; the message says which would fit.
+        """
+        labels = _label_maps(labels, self.num_classes)
+        if noise is None and self.generator.z_dim:
+            noise = np.stack([noise_vector(s, self.generator.z_dim) for s in _seeds(seed, len(labels))])
+        conditioning = jax.device_get(self._condition(labels, noise))
+        # One by one through one program: in a batch, an image's last bits could depend on the size of the batch.
+        images = [_generate(self.generator, self.variables, _example(conditioning, i)) for i in range(len(labels))]
+        return np.concatenate(jax.device_get(images))
+
+    def _condition(self, labels, noise):
+        if not isinstance(noise, RegionNoise):
+            return self.generator.condition(labels, None if noise is None else np.asarray(noise))
+        region_map, vectors = np.asarray(noise.region_map), np.asarray(noise.vectors)
+        expected = (len(labels), "M", self.generator.z_dim)
+        if vectors.ndim != 3 or vectors.shape != (len(labels), vectors.shape[1], self.generator.z_dim):
+            raise ValueError(f"RegionNoise.vectors is {vectors.shape}, but should be (B, M, z_dim) = {expected}")
+        _check_ids("RegionNoise.region_map", region_map, vectors.shape[1], "regions")
+        return cond.from_regions(labels, region_map, vectors, self.num_classes, self.generator.dtype)
+
+
+def load(path, best=False):
+    """Loads the averaged generator of a checkpoint.
+
+    Args:
+      path: a run's workdir, its checkpoints folder, or the folder of one step; `~` and gs:// work.
+      best: take the best step by the score of the run, not the latest.
+
+    Returns:
+      A Model.
+
+    Raises:
+      CheckpointError: there is no such checkpoint, or it is damaged.
+    """
+    variables, config, step = load_ema(path, best)
+    config = ConfigDict(config)
+    return Model(build.generator(config), jax.device_put(variables), config, step)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _generate(generator, variables, conditioning):
+    return jnp.round((generator.apply(variables, conditioning) + 1) * 127.5).astype(jnp.uint8)
+
+
+def _example(conditioning, i):
+    return jax.tree.map(lambda leaf: leaf[i : i + 1], conditioning)
+
+
+def _label_maps(labels, num_classes):
+    labels = np.asarray(labels)
+    labels = labels[None] if labels.ndim == 2 else labels
+    if labels.ndim != 3 or not labels.size:
+        raise ValueError(f"labels are {labels.shape}, but should be (H, W) or (B, H, W)")
+    _check_ids("labels", labels, num_classes, "classes")
+    return labels.astype(np.int32)
+
+
+def _check_ids(name, ids, count, things):
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"{name} are {ids.dtype}, but should be integers in 0..{count - 1}")
+    wrong = np.unique(ids[(ids < 0) | (ids >= count)])
+    if wrong.size:
+        raise ValueError(f"{name} hold id {', '.join(map(str, wrong[:5]))}, but there are {count} {things} (0..{count - 1})")
+
+
+def _seeds(seed, count):
+    seeds = range(seed, seed + count) if isinstance(seed, (int, np.integer)) else list(seed)
+    if len(seeds) != count:
+        raise ValueError(f"{len(seeds)} seeds were given for {count} label maps: give one each, or a single one to count from")
+    return seeds

@@ -1,0 +1,102 @@
+"""What a run shows of itself: sample grids, and scores on the validation split that need no other network."""
+import functools
+
+import jax
+import numpy as np
+import tqdm
+
+from oasis_jax.data.pipeline import eval_batches
+from oasis_jax.metrics import colour, confusion
+from oasis_jax.pictures import colour_label_map, grid
+from oasis_jax.training.sharding import over_batch, put_batch
+
+EVALUATION = 4  # purpose of these random numbers; training uses 0 to 3
+HIGHER_IS_BETTER = {"colour_distance": False, "miou_by_d": True, "accuracy_by_d": True}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def generate(generator, seed, variables, label_map, index):
+    """Images (B, H, W, 3) uint8 by the EMA generator.
+
+    Args:
+      generator: Generator module.
+      seed: of the run.
+      variables: of the EMA generator.
+      label_map: (B, H, W) integer.
+      index: (B,) integers; an image's noise is a function of the seed and its index.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), EVALUATION)
+    noise = None
+    if generator.z_dim:
+        noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), (generator.z_dim,)))(index)
+    image = generator.apply(variables, label_map.astype("int32"), noise)
+    return ((image + 1) * 127.5).round().astype("uint8")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def segment(discriminator, variables, image):
+    """The class (B, H, W) that D sees in each pixel of uint8 images, the fake class left out."""
+    logits = discriminator.apply(variables, image.astype(float) / 127.5 - 1)
+    return logits[..., 1:].argmax(-1)
+
+
+def evaluate(step, ema, discriminator, split, spec, batch_size, max_examples, mesh):
+    """Scores of the EMA generator on the validation split; same weights, same numbers.
+
+    Args:
+      step: TrainStep; gives networks, seed and don't-care class.
+      ema: variables of the EMA generator, statistics refreshed.
+      discriminator: variables of D.
+      split, spec: the validation Split and its DataSpec.
+      batch_size: rounded up to a multiple of the devices.
+      max_examples: 0 takes all.
+      mesh: of the devices.
+
+    Returns:
+      dict of floats: "colour_distance" (0..1, lower is better); "miou_by_d" and "accuracy_by_d", how well the run's own D finds the label
+      map in the generated images, and the same "on real photos" as ceiling. D is trained along with G, so its scores compare only
+      checkpoints of one run.
+    """
+    num_classes, dontcare = step.generator.num_classes, step.recipe.dontcare_id
+    batch_size = -(-batch_size // mesh.size) * mesh.size
+    total = min(len(split), max_examples or len(split))
+    histograms = {kind: 0 for kind in ("real", "generated")}
+    confusions = {kind: 0 for kind in ("real", "generated")}
+    batches = eval_batches(split, spec, batch_size, max_examples)
+    for number, batch in enumerate(tqdm.tqdm(batches, "evaluating", -(-total // batch_size), unit="batch", leave=False)):
+        index = number * batch_size + np.arange(batch_size)
+        arrays = put_batch({"label_map": batch["label_map"], "image": batch["image"]}, mesh)
+        generated = generate(step.generator, step.seed, ema, arrays["label_map"], index)
+        kept, label_map = batch["mask"], batch["label_map"][batch["mask"]]
+        for kind, images in (("real", arrays["image"]), ("generated", generated)):
+            images = jax.device_put(images, over_batch(mesh))
+            seen = np.asarray(segment(step.discriminator, discriminator, images))[kept]
+            cared = label_map != dontcare
+            confusions[kind] = confusions[kind] + confusion.confusion_matrix(label_map[cared], seen[cared], num_classes)
+            histograms[kind] = histograms[kind] + colour.class_histograms(np.asarray(images)[kept], label_map, num_classes)
+    scores = {"colour_distance": colour.colour_distance(histograms["real"], histograms["generated"], dontcare)}
+    for kind, suffix in (("generated", ""), ("real", "_on_real_photos")):
+        scores[f"miou_by_d{suffix}"] = float(np.nanmean(confusion.iou_per_class(confusions[kind])))
+        scores[f"accuracy_by_d{suffix}"] = confusion.pixel_accuracy(confusions[kind])
+    return scores
+
+
+def sample_grid(step, ema, examples, mesh, samples=3):
+    """A picture (h, w, 3) uint8: for each validation example its label map, its photo and samples with different noise.
+
+    Args:
+      step: TrainStep.
+      ema: variables of the EMA generator, statistics refreshed.
+      examples: {"image", "label_map"} of a few validation examples.
+      mesh: of the devices.
+      samples: per label map.
+    """
+    label_maps = examples["label_map"]
+    count = len(label_maps)
+    padded = np.resize(label_maps, (-(-count // mesh.size) * mesh.size, *label_maps.shape[1:]))
+    placed = put_batch({"label_map": padded}, mesh)["label_map"]
+    columns = [colour_label_map(label_maps, step.generator.num_classes), examples["image"]]
+    for k in range(samples):
+        columns.append(np.asarray(generate(step.generator, step.seed, ema, placed, k * len(padded) + np.arange(len(padded))))[:count])
+    captions = ["label map", "photo", *(f"sample {k + 1}" for k in range(samples))]
+    return grid([list(row) for row in zip(*columns, strict=True)], captions)

@@ -1,0 +1,284 @@
+"""A run from start to end: check the data, resume or begin, train, evaluate, save. The host side of training."""
+import collections
+import contextlib
+import json
+import signal
+import time
+
+import jax
+import numpy as np
+import tqdm
+from etils import epath
+
+from oasis_jax import build
+from oasis_jax.data.check import check_split
+from oasis_jax.data.datasets import open_split
+from oasis_jax.data.pipeline import eval_batches, train_batches
+from oasis_jax.pictures import save_png
+from oasis_jax.training.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema
+from oasis_jax.training.console import create_writer
+from oasis_jax.training.ema import refresh_once
+from oasis_jax.training.evaluation import HIGHER_IS_BETTER, evaluate, sample_grid
+from oasis_jax.training.sharding import make_mesh, over_batch, put_batch, replicated
+from oasis_jax.training.state import create_state
+
+GRID_EXAMPLES = 4
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss became NaN or infinite; the message names the step, the term and the last good checkpoint."""
+
+
+def train_and_evaluate(config, workdir):
+    """Trains as the config says, going on from the newest checkpoint in the workdir if there is one.
+
+    Args:
+      config: ConfigDict with the fields of configs/default.py.
+      workdir: folder of the run; `~` and gs:// work.
+
+    Returns:
+      dict of the final evaluation, or None if the run was ended by SIGTERM, after saving.
+
+    Raises:
+      DataError: faults in the data, all in one report.
+      CheckpointError: a checkpoint that is damaged or that the config does not fit.
+      TrainingDivergedError: NaN or infinite losses.
+      ValueError: fields that do not fit each other.
+    """
+    return Run(config, workdir).train()
+
+
+class Run:
+    """The pieces of a run: networks, data, mesh. Building it checks config and data; arguments and errors as for `train_and_evaluate`."""
+
+    def __init__(self, config, workdir):
+        self.workdir = prepare_workdir(workdir)
+        self.score = config.eval.score
+        if self.score not in HIGHER_IS_BETTER:
+            raise ValueError(f"eval.score={self.score} is not one of {', '.join(HIGHER_IS_BETTER)}")
+
+        self.spec = build.data_spec(config)
+        self.train_split, self.val_split = (open_split(self.spec, name) for name in ("train", "val"))
+        self.config = config = resolved(config, self.train_split)
+        self.step = build.train_step(config)
+        for split in (self.train_split, self.val_split):
+            check_split(split, self.spec, self.workdir)
+        train = config.train
+        self.num_steps = train.num_steps or train.num_epochs * len(self.train_split) // train.batch_size
+        self.examples = first_examples(self.val_split, self.spec)
+
+        self.mesh = make_mesh()
+        self.optimizers = (self.step.optimizer_g, self.step.optimizer_d)
+
+    def train(self):
+        """Restores or creates the state, trains to the end, evaluates and says what lies where."""
+        with contextlib.ExitStack() as stack:
+            checkpoints = stack.enter_context(
+                Checkpoints(self.workdir, self.config.checkpoint.keep, self.score, HIGHER_IS_BETTER[self.score])
+            )
+            terminated = stack.enter_context(sigterm_flag())
+            self.writer = create_writer(self.workdir)
+            stack.callback(self.writer.close)
+            state = self.restore_or_create(checkpoints)
+            first_step = int(state.step)
+            if first_step < self.num_steps:
+                state, metrics = self.train_steps(state, first_step, checkpoints, terminated)
+            else:
+                print(f"{self.workdir} is trained to step {first_step} already; a larger train.num_steps goes on from there")
+                metrics = self.evaluate(first_step, state, load_ema(self.workdir)[0])
+        if terminated():
+            print(f"stopped by SIGTERM at step {int(state.step)}, which is saved; the same command goes on from there")
+            return None
+        self.say_what_lies_where(int(state.step), metrics)
+        return metrics
+
+    def restore_or_create(self, checkpoints):
+        """The state of the newest checkpoint, whatever devices saved it, or a fresh one."""
+        config = self.config
+
+        def create():
+            return create_state(self.step.generator, self.step.discriminator, self.optimizers, config.data.image_size, config.seed)
+
+        if checkpoints.latest_step() is None:
+            return jax.jit(create, out_shardings=replicated(self.mesh))()
+        check_config_fits(checkpoints.restore_config(), plain(config))
+        template = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(self.mesh)), jax.eval_shape(create)
+        )
+        state = checkpoints.restore(template)
+        print(f"going on from step {int(state.step)} in {self.workdir}")
+        return state
+
+    def train_steps(self, state, first_step, checkpoints, terminated):
+        """The loop over steps; returns the last state and the final scores."""
+        config = self.config
+        # The label maps of the latest batches renew the EMA generator's statistics. They are read again after a resume, so that what is
+        # saved does not depend on where a run was interrupted.
+        recent = collections.deque(maxlen=config.train.ema_refresh_batches)
+        start = max(0, first_step - config.train.ema_refresh_batches)
+        batches = train_batches(
+            self.train_split, self.spec, config.train.batch_size, config.seed, start, jax.process_index(), jax.process_count()
+        )
+        for _ in range(start, first_step):
+            recent.append(next(batches)["label_map"])
+
+        compiled = None
+        pending, metrics, began, saved = [], {}, time.monotonic(), first_step if first_step else None
+        progress = tqdm.tqdm(total=self.num_steps, initial=first_step, unit="step", dynamic_ncols=True, smoothing=0.05)
+        with progress:
+            for done in range(first_step + 1, self.num_steps + 1):
+                batch = next(batches)
+                recent.append(batch["label_map"])
+                placed = put_batch(batch, self.mesh)
+                if compiled is None:
+                    compiled = self.compile(state, placed)
+                    window = time.monotonic()
+                    progress.unpause()  # the time left is that of steps, not of compiling
+                state, losses = compiled(state, placed)
+                pending.append(losses)
+                if len(pending) > 1:  # stay at most two steps ahead of the device
+                    jax.block_until_ready(pending[-2])
+                progress.update()
+
+                last = done == self.num_steps or terminated() or self.time_is_over(began)
+                due = {name: last or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
+                due["images"] = last or is_due(done, config.log.images_every_steps)
+                due["eval"] = is_due(done, config.eval.every_steps) or (last and not terminated())
+                if any(due.values()):
+                    means = self.check_finite(pending, done, saved)
+                    rate = len(pending) * config.train.batch_size / (time.monotonic() - window)
+                    progress.set_postfix_str(f"{rate:.3g} images/s, " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
+                    if due["log"]:
+                        self.writer.write_scalars(done, means | self.rates() | {"images_per_second": rate})
+                        pending = []
+                if due["images"] or due["eval"] or due["checkpoint"]:
+                    ema = self.refreshed_ema(state, recent, done)
+                    if due["images"]:
+                        self.write_samples(done, ema)
+                    metrics = self.evaluate(done, state, ema) if due["eval"] else {}
+                    if due["checkpoint"] or due["eval"]:
+                        checkpoints.save(done, state, ema, plain(config), metrics)
+                        saved = done
+                if any(due.values()):
+                    window, pending = time.monotonic(), []
+                if last:
+                    break
+        return state, metrics
+
+    def compile(self, state, placed):
+        """The whole step as one compiled, donated, sharded function of (state, batch)."""
+        rep, data = replicated(self.mesh), over_batch(self.mesh)
+        train_step = jax.jit(self.step, in_shardings=(rep, data), out_shardings=(rep, rep), donate_argnums=0)
+        began = time.monotonic()
+        tqdm.tqdm.write(f"compiling the training step for {self.mesh.size} {jax.devices()[0].device_kind} ...")
+        compiled = train_step.lower(state, placed).compile()
+        tqdm.tqdm.write(f"compiled in {time.monotonic() - began:.0f} s")
+        return compiled
+
+    def check_finite(self, pending, done, saved):
+        """Means of the pending losses; raises at the first that is not finite."""
+        fetched = jax.device_get(pending)
+        for step, losses in enumerate(fetched, done - len(fetched) + 1):
+            for name, value in losses.items():
+                if not np.isfinite(value):
+                    folder = self.workdir / FOLDER / str(saved)
+                    good = "no checkpoint was saved before" if saved is None else f"last good checkpoint: {folder}"
+                    mend = "lower train.lr_g and train.lr_d, or look at the data of this step, and start again"
+                    raise TrainingDivergedError(f"step {step}: {name} is {value}; {good}; {mend}")
+        return {name: float(np.mean([losses[name] for losses in fetched])) for name in fetched[0]}
+
+    def rates(self):
+        return {"lr_g": self.config.train.lr_g, "lr_d": self.config.train.lr_d}
+
+    def time_is_over(self, began):
+        minutes = self.config.train.max_minutes
+        return bool(minutes) and time.monotonic() - began > 60 * minutes
+
+    def refreshed_ema(self, state, recent, done):
+        """The EMA generator with statistics renewed on the latest label maps; the running average itself is left as it is."""
+        ema = state.ema
+        for index, label_map in enumerate(recent, done - len(recent)):
+            placed = put_batch({"label_map": label_map}, self.mesh)["label_map"]
+            ema = refresh_once(self.step.generator, ema, placed, self.config.seed, index)
+        return ema
+
+    def write_samples(self, done, ema):
+        picture = sample_grid(self.step, ema, self.examples, self.mesh)
+        save_png(self.workdir / "samples" / f"step_{done:07d}.png", picture)
+        self.writer.write_images(done, {"samples": picture[None]})
+
+    def evaluate(self, done, state, ema):
+        evaluation = self.config.eval
+        scores = evaluate(
+            self.step, ema, state.discriminator, self.val_split, self.spec, evaluation.batch_size, evaluation.max_examples, self.mesh
+        )
+        self.writer.write_scalars(done, scores)
+        (self.workdir / "evaluation.json").write_text(json.dumps({"step": done, **scores}, indent=1))
+        return scores
+
+    def say_what_lies_where(self, step, metrics):
+        labels = self.labels_to_sample_from()
+        print(f"\ntrained to step {step}; evaluation on {len(self.val_split)} validation examples at most:")
+        for name, value in metrics.items():
+            print(f"  {name:32s} {value:.4f}")
+        print(f"sample grids:  {self.workdir / 'samples'}")
+        print(f"checkpoints:   {self.workdir / FOLDER}")
+        print(f"TensorBoard:   tensorboard --logdir={self.workdir}")
+        arguments = f"--checkpoint={self.workdir} --labels={labels} --output={self.workdir / 'generated'}"
+        print(f"sample from it: python -m oasis_jax.sample {arguments}")
+
+    def labels_to_sample_from(self):
+        """A folder of label maps: the validation split's own, or one written into the workdir where there are no files."""
+        if self.val_split.source is None:
+            return epath.Path(self.val_split.pairs[0].label).parent
+        for index in range(min(GRID_EXAMPLES, len(self.val_split))):
+            save_png(self.workdir / "labels" / f"{self.val_split.pairs[index].name}.png", self.val_split.read(index)[1])
+        return self.workdir / "labels"
+
+
+def prepare_workdir(workdir):
+    """The workdir as a path, created; raises ValueError if nothing can be written there."""
+    path = epath.Path(workdir).expanduser()
+    probe = path / ".writable"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"cannot write to the workdir {path} ({error}): choose another --workdir") from error
+    return path
+
+
+def resolved(config, split):
+    """The config with what a layout implies about labels written out: a checkpoint's config must be enough to read label files by."""
+    config = config.copy_and_resolve_references()
+    rule = split.rule
+    config.data.update(num_classes=rule.num_classes, class_names=split.class_names, label_offset=rule.offset)
+    config.data.label_map = ",".join(f"{stored}:{class_id}" for stored, class_id in sorted(rule.mapping.items()))
+    return config
+
+
+def first_examples(split, spec):
+    """{"image", "label_map"} of the first validation examples, for sample grids."""
+    batch = next(eval_batches(split, spec, min(GRID_EXAMPLES, len(split)), GRID_EXAMPLES))
+    return {name: batch[name] for name in ("image", "label_map")}
+
+
+def is_due(step, every):
+    return every > 0 and step % every == 0
+
+
+def plain(config):
+    """The config as nested dicts of plain values, tuples as lists: what a checkpoint holds."""
+    return json.loads(json.dumps(config.to_dict()))
+
+
+@contextlib.contextmanager
+def sigterm_flag():
+    """Yields a function that tells whether SIGTERM came; the loop then saves and ends in good order."""
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda *_: received.append(True))
+    try:
+        yield lambda: bool(received)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,140 @@
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oasis_jax.data.datasets import DataSpec, open_split, read_photo
+from oasis_jax.data.labels import DataError
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+PHOTO = np.zeros((8, 8, 3), np.uint8)
+IDS = np.zeros((8, 8), np.uint8)
+LAYOUTS = {
+    "cityscapes": ("leftImg8bit/{}/aachen/a_0_leftImg8bit.png", "gtFine/{}/aachen/a_0_gtFine_labelIds.png", "train", "val", 35),
+    "ade20k": ("images/{}/ADE_1.jpg", "annotations/{}/ADE_1.png", "training", "validation", 151),
+    "coco_stuff": ("{}_img/0001.jpg", "{}_label/0001.png", "train", "val", 183),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("split", [0, 1])
+def test_a_layout_implies_folders_names_and_classes(tmp_path, layout, split):
+    photo, label, *folders, num_classes = LAYOUTS[layout]
+    save(tmp_path / photo.format(folders[split]), PHOTO)
+    save(tmp_path / label.format(folders[split]), IDS)
+    save(tmp_path / label.format(folders[split]).replace("labelIds", "color"), IDS)  # Cityscapes keeps other maps in the same folder
+    opened = open_split(DataSpec(layout=layout, root=str(tmp_path)), ("train", "val")[split])
+    assert len(opened) == 1 and not opened.faults and opened.rule.num_classes == num_classes == len(opened.class_names)
+
+
+def test_coco_stuff_ids_move_up_by_one_and_255_is_the_dont_care_class(tmp_path):
+    photo, label, *_ = LAYOUTS["coco_stuff"]
+    save(tmp_path / photo.format("train"), PHOTO)
+    save(tmp_path / label.format("train"), IDS)
+    rule = open_split(DataSpec(layout="coco_stuff", root=str(tmp_path)), "train").rule
+    assert rule(np.array([0, 181, 255])).tolist() == [1, 182, 0]
+
+
+@pytest.fixture
+def ade20k(tmp_path):
+    """Four training images and one for validation; returns a DataSpec of given categories."""
+    lines = ["ADE_train_1 beach", "ADE_train_2 street", "ADE_train_3 bedroom", "ADE_train_4 beach", "ADE_val_1 bedroom"]
+    for name in (line.split()[0] for line in lines):
+        folder = "validation" if "val" in name else "training"
+        save(tmp_path / f"images/{folder}/{name}.jpg", PHOTO)
+        save(tmp_path / f"annotations/{folder}/{name}.png", IDS)
+    (tmp_path / "sceneCategories.txt").write_text("\n".join(lines) + "\n")
+    return lambda *categories: DataSpec(layout="ade20k", root=str(tmp_path), scene_categories=categories)
+
+
+def test_scene_categories_choose_the_images_of_ade20k(ade20k):
+    assert len(open_split(ade20k(), "train")) == 4
+    split = open_split(ade20k("beach", "street"), "train")
+    assert [pair.name for pair in split.pairs] == ["ADE_train_1", "ADE_train_2", "ADE_train_4"] and not split.faults
+
+
+def test_wrong_scene_categories_are_named(ade20k, tmp_path):
+    with pytest.raises(DataError, match=r"does not hold: beech \(nearest: beach, .*\). Correct"):
+        open_split(ade20k("beech", "street"), "train")
+    with pytest.raises(DataError, match="no image of the val split"):
+        open_split(ade20k("beach"), "val")
+    for kind, ending in (("img", "jpg"), ("label", "png")):
+        save(tmp_path / f"coco/train_{kind}/0001.{ending}", IDS if kind == "label" else PHOTO)
+    with pytest.raises(DataError, match='is for data.layout "ade20k"'):
+        open_split(dataclasses.replace(ade20k("beach"), layout="coco_stuff", root=str(tmp_path / "coco")), "train")
+    (tmp_path / "sceneCategories.txt").unlink()
+    with pytest.raises(DataError, match="sceneCategories.txt cannot be read"):
+        open_split(ade20k("beach"), "train")
+
+
+def test_pairs_are_matched_by_name_whatever_the_ending_and_subfolder(tmp_path):
+    save(tmp_path / "train/photos/day/b.JPG", PHOTO)
+    save(tmp_path / "train/photos/a.webp", PHOTO)
+    save(tmp_path / "train/labels/day/b.png", IDS)
+    save(tmp_path / "train/labels/a.bmp", IDS)
+    assert [pair.name for pair in open_split(DataSpec(root=str(tmp_path), num_classes=2), "train").pairs] == ["a", "day/b"]
+
+
+def test_every_file_without_partner_is_a_fault(root, spec):
+    (root / "train/photos/pair1.png").unlink()
+    (root / "train/labels/pair5.png").unlink()
+    split = open_split(spec, "train")
+    assert len(split) == 5
+    assert [name for fault in split.faults for name in ("pair1", "pair5") if name in fault.split(" has no ")[0]] == ["pair5", "pair1"]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_swapped_folders_are_recognised(root, spec, split):
+    spec = dataclasses.replace(spec, **{f"{split}_photos": f"{split}/labels", f"{split}_labels": f"{split}/photos"})
+    with pytest.raises(DataError, match="photos and label maps are swapped"):
+        open_split(spec, split)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"root": ""}, "data.root is empty"),
+        ({"root": "/no/such/folder"}, "/no/such/folder is no folder"),
+        ({"train_photos": "elsewhere"}, "elsewhere is no folder"),
+        ({"num_classes": 0}, "data.num_classes is 0"),
+        ({"layout": "cityscape"}, "it is one of folders, cityscapes"),
+        ({"class_names": ("a", "b")}, "2 class names are given for 6 classes"),
+        ({"label_map": "9:6"}, "sends 9 to 6"),
+        ({"palette": "/no/palette.txt"}, "/no/palette.txt cannot be read"),
+    ],
+)
+def test_a_wrong_field_is_an_error_that_names_it(spec, change, message):
+    with pytest.raises(DataError, match=message):
+        open_split(dataclasses.replace(spec, **change), "train")
+
+
+def test_an_empty_folder_is_an_error_that_names_it(root, spec):
+    shutil.rmtree(root / "train/photos")
+    (root / "train/photos").mkdir()
+    with pytest.raises(DataError, match="train/photos holds no photos"):
+        open_split(spec, "train")
+
+
+def test_a_crop_larger_than_the_resized_photo_is_refused():
+    with pytest.raises(DataError, match="data.resize_size"):
+        DataSpec(image_size=(64, 64), resize_size=(72, 60))
+
+
+def test_greyscale_photos_become_rgb_and_16_bits_become_8(tmp_path):
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    save(tmp_path / "grey.png", grey)
+    save(tmp_path / "deep.png", grey.astype(np.uint16) * 257)
+    for name in ("grey", "deep"):
+        assert (np.asarray(read_photo(tmp_path / f"{name}.png")) == grey[..., None].repeat(3, 2)).all()
+
+
+def test_training_and_validation_scenes_differ():
+    spec = DataSpec(layout="scenes", scenes_train=1, scenes_val=1, image_size=(32, 32))
+    assert open_split(spec, "train").read(0)[0] != open_split(spec, "val").read(0)[0]

@@ -1,0 +1,96 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, read_palette, resize_label_map
+
+IDS = np.arange(12, dtype=np.uint8).reshape(3, 4)
+
+
+def save(path, array, **kwargs):
+    Image.fromarray(array).save(path, **kwargs)
+    return path
+
+
+def test_labels_and_scenes_import_no_tensorflow():
+    code = "import sys, oasis_jax.data.labels, oasis_jax.data.scenes; assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_png_holds_the_ids(tmp_path, dtype):
+    stored = IDS.astype(dtype) * (1 if dtype == np.uint8 else 100)
+    assert (read_label_map(save(tmp_path / "a.png", stored), LabelRule(1200)) == stored).all()
+
+
+def test_indices_of_a_palette_png_are_the_ids(tmp_path):
+    image = Image.new("P", (4, 3))
+    image.putdata(IDS.ravel().tolist())
+    image.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
+    image.save(tmp_path / "a.png")
+    assert (read_label_map(tmp_path / "a.png", LabelRule(12)) == IDS).all()
+
+
+def test_colours_are_lines_of_the_palette_file(tmp_path):
+    (tmp_path / "palette.txt").write_text("0 0 0 void\n\n255 0 0 red car\n0 0 255\n")
+    colours, names = read_palette(tmp_path / "palette.txt")
+    assert names == ("void", "red car", "2")
+    ids = np.array([[0, 1], [2, 1]])
+    path = save(tmp_path / "a.png", colours[ids])
+    assert (read_label_map(path, LabelRule(3, palette=colours)) == ids).all()
+    with pytest.raises(DataError, match="colour 0 0 255 .*row 1, column 0.*data.palette"):
+        read_label_map(path, LabelRule(3, palette=colours[:2]))
+    with pytest.raises(DataError, match=r"a\.png.*name a palette"):
+        read_label_map(path, LabelRule(3))
+
+
+def test_offset_applies_except_to_mapped_ids():
+    rule = LabelRule(12, offset=1, mapping=parse_label_map("11:0, 255:3"))
+    assert rule(np.array([0, 10, 11, 255], np.uint8)).tolist() == [1, 11, 0, 3]
+
+
+@pytest.mark.parametrize("stored, mend", [([34], "data.num_classes=35 or map id 34"), ([40000, 1], "map id 40000"), ([-1], "map id -1")])
+def test_ids_without_a_class_are_named_with_the_mend(stored, mend):
+    with pytest.raises(DataError, match=f"x.png holds id .* data.num_classes is 34 .ids 0..33.: .*{mend}"):
+        LabelRule(34)(np.array(stored), "x.png")
+
+
+def test_sixteen_bit_ids_beyond_n_are_an_error_naming_the_file(tmp_path):
+    path = save(tmp_path / "deep.png", np.full((4, 4), 300, np.uint16))
+    with pytest.raises(DataError, match=r"deep\.png holds id 300.*data.num_classes=301"):
+        read_label_map(path, LabelRule(256))
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None])
+def test_unreadable_files_are_named(tmp_path, content):
+    path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 9, (64, 64), np.uint8))
+    path.write_bytes(path.read_bytes()[:-1500] if content is None else content)
+    with pytest.raises(DataError, match=r"a\.png cannot be read as an image"):
+        read_label_map(path, LabelRule(9))
+
+
+def test_a_jpeg_is_no_label_map(tmp_path):
+    with pytest.raises(DataError, match="JPEG, which does not keep ids"):
+        read_label_map(save(tmp_path / "a.jpg", IDS), LabelRule(12))
+
+
+@pytest.mark.parametrize("text", ["1", "a:b", "1:2:3"])
+def test_a_malformed_label_map_field_is_an_error(text):
+    with pytest.raises(DataError, match="write pairs"):
+        parse_label_map(text)
+
+
+@pytest.mark.parametrize("text", ["1 2", "1 2 300 x", "a b c"])
+def test_a_malformed_palette_line_is_named(tmp_path, text):
+    (tmp_path / "p.txt").write_text("0 0 0\n" + text)
+    with pytest.raises(DataError, match=r"p\.txt line 2"):
+        read_palette(tmp_path / "p.txt")
+
+
+@pytest.mark.parametrize("size", [(3, 4), (7, 5), (2, 2), (9, 16)])
+def test_label_resize_equals_pillow_nearest(size):
+    pillow = Image.fromarray(IDS).resize(size[::-1], Image.Resampling.NEAREST)
+    assert (resize_label_map(IDS, size) == np.asarray(pillow)).all()

@@ -1,0 +1,177 @@
+import dataclasses
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.labels import DataError, resize_label_map
+from oasis_jax.data.pipeline import eval_batches, train_batches
+
+
+def take(batches, count):
+    return list(itertools.islice(batches, count))
+
+
+def pair_numbers(batches):
+    return np.concatenate([batch["image"][:, 0, 0, 2] for batch in batches])
+
+
+def assert_equal(a, b):
+    assert len(a) == len(b)
+    for x, y in zip(a, b, strict=True):
+        assert x.keys() == y.keys()
+        assert all((x[key] == y[key]).all() for key in x)
+
+
+def test_every_epoch_is_a_permutation(spec):
+    numbers = pair_numbers(take(train_batches(open_split(spec, "train"), spec, 3, seed=1), 14)).reshape(6, 7)
+    assert (np.sort(numbers, axis=1) == np.arange(7)).all()
+    assert len({tuple(epoch) for epoch in numbers}) > 1
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_resume_at_a_step_equals_the_tail(spec, step):
+    split = open_split(spec, "train")
+    spec = dataclasses.replace(spec, image_size=(16, 16), resize_size=(20, 28))
+    whole = take(train_batches(split, spec, 4, seed=3), 8)
+    assert_equal(whole[step:], take(train_batches(split, spec, 4, seed=3, start_step=step), 8 - step))
+
+
+@pytest.mark.parametrize("hosts", [2, 4])
+def test_hosts_together_see_the_batch_of_one_host(spec, hosts):
+    split = open_split(spec, "train")
+    whole = take(train_batches(split, spec, 4, seed=0, start_step=2), 3)
+    parts = [take(train_batches(split, spec, 4, 0, 2, process_index=i, process_count=hosts), 3) for i in range(hosts)]
+    joined = [{key: np.concatenate([part[s][key] for part in parts]) for key in whole[s]} for s in range(3)]
+    assert_equal(whole, joined)
+
+
+def test_streams_differ_by_seed(spec):
+    split = open_split(spec, "train")
+    assert (pair_numbers(take(train_batches(split, spec, 7, 0), 3)) != pair_numbers(take(train_batches(split, spec, 7, 1), 3))).any()
+
+
+def test_photo_and_label_map_share_crop_and_flip(spec):
+    spec = dataclasses.replace(spec, image_size=(17, 19), resize_size=(24, 32))
+    split = open_split(spec, "train")
+    stored = [split.read(i)[1] for i in range(7)]
+    seen = set()
+    for batch in take(train_batches(split, spec, 7, seed=0), 6):
+        assert (batch["image"][..., 0] == 40 * batch["label_map"]).all()
+        for number, label_map in zip(batch["image"][:, 0, 0, 2], batch["label_map"], strict=True):
+            windows = [(top, left, flip) for top in range(8) for left in range(14) for flip in (1, -1)]
+            seen |= {w for w in windows if (stored[number][w[0] : w[0] + 17, w[1] : w[1] + 19][:, :: w[2]] == label_map).all()}
+    assert {w[2] for w in seen} == {1, -1} and len({w[0] for w in seen}) > 3 and len({w[1] for w in seen}) > 3
+
+
+def test_without_flip_nothing_is_mirrored(spec):
+    spec = dataclasses.replace(spec, flip=False)
+    split = open_split(spec, "train")
+    for batch in take(train_batches(split, spec, 7, seed=0), 2):
+        for number, label_map in zip(batch["image"][:, 0, 0, 2], batch["label_map"], strict=True):
+            assert (split.read(number)[1] == label_map).all()
+
+
+@pytest.mark.parametrize("resize_size", [(), (20, 28)])
+def test_the_cache_changes_nothing(spec, resize_size):
+    spec = dataclasses.replace(spec, image_size=(16, 24), resize_size=resize_size)
+    split = open_split(spec, "train")
+    cached = train_batches(split, dataclasses.replace(spec, cache=True), 4, seed=5, start_step=1)
+    assert_equal(take(train_batches(split, spec, 4, seed=5, start_step=1), 4), take(cached, 4))
+
+
+def test_labels_hold_only_ids_that_existed(spec):
+    spec = dataclasses.replace(spec, image_size=(50, 70))
+    split = open_split(spec, "train")
+    for batch in take(train_batches(split, spec, 7, seed=0), 1):
+        for number, label_map in zip(batch["image"][:, 0, 0, 2], batch["label_map"], strict=True):
+            assert set(np.unique(label_map)) <= set(np.unique(split.read(number)[1]))
+
+
+def test_evaluation_is_in_order_and_pads_the_last_batch(spec):
+    split = open_split(spec, "train")
+    batches = list(eval_batches(split, spec, 4))
+    assert np.concatenate([batch["mask"] for batch in batches]).tolist() == [True] * 7 + [False]
+    assert np.concatenate([batch["name"] for batch in batches])[:7].tolist() == [f"pair{i}" for i in range(7)]
+    hosts = [list(eval_batches(split, spec, 4, process_index=i, process_count=2)) for i in range(2)]
+    assert_equal(batches, [{key: np.concatenate([a[key], b[key]]) for key in a} for a, b in zip(*hosts, strict=True)])
+    assert sum(batch["mask"].sum() for batch in eval_batches(split, spec, 4, max_examples=5)) == 5
+
+
+def test_every_kind_of_file_gives_the_pixels_that_pillow_reads(root, spec):
+    rng = np.random.default_rng(0)
+    for name in ("train", "val"):
+        for path in [*root.glob(f"{name}/*/*")]:
+            path.unlink()
+    photo, ids = rng.integers(0, 256, (24, 32, 3), np.uint8), rng.integers(0, 6, (24, 32), np.uint8)
+    photos, labels = root / "train/photos", root / "train/labels"
+    exif = Image.Exif()
+    exif[274] = 6  # turn by 90 degrees
+    Image.fromarray(photo).save(photos / "a.jpg", quality=95)
+    Image.fromarray(photo.swapaxes(0, 1)).save(photos / "b.jpg", exif=exif)
+    Image.fromarray(photo[..., 0]).save(photos / "c.jpg")
+    Image.fromarray(photo[..., 0]).save(photos / "d.png")
+    palette = Image.fromarray(ids, "P")
+    palette.putpalette(list(range(30)))
+    stored = (Image.fromarray(ids), palette, Image.fromarray(ids.astype(np.uint16)), Image.fromarray(ids))
+    for name, label in zip("abcd", stored, strict=True):
+        label.save(labels / f"{name}.png")
+    split = open_split(spec, "train")
+    (batch,) = eval_batches(split, spec, 4)
+    for i in range(4):
+        assert (batch["image"][i] == np.asarray(split.read(i)[0])).all()
+        assert (batch["label_map"][i] == ids).all()
+
+
+def test_more_than_256_classes_travel_as_16_bits(root, spec):
+    for path in root.glob("train/labels/*.png"):
+        Image.fromarray(np.full((24, 32), 1000, np.uint16)).save(path)
+    spec = dataclasses.replace(spec, num_classes=1203)
+    (batch,) = take(train_batches(open_split(spec, "train"), spec, 2, seed=0), 1)
+    assert batch["label_map"].dtype == np.uint16 and (batch["label_map"] == 1000).all()
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_a_file_that_breaks_during_training_is_named(root, spec, cache):
+    spec = dataclasses.replace(spec, cache=cache)
+    split = open_split(spec, "train")
+    (root / "train/labels/pair3.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"pair3\.png cannot be read"):
+        take(train_batches(split, spec, 7, seed=0), 1)
+    Image.fromarray(np.full((24, 32), 77, np.uint8)).save(root / "train/labels/pair3.png")
+    with pytest.raises(DataError, match=r"pair3\.png holds id 77"):
+        take(train_batches(split, spec, 7, seed=0), 1)
+
+
+def test_faults_and_uneven_batches_are_refused(root, spec):
+    split = open_split(spec, "train")
+    with pytest.raises(ValueError, match="not divisible by 3 processes"):
+        train_batches(split, spec, 4, seed=0, process_count=3)
+    (root / "train/labels/pair3.png").unlink()
+    with pytest.raises(DataError, match=r"pair3\.png has no label map"):
+        train_batches(open_split(spec, "train"), spec, 4, seed=0)
+
+
+def test_a_program_ends_while_its_stream_is_open():
+    program = """
+from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.pipeline import train_batches
+spec = DataSpec(layout="scenes", scenes_train=4, image_size=(64, 64))
+stream = train_batches(open_split(spec, "train"), spec, 4, seed=0)
+next(stream)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_scenes_flow_through_the_pipeline():
+    spec = DataSpec(layout="scenes", scenes_train=3, image_size=(32, 64), resize_size=(36, 72), flip=False)
+    split = open_split(spec, "train")
+    (batch,) = take(train_batches(split, spec, 3, seed=0), 1)
+    assert batch["image"].shape == (3, 32, 64, 3) and batch["label_map"].max() < split.rule.num_classes == len(split.class_names)
+    spec = dataclasses.replace(spec, resize_size=())
+    (batch,) = eval_batches(split := open_split(spec, "val"), spec, 2, max_examples=2)
+    assert (batch["label_map"][1] == resize_label_map(split.read(1)[1], (32, 64))).all()

@@ -1,0 +1,184 @@
+"""Laws of the sampling command."""
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import oasis_jax
+from oasis_jax import sample
+from oasis_jax.data.labels import DataError, LabelRule, read_label_map, resize_label_map
+from oasis_jax.noise import class_noise, slerp
+from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
+
+UNLABELLED, ROAD, CAR, SKY = range(4)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A model whose labels are stored as class - 1, and 255 for don't care."""
+    config = tiny_config()
+    config.data.label_offset = 1
+    config.data.label_map = "255:0"
+    workdir = tmp_path_factory.mktemp("run")
+    save_run(workdir, config)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labels")
+    for name in ("a", "b"):
+        stored = np.full((32, 64), SKY - 1, np.uint8)
+        stored[16:], stored[20:28, 10:40], stored[:2] = ROAD - 1, CAR - 1, 255
+        Image.fromarray(stored if name == "a" else stored[:, ::-1]).save(folder / f"{name}.png")
+    return folder
+
+
+def sampled(run, labels, output, **flags):
+    """Runs the command in this process: (samples.json, {file: image})."""
+    defaults = dict(seed=0, samples_per_label=1, resample_classes=[], noise_seed_per_class=[], interpolate=0, size="", best=False)
+    sample.run(SimpleNamespace(checkpoint=run, labels=str(labels), output=str(output), **(defaults | flags)))
+    summary = json.loads((output / "samples.json").read_text())
+    return summary, {record["file"]: np.asarray(Image.open(output / record["file"])) for record in summary["images"]}
+
+
+def made_again(summary, record):
+    """The image of a record, by the library and the numbers in samples.json alone."""
+    model = oasis_jax.load(summary["checkpoint"])
+    data = model.config.data
+    rule = LabelRule(model.num_classes, data.label_offset, {255: 0})
+    ids = resize_label_map(read_label_map(record["label_file"], rule), summary["size"])
+
+    def noise(side):
+        overrides = {model.class_names.index(name): seed for name, seed in side["class_seeds"].items()}
+        return class_noise(side["seed"], overrides, model.num_classes, model.config.model.z_dim)
+
+    vectors = noise(record)
+    if "interpolation" in record:
+        vectors = slerp(vectors, noise(record["interpolation"]), record["interpolation"]["t"])
+    return model.sample(ids, noise=vectors[None])[0]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"seed": 4, "samples_per_label": 2},
+        {"samples_per_label": 2, "resample_classes": ["road", "2"], "noise_seed_per_class": ["sky=9"]},
+        {"interpolate": 3, "resample_classes": ["car"], "size": "8x16"},
+    ],
+)
+def test_any_image_can_be_made_again_from_the_json(run, labels, tmp_path, flags):
+    summary, images = sampled(run, labels, tmp_path / "out", **flags)
+    assert len(images) == 2 * (flags.get("interpolate") or flags["samples_per_label"])
+    for record in summary["images"][1::2]:
+        np.testing.assert_array_equal(made_again(summary, record), images[record["file"]])
+
+
+def test_command_writes_images_sheet_and_json_and_says_where(run, labels, tmp_path):
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "oasis_jax.sample", f"--checkpoint={run}", f"--labels={labels}", f"--output={output}", "--seed=3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "2 images" in done.stdout and str(output) in done.stdout
+    assert {path.name for path in output.iterdir()} == {"a_0.png", "b_0.png", "contact_sheet.png", "samples.json"}
+    summary = json.loads((output / "samples.json").read_text())
+    assert summary["step"] == 5 and summary["size"] == list(IMAGE_SIZE) and len(summary["config_sha256"]) == 64
+    assert summary["command"].startswith("python -m oasis_jax.sample --checkpoint=") and summary["command"].endswith("--seed=3")
+    assert summary["images"][1] == {"file": "b_0.png", "label_file": str(labels / "b.png"), "seed": 3, "class_seeds": {}}
+
+
+def test_command_tells_errors_in_one_line_without_traceback(tmp_path):
+    flags = [f"--checkpoint={tmp_path}", "--labels=x.png", f"--output={tmp_path / 'out'}"]
+    done = subprocess.run([sys.executable, "-m", "oasis_jax.sample", *flags], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and not (tmp_path / "out").exists()
+    assert done.stderr.strip().splitlines()[-1].startswith(f"sample: no checkpoint at {tmp_path}") and "Traceback" not in done.stderr
+
+
+def test_sample_zero_is_that_of_its_seed_and_the_others_redraw_the_classes_alone():
+    plain, redrawn = sample.recipes(seed=5), sample.recipes(seed=5, samples_per_label=3, resample_classes=(ROAD, CAR), class_seeds={SKY: 9})
+    np.testing.assert_array_equal(plain[0].noise(4, 8), class_noise(5, {}, 4, 8))
+    assert redrawn[0] == sample.Recipe(5, {SKY: 9})
+    assert redrawn[2] == sample.Recipe(5, {SKY: 9, ROAD: 7, CAR: 7})
+
+
+def test_interpolation_starts_at_sample_zero_and_ends_at_sample_one():
+    samples, frames = sample.recipes(seed=2, samples_per_label=2), sample.recipes(seed=2, interpolate=5)
+    assert [frame.t for frame in frames] == [0, 0.25, 0.5, 0.75, 1]
+    np.testing.assert_array_equal(frames[0].noise(4, 8), samples[0].noise(4, 8))
+    np.testing.assert_array_equal(frames[-1].noise(4, 8), samples[1].noise(4, 8))
+
+
+def test_contact_sheet_shows_the_label_map_and_its_samples(run, labels, tmp_path):
+    sampled(run, labels, tmp_path / "out", samples_per_label=3)
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
+        assert sheet.width > 4 * IMAGE_SIZE[1] and sheet.height > 2 * IMAGE_SIZE[0]
+
+
+def test_model_without_noise_gives_one_sample(labels, tmp_path):
+    save_run(tmp_path / "run", tiny_config(z_dim=0, num_blocks=1))
+    ids = np.zeros((4, 4), np.uint8)
+    Image.fromarray(ids).save(tmp_path / "ids.png")
+    _, images = sampled(tmp_path / "run", tmp_path / "ids.png", tmp_path / "out")
+    assert list(images) == ["ids_0.png"]
+    with pytest.raises(ValueError, match="has no noise"):
+        sampled(tmp_path / "run", tmp_path / "ids.png", tmp_path / "more", samples_per_label=2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"resample_classes": ["roda"]}, r"no class 'roda'; did you mean road.* 0\.\.3"),
+        ({"resample_classes": ["4"]}, "no class '4'"),
+        ({"noise_seed_per_class": ["road"]}, "write class=seed pairs"),
+        ({"noise_seed_per_class": ["road=3"], "resample_classes": ["road"]}, "class 1 is both in"),
+        ({"interpolate": 1}, "give 2 frames or more"),
+        ({"interpolate": 3, "samples_per_label": 2}, "leave --samples_per_label out"),
+        ({"size": "16"}, "such as 256x512"),
+        ({"size": "16x30"}, "nearest heights 16, widths 28 or 32"),
+    ],
+)
+def test_options_that_do_not_fit_are_told_before_anything_is_written(run, labels, tmp_path, flags, message):
+    with pytest.raises(ValueError, match=message):
+        sampled(run, labels, tmp_path / "out", **flags)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_in_use_is_refused(run, labels, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match="not an empty folder"):
+        sampled(run, labels, tmp_path)
+
+
+def test_all_label_files_at_fault_are_told_and_nothing_is_written(run, tmp_path):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "good.png")
+    Image.fromarray(np.full((8, 8), 7, np.uint8)).save(folder / "beyond.png")
+    whole = (folder / "good.png").read_bytes()
+    (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    faults = r"beyond.png holds id 7.*\n  .*truncated.png cannot be read"
+    with pytest.raises(DataError, match=rf"2 of 3 label files cannot be used:\n  .*{faults}"):
+        sampled(run, folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_label_files_are_named_by_file_folder_or_pattern(labels, tmp_path):
+    everything = [labels / "a.png", labels / "b.png"]
+    assert sample.find_label_files(str(labels)) == everything
+    assert sample.find_label_files(str(labels / "a.png")) == everything[:1]
+    assert sample.find_label_files(str(labels / "*.png")) == everything
+    for missing, message in (("none", "no such file or folder"), ("", "holds no .png"), ("*.gif", "match")):
+        with pytest.raises(DataError, match=f"no label files.*{message}"):
+            sample.find_label_files(str(tmp_path / missing))
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").touch()
+    with pytest.raises(DataError, match="2 label files are called a"):
+        sample.find_label_files(str(tmp_path / "*" / "*.png"))
+
+
+def test_class_names_of_the_config_are_understood():
+    assert [sample.find_class(name, CLASS_NAMES) for name in ("sky", "0")] == [SKY, UNLABELLED]

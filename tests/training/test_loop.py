@@ -1,0 +1,159 @@
+"""Laws of a whole run, on tiny scenes: resume is exact, faults stop it with a message that helps, everything lands in the workdir."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from configs import scenes
+from oasis_jax.training.checkpoint import CheckpointError, Checkpoints
+from oasis_jax.training.loop import Run, TrainingDivergedError, train_and_evaluate
+
+ROOT = pathlib.Path(__file__).parents[2]
+OVERRIDES = {
+    "data.image_size": (16, 32),
+    "data.scenes_train": 8,
+    "data.scenes_val": 4,
+    "model.num_blocks": 2,
+    "model.channels": 2,
+    "model.spade_hidden": 4,
+    "model.z_dim": 4,
+    "model.d_channels": (4, 4),
+    "model.d_last": 4,
+    "train.batch_size": 2,
+    "train.num_steps": 60,
+    "train.max_minutes": 0.0,
+    "train.ema_refresh_batches": 2,
+    "log.every_steps": 10,
+    "log.images_every_steps": 0,
+    "checkpoint.every_steps": 10,
+}
+
+
+def tiny_config(**overrides):
+    config = scenes.get_config()
+    config.update_from_flattened_dict(OVERRIDES | {name.replace("__", "."): value for name, value in overrides.items()})
+    return config
+
+
+def command(workdir):
+    def flag(value):
+        return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+    flags = [f"--config.{name}={flag(value)}" for name, value in OVERRIDES.items()]
+    return [sys.executable, "-m", "oasis_jax.main", "--config=configs/scenes.py", f"--workdir={workdir}", *flags]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Environment with a compilation cache: runs of one test share their executables."""
+    folder = str(tmp_path_factory.mktemp("cache"))
+    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PLATFORMS": "cpu"}
+
+
+def run_to_end(workdir, env):
+    done = subprocess.run(command(workdir), cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def run_until_killed(workdir, env, signal_number, after_step):
+    process = subprocess.Popen(command(workdir), cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 300
+    while not (workdir / "checkpoints" / str(after_step)).exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.005)
+    process.send_signal(signal_number)
+    return process.communicate()[0], process.returncode
+
+
+def saved_state(workdir):
+    config = tiny_config()
+    run = Run(config, workdir)
+    with Checkpoints(workdir, 2, run.score, False, read_only=True) as checkpoints:
+        assert checkpoints.latest_step() == config.train.num_steps
+        return jax.device_get(run.restore_or_create(checkpoints))
+
+
+def assert_identical(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, cache):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    return workdir, run_to_end(workdir, cache)
+
+
+def test_run_leaves_everything_in_its_workdir_and_says_where(uninterrupted):
+    workdir, output = uninterrupted
+    assert list((workdir / "samples").glob("*.png")) and list(workdir.glob("events.out.tfevents*"))
+    scores = json.loads((workdir / "evaluation.json").read_text())
+    assert scores["step"] == 60 and 0 <= scores["colour_distance"] <= 1 and 0 <= scores["miou_by_d"] <= 1
+    last_lines = "\n".join(output.splitlines()[-6:])
+    for said in ("samples", "checkpoints", f"python -m oasis_jax.sample --checkpoint={workdir}"):
+        assert said in last_lines
+    assert len(list((workdir / "labels").glob("*.png"))) == 4
+
+
+def test_resume_after_sigkill_equals_uninterrupted_run(uninterrupted, cache, tmp_path):
+    _, code = run_until_killed(tmp_path, cache, signal.SIGKILL, after_step=20)
+    assert code == -signal.SIGKILL
+    assert "going on from step" in run_to_end(tmp_path, cache)
+    assert_identical(saved_state(tmp_path), saved_state(uninterrupted[0]))
+
+
+def test_sigterm_saves_first_and_resume_equals_uninterrupted_run(uninterrupted, cache, tmp_path):
+    output, code = run_until_killed(tmp_path, cache, signal.SIGTERM, after_step=10)
+    assert code == 0 and "stopped by SIGTERM at step" in output
+    stopped_at = int(output.split("stopped by SIGTERM at step ")[1].split(",")[0])
+    assert (tmp_path / "checkpoints" / str(stopped_at)).exists()
+    assert f"going on from step {stopped_at}" in run_to_end(tmp_path, cache)
+    assert_identical(saved_state(tmp_path), saved_state(uninterrupted[0]))
+
+
+def test_changed_config_that_does_not_fit_names_the_fields(uninterrupted):
+    with pytest.raises(CheckpointError, match=r"model\.channels \(checkpoint 2, config 4\).*model\.z_dim"):
+        train_and_evaluate(tiny_config(model__channels=4, model__z_dim=8), uninterrupted[0])
+
+
+def test_finished_run_started_again_only_evaluates(uninterrupted, capsys):
+    workdir, _ = uninterrupted
+    before = json.loads((workdir / "evaluation.json").read_text())
+    scores = train_and_evaluate(tiny_config(), workdir)
+    assert "trained to step 60 already" in capsys.readouterr().out
+    assert scores == {name: value for name, value in before.items() if name != "step"}
+
+
+def test_diverged_loss_stops_the_run_with_step_and_term_and_checkpoint(tmp_path):
+    config = tiny_config(train__lr_g=1e30, log__every_steps=2, train__num_steps=10)
+    with pytest.raises(TrainingDivergedError, match=r"step \d+: loss_\w+ is (nan|inf); no checkpoint was saved before"):
+        train_and_evaluate(config, tmp_path)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot write to the workdir .*choose another --workdir"):
+        Run(tiny_config(), tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("eval__score", "fid", "eval.score=fid is not one of"),
+        ("data__image_size", (18, 32), "image size 18x32 does not fit.*divisible by 4; nearest heights 16 or 20, widths 32"),
+        ("model__num_blocks", 7, "model.num_blocks=7"),
+        ("train__discriminator_schedule", "twice", "train.discriminator_schedule=twice"),
+        ("model__dtype", "float16", "model.dtype=float16"),
+    ],
+)
+def test_fields_that_do_not_fit_are_errors(tmp_path, field, value, message):
+    with pytest.raises(ValueError, match=message):
+        Run(tiny_config(**{field: value}), tmp_path)
