@@ -81,8 +81,8 @@ def train_step(config):
     return TrainStep(
         generator=generator(config),
         discriminator=discriminator(config),
-        optimizer_g=adam_without_momentum(train.lr_g, train.adam_b2, train.adam_eps),
-        optimizer_d=adam_without_momentum(train.lr_d, train.adam_b2, train.adam_eps),
+        optimizer_g=adam_without_momentum(train.lr_g, train.adam_b2, train.adam_eps, train.warmup_steps),
+        optimizer_d=adam_without_momentum(train.lr_d, train.adam_b2, train.adam_eps, train.warmup_steps),
         recipe=recipe,
         seed=config.seed,
         features=features,

@@ -111,51 +111,46 @@ class Conv(nn.Module):
         """(B, H, W, C) -> (B, H, W, features) in the dtype of x."""
         kernel = self.param("kernel", kernel_init, (self.kernel_size, self.kernel_size, x.shape[-1], self.features))
         if self.spectral_norm:
-            kernel = _divide_by_sigma(kernel, *self._singular_vectors(kernel.reshape(-1, self.features), train))
+            kernel = _normalise(kernel, *self._inverse_sigma(kernel.reshape(-1, self.features), train))
         x = conv2d(x, kernel.astype(x.dtype))
         if self.use_bias:
             x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
         return x
 
-    def _singular_vectors(self, matrix, train):
-        """(sigma, u, v) of the kernel as a matrix (k*k*C, D)."""
-        u = self.variable("spectral_norm", "u", _dominant_direction, lax.stop_gradient(matrix))
+    def _inverse_sigma(self, matrix, train):
+        """(1 / sigma, u, v) of the kernel as a matrix (k*k*C, D)."""
+        u = self.variable("spectral_norm", "u", lambda: _unit(jnp.ones(matrix.shape[1], matrix.dtype)))
         v = self.variable("spectral_norm", "v", lambda: _unit(matrix @ u.value))
         if not train or self.is_initializing():
-            return v.value @ matrix @ u.value, u.value, v.value
-        image = matrix @ u.value
-        back = image @ matrix
-        # |W u|^2 = u^T (W^T W u), so that one small product gives the norms of both: a step holds hundreds of these, and each is compiled.
-        length, back_length = jnp.sqrt(jnp.stack([u.value, back]) @ back)
-        length = jnp.maximum(length, 1e-12)
-        sigma = jnp.maximum(back_length / length, 1e-12)
-        v.value, u.value = image / length, back / (length * sigma)
-        return sigma, u.value, v.value
+            return 1 / (v.value @ matrix @ u.value), u.value, v.value
+        # Two equal columns: XLA calls a library for products of matrices, but compiles code of its own for each product with a vector, and
+        # a training step does a hundred power iterations. Lengths come as products, too: |W u|^2 = u^T (W^T W u).
+        columns = jnp.broadcast_to(u.value[:, None], (self.features, 2))
+        images = matrix @ columns
+        back = images.T @ matrix
+        square = (back @ columns)[0, 0]
+        inverse_v, inverse_u = (lax.rsqrt(jnp.maximum(s, 1e-24)) for s in (square, (back @ back.T)[0, 0]))
+        v.value, u.value = images[:, 0] * inverse_v, back[0] * inverse_u
+        return square * inverse_v * inverse_u, u.value, v.value
 
 
 @jax.custom_vjp
-def _divide_by_sigma(kernel, sigma, u, v):
+def _normalise(kernel, inverse_sigma, u, v):
     """kernel / sigma, differentiated as if sigma were v^T W u with u and v constant."""
-    return kernel / sigma
+    return kernel * inverse_sigma
 
 
-def _divide_by_sigma_forward(kernel, sigma, u, v):
-    return kernel / sigma, (kernel, sigma, u, v)
+def _normalise_forward(kernel, inverse_sigma, u, v):
+    return kernel * inverse_sigma, (kernel, inverse_sigma, u, v)
 
 
-def _divide_by_sigma_backward(residuals, gradient):
-    kernel, sigma, u, v = residuals
-    share = jnp.sum(gradient * kernel) / sigma
-    return (gradient - share * jnp.outer(v, u).reshape(kernel.shape)) / sigma, None, None, None
+def _normalise_backward(residuals, gradient):
+    kernel, inverse_sigma, u, v = residuals
+    share = inverse_sigma * jnp.sum(gradient * kernel)
+    return inverse_sigma * (gradient - share * (v[:, None] * u).reshape(kernel.shape)), None, None, None
 
 
-_divide_by_sigma.defvjp(_divide_by_sigma_forward, _divide_by_sigma_backward)
-
-
-def _dominant_direction(matrix, iterations=20):
-    """u (D,) of a fresh kernel, near convergence: one iteration a layer would let a deep network start with exploding activations."""
-    u = jnp.ones(matrix.shape[1], matrix.dtype)
-    return lax.fori_loop(0, iterations, lambda _, u: _unit(matrix @ u @ matrix), u)
+_normalise.defvjp(_normalise_forward, _normalise_backward)
 
 
 def _unit(vector):

@@ -149,7 +149,7 @@ class Run:
                     rate = len(pending) * config.train.batch_size / (time.monotonic() - window)
                     progress.set_postfix_str(f"{rate:.3g} images/s, " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
                     if due["log"]:
-                        self.writer.write_scalars(done, means | self.rates() | {"images_per_second": rate})
+                        self.writer.write_scalars(done, means | {"images_per_second": rate})
                         pending = []
                 if due["images"] or due["eval"] or due["checkpoint"]:
                     ema = self.refreshed_ema(state, recent, done)
@@ -186,9 +186,6 @@ class Run:
                     mend = "lower train.lr_g and train.lr_d, or look at the data of this step, and start again"
                     raise TrainingDivergedError(f"step {step}: {name} is {value}; {good}; {mend}")
         return {name: float(np.mean([losses[name] for losses in fetched])) for name in fetched[0]}
-
-    def rates(self):
-        return {"lr_g": self.config.train.lr_g, "lr_d": self.config.train.lr_d}
 
     def time_is_over(self, began):
         minutes = self.config.train.max_minutes

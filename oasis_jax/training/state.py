@@ -31,11 +31,16 @@ class TrainState:
     opt_state_d: Any
 
 
-def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8):
-    """Adam with beta1 = 0: the update of Adam, without memory for a first moment that equals the gradient."""
+def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):
+    """Adam with beta1 = 0: the update of Adam, without memory for a first moment that equals the gradient.
+
+    With `warmup_steps`, the rate rises linearly from 0. The published recipe has none: its first steps change the small fresh kernels faster
+    than one power iteration can follow, the losses jump, and second moments remember that for 1 / (1 - b2) steps.
+    """
+    rate = optax.linear_schedule(0.0, learning_rate, warmup_steps) if warmup_steps else learning_rate
     return optax.chain(
         optax.scale_by_rms(decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True),
-        optax.scale_by_learning_rate(learning_rate),
+        optax.scale_by_learning_rate(rate),
     )
 
 
