@@ -61,7 +61,10 @@ def get_config():
     train.max_minutes = 0.0  # if positive, stop in good order after this much training time in one run of the command
     train.lr_g = 1e-4
     train.lr_d = 4e-4
-    train.warmup_steps = 0  # rates rise linearly from 0 over so many steps; a short run needs some, the published recipe has none
+    # The published kernels start so small that for some hundred steps each step changes them faster than one power iteration can follow:
+    # losses jump, and Adam remembers that for a thousand steps. Short runs want a gain of 1 and some steps of warm-up.
+    train.init_gain = 0.02  # of the Xavier-normal kernels
+    train.warmup_steps = 0  # the rates rise linearly from 0 over so many steps
     train.adam_b2 = 0.999  # beta1 is 0
     train.adam_eps = 1e-8
     train.ema_decay = 0.9999

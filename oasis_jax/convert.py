@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import app, flags, logging
 
 from oasis_jax import build, config_flag
 from oasis_jax.interop.pytorch import from_state_dict
@@ -99,6 +99,7 @@ def main(argv):
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
     options = flags.FLAGS
+    logging.set_verbosity(logging.WARNING)
     try:
         paths = {"ema": options.ema, "generator": options.generator, "discriminator": options.discriminator}
         state_dicts = {name: read_pth(path) for name, path in paths.items() if path}

@@ -15,7 +15,7 @@ import shlex
 import sys
 from collections import Counter
 
-from absl import app, flags
+from absl import app, flags, logging
 from etils import epath
 from tqdm import tqdm
 
@@ -247,6 +247,7 @@ def run(options):
 def main(argv):
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
+    logging.set_verbosity(logging.WARNING)
     try:
         run(flags.FLAGS)
     except (CheckpointError, DataError, ValueError, OSError) as error:

@@ -103,7 +103,8 @@ class Split:
 def read_photo(path) -> Image.Image:
     """Reads a photo as RGB Image, turned upright as its EXIF says; grey becomes RGB. Raises DataError if unreadable."""
     image = read_image(path)
-    ImageOps.exif_transpose(image, in_place=True)
+    if image.format != "JPEG" or image.info.keys() & {"exif", "xmp"}:
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16"):  # Pillow would clip 16 bit grey at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,6 +1,7 @@
 """What the ids of a stored label map mean: files and arrays become class maps. Imports no TensorFlow, so that sampling can use it."""
 import dataclasses
 import functools
+import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -115,10 +116,9 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
 def read_image(path) -> Image.Image:
     """Opens and decodes an image file (any path etils.epath knows). Raises DataError if it is missing, empty, truncated or no image."""
     try:
-        with epath.Path(path).open("rb") as file:
-            image = Image.open(file)
-            image.load()
-            return image
+        image = Image.open(io.BytesIO(epath.Path(path).read_bytes()))  # one read: decoders ask for little at a time
+        image.load()
+        return image
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
 

@@ -5,7 +5,9 @@ Step s holds positions s*B to (s+1)*B - 1; each process takes its contiguous sli
 step and for any number of hosts, and every pair is seen once in every epoch, which runs on across the border of a batch.
 """
 import atexit
-import functools
+import concurrent.futures
+import os
+import traceback
 import weakref
 
 import numpy as np
@@ -48,17 +50,20 @@ def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, 
     """
     local = _local_batch(batch_size, process_count)
     _refuse_faults(split)
-    reader = _Reader(split, spec.decoded_size(split.name), spec.image_size)
-    window = _cached_window(reader, spec) if spec.cache else reader.window
+    reader = _Reader(split, spec.decoded_size(split.name), spec.image_size, spec.workers)
+    if spec.cache:
+        reader.decode_all()
     count = len(split)
+    room = [old - new + 1 for old, new in zip(reader.size, reader.crop, strict=True)]
 
-    def example(k):  # this process's k-th since step 0
+    def draw(k):  # what this process's k-th example since step 0 is: the pair, the corner of its crop, and whether it is mirrored
         position = k // local * batch_size + process_index * local + k % local
         index = tf.random.experimental.index_shuffle(position % count, seed=[seed, position // count], max_index=count - 1)
-        return _augment(functools.partial(window, index), reader, spec.flip, seed=[seed, position])
+        draws = tf.random.stateless_uniform((3,), [seed, position])
+        top, left = (tf.cast(draws[axis] * room[axis], tf.int64) for axis in (0, 1))
+        return tf.stack([index, top, left, tf.cast(spec.flip and draws[2] < 0.5, tf.int64)])
 
-    dataset = tf.data.Dataset.range(start_step * local, _STREAM_END)
-    return reader.batches(dataset.map(example, _parallel(spec), deterministic=True).batch(local, drop_remainder=True))
+    return reader.batches(tf.data.Dataset.range(start_step * local, _STREAM_END).map(draw), local)
 
 
 def eval_batches(split, spec, batch_size, max_examples=0, process_index=0, process_count=1):
@@ -76,92 +81,86 @@ def eval_batches(split, spec, batch_size, max_examples=0, process_index=0, proce
     _refuse_faults(split)
     count = min(len(split), max_examples or len(split))
     steps = -(-count // batch_size)
-    reader = _Reader(split, spec.image_size, spec.image_size)
-
+    reader = _Reader(split, spec.image_size, spec.image_size, spec.workers)
     positions = np.arange(steps * batch_size).reshape(steps, process_count, local)[:, process_index]
     indices = np.minimum(positions, count - 1)
-    dataset = tf.data.Dataset.from_tensor_slices(indices.ravel()).map(reader.whole, _parallel(spec), deterministic=True)
+    examples = tf.data.Dataset.from_tensor_slices(np.pad(indices.reshape(-1, 1), [(0, 0), (0, 3)]))  # neither cropped nor mirrored
     names = np.asarray([pair.name for pair in split.pairs[:count]])
-    for step, batch in enumerate(reader.batches(dataset.batch(local, drop_remainder=True))):
+    for step, batch in enumerate(reader.batches(examples, local)):
         yield {**batch, "mask": positions[step] < count, "name": names[indices[step]]}
 
 
 class _Reader:
-    """Pairs of `split`, resized to `size` and cut to `crop`, as nodes of a tf.data graph.
+    """Batches of the pairs of `split`, resized to `size` and cut to `crop`, read by `workers` threads (0: tf.data chooses).
 
     Pillow does the work: it lets go of the interpreter lock while it decodes and resizes, so tf.data reads several pairs at once.
     """
 
-    def __init__(self, split, size, crop):
+    def __init__(self, split, size, crop, workers):
         self.split, self.size, self.crop = split, tuple(size), tuple(crop)
         self.dtype = np.dtype(np.uint8 if split.rule.num_classes < 256 else np.uint16)
+        self._workers = workers
+        self._window = self._read_window
         self._faults = []
 
-    def window(self, index, top, left):
-        """The window at (top, left) of pair `index`: {"image": uint8 (*crop, 3), "label_map": classes (*crop)}."""
-        image, label_map = tf.numpy_function(self._read, (index, top, left), (tf.uint8, tf.as_dtype(self.dtype)))
-        return {"image": tf.ensure_shape(image, (*self.crop, 3)), "label_map": tf.ensure_shape(label_map, self.crop)}
+    def decode_all(self):
+        """Decodes and resizes every pair now; from then on windows are cut from memory."""
+        count, whole = len(self.split), (0, 0, *self.size)
+        images, label_maps = np.empty((count, *self.size, 3), np.uint8), np.empty((count, *self.size), self.dtype)
+        with concurrent.futures.ThreadPoolExecutor(self._workers or os.cpu_count()) as pool:
+            pairs = pool.map(lambda index: self._decode(index, whole), range(count))
+            for index, pair in enumerate(tqdm.tqdm(pairs, "decoding into memory", count, unit="pair")):
+                images[index], label_maps[index] = pair
 
-    def whole(self, index):
-        """As `window`, for a crop as large as the size."""
-        return self.window(index, 0, 0)
+        images, label_maps = tf.convert_to_tensor(images), tf.convert_to_tensor(label_maps)
 
-    def batches(self, dataset):
-        """Iterator over the elements of `dataset` as numpy; it raises DataError when a pair cannot be read."""
-        stream = self._stream(dataset)
+        def cut(example):
+            corner, crop = example[:3], (1, *self.crop)
+            return tf.slice(images, tf.concat([corner, [0]], 0), (*crop, 3))[0], tf.slice(label_maps, corner, crop)[0]
+
+        self._window = cut
+
+    def batches(self, examples, batch_size):
+        """Iterator over numpy batches of a dataset of int64 (4,): index, top, left, mirrored. Raises DataError if a pair is unreadable."""
+        stream = self._stream(examples.map(self._example, self._workers or tf.data.AUTOTUNE, deterministic=True), batch_size)
         _open_streams.add(stream)
         return stream
 
-    def _stream(self, dataset):
+    def _stream(self, dataset, batch_size):
         options = tf.data.Options()
         options.threading.max_intra_op_parallelism = 1  # examples are read in parallel; each by one thread
+        dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(2).with_options(options)
         try:
-            yield from dataset.prefetch(2).with_options(options).as_numpy_iterator()
-        except tf.errors.OpError as error:
-            raise (self._faults or [error])[0] from None
+            yield from dataset.as_numpy_iterator()
+        except BaseException as error:  # an interrupt, too
+            traceback.clear_frames(error.__traceback__)  # they would keep the iterator, and its threads, until the interpreter is gone
+            if isinstance(error, tf.errors.OpError):
+                raise (self._faults or [error])[0] from None
+            raise
 
-    def _read(self, index, top, left):
-        window = (int(top), int(left), *self.crop)
-        pair = self.split.pairs[index]
+    def _example(self, example):
+        image, label_map = self._window(example)
+        pair = {"image": image, "label_map": label_map}
+        return tf.cond(example[3] == 1, lambda: {name: tf.reverse(array, [1]) for name, array in pair.items()}, lambda: pair)
+
+    def _read_window(self, example):
+        image, label_map = tf.numpy_function(self._read, (example,), (tf.uint8, tf.as_dtype(self.dtype)))
+        return tf.ensure_shape(image, (*self.crop, 3)), tf.ensure_shape(label_map, self.crop)
+
+    def _read(self, example):
+        index, top, left, _ = example.tolist()
         try:
-            photo, stored = self.split.read(index)
-            label_map = self.split.rule(resize_label_map(stored, self.size, window), f"label map {pair.label or pair.name}")
-            return resize_photo(photo, self.size, window), label_map.astype(self.dtype)
+            return self._decode(index, (top, left, *self.crop))
         except DataError as error:  # TensorFlow would pass on its text alone, with a trace
             self._faults.append(error)
             raise
 
-
-def _cached_window(reader, spec):
-    """As `reader.window`, from memory: everything is decoded once, now."""
-    count, (height, width) = len(reader.split), reader.crop
-    whole = _Reader(reader.split, reader.size, reader.size)
-    images, label_maps = np.empty((count, *reader.size, 3), np.uint8), np.empty((count, *reader.size), reader.dtype)
-    decoded = whole.batches(tf.data.Dataset.range(count).map(whole.whole, _parallel(spec), deterministic=True))
-    for index, pair in enumerate(tqdm.tqdm(decoded, "decoding into memory", count, unit="pair")):
-        images[index], label_maps[index] = pair["image"], pair["label_map"]
-    images, label_maps = tf.convert_to_tensor(images), tf.convert_to_tensor(label_maps)
-
-    def window(index, top, left):
-        corner = [tf.cast(i, tf.int32) for i in (index, top, left)]
-        image, label_map = tf.slice(images, [*corner, 0], (1, height, width, 3)), tf.slice(label_maps, corner, (1, height, width))
-        return {"image": image[0], "label_map": label_map[0]}
-
-    return window
-
-
-def _augment(window, reader, flip, seed):
-    """The random crop and the mirroring, which image and label map share."""
-    draws = tf.random.stateless_uniform((3,), seed)
-    room = [old - new + 1 for old, new in zip(reader.size, reader.crop, strict=True)]
-    example = window(*(tf.cast(draws[axis] * room[axis], tf.int32) for axis in (0, 1)))
-    if not flip:
-        return example
-    return tf.cond(draws[2] < 0.5, lambda: {name: tf.reverse(array, [1]) for name, array in example.items()}, lambda: example)
-
-
-def _parallel(spec):
-    return spec.workers or tf.data.AUTOTUNE
+    def _decode(self, index, window):
+        pair = self.split.pairs[index]
+        photo, stored = self.split.read(index)
+        # Sampled before the ids are judged: the check before training has judged them all.
+        label_map = self.split.rule(resize_label_map(stored, self.size, window), f"label map {pair.label or pair.name}")
+        return resize_photo(photo, self.size, window), label_map.astype(self.dtype)
 
 
 def _local_batch(batch_size, process_count):

@@ -74,7 +74,8 @@ def check_sides(height, width, halvings):
     """Raises ValueError, naming the nearest sizes that fit, unless both sides are divisible by 2**halvings."""
     unit = 2**halvings
     if height % unit or width % unit or not height or not width:
-        nearest = [" or ".join(str(s) for s in sorted({max(side // unit, 1) * unit, -(-side // unit) * unit})) for side in (height, width)]
+        nearest = [" or ".join(str(unit * n) for n in sorted({max(side // unit, 1), max(-(-side // unit), 1)})) for side in (height, width)]
         raise ValueError(
-            f"image size {height}x{width} does not fit: both sides must be divisible by {unit}; nearest heights {nearest[0]}, widths {nearest[1]}"
+            f"image size {height}x{width} does not fit: both sides must be divisible by {unit}; "
+            f"nearest heights {nearest[0]}, widths {nearest[1]}"
         )

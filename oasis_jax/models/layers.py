@@ -10,10 +10,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+KERNEL_GAIN = 0.02  # of the Xavier-normal kernels (OASIS section 6)
 
-def kernel_scale(shape):
-    """Standard deviation of a kernel (k, k, C, D) at the start: Xavier normal with gain 0.02 (OASIS section 6)."""
-    return 0.02 * math.sqrt(2 / (shape[0] * shape[1] * (shape[2] + shape[3])))
+
+def kernel_scale(shape, gain=KERNEL_GAIN):
+    """Standard deviation of a fresh Xavier-normal kernel (k, k, C, D)."""
+    return gain * math.sqrt(2 / (shape[0] * shape[1] * (shape[2] + shape[3])))
 
 
 def kernel_init(key, shape, dtype=float):
@@ -96,8 +98,8 @@ def _shift(x, by, axis):
 class Conv(nn.Module):
     """Stride-1 convolution, optionally spectrally normalised (OASIS section 4).
 
-    With `spectral_norm`, the collection "spectral_norm" holds the singular vectors u (D,) and v (k*k*C,), v in the order of the kernel's axes.
-    Each application with train=True does one power iteration first; with train=False the stored vectors are used as they are. The
+    With `spectral_norm`, the collection "spectral_norm" holds the singular vectors u (D,) and v (k*k*C,), v in the order of the kernel's
+    axes. Each application with train=True does one power iteration first; with train=False the stored vectors are used as they are. The
     gradient flows through sigma = v^T W u with u and v held constant.
     """
 
@@ -126,10 +128,11 @@ class Conv(nn.Module):
         # Two equal columns: XLA calls a library for products of matrices, but compiles code of its own for each product with a vector, and
         # a training step does a hundred power iterations. Lengths come as products, too: |W u|^2 = u^T (W^T W u).
         columns = jnp.broadcast_to(u.value[:, None], (self.features, 2))
-        images = matrix @ columns
-        back = images.T @ matrix
-        square = (back @ columns)[0, 0]
-        inverse_v, inverse_u = (lax.rsqrt(jnp.maximum(s, 1e-24)) for s in (square, (back @ back.T)[0, 0]))
+        with jax.default_matmul_precision("highest"):
+            images = matrix @ columns
+            back = images.T @ matrix
+            square, back_square = (back @ columns)[0, 0], (back @ back.T)[0, 0]
+        inverse_v, inverse_u = (lax.rsqrt(jnp.maximum(s, 1e-24)) for s in (square, back_square))
         v.value, u.value = images[:, 0] * inverse_v, back[0] * inverse_u
         return square * inverse_v * inverse_u, u.value, v.value
 

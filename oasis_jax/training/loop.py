@@ -14,11 +14,11 @@ from oasis_jax import build
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import open_split
 from oasis_jax.data.pipeline import eval_batches, train_batches
-from oasis_jax.pictures import save_png
+from oasis_jax.pictures import loss_curve, save_png
 from oasis_jax.training.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema
-from oasis_jax.training.console import create_writer
 from oasis_jax.training.ema import refresh_once
 from oasis_jax.training.evaluation import HIGHER_IS_BETTER, evaluate, sample_grid
+from oasis_jax.training.report import create_writer, loss_series
 from oasis_jax.training.sharding import make_mesh, over_batch, put_batch, replicated
 from oasis_jax.training.state import create_state
 
@@ -97,7 +97,8 @@ class Run:
         config = self.config
 
         def create():
-            return create_state(self.step.generator, self.step.discriminator, self.optimizers, config.data.image_size, config.seed)
+            networks = (self.step.generator, self.step.discriminator)
+            return create_state(*networks, self.optimizers, config.data.image_size, config.seed, config.train.init_gain)
 
         if checkpoints.latest_step() is None:
             return jax.jit(create, out_shardings=replicated(self.mesh))()
@@ -215,10 +216,12 @@ class Run:
 
     def say_what_lies_where(self, step, metrics):
         labels = self.labels_to_sample_from()
+        save_png(self.workdir / "losses.png", loss_curve(loss_series(self.workdir)))
         print(f"\ntrained to step {step}; evaluation on {len(self.val_split)} validation examples at most:")
         for name, value in metrics.items():
             print(f"  {name:32s} {value:.4f}")
         print(f"sample grids:  {self.workdir / 'samples'}")
+        print(f"loss curve:    {self.workdir / 'losses.png'}")
         print(f"checkpoints:   {self.workdir / FOLDER}")
         print(f"TensorBoard:   tensorboard --logdir={self.workdir}")
         arguments = f"--checkpoint={self.workdir} --labels={labels} --output={self.workdir / 'generated'}"

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from oasis_jax.models.layers import kernel_scale
+from oasis_jax.models.layers import KERNEL_GAIN, kernel_scale
 
 
 @flax.struct.dataclass
@@ -34,8 +34,7 @@ class TrainState:
 def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):
     """Adam with beta1 = 0: the update of Adam, without memory for a first moment that equals the gradient.
 
-    With `warmup_steps`, the rate rises linearly from 0. The published recipe has none: its first steps change the small fresh kernels faster
-    than one power iteration can follow, the losses jump, and second moments remember that for 1 / (1 - b2) steps.
+    With `warmup_steps`, the rate rises linearly from 0; the published recipe has none.
     """
     rate = optax.linear_schedule(0.0, learning_rate, warmup_steps) if warmup_steps else learning_rate
     return optax.chain(
@@ -44,7 +43,7 @@ def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):
     )
 
 
-def create_state(generator, discriminator, optimizers, image_size, seed):
+def create_state(generator, discriminator, optimizers, image_size, seed, gain=KERNEL_GAIN):
     """A fresh state; a pure function of the seed, to be jitted with the shardings that the state shall have.
 
     Args:
@@ -53,12 +52,13 @@ def create_state(generator, discriminator, optimizers, image_size, seed):
       optimizers: (of G, of D).
       image_size: (H, W).
       seed: integer.
+      gain: of the Xavier-normal kernels.
     """
     key_g, key_d = jax.random.split(jax.random.key(seed))
     labels = jnp.zeros((1, *image_size), jnp.int32)
     noise = jnp.zeros((1, generator.z_dim)) if generator.z_dim else None
-    variables_g = initial_variables(generator, key_g, labels, noise)
-    variables_d = initial_variables(discriminator, key_d, jnp.zeros((1, *image_size, 3)))
+    variables_g = initial_variables(generator, gain, key_g, labels, noise)
+    variables_d = initial_variables(discriminator, gain, key_d, jnp.zeros((1, *image_size, 3)))
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         generator=variables_g,
@@ -69,13 +69,13 @@ def create_state(generator, discriminator, optimizers, image_size, seed):
     )
 
 
-def initial_variables(module, key, *inputs):
-    """As module.init, with one draw for the kernels of all layers: XLA compiles each draw for as long as a convolution."""
+def initial_variables(module, gain, key, *inputs):
+    """As module.init but for the gain of the kernels, with one draw for the kernels of all layers: XLA compiles each draw for as long as a convolution."""
     shapes, tree = jax.tree.flatten(jax.eval_shape(module.init, key, *inputs)["params"])
     kernels = [leaf.size if leaf.ndim == 4 else 0 for leaf in shapes]
     drawn = jnp.split(jax.random.normal(key, (sum(kernels),)), np.cumsum(kernels)[:-1])
     leaves = [
-        kernel_scale(leaf.shape) * values.reshape(leaf.shape) if values.size else jnp.zeros(leaf.shape)
+        kernel_scale(leaf.shape, gain) * values.reshape(leaf.shape) if values.size else jnp.zeros(leaf.shape)
         for leaf, values in zip(shapes, drawn, strict=True)
     ]
     params = jax.tree.unflatten(tree, leaves)

@@ -77,11 +77,17 @@ def test_without_flip_nothing_is_mirrored(spec):
 
 
 @pytest.mark.parametrize("resize_size", [(), (20, 28)])
-def test_the_cache_changes_nothing(spec, resize_size):
+def test_the_cache_changes_nothing_but_rounding(root, spec, resize_size):
+    rng = np.random.default_rng(0)
+    for path in root.glob("train/photos/*"):
+        Image.fromarray(rng.integers(64, 192, (24, 32, 3), np.uint8)).save(path)
     spec = dataclasses.replace(spec, image_size=(16, 24), resize_size=resize_size)
     split = open_split(spec, "train")
     cached = train_batches(split, dataclasses.replace(spec, cache=True), 4, seed=5, start_step=1)
-    assert_equal(take(train_batches(split, spec, 4, seed=5, start_step=1), 4), take(cached, 4))
+    for a, b in zip(take(train_batches(split, spec, 4, seed=5, start_step=1), 4), take(cached, 4), strict=True):
+        assert (a["label_map"] == b["label_map"]).all()
+        # Pillow rounds a window of the resize now and then otherwise than the whole; where nothing is cropped there is no window.
+        assert np.abs(a["image"] - b["image"].astype(int)).max() <= (2 if resize_size else 0)
 
 
 def test_labels_hold_only_ids_that_existed(spec):
@@ -156,15 +162,20 @@ def test_faults_and_uneven_batches_are_refused(root, spec):
         train_batches(open_split(spec, "train"), spec, 4, seed=0)
 
 
-def test_a_program_ends_while_its_stream_is_open():
-    program = """
+@pytest.mark.parametrize("end, code", [("signal.alarm(0)", 0), ("for _ in stream: pass", -2)])
+def test_a_program_ends_while_its_stream_is_open(end, code):
+    program = f"""
+import signal
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import train_batches
 spec = DataSpec(layout="scenes", scenes_train=4, image_size=(64, 64))
 stream = train_batches(open_split(spec, "train"), spec, 4, seed=0)
 next(stream)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+signal.setitimer(signal.ITIMER_REAL, 0.5)
+{end}
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == code
 
 
 def test_scenes_flow_through_the_pipeline():

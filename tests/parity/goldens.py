@@ -1,7 +1,7 @@
 """Golden cases: numbers of the published PyTorch system, found through the manifests of a folder.
 
-The folder is OASIS_GOLDEN_DIR, or ../shared/golden beside the checkout, or the small set in this directory. Weights and inputs that a case does not
-store are regenerated with numpy as its README prescribes. Arrays are in PyTorch's layout: NCHW, OIHW.
+The folder is OASIS_GOLDEN_DIR, or ../shared/golden beside the checkout, or the small set in this directory. Weights and inputs that a case
+does not store are regenerated with numpy. Arrays are in PyTorch's layout: NCHW, OIHW.
 """
 import dataclasses
 import json

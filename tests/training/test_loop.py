@@ -26,7 +26,7 @@ OVERRIDES = {
     "model.z_dim": 4,
     "model.d_channels": (4, 4),
     "model.d_last": 4,
-    "train.batch_size": 2,
+    "train.batch_size": 8,  # divides over the devices that the tests simulate
     "train.num_steps": 60,
     "train.max_minutes": 0.0,
     "train.ema_refresh_batches": 2,
@@ -54,7 +54,8 @@ def command(workdir):
 def cache(tmp_path_factory):
     """Environment with a compilation cache: runs of one test share their executables."""
     folder = str(tmp_path_factory.mktemp("cache"))
-    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PLATFORMS": "cpu"}
+    cached = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return os.environ | cached | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
 
 
 def run_to_end(workdir, env):
@@ -93,10 +94,10 @@ def uninterrupted(tmp_path_factory, cache):
 
 def test_run_leaves_everything_in_its_workdir_and_says_where(uninterrupted):
     workdir, output = uninterrupted
-    assert list((workdir / "samples").glob("*.png")) and list(workdir.glob("events.out.tfevents*"))
+    assert (workdir / "losses.png").exists() and list((workdir / "samples").glob("*.png")) and list(workdir.glob("events.out.tfevents*"))
     scores = json.loads((workdir / "evaluation.json").read_text())
     assert scores["step"] == 60 and 0 <= scores["colour_distance"] <= 1 and 0 <= scores["miou_by_d"] <= 1
-    last_lines = "\n".join(output.splitlines()[-6:])
+    last_lines = "\n".join(output.splitlines()[-7:])
     for said in ("samples", "checkpoints", f"python -m oasis_jax.sample --checkpoint={workdir}"):
         assert said in last_lines
     assert len(list((workdir / "labels").glob("*.png"))) == 4
