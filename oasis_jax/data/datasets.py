@@ -91,6 +91,11 @@ class Split:
     def __len__(self):
         return len(self.pairs)
 
+    def subset(self, indices) -> "Split":
+        """The split that has only the pairs of these indices, in this order."""
+        source = self.source and (lambda i: self.source(indices[i]))
+        return dataclasses.replace(self, pairs=tuple(self.pairs[i] for i in indices), source=source)
+
     def read(self, index) -> tuple[Image.Image, np.ndarray]:
         """Pair `index` at full size: photo as RGB Image, stored ids uint8 or uint16 (H, W). Raises DataError if unreadable."""
         if self.source is not None:

@@ -65,7 +65,7 @@ class Run:
             check_split(split, self.spec, self.workdir)
         train = config.train
         self.num_steps = train.num_steps or train.num_epochs * len(self.train_split) // train.batch_size
-        self.examples = first_examples(self.val_split, self.spec)
+        self.examples = grid_examples(self.val_split, self.spec)
 
         self.mesh = make_mesh()
         self.optimizers = (self.step.optimizer_g, self.step.optimizer_d)
@@ -258,9 +258,10 @@ def resolved(config, split):
     return config
 
 
-def first_examples(split, spec):
-    """{"image", "label_map"} of the first validation examples, for sample grids."""
-    batch = next(eval_batches(split, spec, min(GRID_EXAMPLES, len(split)), GRID_EXAMPLES))
+def grid_examples(split, spec):
+    """{"image", "label_map"} of a few validation examples, far apart because neighbours are often frames of one film."""
+    few = split.subset(np.linspace(0, len(split) - 1, min(GRID_EXAMPLES, len(split))).astype(int).tolist())
+    batch = next(eval_batches(few, spec, len(few)))
     return {name: batch[name] for name in ("image", "label_map")}
 
 

@@ -70,7 +70,7 @@ def create_state(generator, discriminator, optimizers, image_size, seed, gain=KE
 
 
 def initial_variables(module, gain, key, *inputs):
-    """As module.init but for the gain of the kernels, with one draw for the kernels of all layers: XLA compiles each draw for as long as a convolution."""
+    """As module.init but for the gain, and with one draw for the kernels of all layers: XLA compiles each for as long as a convolution."""
     shapes, tree = jax.tree.flatten(jax.eval_shape(module.init, key, *inputs)["params"])
     kernels = [leaf.size if leaf.ndim == 4 else 0 for leaf in shapes]
     drawn = jnp.split(jax.random.normal(key, (sum(kernels),)), np.cumsum(kernels)[:-1])
