@@ -216,8 +216,9 @@ class Run:
 
     def say_what_lies_where(self, step, metrics):
         labels = self.labels_to_sample_from()
+        count = min(len(self.val_split), self.config.eval.max_examples or len(self.val_split))
         save_png(self.workdir / "losses.png", loss_curve(loss_series(self.workdir)))
-        print(f"\ntrained to step {step}; evaluation on {len(self.val_split)} validation examples at most:")
+        print(f"\ntrained to step {step}; evaluation on {count} validation examples:")
         for name, value in metrics.items():
             print(f"  {name:32s} {value:.4f}")
         print(f"sample grids:  {self.workdir / 'samples'}")
