@@ -118,7 +118,7 @@ def outputs_wanted(comparison):
     """Arguments of `apply` that return the statistics, and the activations only if the case has them: they are large."""
     if any("/act/" in name for name in comparison.expected):
         return {"mutable": True, "capture_intermediates": True}
-    return {"mutable": ["batch_stats", "spectral_norm"]}
+    return {"mutable": ["params", "batch_stats", "spectral_norm"]}
 
 
 def check_forward(comparison, mode, result, name, positions, updated):
@@ -320,8 +320,10 @@ def test_whole_steps_equal_published(case, precision):
             comparison.check(full_name, actual)
         elif kind.startswith("delta_norm"):
             kept = np.array([name not in entry["null_grad_params"].get(net.replace("EMA", "G"), ()) for name in order])
-            np.testing.assert_allclose(actual[kept], comparison.expected[full_name][kept], rtol=1e-2, atol=1e-7, err_msg=full_name)
-            comparison.left.discard(full_name)
+            # To 1 % over the network, and each entry as the manifest says: of single biases the published float32 run itself misses 2 %.
+            moved, expected = actual[kept], comparison.expected[full_name][kept]
+            assert np.linalg.norm(moved - expected) <= 1e-2 * np.linalg.norm(expected), full_name
+            np.testing.assert_allclose(moved, expected, rtol=0, atol=entry["outputs"][full_name]["atol_f32"], err_msg=full_name)
         elif moment == "step1":
             kept = slice(None)
             if not rest:
