@@ -65,6 +65,9 @@ class Run:
             check_split(split, self.spec, self.workdir)
         train = config.train
         self.num_steps = train.num_steps or train.num_epochs * len(self.train_split) // train.batch_size
+        if self.num_steps < 1:
+            examples = f"{len(self.train_split)} training examples with train.batch_size={train.batch_size}"
+            raise ValueError(f"train.num_epochs={train.num_epochs} of {examples} is not one step: set train.num_steps")
         self.examples = grid_examples(self.val_split, self.spec)
 
         self.mesh = make_mesh()
@@ -143,15 +146,15 @@ class Run:
 
                 last = done == self.num_steps or terminated() or self.time_is_over(began)
                 due = {name: last or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
-                due["images"] = last or is_due(done, config.log.images_every_steps)
-                due["eval"] = is_due(done, config.eval.every_steps) or (last and not terminated())
+                finished = last and not terminated()  # a run that is told to end saves, and does nothing else that takes long
+                due["images"] = finished or is_due(done, config.log.images_every_steps)
+                due["eval"] = finished or is_due(done, config.eval.every_steps)
                 if any(due.values()):
                     means = self.check_finite(pending, done, saved)
                     rate = len(pending) * config.train.batch_size / (time.monotonic() - window)
                     progress.set_postfix_str(f"{rate:.3g} images/s, " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
                     if due["log"]:
                         self.writer.write_scalars(done, means | {"images_per_second": rate})
-                        pending = []
                 if due["images"] or due["eval"] or due["checkpoint"]:
                     ema = self.refreshed_ema(state, recent, done)
                     if due["images"]:

@@ -146,15 +146,16 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "field, value, message",
+    "fields, message",
     [
-        ("eval__score", "fid", "eval.score=fid is not one of"),
-        ("data__image_size", (18, 32), "image size 18x32 does not fit.*divisible by 4; nearest heights 16 or 20, widths 32"),
-        ("model__num_blocks", 7, "model.num_blocks=7"),
-        ("train__discriminator_schedule", "twice", "train.discriminator_schedule=twice"),
-        ("model__dtype", "float16", "model.dtype=float16"),
+        ({"eval__score": "fid"}, "eval.score=fid is not one of"),
+        ({"data__image_size": (18, 32)}, "image size 18x32 does not fit.*divisible by 4; nearest heights 16 or 20, widths 32"),
+        ({"model__num_blocks": 7}, "model.num_blocks=7"),
+        ({"train__discriminator_schedule": "twice"}, "train.discriminator_schedule=twice"),
+        ({"model__dtype": "float16"}, "model.dtype=float16"),
+        ({"train__num_steps": 0, "train__num_epochs": 0}, "is not one step: set train.num_steps"),
     ],
 )
-def test_fields_that_do_not_fit_are_errors(tmp_path, field, value, message):
+def test_fields_that_do_not_fit_are_errors(tmp_path, fields, message):
     with pytest.raises(ValueError, match=message):
-        Run(tiny_config(**{field: value}), tmp_path)
+        Run(tiny_config(**fields), tmp_path)
