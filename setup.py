@@ -22,6 +22,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "clu>=0.0.12",
+        "etils[epath]>=1.10",
         "flax>=0.12",
         "importlib_resources>=6",  # tensorflow-datasets imports it without asking for it
         "jax>=0.10",
@@ -43,7 +44,6 @@ setup(
         "cuda13": ["jax[cuda13]"],
         "convert": ["torch>=2.4"],
         "test": [
-            "hypothesis>=6.100",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",

@@ -9,7 +9,7 @@ Expected: FID 48.6, mIoU 40.4 (published, not yet reproduced here).
 """
 from configs import ade20k
 
-# Names as in sceneCategories.txt; one that it does not hold is an error, which names the nearest: correct or remove it here.
+# Not yet compared with a real sceneCategories.txt; names that it does not hold are passed over with a warning that names the nearest.
 OUTDOORS = tuple(
     """
     abbey airport alley amphitheater amusement_park apartment_building_outdoor aqueduct arch arrival_gate_outdoor avenue badlands

@@ -29,7 +29,7 @@ def get_config():
     data.val_labels = "val/labels"
     data.tfds_train_split = "train"
     data.tfds_val_split = "validation"
-    data.tfds_image = "image"  # names of the two features
+    data.tfds_image = "image"  # names of the two features; for cityscapes/semantic_segmentation they are image_left and segmentation_label
     data.tfds_label = "segmentation_label"
     data.scene_categories = ()  # ade20k: only images of these categories of sceneCategories.txt; () takes all
     data.scenes_train = 512  # scenes layout: how many procedural scenes there are

@@ -17,6 +17,7 @@ from absl import app, flags, logging
 
 from oasis_jax import build, config_flag
 from oasis_jax.interop.pytorch import from_state_dict
+from oasis_jax.metrics import HIGHER_IS_BETTER
 from oasis_jax.training.checkpoint import CheckpointError, Checkpoints
 from oasis_jax.training.state import create_state
 
@@ -63,7 +64,7 @@ def write_run(workdir, config, ema, state=None):
     Raises:
       CheckpointError: the folder holds checkpoints already, or cannot be written.
     """
-    with Checkpoints(workdir, config.checkpoint.keep, config.eval.score, higher_is_better=False) as checkpoints:
+    with Checkpoints(workdir, config.checkpoint.keep, config.eval.score, HIGHER_IS_BETTER[config.eval.score]) as checkpoints:
         if checkpoints.latest_step() is not None:
             raise CheckpointError(f"{checkpoints.directory} holds checkpoints already: choose another --output")
         checkpoints.save(0, state, ema, config.to_dict(), wait=True)

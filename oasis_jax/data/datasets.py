@@ -1,6 +1,7 @@
 """Where the pairs of a data set lie, and what their ids mean."""
 import dataclasses
 import difflib
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -49,7 +50,8 @@ class DataSpec:
     def __post_init__(self):
         for name in ("image_size", "resize_size"):
             value = getattr(self, name)
-            if (name == "image_size" or value) and (len(value) != 2 or min(value) < 1):
+            sides = [side for side in value if isinstance(side, int) and side > 0]
+            if (name == "image_size" or value) and (len(value) != 2 or len(sides) != 2):
                 raise DataError(f"data.{name} is {value}: give height and width")
         if any(resized < cropped for resized, cropped in zip(self.resize_size, self.image_size, strict=False)):
             raise DataError(f"data.resize_size is {self.resize_size}, too small to crop data.image_size {self.image_size} from")
@@ -79,6 +81,7 @@ class Split:
         class_names: one name for each of rule.num_classes classes.
         faults: one line for each file without a partner; the split is fit for use only when empty.
         source: for pairs that lie in no files, i -> (photo uint8 (H, W, 3), stored ids (H, W)).
+        label_files: the folder of the label maps, or a pattern where it holds other files too; empty without files.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Split:
     class_names: tuple[str, ...]
     faults: tuple[str, ...] = ()
     source: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None
+    label_files: str = ""
 
     def __len__(self):
         return len(self.pairs)
@@ -139,31 +143,29 @@ def open_split(spec, split) -> Split:
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """Folders below the root, what follows the common part of each file name, and what the ids mean unless spec says otherwise."""
+    """Folders below the root, what follows the common part of each file name, and N unless spec says otherwise."""
 
     photos: str
     labels: str
     photo_suffix: str = ""
     label_suffix: str = ""
     num_classes: int = 0
-    label_offset: int = 0
-    label_map: str = ""
 
 
 _LAYOUTS = {
     "folders": lambda spec, split: _Layout(getattr(spec, f"{split}_photos"), getattr(spec, f"{split}_labels")),
     "cityscapes": lambda _, split: _Layout(f"leftImg8bit/{split}", f"gtFine/{split}", "_leftImg8bit", "_gtFine_labelIds", 35),
     "ade20k": lambda _, split: _Layout(*(f"{kind}/{_ADE20K[split]}" for kind in ("images", "annotations")), num_classes=151),
-    "coco_stuff": lambda _, split: _Layout(f"{split}_img", f"{split}_label", num_classes=183, label_offset=1, label_map="255:0"),
+    "coco_stuff": lambda _, split: _Layout(f"{split}_img", f"{split}_label", num_classes=183),
 }
 _ADE20K = {"train": "training", "val": "validation"}
 
 
-def _rule(spec, num_classes=0, label_offset=0, label_map="", class_names=()):
+def _rule(spec, num_classes=0, class_names=()):
     """The label rule and the class names; the arguments are what the layout implies where spec is silent."""
     palette, palette_names = read_palette(spec.palette) if spec.palette else (None, ())
     num_classes = spec.num_classes or num_classes or len(palette_names)
-    rule = LabelRule(num_classes, spec.label_offset or label_offset, parse_label_map(spec.label_map or label_map), palette)
+    rule = LabelRule(num_classes, spec.label_offset, parse_label_map(spec.label_map), palette)
     names = tuple(spec.class_names or class_names or palette_names)
     if names and len(names) != num_classes:
         raise DataError(f"{len(names)} class names are given for {num_classes} classes: correct data.class_names or data.num_classes")
@@ -186,7 +188,7 @@ def _open_folders(spec, split, layout):
     root = epath.Path(spec.root).expanduser()
     if not root.is_dir():
         raise DataError(f"data.root {root} is no folder: give the folder that holds {layout.photos} and {layout.labels}")
-    rule, names = _rule(spec, layout.num_classes, layout.label_offset, layout.label_map)
+    rule, names = _rule(spec, layout.num_classes)
     photos = _list(root, layout.photos, layout.photo_suffix, "photos")
     labels = _list(root, layout.labels, layout.label_suffix, "label maps")
     _refuse_swapped(root, layout, photos, labels)
@@ -200,7 +202,9 @@ def _open_folders(spec, split, layout):
         f"label map {labels[key]} has no photo {key}{layout.photo_suffix}.* in {root / layout.photos}"
         for key in sorted(labels.keys() - photos.keys())
     ]
-    return Split(split, tuple(Pair(photos[key], labels[key], key) for key in common), rule, names, tuple(faults))
+    folder = root / layout.labels
+    label_files = f"{folder}/*/*{layout.label_suffix}.png" if layout.label_suffix else str(folder)
+    return Split(split, tuple(Pair(photos[key], labels[key], key) for key in common), rule, names, tuple(faults), label_files=label_files)
 
 
 def _of_categories(root, spec, split, photos, labels):
@@ -220,7 +224,7 @@ def _of_categories(root, spec, split, photos, labels):
         if name not in known
     ]
     if unknown:
-        raise DataError(f"data.scene_categories names what {path} does not hold: {'; '.join(unknown)}. Correct or remove it")
+        warnings.warn(f"data.scene_categories names what {path} does not hold: {'; '.join(unknown)}", stacklevel=2)
     photos, labels = (
         {key: file for key, file in files.items() if category_of.get(key) in spec.scene_categories} for files in (photos, labels)
     )

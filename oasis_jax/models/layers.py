@@ -121,7 +121,7 @@ class Conv(nn.Module):
 
     def _inverse_sigma(self, matrix, train):
         """(1 / sigma, u, v) of the kernel as a matrix (k*k*C, D)."""
-        u = self.variable("spectral_norm", "u", lambda: _unit(jnp.ones(matrix.shape[1], matrix.dtype)))
+        u = self.variable("spectral_norm", "u", _dominant_direction, lax.stop_gradient(matrix))
         v = self.variable("spectral_norm", "v", lambda: _unit(matrix @ u.value))
         if not train or self.is_initializing():
             return 1 / (v.value @ matrix @ u.value), u.value, v.value
@@ -154,6 +154,12 @@ def _normalise_backward(residuals, gradient):
 
 
 _normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
+def _dominant_direction(matrix, iterations=20):
+    """u (D,) of a fresh kernel, near convergence: with a poor one in every layer, a deep network starts with exploding activations."""
+    u = jnp.ones(matrix.shape[1], matrix.dtype)
+    return lax.fori_loop(0, iterations, lambda _, u: _unit(matrix @ u @ matrix), u)
 
 
 def _unit(vector):

@@ -11,7 +11,6 @@ from oasis_jax.pictures import colour_label_map, grid
 from oasis_jax.training.sharding import over_batch, put_batch
 
 EVALUATION = 4  # purpose of these random numbers; training uses 0 to 3
-HIGHER_IS_BETTER = {"colour_distance": False, "miou_by_d": True, "accuracy_by_d": True}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -25,10 +24,12 @@ def generate(generator, seed, variables, label_map, index):
       label_map: (B, H, W) integer.
       index: (B,) integers; an image's noise is a function of the seed and its index.
     """
-    key = jax.random.fold_in(jax.random.key(seed), EVALUATION)
-    noise = None
-    if generator.z_dim:
-        noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), (generator.z_dim,)))(index)
+
+    def noise_of(i):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), i), EVALUATION)
+        return jax.random.normal(key, (generator.z_dim,))
+
+    noise = jax.vmap(noise_of)(index) if generator.z_dim else None
     image = generator.apply(variables, label_map.astype("int32"), noise)
     return ((image + 1) * 127.5).round().astype("uint8")
 

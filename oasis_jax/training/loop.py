@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import json
+import shlex
 import signal
 import time
 
@@ -14,13 +15,14 @@ from oasis_jax import build
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import open_split
 from oasis_jax.data.pipeline import eval_batches, train_batches
+from oasis_jax.metrics import HIGHER_IS_BETTER
 from oasis_jax.pictures import loss_curve, save_png
 from oasis_jax.training.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema
 from oasis_jax.training.ema import refresh_once
-from oasis_jax.training.evaluation import HIGHER_IS_BETTER, evaluate, sample_grid
+from oasis_jax.training.evaluation import evaluate, sample_grid
 from oasis_jax.training.report import create_writer, loss_series
 from oasis_jax.training.sharding import make_mesh, over_batch, put_batch, replicated
-from oasis_jax.training.state import create_state
+from oasis_jax.training.state import create_state, rate_at
 
 GRID_EXAMPLES = 4
 
@@ -57,6 +59,8 @@ class Run:
         if self.score not in HIGHER_IS_BETTER:
             raise ValueError(f"eval.score={self.score} is not one of {', '.join(HIGHER_IS_BETTER)}")
 
+        self.mesh = make_mesh()
+        check_batch(config, self.mesh.size)
         self.spec = build.data_spec(config)
         self.train_split, self.val_split = (open_split(self.spec, name) for name in ("train", "val"))
         self.config = config = resolved(config, self.train_split)
@@ -70,7 +74,6 @@ class Run:
             raise ValueError(f"train.num_epochs={train.num_epochs} of {examples} is not one step: set train.num_steps")
         self.examples = grid_examples(self.val_split, self.spec)
 
-        self.mesh = make_mesh()
         self.optimizers = (self.step.optimizer_g, self.step.optimizer_d)
 
     def train(self):
@@ -127,7 +130,7 @@ class Run:
             recent.append(next(batches)["label_map"])
 
         compiled = None
-        pending, metrics, began, saved = [], {}, time.monotonic(), first_step if first_step else None
+        pending, metrics, began, saved = [], {}, time.monotonic(), checkpoints.latest_step()
         progress = tqdm.tqdm(total=self.num_steps, initial=first_step, unit="step", dynamic_ncols=True, smoothing=0.05)
         with progress:
             for done in range(first_step + 1, self.num_steps + 1):
@@ -146,25 +149,30 @@ class Run:
 
                 last = done == self.num_steps or terminated() or self.time_is_over(began)
                 due = {name: last or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
-                finished = last and not terminated()  # a run that is told to end saves, and does nothing else that takes long
-                due["images"] = finished or is_due(done, config.log.images_every_steps)
-                due["eval"] = finished or is_due(done, config.eval.every_steps)
+                # A run that is told to end saves, and draws and evaluates nothing.
+                if terminated():
+                    due["images"] = due["eval"] = False
+                else:
+                    due["images"] = last or is_due(done, config.log.images_every_steps)
+                    due["eval"] = last or is_due(done, config.eval.every_steps)
                 if any(due.values()):
                     means = self.check_finite(pending, done, saved)
                     rate = len(pending) * config.train.batch_size / (time.monotonic() - window)
                     progress.set_postfix_str(f"{rate:.3g} images/s, " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
                     if due["log"]:
-                        self.writer.write_scalars(done, means | {"images_per_second": rate})
+                        self.writer.write_scalars(done, means | self.learning_rates(done) | {"images_per_second": rate})
+                        window, pending = time.monotonic(), []
                 if due["images"] or due["eval"] or due["checkpoint"]:
+                    paused = time.monotonic()
                     ema = self.refreshed_ema(state, recent, done)
                     if due["images"]:
                         self.write_samples(done, ema)
                     metrics = self.evaluate(done, state, ema) if due["eval"] else {}
                     if due["checkpoint"] or due["eval"]:
+                        self.check_state(state, done, saved)
                         checkpoints.save(done, state, ema, plain(config), metrics)
                         saved = done
-                if any(due.values()):
-                    window, pending = time.monotonic(), []
+                    window += time.monotonic() - paused  # not training time
                 if last:
                     break
         return state, metrics
@@ -185,11 +193,23 @@ class Run:
         for step, losses in enumerate(fetched, done - len(fetched) + 1):
             for name, value in losses.items():
                 if not np.isfinite(value):
-                    folder = self.workdir / FOLDER / str(saved)
-                    good = "no checkpoint was saved before" if saved is None else f"last good checkpoint: {folder}"
-                    mend = "lower train.lr_g and train.lr_d, or look at the data of this step, and start again"
-                    raise TrainingDivergedError(f"step {step}: {name} is {value}; {good}; {mend}")
+                    raise self.divergence(f"step {step}: {name} is {value}", saved)
         return {name: float(np.mean([losses[name] for losses in fetched])) for name in fetched[0]}
+
+    def check_state(self, state, done, saved):
+        """Raises if the update itself left numbers that are not finite, which the next loss would show: they must not be saved as good."""
+        for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(state)):
+            if not np.isfinite(leaf).all():
+                raise self.divergence(f"step {done}: {jax.tree_util.keystr(path)} is not finite after the update", saved)
+
+    def divergence(self, what, saved):
+        good = "no checkpoint was saved before" if saved is None else f"last good checkpoint: {self.workdir / FOLDER / str(saved)}"
+        mend = "lower train.lr_g and train.lr_d, or look at the data of this step, and start again"
+        return TrainingDivergedError(f"{what}; {good}; {mend}")
+
+    def learning_rates(self, done):
+        train = self.config.train
+        return {name: float(rate_at(done - 1, getattr(train, name), train.warmup_steps)) for name in ("lr_g", "lr_d")}
 
     def time_is_over(self, began):
         minutes = self.config.train.max_minutes
@@ -228,13 +248,13 @@ class Run:
         print(f"loss curve:    {self.workdir / 'losses.png'}")
         print(f"checkpoints:   {self.workdir / FOLDER}")
         print(f"TensorBoard:   tensorboard --logdir={self.workdir}")
-        arguments = f"--checkpoint={self.workdir} --labels={labels} --output={self.workdir / 'generated'}"
-        print(f"sample from it: python -m oasis_jax.sample {arguments}")
+        arguments = [f"--checkpoint={self.workdir}", f"--labels={labels}", f"--output={self.workdir / 'generated'}"]
+        print(f"sample from it: python -m oasis_jax.sample {shlex.join(arguments)}")
 
     def labels_to_sample_from(self):
-        """A folder of label maps: the validation split's own, or one written into the workdir where there are no files."""
+        """Label maps as --labels takes them: the validation split's own, or a folder in the workdir where there are no files."""
         if self.val_split.source is None:
-            return epath.Path(self.val_split.pairs[0].label).parent
+            return self.val_split.label_files
         for index in range(min(GRID_EXAMPLES, len(self.val_split))):
             save_png(self.workdir / "labels" / f"{self.val_split.pairs[index].name}.png", self.val_split.read(index)[1])
         return self.workdir / "labels"
@@ -253,8 +273,17 @@ def prepare_workdir(workdir):
     return path
 
 
+def check_batch(config, devices):
+    """Raises ValueError unless the batch divides over the devices and over the groups in which classes are counted."""
+    batch, groups = config.train.batch_size, config.loss.balance_groups
+    if batch < 1 or batch % devices:
+        raise ValueError(f"train.batch_size={batch} does not divide over {devices} devices: choose a multiple of {devices}")
+    if groups < 1 or batch % groups:
+        raise ValueError(f"loss.balance_groups={groups} does not divide train.batch_size={batch}: choose a divisor")
+
+
 def resolved(config, split):
-    """The config with what a layout implies about labels written out: a checkpoint's config must be enough to read label files by."""
+    """The config with what is known of the labels written out, so that a checkpoint tells how to read label files (a palette is a path)."""
     config = config.copy_and_resolve_references()
     rule = split.rule
     config.data.update(num_classes=rule.num_classes, class_names=split.class_names, label_offset=rule.offset)

@@ -34,13 +34,18 @@ class TrainState:
 def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):
     """Adam with beta1 = 0: the update of Adam, without memory for a first moment that equals the gradient.
 
-    With `warmup_steps`, the rate rises linearly from 0; the published recipe has none.
+    With `warmup_steps`, the rate is that of `rate_at`; the published recipe has none.
     """
-    rate = optax.linear_schedule(0.0, learning_rate, warmup_steps) if warmup_steps else learning_rate
     return optax.chain(
         optax.scale_by_rms(decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True),
-        optax.scale_by_learning_rate(rate),
+        # A schedule with and without warm-up: a run may go on with another one, so the state must have the same form.
+        optax.scale_by_learning_rate(lambda count: rate_at(count, learning_rate, warmup_steps)),
     )
+
+
+def rate_at(count, learning_rate, warmup_steps):
+    """The learning rate after `count` steps: `learning_rate`, to which the first `warmup_steps` rise linearly."""
+    return learning_rate * jnp.minimum(1.0, (count + 1) / max(warmup_steps, 1))
 
 
 def create_state(generator, discriminator, optimizers, image_size, seed, gain=KERNEL_GAIN):

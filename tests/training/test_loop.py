@@ -139,6 +139,21 @@ def test_diverged_loss_stops_the_run_with_step_and_term_and_checkpoint(tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
+def test_state_that_is_not_finite_is_not_saved_as_good(tmp_path):
+    run = Run(tiny_config(), tmp_path)
+    with Checkpoints(tmp_path, 2, run.score, False) as checkpoints:
+        state = run.restore_or_create(checkpoints)
+    run.check_state(state, 7, None)
+    params = jax.tree.map(lambda leaf: leaf * np.nan, state.discriminator["params"])
+    with pytest.raises(TrainingDivergedError, match=r"step 7: .discriminator.*is not finite after the update; no checkpoint"):
+        run.check_state(state.replace(discriminator=state.discriminator | {"params": params}), 7, None)
+
+
+def test_rates_and_warmup_may_change_when_a_run_goes_on(uninterrupted, capsys):
+    train_and_evaluate(tiny_config(train__warmup_steps=0, train__lr_g=1e-5), uninterrupted[0])
+    assert "trained to step 60 already" in capsys.readouterr().out
+
+
 def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot write to the workdir .*choose another --workdir"):
@@ -153,6 +168,8 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
         ({"model__num_blocks": 7}, "model.num_blocks=7"),
         ({"train__discriminator_schedule": "twice"}, "train.discriminator_schedule=twice"),
         ({"model__dtype": "float16"}, "model.dtype=float16"),
+        ({"train__batch_size": 0}, "train.batch_size=0 does not divide over"),
+        ({"loss__balance_groups": 3}, "loss.balance_groups=3 does not divide train.batch_size=8"),
         ({"train__num_steps": 0, "train__num_epochs": 0}, "is not one step: set train.num_steps"),
     ],
 )
