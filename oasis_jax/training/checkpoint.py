@@ -174,6 +174,24 @@ def load_ema(path, best=False):
     Raises:
       CheckpointError: no checkpoint there, a damaged one, or no step with a score.
     """
+    with _opened(path, best) as (manager, step):
+        return _read(manager, step, "ema"), _read(manager, step, "config", ocp.args.JsonRestore()), step
+
+
+def load_config(path, best=False):
+    """The config of a checkpoint as nested dicts; arguments and errors as for `load_ema`."""
+    with _opened(path, best) as (manager, step):
+        return _read(manager, step, "config", ocp.args.JsonRestore())
+
+
+def load_state(path, best=False):
+    """The train state of a checkpoint as nested dicts of numpy arrays, or None if it has an averaged generator alone; as `load_ema`."""
+    with _opened(path, best) as (manager, step):
+        return _read(manager, step, "state") if (manager.directory / str(step) / "state").is_dir() else None
+
+
+@contextlib.contextmanager
+def _opened(path, best):
     path = _absolute(path)
     folder = path / FOLDER if (path / FOLDER).is_dir() else path
     directory, step = (folder.parent, int(folder.name)) if folder.name.isdigit() and not (folder / FOLDER).exists() else (folder, None)
@@ -187,7 +205,7 @@ def load_ema(path, best=False):
             raise CheckpointError(f"no checkpoint at {path}: {what}")
         if step is None:
             step = _best_step(manager) if best else manager.latest_step()
-        return _read(manager, step, "ema"), _read(manager, step, "config", ocp.args.JsonRestore()), step
+        yield manager, step
 
 
 def check_config_fits(saved, current):

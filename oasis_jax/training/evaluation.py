@@ -6,9 +6,10 @@ import numpy as np
 import tqdm
 
 from oasis_jax.data.pipeline import eval_batches
-from oasis_jax.metrics import colour, confusion
+from oasis_jax.metrics import colour, segmentation
+from oasis_jax.metrics.equilibrium import Equilibrium, log_fake_probability
 from oasis_jax.pictures import colour_label_map, grid
-from oasis_jax.training.sharding import over_batch, put_batch
+from oasis_jax.training.sharding import over_batch, put_batch, replicated
 
 EVALUATION = 4  # purpose of these random numbers; training uses 0 to 3
 
@@ -36,18 +37,18 @@ def generate(generator, seed, variables, label_map, index):
 
 @functools.partial(jax.jit, static_argnums=0)
 def segment(discriminator, variables, image):
-    """The class (B, H, W) that D sees in each pixel of uint8 images, the fake class left out."""
+    """What D sees in each pixel of uint8 images: its class (B, H, W), the fake class left out, and the log-probability that it is fake."""
     logits = discriminator.apply(variables, image.astype(float) / 127.5 - 1)
-    return logits[..., 1:].argmax(-1)
+    return logits[..., 1:].argmax(-1), log_fake_probability(logits)
 
 
-def evaluate(step, ema, discriminator, split, spec, batch_size, max_examples, mesh):
+def evaluate(step, ema, state, split, spec, batch_size, max_examples, mesh):
     """Scores of the EMA generator on the validation split; same weights, same numbers.
 
     Args:
       step: TrainStep; gives networks, seed and don't-care class.
       ema: variables of the EMA generator, statistics refreshed.
-      discriminator: variables of D.
+      state: TrainState, or its nested dicts; gives the variables of D, and of G for di_seg.
       split, spec: the validation Split and its DataSpec.
       batch_size: rounded up to a multiple of the devices.
       max_examples: 0 takes all.
@@ -56,30 +57,37 @@ def evaluate(step, ema, discriminator, split, spec, batch_size, max_examples, me
     Returns:
       dict of floats: "colour_distance" (0..1, lower is better); "miou_by_d" and "accuracy_by_d", how well the run's own D finds the label
       map in the generated images, and the same "on real photos" as ceiling. D is trained along with G, so its scores compare only
-      checkpoints of one run.
+      checkpoints of one run. "di_seg" is the disequilibrium indicator of `metrics.equilibrium`, of G itself, not of its average.
     """
+    place = functools.partial(jax.device_put, device=replicated(mesh))
+    networks = state if isinstance(state, dict) else {"generator": state.generator, "discriminator": state.discriminator}
+    ema, discriminator, own = place(ema), place(networks["discriminator"]), place(networks["generator"])
     num_classes, dontcare = step.generator.num_classes, step.recipe.dontcare_id
     batch_size = -(-batch_size // mesh.size) * mesh.size
     total = min(len(split), max_examples or len(split))
     histograms = {kind: 0 for kind in ("real", "generated")}
     confusions = {kind: 0 for kind in ("real", "generated")}
+    equilibrium = Equilibrium.empty(num_classes)
     batches = eval_batches(split, spec, batch_size, max_examples)
     for number, batch in enumerate(tqdm.tqdm(batches, "evaluating", -(-total // batch_size), unit="batch", leave=False)):
         index = number * batch_size + np.arange(batch_size)
         arrays = put_batch({"label_map": batch["label_map"], "image": batch["image"]}, mesh)
-        generated = generate(step.generator, step.seed, ema, arrays["label_map"], index)
+        generated, by_own = (generate(step.generator, step.seed, variables, arrays["label_map"], index) for variables in (ema, own))
         kept, label_map = batch["mask"], batch["label_map"][batch["mask"]]
-        for kind, images in (("real", arrays["image"]), ("generated", generated)):
-            images = jax.device_put(images, over_batch(mesh))
-            seen = np.asarray(segment(step.discriminator, discriminator, images))[kept]
-            cared = label_map != dontcare
-            confusions[kind] = confusions[kind] + confusion.confusion_matrix(label_map[cared], seen[cared], num_classes)
-            histograms[kind] = histograms[kind] + colour.class_histograms(np.asarray(images)[kept], label_map, num_classes)
+        log_fake = {}
+        for kind, images in (("real", arrays["image"]), ("generated", generated), ("own", by_own)):
+            seen, fake = segment(step.discriminator, discriminator, jax.device_put(images, over_batch(mesh)))
+            seen, log_fake[kind] = np.asarray(seen)[kept], np.asarray(fake)[kept]
+            if kind in histograms:
+                cared = label_map != dontcare
+                confusions[kind] = confusions[kind] + segmentation.confusion_matrix(label_map[cared], seen[cared], num_classes)
+                histograms[kind] = histograms[kind] + colour.class_histograms(np.asarray(images)[kept], label_map, num_classes)
+        equilibrium = equilibrium.update_log_fake(log_fake["real"], log_fake["own"], label_map)
     scores = {"colour_distance": colour.colour_distance(histograms["real"], histograms["generated"], dontcare)}
     for kind, suffix in (("generated", ""), ("real", "_on_real_photos")):
-        scores[f"miou_by_d{suffix}"] = float(np.nanmean(confusion.iou_per_class(confusions[kind])))
-        scores[f"accuracy_by_d{suffix}"] = confusion.pixel_accuracy(confusions[kind])
-    return scores
+        scores[f"miou_by_d{suffix}"] = segmentation.mean_iou(confusions[kind], segmentation.MeanOver.SEEN)
+        scores[f"accuracy_by_d{suffix}"] = segmentation.pixel_accuracy(confusions[kind])
+    return scores | {"di_seg": equilibrium.di_seg(dontcare)}
 
 
 def sample_grid(step, ema, examples, mesh, samples=3):

@@ -1,6 +1,7 @@
 """A run from start to end: check the data, resume or begin, train, evaluate, save. The host side of training."""
 import collections
 import contextlib
+import dataclasses
 import json
 import shlex
 import signal
@@ -15,8 +16,12 @@ from oasis_jax import build
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import open_split
 from oasis_jax.data.pipeline import eval_batches, train_batches
-from oasis_jax.metrics import HIGHER_IS_BETTER
+from oasis_jax.evaluation.report import write_report
+from oasis_jax.evaluation.validation import Validation
+from oasis_jax.metrics import BY_RUN, HIGHER_IS_BETTER
+from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.pictures import loss_curve, save_png
+from oasis_jax.sampling import Model
 from oasis_jax.training.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema
 from oasis_jax.training.ema import refresh_once
 from oasis_jax.training.evaluation import evaluate, sample_grid
@@ -56,8 +61,13 @@ class Run:
     def __init__(self, config, workdir):
         self.workdir = prepare_workdir(workdir)
         self.score = config.eval.score
-        if self.score not in HIGHER_IS_BETTER:
-            raise ValueError(f"eval.score={self.score} is not one of {', '.join(HIGHER_IS_BETTER)}")
+        self.protocol = None
+        if config.eval.protocol:
+            self.protocol = dataclasses.replace(find_protocol(config.eval.protocol), max_images=config.eval.max_examples)
+        measured = (*BY_RUN, *(self.protocol.measured if self.protocol else ()))
+        if self.score not in measured:
+            with_protocol = f"eval.protocol={config.eval.protocol}" if self.protocol else "no eval.protocol"
+            raise ValueError(f"eval.score={self.score} is not one of {', '.join(measured)}, which are measured with {with_protocol}")
 
         self.mesh = make_mesh()
         check_batch(config, self.mesh.size)
@@ -73,6 +83,9 @@ class Run:
             examples = f"{len(self.train_split)} training examples with train.batch_size={train.batch_size}"
             raise ValueError(f"train.num_epochs={train.num_epochs} of {examples} is not one step: set train.num_steps")
         self.examples = grid_examples(self.val_split, self.spec)
+        self.validation = None
+        if self.protocol:  # its weights are read now: they must not be missing after hours
+            self.validation = Validation(self.protocol, config, self.val_split, self.spec, self.mesh)
 
         self.optimizers = (self.step.optimizer_g, self.step.optimizer_d)
 
@@ -230,9 +243,13 @@ class Run:
 
     def evaluate(self, done, state, ema):
         evaluation = self.config.eval
-        scores = evaluate(
-            self.step, ema, state.discriminator, self.val_split, self.spec, evaluation.batch_size, evaluation.max_examples, self.mesh
-        )
+        batch_size, most = evaluation.batch_size, evaluation.max_examples
+        scores = evaluate(self.step, ema, state, self.val_split, self.spec, batch_size, most, self.mesh)
+        if self.validation:
+            model = Model(self.step.generator, ema, self.config, done)
+            report, _ = self.validation.evaluate(self.validation.samples(model), {"workdir": str(self.workdir), "step": done}, keep=False)
+            write_report(self.workdir / "evaluation", report)
+            scores |= {name: value for name, value in report.scores.items() if np.isfinite(value)}
         self.writer.write_scalars(done, scores)
         (self.workdir / "evaluation.json").write_text(json.dumps({"step": done, **scores}, indent=1))
         return scores

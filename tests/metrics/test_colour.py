@@ -1,9 +1,7 @@
-"""Laws of the colour distance and of the confusion matrix."""
+"""Laws of the colour distances."""
 import numpy as np
-import pytest
 
-from oasis_jax.metrics.colour import chi_square, class_histograms, colour_distance, lab
-from oasis_jax.metrics.confusion import confusion_matrix, iou_per_class, pixel_accuracy
+from oasis_jax.metrics.colour import chi_square, class_histograms, colour_distance, colour_histograms, lab
 
 
 def random_pair(seed, num_classes=4):
@@ -37,7 +35,16 @@ def test_dontcare_class_and_absent_classes_do_not_count():
     assert colour_distance(real, generated, dontcare_id=0) == 0 < colour_distance(real, generated)
 
 
-def test_iou_and_accuracy_by_hand():
-    confusion = confusion_matrix(np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0]), 4)
-    np.testing.assert_allclose(iou_per_class(confusion), [1 / 3, 2 / 3, 0, np.nan])
-    assert pixel_accuracy(confusion) == pytest.approx(3 / 5)
+def test_histograms_of_a_set_are_sums_over_its_images_and_over_the_classes():
+    (first, labels), (second, _) = random_pair(0), random_pair(1)
+    together = colour_histograms(np.stack([first, second]))
+    np.testing.assert_array_equal(together, colour_histograms(first) + colour_histograms(second))
+    np.testing.assert_array_equal(colour_histograms(first), class_histograms(first, labels, 4).sum(0))
+
+
+def test_distances_of_sets_are_zero_for_shuffled_pixels_and_one_for_disjoint_lightness():
+    image, _ = random_pair(2)
+    shuffled = np.random.default_rng(0).permutation(image.reshape(-1, 3)).reshape(image.shape)
+    np.testing.assert_array_equal(chi_square(colour_histograms(image), colour_histograms(shuffled)), 0)
+    black, white = (colour_histograms(np.full_like(image, value)) for value in (0, 255))
+    assert chi_square(black, white)[0] == 1

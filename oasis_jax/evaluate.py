@@ -1,0 +1,111 @@
+"""The evaluation command: scores of a checkpoint, or of a folder of images, by a named protocol.
+
+    python -m oasis_jax.evaluate --checkpoint=runs/cityscapes --config.data.root=/data/cityscapes
+    python -m oasis_jax.evaluate --images=their_results/ --config=configs/cityscapes.py --config.data.root=/data/cityscapes --output=scores/
+
+The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and, where a network labels the
+images, report.html with the best and the worst. What was measured is kept in $OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of all
+that it depends on: an interrupted evaluation goes on, and real photos are measured once.
+"""
+import os
+import sys
+
+from absl import app, flags, logging
+from etils import epath
+from ml_collections import ConfigDict
+
+from oasis_jax import config_flag
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, which only feeds images, is imported
+
+
+def run(options, config):
+    """Evaluates as the flags (attributes of `options`) and the config say, writes the report and prints it.
+
+    Returns:
+        The Report.
+
+    Raises:
+        CheckpointError, DataError, ValueError: with the mend in the message.
+    """
+    from oasis_jax import build, sampling
+    from oasis_jax.data.check import check_split
+    from oasis_jax.data.datasets import open_split
+    from oasis_jax.evaluation.report import best_and_worst, write_report
+    from oasis_jax.evaluation.validation import Validation, choose_protocol
+    from oasis_jax.training.checkpoint import load_state
+    from oasis_jax.training.evaluation import evaluate as evaluate_by_d
+    from oasis_jax.training.sharding import make_mesh
+
+    if not options.images and not options.checkpoint:
+        raise ValueError("nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE")
+    if options.images and not options.output:
+        raise ValueError("--images needs --output=DIR, where the report shall lie")
+    output = epath.Path(options.output or epath.Path(options.checkpoint) / "evaluation").expanduser()
+    mesh = make_mesh()
+    spec = build.data_spec(config)
+    split = open_split(spec, "val")
+    check_split(split, spec)
+    validation = Validation(choose_protocol(config, options.protocol), config, split, spec, mesh)
+    extra, by_class = {}, {}
+    if options.images:
+        generated, subject = validation.folder(options.images), {"images": str(options.images)}
+    else:
+        model = sampling.load(options.checkpoint, options.best)
+        generated, subject = validation.samples(model), {"checkpoint": str(options.checkpoint), "step": model.step}
+        if (state := load_state(options.checkpoint, options.best)) is not None:
+            step = build.train_step(config)
+            extra |= evaluate_by_d(step, model.variables, state, split, validation.spec, validation.batch_size, validation.count, mesh)
+        if validation.protocol.diversity_maps and model.generator.z_dim:
+            found, by_class = validation.diversity(model)
+            extra |= found
+    report, agreement = validation.evaluate(generated, subject, extra, by_class)
+    write_report(output, report, best_and_worst(generated, validation.photos, agreement, split.rule.num_classes))
+    print(report.as_markdown())
+    print(f"the report lies in {output}")
+    return report
+
+
+def main(argv):
+    from oasis_jax.data.labels import DataError
+    from oasis_jax.training.checkpoint import CheckpointError
+
+    if argv[1:]:
+        raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
+    logging.set_verbosity(logging.WARNING)
+    try:
+        run(flags.FLAGS, flags.FLAGS.config)
+    except (CheckpointError, DataError, ValueError, OSError) as error:
+        sys.exit(f"evaluate: {error}")
+
+
+def define_flags(argv):
+    """Defines the flags, --config on top of the checkpoint's own config unless a file is given; returns the flags_parser of `app.run`."""
+    flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.")
+    flags.DEFINE_bool("best", False, "Take the best checkpoint, not the latest.")
+    flags.DEFINE_string("images", None, "Instead of a checkpoint: a folder of images called like the photos or the label maps.")
+    flags.DEFINE_string("protocol", "", "Name of a protocol; by default config.eval.protocol, or that of the data set.")
+    flags.DEFINE_string("output", None, "Folder of the report; by default the folder evaluation in that of the checkpoint.")
+    checkpoint = config_flag.value_of("checkpoint", argv)
+    if config_flag.value_of("config", argv) is not None or checkpoint is None:
+        config_flag.define()
+        return config_flag.parse_flags
+    from oasis_jax.training.checkpoint import CheckpointError, load_config
+
+    try:
+        config = _with_tuples(load_config(checkpoint, any(arg in ("--best", "--best=true") for arg in argv)))
+    except CheckpointError as error:
+        sys.exit(f"evaluate: {error}")
+    for name in ("protocol", "inception_weights", "vgg16_weights", "segmenter_weights"):  # runs of older versions lack them
+        config.eval[name] = config.eval.get(name, "")
+    return config_flag.define_with(config, argv)
+
+
+def _with_tuples(saved):
+    """The ConfigDict of a checkpoint, whose tuples were saved as lists, which no flag could override."""
+    kinds = {dict: _with_tuples, list: tuple}
+    return ConfigDict({name: kinds.get(type(value), lambda same: same)(value) for name, value in saved.items()})
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=define_flags(sys.argv))

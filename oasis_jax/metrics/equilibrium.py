@@ -1,0 +1,113 @@
+"""How far a discriminator is ahead of its generator: the disequilibrium indicator (DI) of EqGAN-SA, and its analogue for OASIS.
+
+EqGAN-SA (Wang et al., 2021) prints a DI without a formula; the definitions here are this project's own:
+
+* `DI`, of a discriminator with one logit per image:  DI = mean D(real) - mean D(fake), over raw logits.
+* `DI_seg`, of a discriminator that labels each pixel with one of N classes or as fake:  with l(p) = log softmax(D(image))_fake at pixel p,
+  DI_seg = mean over the classes c of [mean of l over the pixels of c in generated images - mean of l over the pixels of c in real images].
+
+Both are near 0 where D cannot tell the two sets apart, and grow as it can; they are on different scales and must never share a column. Use
+as many real as generated images, real ones without augmentation, generated ones by G itself (not its moving average) for the same label
+maps, D in inference mode; print the number of images and the step along with the value.
+"""
+import dataclasses
+
+import jax
+import numpy as np
+
+DI_FORMULA = "DI = mean D(real) - mean D(fake)"
+DI_SEG_FORMULA = "DI_seg = mean_c [ mean_{p in c} log p_fake(generated) - mean_{p in c} log p_fake(real) ]"
+
+
+def log_fake_probability(logits):
+    """(B, H, W, N+1) logits, channel 0 the fake class -> (B, H, W) log-probability that a pixel is fake."""
+    return jax.nn.log_softmax(logits)[..., 0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassMeans:
+    """Streaming means of a value by class, in float64. Immutable.
+
+    Attributes:
+      total: (N,) float64, sum of the values of each class.
+      count: (N,) int64, their number.
+    """
+
+    total: np.ndarray
+    count: np.ndarray
+
+    @classmethod
+    def empty(cls, num_classes):
+        return cls(np.zeros(num_classes), np.zeros(num_classes, np.int64))
+
+    def update(self, values, classes):
+        """These values and more of them; those whose class is outside 0..N-1 are left out.
+
+        Args:
+          values: real array of any shape.
+          classes: integer array of the same shape.
+
+        Raises:
+          ValueError: the shapes differ, or a value is not finite.
+        """
+        values, classes = np.asarray(values, np.float64), np.asarray(classes)
+        if values.shape != classes.shape:
+            raise ValueError(f"values of shape {values.shape} and classes of shape {classes.shape} do not match")
+        if not np.isfinite(values).all():
+            raise ValueError("D gives a value that is NaN or infinite: its weights or its input are broken")
+        known = (classes >= 0) & (classes < len(self.total))
+        values, classes = values[known], classes[known]
+        total = np.bincount(classes, values, len(self.total))
+        return ClassMeans(self.total + total, self.count + np.bincount(classes, minlength=len(self.total)))
+
+    def merge(self, other):
+        """Means of the values of both."""
+        return ClassMeans(self.total + other.total, self.count + other.count)
+
+    @property
+    def means(self):
+        """(N,) float64; NaN where a class has no value."""
+        return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Equilibrium:
+    """What D makes of real and of generated images. Immutable; one class gives DI, the classes of a label map give DI_seg."""
+
+    real: ClassMeans
+    generated: ClassMeans
+
+    @classmethod
+    def empty(cls, num_classes=1):
+        return cls(ClassMeans.empty(num_classes), ClassMeans.empty(num_classes))
+
+    def merge(self, other):
+        """That of both sets together."""
+        return Equilibrium(self.real.merge(other.real), self.generated.merge(other.generated))
+
+    def update_logits(self, real, generated):
+        """Adds raw logits (B,) or (B, ...) of as many real as generated images; raises ValueError if their shapes differ."""
+        real, generated = np.asarray(real), np.asarray(generated)
+        if real.shape != generated.shape:
+            raise ValueError(f"logits of shapes {real.shape} and {generated.shape}: use as many real as generated images")
+        everything = np.zeros(real.shape, np.int64)
+        return Equilibrium(self.real.update(real, everything), self.generated.update(generated, everything))
+
+    def update_log_fake(self, real, generated, label_map):
+        """Adds `log_fake_probability` (B, H, W) of real images and of images generated for their label maps (B, H, W)."""
+        return Equilibrium(self.real.update(real, label_map), self.generated.update(generated, label_map))
+
+    @property
+    def di(self):
+        """DI, after `update_logits`; NaN without images."""
+        return float(self.real.means[0] - self.generated.means[0])
+
+    @property
+    def di_seg_per_class(self):
+        """(N,) DI_seg of each class, after `update_log_fake`; NaN where a class is absent."""
+        return self.generated.means - self.real.means
+
+    def di_seg(self, dontcare_id=-1):
+        """DI_seg, every class that occurs counting alike, the class `dontcare_id` (-1: none) left out; NaN without classes."""
+        counted = (self.real.count > 0) & (np.arange(len(self.real.count)) != dontcare_id)
+        return float(self.di_seg_per_class[counted].mean()) if counted.any() else float("nan")

@@ -1,0 +1,114 @@
+"""The networks that judge images, with their weights, by the names that protocols give them."""
+import dataclasses
+import functools
+import hashlib
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from oasis_jax.metrics.lpips import load_lpips
+from oasis_jax.metrics.nets import inception, vgg16, weights
+from oasis_jax.metrics.nets.deeplab import DeepLabSegmenter
+from oasis_jax.metrics.nets.drn import UPSAMPLED, DRNSegmenter
+from oasis_jax.metrics.nets.espnet import ESPNetSegmenter
+from oasis_jax.metrics.nets.upernet import UPerNetSegmenter, join_state
+
+SEGMENTERS = {
+    "drn105": DRNSegmenter(),
+    "drn105-ms": DRNSegmenter(multi_scale=True),
+    "drn105-upsample2048": DRNSegmenter(upsample_to=UPSAMPLED),
+    "upernet101-single256": UPerNetSegmenter(),
+    "upernet101-ms": UPerNetSegmenter(multi_scale=True),
+    "deeplabv2": DeepLabSegmenter(),
+    "espnet": ESPNetSegmenter(),
+}
+FEATURE_DIMENSIONS = {"inception": 2048, "vgg16": 512}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judges:
+    """The networks of one protocol; those that it does not name are None.
+
+    Attributes:
+        extract: images (B, H, W, 3), uint8 or float in [0, 1] -> features (B, d), on the devices.
+        dimensions: d.
+        segmenter: one of SEGMENTERS.
+        segment: uint8 images (B, H, W, 3) -> classes (B, h, w), h and w by `segmenter.label_size`.
+        lpips: variables of LPIPS.
+        sha256: of the weights of each network.
+    """
+
+    extract: Callable[[Any], Any] | None = None
+    dimensions: int = 0
+    segmenter: Any = None
+    segment: Callable[[Any], Any] | None = None
+    lpips: Any = None
+    sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def load_judges(protocol, files=None, place=jax.device_put) -> Judges:
+    """The networks that a protocol names.
+
+    Args:
+        protocol: Protocol.
+        files: {"inception" | "vgg16" | "segmenter": path}. Without a path, Inception is downloaded, and VGG16 looked for by
+            `weights.find_vgg16`; a segmenter needs one (UPerNet two: "encoder.pth,decoder.pth").
+        place: puts variables on the devices.
+
+    Raises:
+        WeightsError: weights that cannot be had or are those of another network; the message says what to give.
+    """
+    files, sha256, parts = files or {}, {}, {}
+    if protocol.features == "inception":
+        variables = place(inception.load_inception(files.get("inception")))
+        sha256["inception"] = inception.WEIGHTS_SHA256
+        parts |= {"extract": functools.partial(_inception_features, variables), "dimensions": FEATURE_DIMENSIONS["inception"]}
+    elif protocol.features == "vgg16":
+        variables = place(vgg16.load_vgg16(files.get("vgg16")))
+        sha256["vgg16"] = weights.VGG16_SHA256
+        parts |= {"extract": functools.partial(_vgg16_features, variables), "dimensions": FEATURE_DIMENSIONS["vgg16"]}
+    if protocol.segmenter:
+        segmenter = SEGMENTERS[protocol.segmenter]
+        path = files.get("segmenter")
+        if not path:
+            raise weights.WeightsError(
+                f"protocol {protocol.name} labels images by {type(segmenter.module).__name__}: give the path of its published weights "
+                "as --config.eval.segmenter_weights, or choose a protocol without it (fid, fd-vgg16, plain)"
+            )
+        state, sha256["segmenter"] = _read_parts(path)
+        variables = place(segmenter.variables(state))
+        parts |= {"segmenter": segmenter, "segment": functools.partial(_segment, segmenter, variables)}
+    if protocol.diversity_maps:
+        try:
+            parts["lpips"] = place(load_lpips(files.get("vgg16")))
+            sha256["lpips"] = weights.VGG16_SHA256
+        except weights.WeightsError:
+            if files.get("vgg16"):
+                raise  # asked for by name; found by chance it is an extra
+    return Judges(sha256=sha256, **parts)
+
+
+def _read_parts(path):
+    """State dict and sha256 of a file, or of two as "encoder.pth,decoder.pth", as UPerNet is published."""
+    files = path.split(",")
+    if len(files) > 2:
+        raise weights.WeightsError(f"{path} names {len(files)} files: give one, or those of an encoder and a decoder")
+    states = [weights.read_weights(file) for file in files]
+    digests = [hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest() for file in files]
+    return states[0] if len(states) == 1 else join_state(*states), ",".join(digests)
+
+
+@jax.jit
+def _inception_features(variables, images):
+    return inception.InceptionFID().apply(variables, inception.preprocess(images))["pool"]
+
+
+_vgg16_features = jax.jit(vgg16.fd_features)
+
+
+def _segment(segmenter, variables, images):
+    images = np.asarray(images)
+    return np.asarray(segmenter.segment(variables, images, segmenter.label_size(images.shape[1:3])))

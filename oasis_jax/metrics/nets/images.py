@@ -1,0 +1,36 @@
+"""What is done to images before a net sees them: Pillow's resize of a batch, and the sizes a net can take."""
+import numpy as np
+from PIL import Image
+
+BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
+
+
+def resize_images(images, size, resampling):
+    """Pillow's resize, antialiased when shrinking and rounded to bytes, on the host.
+
+    Args:
+        images: uint8 (B, H, W, 3).
+        size: (height, width); images of this size are returned as they are.
+        resampling: BILINEAR or BICUBIC.
+
+    Returns:
+        uint8 (B, height, width, 3).
+    """
+    if tuple(images.shape[1:3]) == tuple(size):
+        return images
+    height, width = size
+    return np.stack([np.asarray(Image.fromarray(image).resize((width, height), resampling)) for image in np.asarray(images)])
+
+
+def check_divisible(net, x, divisor=8):
+    """Raises ValueError unless the height and width of x (B, H, W, C) are multiples of the divisor."""
+    height, width = x.shape[1:3]
+    if height % divisor or width % divisor:
+        raise ValueError(f"{net} takes heights and widths divisible by {divisor}, not {height}x{width}: use images of another size")
+
+
+def check_label_size(net, label_size, expected):
+    """Raises ValueError if label maps are asked for at another size than the tool compares them."""
+    if tuple(label_size) != tuple(expected):
+        (height, width), (right_height, right_width) = label_size, expected
+        raise ValueError(f"{net} compares label maps of {right_height}x{right_width}, not {height}x{width}: resize them to that")

@@ -1,0 +1,199 @@
+"""InceptionV3 of the Frechet inception distance (Heusel et al. 2017), as pytorch-fid and torch-fidelity run it.
+
+It is not the Inception of torchvision: average pools leave the padding out of the count, the last block has a max pool, and the head has
+1008 outputs. The structure is a table: a block is a list of branches, and a branch a chain of (name, features, kernel size, stride), of
+which the last may be several convolutions of one input.
+"""
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from oasis_jax.metrics.nets.torch_layers import Conv, Linear, avg_pool, max_pool, resize_bilinear, resize_bilinear_tf1
+from oasis_jax.metrics.nets.weights import fold_batch_norm, read_weights, to_variables
+
+WEIGHTS_URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
+WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+SIZE = (299, 299)
+
+_WIDE, _TALL = (1, 7), (7, 1)
+
+
+def _block_a(pooled):
+    return (
+        (("branch1x1", 64, 1, 1),),
+        (("branch5x5_1", 48, 1, 1), ("branch5x5_2", 64, 5, 1)),
+        (("branch3x3dbl_1", 64, 1, 1), ("branch3x3dbl_2", 96, 3, 1), ("branch3x3dbl_3", 96, 3, 1)),
+        ("avg", ("branch_pool", pooled, 1, 1)),
+    )
+
+
+def _block_c(c):
+    return (
+        (("branch1x1", 192, 1, 1),),
+        (("branch7x7_1", c, 1, 1), ("branch7x7_2", c, _WIDE, 1), ("branch7x7_3", 192, _TALL, 1)),
+        (
+            ("branch7x7dbl_1", c, 1, 1),
+            ("branch7x7dbl_2", c, _TALL, 1),
+            ("branch7x7dbl_3", c, _WIDE, 1),
+            ("branch7x7dbl_4", c, _TALL, 1),
+            ("branch7x7dbl_5", 192, _WIDE, 1),
+        ),
+        ("avg", ("branch_pool", 192, 1, 1)),
+    )
+
+
+def _block_e(pool):
+    return (
+        (("branch1x1", 320, 1, 1),),
+        (("branch3x3_1", 384, 1, 1), (("branch3x3_2a", 384, (1, 3), 1), ("branch3x3_2b", 384, (3, 1), 1))),
+        (
+            ("branch3x3dbl_1", 448, 1, 1),
+            ("branch3x3dbl_2", 384, 3, 1),
+            (("branch3x3dbl_3a", 384, (1, 3), 1), ("branch3x3dbl_3b", 384, (3, 1), 1)),
+        ),
+        (pool, ("branch_pool", 192, 1, 1)),
+    )
+
+
+BLOCKS = {
+    "Mixed_5b": _block_a(32),
+    "Mixed_5c": _block_a(64),
+    "Mixed_5d": _block_a(64),
+    "Mixed_6a": (
+        (("branch3x3", 384, 3, 2),),
+        (("branch3x3dbl_1", 64, 1, 1), ("branch3x3dbl_2", 96, 3, 1), ("branch3x3dbl_3", 96, 3, 2)),
+        ("halve",),
+    ),
+    "Mixed_6b": _block_c(128),
+    "Mixed_6c": _block_c(160),
+    "Mixed_6d": _block_c(160),
+    "Mixed_6e": _block_c(192),
+    "Mixed_7a": (
+        (("branch3x3_1", 192, 1, 1), ("branch3x3_2", 320, 3, 2)),
+        (("branch7x7x3_1", 192, 1, 1), ("branch7x7x3_2", 192, _WIDE, 1), ("branch7x7x3_3", 192, _TALL, 1), ("branch7x7x3_4", 192, 3, 2)),
+        ("halve",),
+    ),
+    "Mixed_7b": _block_e("avg"),
+    "Mixed_7c": _block_e("max"),
+}
+
+_POOLS = {
+    "avg": lambda x: avg_pool(x, 3, 1, 1, count_include_pad=False),
+    "max": lambda x: max_pool(x, 3, 1, 1),
+    "halve": lambda x: max_pool(x, 3, 2),
+}
+
+
+class ConvUnit(nn.Module):
+    """Convolution with its BatchNorm, folded into it when the weights are loaded, and ReLU.
+
+    Unless `padding` is given, stride 1 keeps the size and stride 2 pads nothing.
+    """
+
+    features: int
+    kernel_size: int | tuple
+    stride: int = 1
+    padding: int | None = None
+
+    @nn.compact
+    def __call__(self, x):
+        height, width = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,) * 2
+        padding = self.padding
+        if padding is None:
+            padding = 0 if self.stride > 1 else (height // 2, width // 2)
+        return nn.relu(Conv(self.features, (height, width), self.stride, padding, name="conv")(x))
+
+
+class Mixed(nn.Module):
+    """An Inception block: branches side by side, concatenated."""
+
+    branches: tuple
+
+    @nn.compact
+    def __call__(self, x):
+        return jnp.concatenate([output for branch in self.branches for output in self._branch(branch, x)], axis=-1)
+
+    def _branch(self, branch, x):
+        for layer in branch:
+            if isinstance(layer, str):
+                x = _POOLS[layer](x)
+            elif isinstance(layer[0], tuple):
+                return [self._unit(unit, x) for unit in layer]
+            else:
+                x = self._unit(layer, x)
+        return [x]
+
+    def _unit(self, unit, x):
+        name, features, kernel_size, stride = unit
+        return ConvUnit(features, kernel_size, stride, name=name)(x)
+
+
+class InceptionFID(nn.Module):
+    """The network; FID section 2 of Heusel et al. takes "pool" of many images."""
+
+    @nn.compact
+    def __call__(self, x):
+        """Features of images that `preprocess` made.
+
+        Args:
+          x: (B, 299, 299, 3) float32 in [-1, 1].
+
+        Returns:
+          A dict of float32 arrays: "avg64", "avg192", "avg768" (B, 64 | 192 | 768), spatial means behind the first and the second max pool
+          and Mixed_6e; "pool" (B, 2048), the feature of FID and KID; "logits" (B, 1008) and "logits_unbiased", which is without the bias
+          and is the input of the Inception score.
+        """
+        outputs = {}
+        x = ConvUnit(32, 3, 2, name="Conv2d_1a_3x3")(x)
+        x = ConvUnit(32, 3, padding=0, name="Conv2d_2a_3x3")(x)
+        x = max_pool(ConvUnit(64, 3, name="Conv2d_2b_3x3")(x), 3, 2)
+        outputs["avg64"] = x.mean((1, 2))
+        x = ConvUnit(80, 1, name="Conv2d_3b_1x1")(x)
+        x = max_pool(ConvUnit(192, 3, padding=0, name="Conv2d_4a_3x3")(x), 3, 2)
+        outputs["avg192"] = x.mean((1, 2))
+        for name, branches in BLOCKS.items():
+            x = Mixed(branches, name=name)(x)
+            if name == "Mixed_6e":
+                outputs["avg768"] = x.mean((1, 2))
+        outputs["pool"] = x.mean((1, 2))
+        fc = Linear(1008, name="fc")
+        outputs["logits"] = fc(outputs["pool"])
+        outputs["logits_unbiased"] = outputs["logits"] - fc.variables["params"]["bias"]
+        return outputs
+
+
+def preprocess(images, resize="torch"):
+    """Images as the network takes them.
+
+    Args:
+      images: (B, H, W, 3) RGB, uint8, or float in [0, 1], which is not rounded.
+      resize: "torch" as pytorch-fid and OASIS resize (bilinear between pixel centres, no antialiasing), "tf1" as torch-fidelity does (pixel
+        corners, and 128 for zero).
+
+    Returns:
+      (B, 299, 299, 3) float32 in [-1, 1].
+
+    Raises:
+      ValueError: no such resize.
+    """
+    x = images / jnp.float32(255) if images.dtype == jnp.uint8 else images.astype(jnp.float32)
+    if resize == "torch":
+        return resize_bilinear(x, SIZE) * 2 - 1
+    if resize == "tf1":
+        return (resize_bilinear_tf1(x, SIZE) * 255 - 128) / 128
+    raise ValueError(f"resize={resize!r} is not known; take 'torch' or 'tf1'")
+
+
+def inception_variables(state):
+    """Variables of InceptionFID from a state dict with the names of pytorch-fid."""
+    state = fold_batch_norm(state, "conv", "bn", epsilon=1e-3)
+    return to_variables(InceptionFID(), state, jax.ShapeDtypeStruct((1, *SIZE, 3), jnp.float32))
+
+
+def load_inception(path=None):
+    """Variables of InceptionFID from the published file: downloaded, or at `path`. Its sha256 is checked either way.
+
+    Raises:
+      WeightsError: the file cannot be had, is another one, or PyTorch is missing to read it.
+    """
+    return inception_variables(read_weights(path or WEIGHTS_URL, WEIGHTS_SHA256))

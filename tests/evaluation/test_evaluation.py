@@ -1,0 +1,190 @@
+"""Laws of an evaluation, on tiny scenes: the same numbers each time, however it is interrupted, spread over devices, or fed from files."""
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oasis_jax.data.labels import DataError
+from oasis_jax.data.scenes import CLASS_NAMES
+from oasis_jax.evaluation.report import best_and_worst, write_report
+from oasis_jax.evaluation.sources import Targets
+from oasis_jax.evaluation.validation import choose_protocol
+from oasis_jax.metrics.image_set import measure
+from oasis_jax.metrics.nets.label_spaces import LabelSpace
+from oasis_jax.metrics.protocols import PROTOCOLS, default_protocol, find_protocol
+from oasis_jax.metrics.segmentation import MeanOver
+from oasis_jax.pictures import save_png
+from tests.tiny_evaluation import JUDGES, PROTOCOL, extract, make_config, make_model, make_validation
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def config():
+    return make_config()
+
+
+@pytest.fixture(scope="module")
+def model(config):
+    return make_model(config)
+
+
+@pytest.fixture
+def validation(config, tmp_path):
+    return make_validation(config, tmp_path / "cache")
+
+
+def scores(validation, source, **options):
+    return validation.evaluate(source, {}, **options)[0].scores
+
+
+def test_two_evaluations_are_equal_and_the_second_looks_at_no_image(validation, model, config, tmp_path, monkeypatch):
+    first = scores(validation, validation.samples(model))
+    assert {"fd_vgg16", "kd_vgg16_x1000", "miou", "colour_distance", "texture_distance"} < first.keys()
+    assert scores(make_validation(config, tmp_path / "other"), validation.samples(model)) == first
+    monkeypatch.setattr("oasis_jax.metrics.image_set.Statistics.update", None)
+    assert scores(validation, validation.samples(model)) == first
+    with pytest.raises(TypeError):
+        scores(validation, validation.samples(model), keep=False)
+
+
+def test_an_interrupted_evaluation_goes_on_and_ends_equal(validation, model, config, tmp_path, monkeypatch):
+    whole = scores(validation, validation.samples(model))
+    again = make_validation(config, tmp_path / "again")
+    source, seen = again.samples(model), []
+    batches = source.batches
+
+    def interrupted(start, batch_size):
+        for batch in batches(start, batch_size):
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+            seen.append(start)
+            yield batch
+
+    monkeypatch.setattr("oasis_jax.metrics.image_set.SAVE_EVERY_SECONDS", 0)
+    monkeypatch.setattr(source, "batches", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scores(again, source)
+    resumed = again.samples(model)
+    starts, batches = [], resumed.batches
+    monkeypatch.setattr(resumed, "batches", lambda start, batch_size: (starts.append(start), batches(start, batch_size))[1])
+    assert scores(again, resumed) == whole
+    assert starts == [8]
+
+
+def test_other_weights_noise_or_labels_are_measured_anew(validation, model, config):
+    first = scores(validation, validation.samples(model))
+    other = make_model(config, seed=1)
+    assert scores(validation, validation.samples(other)) != first
+    validation.protocol = dataclasses.replace(PROTOCOL, noise_seed=50)
+    assert scores(validation, validation.samples(model)) != first
+
+
+def test_real_photos_are_at_distance_zero_from_themselves_and_agree_as_the_ceiling_says(validation, tmp_path):
+    for index, name in enumerate(validation.photos.names):
+        save_png(tmp_path / "images" / f"{name}.png", validation.photos.image(index))
+    report, _ = validation.evaluate(validation.folder(tmp_path / "images"), {})
+    assert report.scores["fd_vgg16"] < 1e-6
+    assert report.scores["colour_distance"] == report.scores["texture_distance"] == 0
+    assert report.scores["miou"] == report.real["miou"]
+
+
+def test_images_of_a_checkpoint_score_the_same_from_files(validation, model, tmp_path):
+    source = validation.samples(model)
+    for index, name in enumerate(source.names):
+        save_png(tmp_path / "images" / f"{name}.png", source.image(index))
+    from_files, from_model = (scores(validation, s) for s in (validation.folder(tmp_path / "images"), source))
+    assert from_files == pytest.approx(from_model, rel=1e-3)  # a batch may round single bytes otherwise than single images
+
+
+def test_an_image_can_be_made_again_from_its_seed(validation, model):
+    validation.protocol = dataclasses.replace(PROTOCOL, samples_per_label=2)
+    source = validation.samples(model)
+    batches = list(source.batches(0, 4))
+    images = np.concatenate([batch.images[: batch.count] for batch in batches])
+    assert len(images) == len(source.names) == 20
+    for index in (0, 13):
+        again = model.sample(validation.photos.label_map(index % 10), seed=index)[0]
+        assert np.abs(again.astype(int) - images[index]).max() <= 1
+    tail = np.concatenate([batch.images[: batch.count] for batch in source.batches(8, 4)])
+    assert (tail == images[8:]).all()
+
+
+def test_scores_do_not_depend_on_the_device_count(tmp_path):
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    found = []
+    for devices in ("1", "8"):
+        command = [sys.executable, "-m", "tests.tiny_evaluation", devices, tmp_path / devices]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    assert found[0] == pytest.approx(found[1], rel=1e-5, abs=1e-7)
+
+
+def test_the_report_says_the_whole_protocol_and_shows_best_and_worst(validation, model, tmp_path):
+    source = validation.samples(model)
+    report, agreement = validation.evaluate(source, {"checkpoint": "runs/x", "step": 7})
+    panels = best_and_worst(source, validation.photos, agreement, len(CLASS_NAMES))
+    write_report(tmp_path, report, panels)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["protocol"]["noise_seed"] == 0 and found["protocol"]["image_size"] == [16, 32] and found["weights"] == {"quarters": "0"}
+    markdown = (tmp_path / "report.md").read_text()
+    assert all(name in markdown for name in (*report.scores, "samples_per_label", "sha256 of quarters", *CLASS_NAMES[1:]))
+    shares = [[share for _, share, _ in rows] for _, rows in panels]
+    assert shares[0] == sorted(shares[0], reverse=True) and shares[1] == sorted(shares[1]) and min(shares[0]) >= max(shares[1])
+    assert (tmp_path / "pictures" / "best_0.png").exists() and "pictures/worst_4.png" in (tmp_path / "report.html").read_text()
+    assert any("biased upwards" in note for note in report.notes)  # 10 images, 12 dimensions
+
+
+def test_diversity_is_none_where_noise_has_no_effect(validation, model):
+    validation.protocol = dataclasses.replace(PROTOCOL, diversity_maps=2)
+    found, columns = validation.diversity(model)
+    assert found["pixel_change_of_3_samples"] > 0
+    inside, outside = columns["pixel_change_inside"], columns["pixel_change_outside"]
+    known = np.isfinite(inside)
+    assert known.any() and (inside[known] > outside[known]).mean() > 0.5
+    deaf = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf * 0 if "shared" in str(path) or "conv_in" in str(path) else leaf, model.variables
+    )
+    assert validation.diversity(dataclasses.replace(model, variables=deaf))[0]["pixel_change_of_3_samples"] == 0
+
+
+def test_missing_images_and_unknown_classes_are_named(validation, tmp_path):
+    with pytest.raises(DataError, match="is no folder"):
+        validation.folder(tmp_path / "nowhere")
+    (tmp_path / "images").mkdir()
+    save_png(tmp_path / "images" / "stranger.png", np.zeros((16, 32, 3), np.uint8))
+    with pytest.raises(DataError, match=rf"10 of 10 label maps have no image .*first: {validation.photos.names[0]}, .*holds stranger"):
+        validation.folder(tmp_path / "images")
+    with pytest.raises(DataError, match="knows none of the classes"):
+        Targets(validation.split, LabelSpace(("a",), (999,), MeanOver.ALL), (16, 32))
+
+
+def test_one_image_is_too_few(config, tmp_path, model):
+    one = make_validation(config, tmp_path)
+    one.count = one.photos.count = 1
+    with pytest.raises(ValueError, match="at least 2 images"):
+        one.evaluate(one.samples(model), {})
+
+
+def test_features_that_are_not_finite_name_the_image(validation, monkeypatch):
+    broken = dataclasses.replace(JUDGES, extract=lambda images: extract(images).at[1].set(jnp.nan))
+    with pytest.raises(ValueError, match="image 1 "):
+        measure(validation.photos, broken, len(CLASS_NAMES), 4, "", keep=False)
+
+
+def test_protocols_are_found_by_name_and_by_data_set(config):
+    with pytest.raises(ValueError, match="did you mean cityscapes-oasis"):
+        find_protocol("cityscape-oasis")
+    assert default_protocol("cityscapes", 35) == "cityscapes-oasis"
+    assert default_protocol("ade20k", 151, ("beach",)) == "ade20k-outdoors-oasis"
+    assert default_protocol("coco_stuff", 183) == "coco-stuff-oasis"
+    assert choose_protocol(config).name == "plain" and choose_protocol(config, "camvid-espnet").segmenter == "espnet"
+    assert all(name == protocol.name for name, protocol in PROTOCOLS.items())

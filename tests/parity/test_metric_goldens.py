@@ -1,0 +1,86 @@
+"""Equality with the numbers of published tools: pytorch-fid, torch-fidelity, pytorch-msssim, and three tools for segmentation."""
+import functools
+import json
+
+import numpy as np
+import pytest
+from goldens import golden_dir
+
+from oasis_jax.metrics.colour import chi_square, colour_histograms, lab
+from oasis_jax.metrics.frechet import FewImagesWarning, Moments, frechet_distance
+from oasis_jax.metrics.kid import kernel_inception_distance, mmd2_and_influence
+from oasis_jax.metrics.msssim import ms_ssim, ssim
+from oasis_jax.metrics.segmentation import MeanOver, accuracy_per_class, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
+from oasis_jax.metrics.texture import texture_distance, texture_histogram
+
+EVAL = golden_dir() / "eval"
+pytestmark = pytest.mark.skipif(not (EVAL / "metrics.json").is_file(), reason=f"{EVAL} has no golden values of the evaluator")
+
+
+@functools.cache
+def numbers():
+    return json.loads((EVAL / "metrics.json").read_text())
+
+
+@functools.cache
+def arrays(name):
+    with np.load(EVAL / name) as stored:
+        return dict(stored)
+
+
+@pytest.mark.parametrize("pair", ["full", "rankdef", "wide"])
+@pytest.mark.filterwarnings(f"ignore::{FewImagesWarning.__module__}.FewImagesWarning")
+def test_frechet_and_kid(pair):
+    expected = numbers()["frechet_kid"][pair]
+    x, y = (arrays("frechet_kid_features.npz")[f"{pair}_{side}"] for side in "xy")
+    assert frechet_distance(Moments.of(x), Moments.of(y)) == pytest.approx(expected["frechet_exact_svd"], rel=1e-9, abs=0)
+    assert frechet_distance(Moments.of(x), Moments.of(x)) < 1e-6
+
+    first = expected["mmd2_unbiased_first_n"]
+    mmd2, _, _ = mmd2_and_influence(*(features[: first["n"]].astype(np.float64) for features in (x, y)))
+    assert mmd2 == pytest.approx(first["value"], rel=1e-9, abs=0)
+    kid = kernel_inception_distance(x, y, subsets=10, subset_size=30)
+    published = expected["kid_10_subsets_of_30_RandomState2020"]
+    assert kid.mean == pytest.approx(published["kernel_inception_distance_mean"], rel=1e-9, abs=0)
+    assert kid.std == pytest.approx(published["kernel_inception_distance_std"], rel=1e-9, abs=0)
+
+
+def test_segmentation_scores_by_three_published_rules():
+    expected, toy = numbers()["miou_toy"], arrays("miou_toy.npz")
+    confusion = confusion_matrix(toy["label"], toy["pred"], expected["n_classes"])
+    np.testing.assert_array_equal(confusion, toy["confusion"])
+    np.testing.assert_array_equal(iou_per_class(confusion), np.array(expected["class_iou"], np.float64))
+    for over, tool in ((MeanOver.SEEN, "drn"), (MeanOver.ALL, "csail"), (MeanOver.LABELLED, "deeplab")):
+        assert mean_iou(confusion, over) == expected[tool]["miou"]
+    assert pixel_accuracy(confusion) == expected["deeplab"]["accuracy"]
+    assert np.nanmean(accuracy_per_class(confusion)) == pytest.approx(expected["deeplab"]["mean_accuracy"], rel=1e-15)
+
+
+def test_colours():
+    expected, golden, pictures = numbers()["color_texture"], arrays("color_texture_hist.npz"), arrays("lpips_msssim.npz")
+    np.testing.assert_allclose(lab(golden["lab_pixels_rgb"]), golden["lab_pixels"], rtol=0, atol=1e-6)
+    counts = {side: colour_histograms(pictures[side]) for side in "ab"}
+    for side, count in counts.items():
+        np.testing.assert_allclose(chi_square(count, golden[f"lab_hist_{side}"]), 0, atol=1e-4)
+    chi2 = [expected[f"chi2_{channel}"] for channel in "Lab"]
+    np.testing.assert_allclose(chi_square(counts["a"], counts["b"]), chi2, rtol=0, atol=1e-4)
+    first = [colour_histograms(pictures[side][0]) for side in "ab"]
+    np.testing.assert_allclose(chi_square(*first), expected["chi2_Lab_first_pair"], rtol=0, atol=1e-4)
+
+
+def test_textures():
+    expected, golden, pictures = numbers()["color_texture"], arrays("color_texture_hist.npz"), arrays("lpips_msssim.npz")
+    counts = {side: texture_histogram(pictures[side]) for side in "ab"}
+    for side, count in counts.items():
+        assert texture_distance(count, golden[f"lbp_hist_{side}"]) == pytest.approx(0, abs=1e-4)
+    assert texture_distance(counts["a"], counts["b"]) == pytest.approx(expected["chi2_lbp"], abs=1e-4)
+    first = [texture_histogram(pictures[side][0]) for side in "ab"]
+    assert texture_distance(*first) == pytest.approx(expected["chi2_lbp_first_pair"], abs=1e-4)
+
+
+def test_structural_similarity():
+    golden = arrays("lpips_msssim.npz")
+    np.testing.assert_allclose(ms_ssim(golden["a"], golden["b"]), golden["ms_ssim"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ssim(golden["a"], golden["b"]), golden["ssim"], rtol=0, atol=1e-5)
+    odd = ms_ssim(golden["odd_a"][None], golden["odd_b"][None])
+    np.testing.assert_allclose(odd, golden["odd_ms_ssim"], rtol=0, atol=1e-5)

@@ -1,0 +1,51 @@
+"""VGG16 and LPIPS equal the published networks. Needs their real weights, which are never downloaded here."""
+import jax
+import numpy as np
+import pytest
+from goldens import golden_dir
+
+from oasis_jax.metrics.lpips import LPIPS, load_lpips
+from oasis_jax.metrics.nets import weights
+from oasis_jax.metrics.nets.vgg16 import fd_features, load_vgg16
+
+FOLDER = golden_dir() / "eval"
+
+
+def stored(name):
+    if not (FOLDER / name).is_file():
+        pytest.skip(f"the golden set at hand has no {name}")
+    with np.load(FOLDER / name) as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def vgg16_file():
+    try:
+        return weights.find_vgg16()
+    except weights.WeightsError as error:
+        pytest.skip(str(error))
+
+
+def as_input(image):
+    return (image.reshape(-1, *image.shape[-3:]) / 127.5 - 1).astype(np.float32)
+
+
+def test_fd_features_equal_the_published_trunk():
+    golden, variables = stored("vgg16_fd_features.npz"), load_vgg16()
+    for images, features in (("rgb_256_bicubic", "pool5_mean_256"), ("rgb_native", "pool5_mean_native")):
+        found = jax.jit(fd_features)(variables, golden[images])
+        assert np.abs(found - golden[features]).max() <= 1e-5 * np.abs(golden[features]).max()
+
+
+def test_lpips_equals_the_published_distance_tap_by_tap():
+    golden, variables = stored("lpips_msssim.npz"), load_lpips()
+
+    @jax.jit
+    def distance(a, b):
+        return LPIPS().apply(variables, a, b, method=lambda lpips, a, b: lpips.distance(lpips.embed(a), lpips.embed(b)))
+
+    taps = distance(as_input(golden["a"]), as_input(golden["b"]))
+    np.testing.assert_allclose(taps, golden["lpips_vgg_per_layer"], rtol=0, atol=2e-6)
+    np.testing.assert_allclose(taps.sum(-1), golden["lpips_vgg"], rtol=0, atol=2e-6)
+    rectangular = distance(as_input(golden["rect_a"]), as_input(golden["rect_b"]))
+    np.testing.assert_allclose(rectangular.sum(-1), golden["rect_lpips_vgg"], rtol=0, atol=2e-6)

@@ -1,0 +1,51 @@
+"""The evaluation command on a tiny run, and on faults that users make."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from oasis_jax.training.checkpoint import Checkpoints
+from tests.tiny_evaluation import make_config, random_state
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir, config = tmp_path_factory.mktemp("run"), make_config()
+    state = random_state(config)
+    with Checkpoints(workdir, 1, "colour_distance", False) as checkpoints:
+        checkpoints.save(5, state, state.ema, config.to_dict(), wait=True)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def evaluate(tmp_path_factory):
+    """Runs the command; returns its output, and its error output if it fails."""
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "OASIS_JAX_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+    def command(*flags):
+        line = [sys.executable, "-m", "oasis_jax.evaluate", *map(str, flags)]
+        done = subprocess.run(line, env=env, capture_output=True, text=True, cwd=ROOT)
+        return done.stdout if done.returncode == 0 else done.stderr.splitlines()[-1]
+
+    return command
+
+
+def test_a_checkpoint_is_evaluated_by_the_config_of_its_run(run, evaluate):
+    printed = evaluate(f"--checkpoint={run}", "--config.data.scenes_val=6")
+    report = json.loads((run / "evaluation" / "report.json").read_text())
+    assert report["subject"] == {"checkpoint": str(run), "step": 5} and report["images"] == {"generated": 6, "real": 6}
+    assert {"di_seg", "miou_by_d", "texture_distance"} < report["scores"].keys()
+    assert "# Evaluation by protocol plain" in printed and f"the report lies in {run / 'evaluation'}" in printed
+
+
+def test_faults_are_named(run, evaluate, tmp_path):
+    assert "no checkpoint at" in evaluate("--checkpoint=nowhere")
+    assert "did you mean --config.data.root?" in evaluate(f"--checkpoint={run}", "--config.data.rot=x")
+    assert "did you mean plain" in evaluate(f"--checkpoint={run}", "--protocol=plan")
+    assert "--images needs --output" in evaluate("--config=configs/scenes.py", f"--images={tmp_path}")
+    assert "is no folder" in evaluate("--config=configs/scenes.py", f"--images={tmp_path / 'x'}", f"--output={tmp_path / 'out'}")

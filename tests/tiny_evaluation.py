@@ -1,0 +1,76 @@
+"""A tiny evaluation: scenes, a random generator, and simple functions in the place of networks. As a program: its scores on N devices."""
+import dataclasses
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import scenes
+from oasis_jax import build
+from oasis_jax.data.datasets import open_split
+from oasis_jax.data.scenes import CLASS_NAMES
+from oasis_jax.evaluation.sources import Targets
+from oasis_jax.evaluation.validation import Validation
+from oasis_jax.metrics.judges import Judges
+from oasis_jax.metrics.nets.label_spaces import LabelSpace
+from oasis_jax.metrics.protocols import find_protocol
+from oasis_jax.metrics.segmentation import MeanOver
+from oasis_jax.sampling import Model
+from oasis_jax.training.sharding import make_mesh
+from tests.tiny_run import random_state
+
+SPACE = LabelSpace(tuple(CLASS_NAMES[1:]) + ("void",), tuple(range(1, len(CLASS_NAMES))), MeanOver.ALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class ThresholdSegmenter:
+    """Stands for a network: the class grows with the brightness."""
+
+    labels = SPACE
+
+    def label_size(self, image_size):
+        return tuple(image_size)
+
+
+def extract(images):
+    """Stands for a network: means of the image's quarters."""
+    images = images / 255.0 if images.dtype == jnp.uint8 else images
+    batch, height, width, _ = images.shape
+    return jnp.asarray(images, jnp.float32).reshape(batch, 2, height // 2, 2, width // 2, 3).mean((2, 4)).reshape(batch, 12)
+
+
+def segment(images):
+    return np.asarray(images).mean(-1).astype(int) * SPACE.num_outputs // 256
+
+
+JUDGES = Judges(extract=extract, dimensions=12, segmenter=ThresholdSegmenter(), segment=segment, sha256={"quarters": "0"})
+PROTOCOL = dataclasses.replace(find_protocol("plain"), features="vgg16", diversity_samples=3)
+
+
+def make_config():
+    config = scenes.get_config()
+    config.data.update(image_size=(16, 32), scenes_train=4, scenes_val=10, num_classes=len(CLASS_NAMES))
+    config.model.update(num_blocks=2, channels=2, spade_hidden=4, z_dim=4, d_channels=(4, 4), d_last=4)
+    config.eval.batch_size = 4
+    return config
+
+
+def make_model(config, seed=0):
+    return Model(build.generator(config), random_state(config, seed).ema, config, 7)
+
+
+def make_validation(config, cache, protocol=PROTOCOL, devices=1):
+    spec = build.data_spec(config)
+    plain = dataclasses.replace(protocol, features="")  # no weights are read
+    validation = Validation(plain, config, open_split(spec, "val"), spec, make_mesh(jax.devices()[:devices]), cache)
+    validation.protocol, validation.judges = protocol, JUDGES
+    targets = Targets(validation.split, SPACE, (16, 32))
+    validation._targets = validation.photos.targets = targets
+    return validation
+
+
+if __name__ == "__main__":
+    validation = make_validation(make_config(), sys.argv[2], devices=int(sys.argv[1]))
+    print(json.dumps(validation.evaluate(validation.samples(make_model(make_config())), {})[0].scores))
