@@ -54,6 +54,7 @@ def run(options, config):
         model = sampling.load(options.checkpoint, options.best)
         generated, subject = validation.samples(model), {"checkpoint": str(options.checkpoint), "step": model.step}
         if (state := load_state(options.checkpoint, options.best)) is not None:
+            config.loss.vgg = 0.0  # nothing is trained: its weights need not be here
             step = build.train_step(config)
             extra |= evaluate_by_d(step, model.variables, state, split, validation.spec, validation.batch_size, validation.count, mesh)
         if validation.protocol.diversity_maps and model.generator.z_dim:

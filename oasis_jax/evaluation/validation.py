@@ -10,7 +10,7 @@ from oasis_jax.evaluation.sources import Folder, Photos, Samples, Targets
 from oasis_jax.metrics.image_set import measure
 from oasis_jax.metrics.judges import load_judges
 from oasis_jax.metrics.protocols import default_protocol, find_protocol
-from oasis_jax.training.sharding import replicated
+from oasis_jax.training.sharding import over_batch, replicated
 
 WEIGHTS = ("inception", "vgg16", "segmenter")
 
@@ -47,7 +47,8 @@ class Validation:
         self.protocol, self.split, self.mesh, self._cache = protocol, split, mesh, cache
         self.spec = dataclasses.replace(spec, image_size=protocol.image_size or spec.image_size, resize_size=(), cache=False)
         files = {name: config.eval[f"{name}_weights"] for name in WEIGHTS}
-        self.judges = load_judges(protocol, files, functools.partial(jax.device_put, device=replicated(mesh)))
+        place, spread = (functools.partial(jax.device_put, device=sharding(mesh)) for sharding in (replicated, over_batch))
+        self.judges = load_judges(protocol, files, place, spread)
         self.batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
         self.count = min(len(split), protocol.max_images or len(split))
         self._dontcare_id = config.data.dontcare_id

@@ -25,7 +25,6 @@ SEGMENTERS = {
     "deeplabv2": DeepLabSegmenter(),
     "espnet": ESPNetSegmenter(),
 }
-FEATURE_DIMENSIONS = {"inception": 2048, "vgg16": 512}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +48,7 @@ class Judges:
     sha256: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def load_judges(protocol, files=None, place=jax.device_put) -> Judges:
+def load_judges(protocol, files=None, place=jax.device_put, spread=jax.device_put) -> Judges:
     """The networks that a protocol names.
 
     Args:
@@ -57,19 +56,17 @@ def load_judges(protocol, files=None, place=jax.device_put) -> Judges:
         files: {"inception" | "vgg16" | "segmenter": path}. Without a path, Inception is downloaded, and VGG16 looked for by
             `weights.find_vgg16`; a segmenter needs one (UPerNet two: "encoder.pth,decoder.pth").
         place: puts variables on the devices.
+        spread: puts a batch of images on them, each some of the images.
 
     Raises:
         WeightsError: weights that cannot be had or are those of another network; the message says what to give.
     """
     files, sha256, parts = files or {}, {}, {}
-    if protocol.features == "inception":
-        variables = place(inception.load_inception(files.get("inception")))
-        sha256["inception"] = inception.WEIGHTS_SHA256
-        parts |= {"extract": functools.partial(_inception_features, variables), "dimensions": FEATURE_DIMENSIONS["inception"]}
-    elif protocol.features == "vgg16":
-        variables = place(vgg16.load_vgg16(files.get("vgg16")))
-        sha256["vgg16"] = weights.VGG16_SHA256
-        parts |= {"extract": functools.partial(_vgg16_features, variables), "dimensions": FEATURE_DIMENSIONS["vgg16"]}
+    if protocol.features:
+        load, features, dimensions, digest = _FEATURES[protocol.features]
+        variables = place(load(files.get(protocol.features)))
+        sha256[protocol.features] = digest
+        parts |= {"extract": lambda images: features(variables, spread(images)), "dimensions": dimensions}
     if protocol.segmenter:
         segmenter = SEGMENTERS[protocol.segmenter]
         path = files.get("segmenter")
@@ -106,7 +103,10 @@ def _inception_features(variables, images):
     return inception.InceptionFID().apply(variables, inception.preprocess(images))["pool"]
 
 
-_vgg16_features = jax.jit(vgg16.fd_features)
+_FEATURES = {  # loader, features, their dimensions and the sha256 of the weights
+    "inception": (inception.load_inception, _inception_features, 2048, inception.WEIGHTS_SHA256),
+    "vgg16": (vgg16.load_vgg16, jax.jit(vgg16.fd_features), 512, weights.VGG16_SHA256),
+}
 
 
 def _segment(segmenter, variables, images):

@@ -155,7 +155,8 @@ def test_rates_and_warmup_may_change_when_a_run_goes_on(uninterrupted, capsys):
     assert "trained to step 60 already" in capsys.readouterr().out
 
 
-def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path):
+def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path, monkeypatch):
+    monkeypatch.setenv("OASIS_JAX_CACHE", str(tmp_path / "cache"))
     config = tiny_config(train__num_steps=2, eval__protocol="plain", eval__score="texture_distance", eval__max_examples=3)
     scores = train_and_evaluate(config, tmp_path)
     assert 0 < scores["texture_distance"] < 1 and scores["colour_distance"] < 1 and np.isfinite(scores["di_seg"])
