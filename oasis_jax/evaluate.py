@@ -5,7 +5,7 @@
 
 The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and, where a network labels the
 images, report.html with the best and the worst. What was measured is kept in $OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of all
-that it depends on: an interrupted evaluation goes on, and real photos are measured once.
+that it depends on: an interrupted pass over the images goes on, and real photos are measured once.
 """
 import os
 import sys
@@ -41,19 +41,23 @@ def run(options, config):
         raise ValueError("nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE")
     if options.images and not options.output:
         raise ValueError("--images needs --output=DIR, where the report shall lie")
-    output = epath.Path(options.output or epath.Path(options.checkpoint) / "evaluation").expanduser()
+    if options.images and not epath.Path(options.images).expanduser().is_dir():
+        raise ValueError(f"--images={options.images} is no folder: name the folder of the generated images")
+    protocol = choose_protocol(config, options.protocol)
+    output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     mesh = make_mesh()
     spec = build.data_spec(config)
     split = open_split(spec, "val")
     check_split(split, spec)
-    validation = Validation(choose_protocol(config, options.protocol), config, split, spec, mesh)
+    validation = Validation(protocol, config, split, spec, mesh)
     extra, by_class = {}, {}
     if options.images:
         generated, subject = validation.folder(options.images), {"images": str(options.images)}
     else:
         model = sampling.load(options.checkpoint, options.best)
         generated, subject = validation.samples(model), {"checkpoint": str(options.checkpoint), "step": model.step}
-        if (state := load_state(options.checkpoint, options.best)) is not None:
+        state = load_state(options.checkpoint, options.best)
+        if state is not None and int(state["step"]) == model.step:  # a run that goes on may have saved another step in between
             config.loss.vgg = 0.0  # nothing is trained: its weights need not be here
             step = build.train_step(config)
             extra |= evaluate_by_d(step, model.variables, state, split, validation.spec, validation.batch_size, validation.count, mesh)
@@ -65,6 +69,15 @@ def run(options, config):
     print(report.as_markdown())
     print(f"the report lies in {output}")
     return report
+
+
+def _folder_of_run(checkpoint):
+    """The workdir of a run, of its checkpoints folder or of one of its steps."""
+    from oasis_jax.training.checkpoint import FOLDER
+
+    path = epath.Path(checkpoint).expanduser()
+    path = path.parent if path.name.isdigit() else path
+    return path.parent if path.name == FOLDER else path
 
 
 def main(argv):

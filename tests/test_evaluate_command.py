@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import pytest
 
 from oasis_jax.training.checkpoint import Checkpoints
@@ -16,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     workdir, config = tmp_path_factory.mktemp("run"), make_config()
-    state = random_state(config)
+    state = random_state(config).replace(step=jnp.asarray(5))
     with Checkpoints(workdir, 1, "colour_distance", False) as checkpoints:
         checkpoints.save(5, state, state.ema, config.to_dict(), wait=True)
     return workdir

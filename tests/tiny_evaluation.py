@@ -18,7 +18,7 @@ from oasis_jax.metrics.nets.label_spaces import LabelSpace
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
 from oasis_jax.sampling import Model
-from oasis_jax.training.sharding import make_mesh
+from oasis_jax.training.sharding import make_mesh, over_batch
 from tests.tiny_run import random_state
 
 SPACE = LabelSpace(tuple(CLASS_NAMES[1:]) + ("void",), tuple(range(1, len(CLASS_NAMES))), MeanOver.ALL)
@@ -65,7 +65,8 @@ def make_validation(config, cache, protocol=PROTOCOL, devices=1):
     spec = build.data_spec(config)
     plain = dataclasses.replace(protocol, features="")  # no weights are read
     validation = Validation(plain, config, open_split(spec, "val"), spec, make_mesh(jax.devices()[:devices]), cache)
-    validation.protocol, validation.judges = protocol, JUDGES
+    on_mesh = jax.jit(extract, in_shardings=over_batch(validation.mesh))
+    validation.protocol, validation.judges = protocol, dataclasses.replace(JUDGES, extract=on_mesh)
     targets = Targets(validation.split, SPACE, (16, 32))
     validation._targets = validation.photos.targets = targets
     return validation

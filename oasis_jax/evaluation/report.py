@@ -74,6 +74,8 @@ def write_report(folder, report, panels=()):
     (folder / "report.md").write_text(report.as_markdown())
     if panels:
         (folder / "report.html").write_text(_page(report, folder, panels))
+    else:
+        (folder / "report.html").unlink(missing_ok=True)  # it would show another report
 
 
 def best_and_worst(generated, photos, agreement, num_classes):

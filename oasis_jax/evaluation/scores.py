@@ -5,6 +5,7 @@ import warnings
 from oasis_jax.evaluation.report import Report
 from oasis_jax.metrics import segmentation
 from oasis_jax.metrics.colour import chi_square, colour_distance
+from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA
 from oasis_jax.metrics.frechet import frechet_distance
 from oasis_jax.metrics.kid import kernel_inception_distance
 from oasis_jax.metrics.texture import texture_distance
@@ -43,6 +44,11 @@ def make_report(protocol, judges, photos, real, made, subject, dontcare_id=-1, e
         "colour_distance (mean over the classes; _l, _a, _b over all pixels) and texture_distance: chi-square distances 0..1 of histograms "
         "of CIE Lab and of local binary patterns; the recipe of the OASIS paper is unpublished"
     )
+
+    if protocol.diversity_maps and judges.lpips is None:
+        notes.append("lpips was not measured: there are no weights of VGG16")
+    if "di_seg" in (extra or {}):
+        notes.append(f"{DI_SEG_FORMULA}, by the run's own networks")
 
     return Report(
         protocol=_described(protocol, judges, photos),

@@ -1,17 +1,19 @@
 """The sets of images that are measured: real photos, what a generator makes of their label maps, and a folder of another system's images.
 
-A source has `identity` (a JSON value: all that its images and targets depend on), `names` (one for each image), `batches(start,
+Each source has `identity` (a JSON value: all that its images and targets depend on), `names` (one for each image), `batches(start,
 batch_size)` (an iterator of `Batch` from image `start` on) and `image(index)` (uint8 (H, W, 3)).
 """
 import dataclasses
 import functools
 import hashlib
+import io
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
+from PIL import Image
 
 from oasis_jax.data.datasets import read_photo
 from oasis_jax.data.labels import DataError, read_stored_ids, resize_label_map
@@ -88,7 +90,7 @@ class Photos:
 
     @property
     def identity(self):
-        return {"photos": _identity(self.split, self.spec, self.count), "targets": self.targets and list(self.targets.size)}
+        return {"photos": _identity(self.split, self.spec, self.count), "targets": _targets_identity(self.targets)}
 
     @property
     def names(self):
@@ -117,11 +119,19 @@ class Samples:
         split, spec, targets, count: as Photos takes them.
         protocol: Protocol; gives samples_per_label, noise_seed and whether images are rounded.
         mesh: of the devices.
+
+    Raises:
+        DataError: the model has other classes than the split.
     """
 
     def __init__(self, model, split, spec, targets, count, protocol, mesh):
         self.model, self.split, self.spec, self.targets, self.count = model, split, spec, targets, count
-        self.protocol, self.mesh = protocol, mesh
+        self.protocol, self.mesh, self.notes = protocol, mesh, []
+        if model.num_classes != split.rule.num_classes:
+            raise DataError(f"the checkpoint has {model.num_classes} classes, the data {split.rule.num_classes}: use the config of its run")
+        if model.image_size != tuple(spec.image_size):
+            trained, asked = ("x".join(map(str, size)) for size in (model.image_size, spec.image_size))
+            self.notes.append(f"the model was trained on {trained} and generates {asked} here")
 
     @functools.cached_property
     def identity(self):
@@ -133,7 +143,7 @@ class Samples:
             "weights": weights.hexdigest(),
             "generator": repr(self.model.generator),
             "noise": [self.protocol.samples_per_label, self.protocol.noise_seed, self.protocol.rounded],
-            "targets": self.targets and list(self.targets.size),
+            "targets": _targets_identity(self.targets),
         }
 
     @property
@@ -182,17 +192,21 @@ class Folder:
         split, spec, targets, count: as Photos takes them.
 
     Raises:
-        DataError: no such folder, or pairs without image, naming them.
+        DataError: no such folder, pairs without image, or one image for several pairs, naming them.
     """
 
     def __init__(self, path, split, spec, targets, count):
         self.path, self.split, self.spec, self.targets, self.count = epath.Path(path).expanduser(), split, spec, targets, count
         if not self.path.is_dir():
             raise DataError(f"--images={path} is no folder: name the folder of the generated images")
-        files = {file.stem: file for file in sorted(self.path.iterdir()) if file.suffix.lower() in IMAGE_ENDINGS}
+        found = sorted(file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
+        files = {file.stem: file for file in found}
+        if len(files) < len(found):
+            twice = next(file for file in found if files[file.stem] != file)
+            raise DataError(f"{twice} and {files[twice.stem]} differ in their ending only: remove one of them")
         self.files, missing = [], []
         for pair in split.pairs[:count]:
-            stems = [epath.Path(text).stem for text in (pair.photo, pair.label, pair.name) if text]
+            stems = [epath.Path(text).stem for text in (pair.photo, pair.label) if text] or [pair.name.rsplit("/", 1)[-1]]
             file = next((files[stem] for stem in stems if stem in files), None)
             self.files.append(file)
             if file is None:
@@ -202,12 +216,20 @@ class Folder:
                 f"{len(missing)} of {count} label maps have no image in {path}, the first: {', '.join(missing[:3])}. Images must be called "
                 f"like the photos or the label maps; the folder holds {', '.join(list(files)[:3]) or 'no images'}"
             )
+        if len(set(self.files)) < count:
+            shared = next(file for file in self.files if self.files.count(file) > 1)
+            raise DataError(f"{shared} is called like several label maps of different subfolders: evaluate one subfolder at a time")
+        sizes = {Image.open(io.BytesIO(file.read_bytes())).size[::-1] for file in self.files}
+        self.notes = [] if len(files) == count else [f"{len(files) - count} images of {path} belong to no label map and were left out"]
+        if sizes != {tuple(spec.image_size)}:
+            listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes)[:3])
+            self.notes.append(f"images of {listed} were resized to {spec.image_size[0]}x{spec.image_size[1]} by Pillow (bicubic)")
 
     @property
     def identity(self):
         stats = [[file.name, file.stat().length, file.stat().mtime] for file in self.files]
         labels = _identity(self.split, self.spec, self.count)
-        return {"folder": stats, "labels": labels, "targets": self.targets and list(self.targets.size)}
+        return {"folder": str(self.path), "files": stats, "labels": labels, "targets": _targets_identity(self.targets)}
 
     @property
     def names(self):
@@ -230,6 +252,10 @@ def label_batches(split, spec, start, stop, batch_size):
         yield [min(index, stop - 1) for index in range(first, first + batch_size)], batch
 
 
+def _targets_identity(targets):
+    return targets and [list(targets.size), targets.table.tolist()]
+
+
 def _identity(split, spec, count):
     def stamp(path):
         if not path:
@@ -240,4 +266,4 @@ def _identity(split, spec, count):
     rule = split.rule
     files = [[pair.name, stamp(pair.photo), stamp(pair.label)] for pair in split.pairs[:count]]
     meaning = hashlib.sha256(rule.table.tobytes() + (b"" if rule.palette is None else rule.palette.tobytes())).hexdigest()
-    return [split.name, spec.layout, spec.root, list(spec.image_size), meaning, hashlib.sha256(repr(files).encode()).hexdigest(), count]
+    return [split.name, repr(spec), meaning, hashlib.sha256(repr(files).encode()).hexdigest(), count]

@@ -3,16 +3,20 @@
 The same pass measures real photos, generated images and those of any other system. It can be interrupted: what was measured lies in a cache
 under a key of everything that it depends on, and the pass goes on from there; a set that was measured whole is not looked at again.
 """
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import tempfile
 import time
+import zipfile
 from typing import Any
 
 import numpy as np
+import PIL
 from tqdm import tqdm
 
 from oasis_jax.metrics.colour import BINS, class_histograms, colour_histograms
@@ -21,6 +25,7 @@ from oasis_jax.metrics.segmentation import confusion_matrix
 from oasis_jax.metrics.texture import PATTERNS, texture_histogram
 
 SAVE_EVERY_SECONDS = 60.0
+VERSION = 1  # of what is measured: raise it whenever a number changes, or the cache would give the old one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,19 +126,28 @@ def measure(source, judges, num_classes, batch_size, description, folder=None, k
             return measure(source, judges, num_classes, batch_size, description, scratch)
     folder = pathlib.Path(folder or cache_folder())
     folder.mkdir(parents=True, exist_ok=True)
-    key = key_of([source.identity, dict(judges.sha256), repr(judges.segmenter), judges.dimensions, num_classes, batch_size])
+    judged_by = [dict(judges.sha256), repr(judges.segmenter), judges.dimensions]
+    key = key_of([VERSION, PIL.__version__, source.identity, judged_by, num_classes, batch_size])
     file, total = folder / f"{key}.npz", len(source.names)
-    statistics = _restore(file, total, num_classes, judges)
-    if statistics.count < total:
-        saved = time.monotonic()
-        with tqdm(total=total, initial=statistics.count, unit="image", desc=description) as progress:
-            for batch in source.batches(statistics.count, batch_size):
-                statistics.update(batch, judges)
-                progress.update(batch.count)
-                if time.monotonic() - saved > SAVE_EVERY_SECONDS or statistics.count == total:
-                    _save(file, statistics)
-                    saved = time.monotonic()
+    with _locked(file.with_suffix(".lock")):  # of two evaluations at once, the second waits and finds it measured
+        statistics = _restore(file, total, num_classes, judges)
+        if statistics.count < total:
+            saved = time.monotonic()
+            with tqdm(total=total, initial=statistics.count, unit="image", desc=description) as progress:
+                for batch in source.batches(statistics.count, batch_size):
+                    statistics.update(batch, judges)
+                    progress.update(batch.count)
+                    if time.monotonic() - saved > SAVE_EVERY_SECONDS or statistics.count == total:
+                        _save(file, statistics)
+                        saved = time.monotonic()
     return statistics
+
+
+@contextlib.contextmanager
+def _locked(path):
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed, however the program ends
+        yield
 
 
 def _empty(total, num_classes, judges, features):
@@ -156,18 +170,26 @@ _ARRAYS = ("colours", "class_colours", "textures", "confusion", "agreement")
 def _restore(file, total, num_classes, judges):
     rows = file.with_suffix(".features.npy")
     shape = (total, judges.dimensions)
-    known = file.is_file() and (not judges.extract or rows.is_file())
-    features = None
+    stored = _read(file) if not judges.extract or rows.is_file() else None
+    known, features = stored is not None, None
     if judges.extract:
         features = np.lib.format.open_memmap(rows, "r+" if known else "w+", np.float32, shape)
     statistics = _empty(total, num_classes, judges, features)
     if known:
-        with np.load(file, allow_pickle=False) as stored:
-            statistics.count = int(stored["count"])
-            statistics.moments = Moments(statistics.count if judges.extract else 0, stored["mean"], stored["scatter"])
-            for name in _ARRAYS:
-                setattr(statistics, name, stored[name])
+        statistics.count = int(stored["count"])
+        statistics.moments = Moments(statistics.count if judges.extract else 0, stored["mean"], stored["scatter"])
+        for name in _ARRAYS:
+            setattr(statistics, name, stored[name])
     return statistics
+
+
+def _read(file):
+    """The arrays of a file of statistics; None where there is none, or a damaged one, which is measured anew."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in (*_ARRAYS, "count", "mean", "scatter")}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
 
 
 def _save(file, statistics):

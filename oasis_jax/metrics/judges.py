@@ -2,6 +2,7 @@
 import dataclasses
 import functools
 import hashlib
+import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -62,29 +63,30 @@ def load_judges(protocol, files=None, place=jax.device_put, spread=jax.device_pu
         WeightsError: weights that cannot be had or are those of another network; the message says what to give.
     """
     files, sha256, parts = files or {}, {}, {}
+    segmenter = SEGMENTERS.get(protocol.segmenter)
+    if segmenter and not files.get("segmenter"):  # before anything is downloaded
+        raise weights.WeightsError(
+            f"protocol {protocol.name} labels images by {type(segmenter.module).__name__}: give the path of its published weights "
+            "as --config.eval.segmenter_weights, or choose a protocol without it (fid, fd-vgg16, plain)"
+        )
     if protocol.features:
         load, features, dimensions, digest = _FEATURES[protocol.features]
         variables = place(load(files.get(protocol.features)))
         sha256[protocol.features] = digest
         parts |= {"extract": lambda images: features(variables, spread(images)), "dimensions": dimensions}
-    if protocol.segmenter:
-        segmenter = SEGMENTERS[protocol.segmenter]
-        path = files.get("segmenter")
-        if not path:
-            raise weights.WeightsError(
-                f"protocol {protocol.name} labels images by {type(segmenter.module).__name__}: give the path of its published weights "
-                "as --config.eval.segmenter_weights, or choose a protocol without it (fid, fd-vgg16, plain)"
-            )
-        state, sha256["segmenter"] = _read_parts(path)
+    if segmenter:
+        state, sha256["segmenter"] = _read_parts(files["segmenter"])
         variables = place(segmenter.variables(state))
-        parts |= {"segmenter": segmenter, "segment": functools.partial(_segment, segmenter, variables)}
+        parts |= {"segmenter": segmenter, "segment": functools.partial(_segment, segmenter, variables, spread)}
     if protocol.diversity_maps:
         try:
-            parts["lpips"] = place(load_lpips(files.get("vgg16")))
-            sha256["lpips"] = weights.VGG16_SHA256
+            path = weights.find_vgg16(files.get("vgg16"))
         except weights.WeightsError:
-            if files.get("vgg16"):
-                raise  # asked for by name; found by chance it is an extra
+            if files.get("vgg16") or os.environ.get("OASIS_VGG16_WEIGHTS"):
+                raise  # asked for by name; where nobody asks, LPIPS is an extra
+        else:
+            parts["lpips"] = place(load_lpips(path))
+            sha256["lpips"] = weights.VGG16_SHA256
     return Judges(sha256=sha256, **parts)
 
 
@@ -109,6 +111,6 @@ _FEATURES = {  # loader, features, their dimensions and the sha256 of the weight
 }
 
 
-def _segment(segmenter, variables, images):
-    images = np.asarray(images)
-    return np.asarray(segmenter.segment(variables, images, segmenter.label_size(images.shape[1:3])))
+def _segment(segmenter, variables, spread, images):
+    # Images that the segmenter resizes itself, on the host, come back whole to every device.
+    return np.asarray(segmenter.segment(variables, spread(images), segmenter.label_size(images.shape[1:3])))

@@ -63,7 +63,7 @@ class Run:
         self.score = config.eval.score
         self.protocol = None
         if config.eval.protocol:
-            self.protocol = dataclasses.replace(find_protocol(config.eval.protocol), max_images=config.eval.max_examples)
+            self.protocol = find_protocol(config.eval.protocol)
         measured = (*BY_RUN, *(self.protocol.measured if self.protocol else ()))
         if self.score not in measured:
             with_protocol = f"eval.protocol={config.eval.protocol}" if self.protocol else "no eval.protocol"
@@ -85,6 +85,9 @@ class Run:
         self.examples = grid_examples(self.val_split, self.spec)
         self.validation = None
         if self.protocol:  # its weights are read now: they must not be missing after hours
+            most = config.eval.max_examples
+            if most and most < len(self.val_split):
+                self.protocol = dataclasses.replace(self.protocol, name=f"{self.protocol.name}, first {most} label maps", max_images=most)
             self.validation = Validation(self.protocol, config, self.val_split, self.spec, self.mesh)
 
         self.optimizers = (self.step.optimizer_g, self.step.optimizer_d)
@@ -248,7 +251,7 @@ class Run:
         if self.validation:
             model = Model(self.step.generator, ema, self.config, done)
             report, _ = self.validation.evaluate(self.validation.samples(model), {"workdir": str(self.workdir), "step": done}, keep=False)
-            write_report(self.workdir / "evaluation", report)
+            write_report(self.workdir / "evaluation" / "training", report)
             scores |= {name: value for name, value in report.scores.items() if np.isfinite(value)}
         self.writer.write_scalars(done, scores)
         (self.workdir / "evaluation.json").write_text(json.dumps({"step": done, **scores}, indent=1))

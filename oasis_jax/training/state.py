@@ -45,7 +45,8 @@ def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):
 
 def rate_at(count, learning_rate, warmup_steps):
     """The learning rate after `count` steps: `learning_rate`, to which the first `warmup_steps` rise linearly."""
-    return learning_rate * jnp.minimum(1.0, (count + 1) / max(warmup_steps, 1))
+    done = jnp.asarray(count + 1, jnp.result_type(float))  # an integer divided would be float32, and the rate with it, even where x64 is on
+    return learning_rate * jnp.minimum(1.0, done / max(warmup_steps, 1))
 
 
 def create_state(generator, discriminator, optimizers, image_size, seed, gain=KERNEL_GAIN):

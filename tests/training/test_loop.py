@@ -157,11 +157,16 @@ def test_rates_and_warmup_may_change_when_a_run_goes_on(uninterrupted, capsys):
 
 def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path, monkeypatch):
     monkeypatch.setenv("OASIS_JAX_CACHE", str(tmp_path / "cache"))
-    config = tiny_config(train__num_steps=2, eval__protocol="plain", eval__score="texture_distance", eval__max_examples=3)
-    scores = train_and_evaluate(config, tmp_path)
+    fields = {"train__num_steps": 4, "eval__every_steps": 1, "checkpoint__every_steps": 1, "eval__max_examples": 3}
+    scores = train_and_evaluate(tiny_config(eval__protocol="plain", eval__score="texture_distance", **fields), tmp_path)
     assert 0 < scores["texture_distance"] < 1 and scores["colour_distance"] < 1 and np.isfinite(scores["di_seg"])
-    assert "| generated images | 3 |" in (tmp_path / "evaluation" / "report.md").read_text()
-    assert load_ema(tmp_path, best=True)[2] == 2
+    report = (tmp_path / "evaluation" / "training" / "report.md").read_text()
+    assert "protocol plain, first 3 label maps" in report and "| generated images | 3 |" in report
+    measured = {
+        int(folder.parent.parent.name): json.loads(folder.read_text())["texture_distance"]
+        for folder in tmp_path.glob("checkpoints/*/metrics/metrics")
+    }
+    assert len(measured) > 1 and load_ema(tmp_path, best=True)[2] == min(measured, key=measured.get)
 
 
 def test_workdir_that_cannot_be_written_is_an_error(tmp_path):

@@ -6,6 +6,7 @@ import pathlib
 import pickle
 import tempfile
 import urllib.request
+import zipfile
 
 import jax
 import numpy as np
@@ -54,7 +55,7 @@ def read_weights(path_or_url, sha256=None):
         try:
             with np.load(path, allow_pickle=False) as stored:
                 state = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise WeightsError(f"{path} is no .npz of plain arrays ({error}); convert it again") from error
     elif path.suffix in (".pth", ".pt"):
         state = _read_pth(path)
@@ -166,7 +167,9 @@ def _read_pth(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{path} is no state dict of PyTorch ({error})") from error
-    state = state.get("state_dict", state)
+    state = state.get("state_dict", state) if isinstance(state, dict) else None
+    if state is None or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise WeightsError(f"{path} holds no state dict, names with tensors; give the file of weights alone")
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
