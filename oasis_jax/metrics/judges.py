@@ -71,9 +71,9 @@ def load_judges(protocol, files=None, place=jax.device_put, spread=jax.device_pu
         )
     if protocol.features:
         load, features, dimensions, digest = _FEATURES[protocol.features]
-        variables = place(load(files.get(protocol.features)))
+        extract = functools.partial(_extract, features, place(load(files.get(protocol.features))), spread)
         sha256[protocol.features] = digest
-        parts |= {"extract": lambda images: features(variables, spread(images)), "dimensions": dimensions}
+        parts |= {"extract": extract, "dimensions": dimensions}
     if segmenter:
         state, sha256["segmenter"] = _read_parts(files["segmenter"])
         variables = place(segmenter.variables(state))
@@ -109,6 +109,10 @@ _FEATURES = {  # loader, features, their dimensions and the sha256 of the weight
     "inception": (inception.load_inception, _inception_features, 2048, inception.WEIGHTS_SHA256),
     "vgg16": (vgg16.load_vgg16, jax.jit(vgg16.fd_features), 512, weights.VGG16_SHA256),
 }
+
+
+def _extract(features, variables, spread, images):
+    return features(variables, spread(images))
 
 
 def _segment(segmenter, variables, spread, images):
