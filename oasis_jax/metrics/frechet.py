@@ -4,8 +4,6 @@ Everything is float64 on the host, and nothing grows with the number of images: 
 covariance in float32, as the published OASIS code has it, can move the distance by 0.05 %.
 """
 import dataclasses
-import os
-import pathlib
 import warnings
 
 import numpy as np
@@ -79,22 +77,6 @@ class Moments:
         if self.count < 2:
             raise ValueError(f"a covariance needs at least 2 images, this set has {self.count}: add images to it")
         return self.scatter / (self.count - 1)
-
-    def save(self, path):
-        """Writes an .npz file that `load` reads back to the last bit; the file appears whole or not at all."""
-        path = pathlib.Path(path)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with unfinished.open("wb") as file:
-            np.savez(file, count=self.count, mean=self.mean, scatter=self.scatter)
-        unfinished.replace(path)
-
-    @classmethod
-    def load(cls, path):
-        """Moments of a file that `save` wrote; raises ValueError for any other .npz file."""
-        with np.load(path, allow_pickle=False) as stored:
-            if set(stored.files) != {"count", "mean", "scatter"}:
-                raise ValueError(f"{path} holds {sorted(stored.files)} instead of count, mean and scatter: not a file of Moments")
-            return cls(int(stored["count"]), stored["mean"], stored["scatter"])
 
 
 def covariance_root(moments):

@@ -65,19 +65,6 @@ def test_nothing_merged_changes_nothing():
         assert_same(same, moments)
 
 
-def test_saved_moments_are_the_same_to_the_last_bit(tmp_path):
-    moments = Moments.of(features(0))
-    moments.save(tmp_path / "real.npz")
-    stored = Moments.load(tmp_path / "real.npz")
-    assert stored.count == moments.count
-    np.testing.assert_array_equal(stored.mean, moments.mean)
-    np.testing.assert_array_equal(stored.scatter, moments.scatter)
-    assert [path.name for path in tmp_path.iterdir()] == ["real.npz"]
-    np.savez(tmp_path / "other.npz", mu=moments.mean, sigma=moments.covariance)
-    with pytest.raises(ValueError, match="other.npz holds"):
-        Moments.load(tmp_path / "other.npz")
-
-
 @pytest.mark.parametrize("count", [2, 60, 500])
 @pytest.mark.filterwarnings(f"ignore::{FewImagesWarning.__module__}.FewImagesWarning")
 def test_identical_sets_are_at_distance_zero(count):

@@ -28,12 +28,10 @@ class Conv(nn.Module):
     use_bias: bool = True
 
     @nn.compact
-    def __call__(self, x, scale=None):
-        """(B, H, W, C) -> (B, H', W', features). `scale` (features,) multiplies the kernel, which is cheaper than the result."""
+    def __call__(self, x):
+        """(B, H, W, C) -> (B, H', W', features)."""
         shape = (*_pair(self.kernel_size), x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        if scale is not None:
-            kernel = kernel * scale
         stride, padding, dilation = _pair(self.stride), _pair(self.padding), _pair(self.dilation)
         # On CPU, XLA takes two to three times as long for a window without any padding: pad one pixel, and leave out what it adds.
         sides = [(0, 1) if k > 1 and p == 0 else (p, p) for k, p in zip(shape, padding, strict=False)]
@@ -82,18 +80,13 @@ class BatchNorm(nn.Module):
 
     epsilon: float = 1e-5
 
+    @nn.compact
     def __call__(self, x):
         """(..., C) -> (..., C)."""
-        scale, shift = self.affine(x.shape[-1])
-        return x * scale + shift
-
-    @nn.compact
-    def affine(self, channels):
-        """The layer as x * scale + shift: two arrays (channels,)."""
-        ones, zeros = nn.initializers.ones, nn.initializers.zeros
-        mean, var = self.param("mean", zeros, (channels,)), self.param("var", ones, (channels,))
-        scale = self.param("scale", ones, (channels,)) * lax.rsqrt(var + self.epsilon)
-        return scale, self.param("bias", zeros, (channels,)) - mean * scale
+        shape, ones, zeros = x.shape[-1:], nn.initializers.ones, nn.initializers.zeros
+        mean, var = self.param("mean", zeros, shape), self.param("var", ones, shape)
+        scale = self.param("scale", ones, shape) * lax.rsqrt(var + self.epsilon)
+        return x * scale + (self.param("bias", zeros, shape) - mean * scale)
 
 
 class Linear(nn.Module):

@@ -80,12 +80,6 @@ def test_transposed_convolution_spreads_every_pixel():
     np.testing.assert_allclose(layer.apply(variables, x)[0], expected[1:-1, 1:-1], atol=1e-5)
 
 
-def test_scale_folded_into_the_kernel_scales_the_result():
-    x, scale, layer = normal(2, 6, 6, 4), normal(8), layers.Conv(8, (1, 3), padding=(0, 1), use_bias=False)
-    variables = layer.init(jax.random.key(0), x)
-    np.testing.assert_allclose(layer.apply(variables, x, scale), layer.apply(variables, x) * scale, atol=1e-5)
-
-
 def test_layers_equal_pytorch():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from oasis_jax.metrics.nets.weights import to_variables
