@@ -5,7 +5,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from oasis_jax.evaluation.sources import label_batches
+from oasis_jax.evaluation.sources import label_map_of
 from oasis_jax.metrics.diversity import absolute_difference, inside_and_outside, mean_over_pairs
 from oasis_jax.metrics.lpips import LPIPS
 from oasis_jax.metrics.msssim import SHORTEST_SIDE, ms_ssim
@@ -33,7 +33,7 @@ def measure_diversity(model, split, spec, protocol, lpips, count):
     whole, inside, outside = [], [], []
     chosen = np.unique(np.linspace(0, count - 1, min(protocol.diversity_maps, count)).round().astype(int))
     for number, index in enumerate(tqdm(chosen, "diversity", unit="label map")):
-        label_map = next(label_batches(split, spec, index, index + 1, 1))[1]["label_map"][0]
+        label_map = label_map_of(split, spec, index)
         seeds = FIRST_SEED + number * protocol.diversity_samples + np.arange(protocol.diversity_samples)
         whole.append(_of_samples(model.sample(np.repeat(label_map[None], len(seeds), 0), seed=list(map(int, seeds))), lpips))
 
@@ -61,7 +61,7 @@ def _of_samples(samples, lpips):
     if lpips is not None:
         found["lpips"] = float(mean_over_pairs(functools.partial(_lpips_of_embeddings, lpips), _embed(lpips, images)))
     if min(images.shape[1:3]) >= SHORTEST_SIDE:
-        found["ms_ssim"] = float(mean_over_pairs(_ms_ssim, images))
+        found["ms_ssim"] = float(mean_over_pairs(ms_ssim, images))
     return found
 
 
@@ -86,9 +86,6 @@ def _lpips_map(variables, a, b):
     module = LPIPS()
     a, b = (module.apply(variables, 2 * images - 1, method="embed") for images in (a, b))
     return module.apply(variables, a, b, a[0].shape[1:3], method="distance_map")
-
-
-_ms_ssim = jax.jit(ms_ssim)
 
 
 def _mean_where_known(values):

@@ -106,7 +106,7 @@ class Photos:
 
     def label_map(self, index):
         """(H, W) integer classes of pair `index`."""
-        return next(label_batches(self.split, self.spec, index, index + 1, 1))[1]["label_map"][0]
+        return label_map_of(self.split, self.spec, index)
 
 
 class Samples:
@@ -162,8 +162,7 @@ class Samples:
                 yield Batch(images, batch["label_map"], targets, int(batch["mask"].sum()))
 
     def image(self, index):
-        pair = index % self.count
-        labels = next(label_batches(self.split, self.spec, pair, pair + 1, 1))[1]["label_map"]
+        labels = label_map_of(self.split, self.spec, index % self.count)
         return self.model.sample(labels, seed=self.protocol.noise_seed + index)[0]
 
     def generate(self, label_map, images):
@@ -250,6 +249,11 @@ def label_batches(split, spec, start, stop, batch_size):
     batches = eval_batches(split.subset(range(start, stop)), spec, batch_size)
     for first, batch in zip(range(start, stop, batch_size), batches, strict=True):
         yield [min(index, stop - 1) for index in range(first, first + batch_size)], batch
+
+
+def label_map_of(split, spec, index):
+    """(H, W) integer classes of pair `index`, at spec.image_size."""
+    return next(label_batches(split, spec, index, index + 1, 1))[1]["label_map"][0]
 
 
 def _targets_identity(targets):
