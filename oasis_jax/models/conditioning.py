@@ -8,6 +8,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from oasis_jax.models.regions import Regions, look_up, make_plan
+
 
 @flax.struct.dataclass
 class Conditioning:
@@ -30,13 +32,20 @@ class Conditioning:
 
     def dense(self, height, width):
         """The conditioning tensor at a coarser level by nearest (top-left) sampling: (B, height, width, z_dim + N)."""
-        rows, columns = self.size[0] // height, self.size[1] // width
-        ids = self.ids[:, ::rows, ::columns]
-        vectors = jnp.take_along_axis(self.table, ids.reshape(len(ids), -1, 1), axis=1).reshape(*ids.shape, -1)
+        vectors = look_up(self.table, self._sampled(self.ids, height, width))
         if self.pixel_noise is None:
             return vectors
-        noise = self.pixel_noise[:, ::rows, ::columns]
+        noise = self._sampled(self.pixel_noise, height, width)
         return jnp.concatenate([noise.astype(vectors.dtype), vectors[..., noise.shape[-1] :]], axis=-1)
+
+    def regions(self, height, width, capacity):
+        """The Regions of a coarser level, sampled as for `dense`, with room for a Capacity of mixed pixels; not for noise by pixel."""
+        ids = self._sampled(self.ids, height, width)
+        return Regions(ids, self.table, make_plan(ids, self.table.shape[1], capacity))
+
+    def _sampled(self, x, height, width):
+        rows, columns = self.size[0] // height, self.size[1] // width
+        return x[:, ::rows, ::columns]
 
 
 def from_noise(label_map, noise, num_classes, dtype=jnp.float32):

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from oasis_jax.models.generator import check_sides
-from oasis_jax.models.layers import Conv, downsample, leaky_relu, upsample
+from oasis_jax.models.layers import Conv, leaky_relu
+from oasis_jax.models.resampling import conv2d_of_upsampled, downsample, downsampled_conv2d, upsample
 
 
 class EncoderBlock(nn.Module):
-    """Residual block that halves the resolution. The first block sees the image: no activation before it, and its shortcut pools first."""
+    """Residual block that halves the resolution. The first block sees the image, with no activation before it."""
 
     features: int
     first: bool = False
@@ -17,15 +18,13 @@ class EncoderBlock(nn.Module):
     @nn.compact
     def __call__(self, x, train=False):
         """(B, h, w, C) -> (B, h/2, w/2, features)."""
-        shortcut = downsample(x) if self.first else x
+        shortcut = downsample(x)
         if x.shape[-1] != self.features:
+            # Published after the pooling in the first block and before it in the others: a 1x1 convolution commutes with it.
             shortcut = Conv(self.features, 1, spectral_norm=True, name="conv_s")(shortcut, train=train)
-        if not self.first:
-            shortcut = downsample(shortcut)
-            x = leaky_relu(x)
-        x = Conv(self.features, spectral_norm=True, name="conv_0")(x, train=train)
-        x = Conv(self.features, spectral_norm=True, name="conv_1")(leaky_relu(x), train=train)
-        return shortcut + downsample(x)
+        x = Conv(self.features, spectral_norm=True, name="conv_0")(x if self.first else leaky_relu(x), train=train)
+        x = Conv(self.features, spectral_norm=True, convolve=downsampled_conv2d, name="conv_1")(leaky_relu(x), train=train)
+        return shortcut + x
 
 
 class DecoderBlock(nn.Module):
@@ -40,7 +39,7 @@ class DecoderBlock(nn.Module):
         if x.shape[-1] != self.features:
             # A 1x1 convolution commutes with nearest upsampling, at a quarter of the work.
             shortcut = Conv(self.features, 1, spectral_norm=True, name="conv_s")(x, train=train)
-        x = Conv(self.features, spectral_norm=True, name="conv_0")(upsample(leaky_relu(x)), train=train)
+        x = Conv(self.features, spectral_norm=True, convolve=conv2d_of_upsampled, name="conv_0")(leaky_relu(x), train=train)
         x = Conv(self.features, spectral_norm=True, name="conv_1")(leaky_relu(x), train=train)
         return upsample(shortcut) + x
 

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from oasis_jax.models import conditioning as cond
-from oasis_jax.models.layers import Conv, leaky_relu, upsample
+from oasis_jax.models.layers import Conv, leaky_relu
+from oasis_jax.models.regions import Capacity
+from oasis_jax.models.resampling import upsample
 from oasis_jax.models.spade import SPADEResidualBlock, rematerialised
 
 WIDTHS = (16, 16, 8, 4, 2, 1)  # of the blocks, in multiples of `channels`
@@ -22,6 +24,8 @@ class Generator(nn.Module):
       z_dim: length of a noise vector; 0 for the ablation without 3D noise.
       dtype: of the activations; parameters, statistics and the returned image are float32 at least.
       remat: recompute the blocks in the backward pass.
+      capacities: of the levels, fine to coarse, that are computed on regions (`models/regions.py`), None for a dense one among them; what
+        is not listed is dense, and so is everything under noise by pixel. They change the cost, never the result.
     """
 
     num_classes: int
@@ -31,6 +35,7 @@ class Generator(nn.Module):
     z_dim: int = 64
     dtype: Any = jnp.float32
     remat: bool = False
+    capacities: tuple[Capacity | None, ...] = ()
 
     @nn.compact
     def __call__(self, label_map, noise=None, *, train=False):
@@ -53,14 +58,20 @@ class Generator(nn.Module):
         widths = [self.channels * w for w in WIDTHS[len(WIDTHS) - self.num_blocks :]]
         block = rematerialised(SPADEResidualBlock) if self.remat else SPADEResidualBlock
 
-        level = 2 ** (self.num_blocks - 1)
-        x = Conv(widths[0], name="conv_in")(y.dense(height // level, width // level))
+        coarsest = 2 ** (self.num_blocks - 1)
+        x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
-            x = block(features, self.spade_hidden, name=f"block_{i}")(x, y.dense(*x.shape[1:3]), train)
+            capacity = self.capacity(len(widths) - 1 - i) if y.pixel_noise is None else None
+            level = y.regions(*x.shape[1:3], capacity) if capacity else y.dense(*x.shape[1:3])
+            x = block(features, self.spade_hidden, name=f"block_{i}")(x, level, train)
             if i < self.num_blocks - 1:
                 x = upsample(x)
         x = Conv(3, name="conv_out")(leaky_relu(x))
         return nn.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+
+    def capacity(self, halvings):
+        """The Capacity of the level that many halvings below the full image, or None."""
+        return self.capacities[halvings] if halvings < len(self.capacities) else None
 
     def condition(self, label_map, noise):
         """The Conditioning of a label map and noise in this generator's dtype; shapes as for the call."""

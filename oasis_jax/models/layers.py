@@ -1,9 +1,10 @@
-"""Convolution, spectral normalisation, batch statistics and resampling: what generator and discriminator are made of.
+"""Convolution, spectral normalisation and batch statistics: what generator and discriminator are made of.
 
 Arrays are NHWC. Parameters are float32 (or float64 in checks); statistics are kept at the precision of the parameters, activations have the
 dtype of the input, which the networks set to their compute dtype.
 """
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -51,16 +52,17 @@ def _conv2d_forward(x, kernel):
 def _conv2d_backward(residuals, gradient):
     input_gradient, kernel_gradient = xla_input_gradient, xla_kernel_gradient
     if residuals[0].shape[1] * residuals[0].shape[2] <= COARSE:
-        input_gradient = _by_platform(input_gradient_by_products, xla_input_gradient)
+        input_gradient = by_platform(input_gradient_by_products, xla_input_gradient)
     else:
-        kernel_gradient = _by_platform(kernel_gradient_by_products, xla_kernel_gradient)
+        kernel_gradient = by_platform(kernel_gradient_by_products, xla_kernel_gradient)
     return input_gradient(*residuals, gradient), kernel_gradient(*residuals, gradient)
 
 
 conv2d.defvjp(_conv2d_forward, _conv2d_backward)
 
 
-def _by_platform(on_cpu, elsewhere):
+def by_platform(on_cpu, elsewhere):
+    """A function of arrays: the first on CPU, the second on other platforms."""
     return lambda *arrays: lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
 
 
@@ -107,17 +109,22 @@ class Conv(nn.Module):
     kernel_size: int = 3
     use_bias: bool = True
     spectral_norm: bool = False
+    convolve: Callable = conv2d
+
+    def __call__(self, x, *, train=False):
+        """(B, H, W, C) -> (B, H, W, features) in the dtype of x; other sides if `convolve` resamples."""
+        kernel, bias = self.weights(x.shape[-1], x.dtype, train=train)
+        x = self.convolve(x, kernel)
+        return x if bias is None else x + bias
 
     @nn.compact
-    def __call__(self, x, *, train=False):
-        """(B, H, W, C) -> (B, H, W, features) in the dtype of x."""
-        kernel = self.param("kernel", kernel_init, (self.kernel_size, self.kernel_size, x.shape[-1], self.features))
+    def weights(self, channels, dtype, *, train=False):
+        """The kernel (k, k, channels, features), normalised if it is to be, and the bias (features,) or None, in the dtype."""
+        kernel = self.param("kernel", kernel_init, (self.kernel_size, self.kernel_size, channels, self.features))
         if self.spectral_norm:
             kernel = _normalise(kernel, *self._inverse_sigma(kernel.reshape(-1, self.features), train))
-        x = conv2d(x, kernel.astype(x.dtype))
-        if self.use_bias:
-            x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
-        return x
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(dtype) if self.use_bias else None
+        return kernel.astype(dtype), bias
 
     def _inverse_sigma(self, matrix, train):
         """(1 / sigma, u, v) of the kernel as a matrix (k*k*C, D)."""
@@ -199,15 +206,3 @@ class BatchNorm(nn.Module):
 def leaky_relu(x):
     """Leaky ReLU with the slope 0.2 that both networks use."""
     return nn.leaky_relu(x, 0.2)
-
-
-def upsample(x):
-    """Nearest-neighbour upsampling by two: (B, H, W, C) -> (B, 2H, 2W, C)."""
-    b, h, w, c = x.shape
-    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
-
-
-def downsample(x):
-    """2x2 average pooling: (B, H, W, C) -> (B, H/2, W/2, C)."""
-    b, h, w, c = x.shape
-    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))

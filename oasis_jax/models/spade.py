@@ -1,9 +1,9 @@
 """Spatially adaptive normalisation and the residual block of the generator (OASIS section 2)."""
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from oasis_jax.models.layers import BatchNorm, Conv, leaky_relu
+from oasis_jax.models.regions import Regions, modulate, modulate_dense
 
 
 class SPADE(nn.Module):
@@ -17,11 +17,12 @@ class SPADE(nn.Module):
 
     @nn.compact
     def __call__(self, x, y, *, train=False):
-        """x (B, h, w, C) and conditioning y (B, h, w, z_dim + N) -> (B, h, w, C)."""
+        """x (B, h, w, C) and conditioning y, (B, h, w, z_dim + N) or Regions, -> (B, h, w, C)."""
         normalised = BatchNorm(name="norm")(x, train=train)
-        h = nn.relu(Conv(self.hidden, name="shared")(y))
-        gamma, beta = jnp.split(Conv(2 * x.shape[-1], name="gamma_beta")(h), 2, axis=-1)
-        return normalised * (1 + gamma) + beta
+        by_regions = isinstance(y, Regions)
+        shared = Conv(self.hidden, name="shared").weights(y.table.shape[-1] if by_regions else y.shape[-1], x.dtype)
+        gamma_beta = Conv(2 * x.shape[-1], name="gamma_beta").weights(self.hidden, x.dtype)
+        return (modulate if by_regions else modulate_dense)(normalised, y, shared, gamma_beta)
 
 
 class SPADEResidualBlock(nn.Module):
@@ -32,7 +33,7 @@ class SPADEResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, y, train=False):
-        """x (B, h, w, C) and conditioning y (B, h, w, z_dim + N) -> (B, h, w, features)."""
+        """x (B, h, w, C) and conditioning y as for SPADE -> (B, h, w, features)."""
         middle = min(x.shape[-1], self.features)
         shortcut = x
         if x.shape[-1] != self.features:

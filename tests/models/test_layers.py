@@ -1,4 +1,4 @@
-"""Laws of the convolution, spectral normalisation, batch statistics and resampling."""
+"""Laws of the convolution, spectral normalisation and batch statistics."""
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,9 +100,3 @@ def test_gradient_of_batch_norm_flows_through_its_statistics():
         return jnp.sum(weights * (x - x.mean((0, 1, 2))) / jnp.sqrt(x.var((0, 1, 2)) + 1e-5))
 
     np.testing.assert_allclose(jax.grad(by_module)(x), jax.grad(by_definition)(x), atol=1e-12)
-
-
-def test_downsampling_undoes_upsampling():
-    x = normal(0, (2, 3, 5, 2))
-    np.testing.assert_array_equal(layers.upsample(x), np.asarray(x).repeat(2, axis=1).repeat(2, axis=2))
-    np.testing.assert_allclose(layers.downsample(layers.upsample(x)), x, atol=1e-15)

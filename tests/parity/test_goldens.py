@@ -8,9 +8,11 @@ import optax
 import pytest
 from goldens import find_cases, golden_dir, make_image, make_labels, make_normal, sample_index
 
+from oasis_jax.boundaries import mixed_shares
 from oasis_jax.interop.pytorch import from_state_dict, to_state_dict
 from oasis_jax.models import Discriminator, Generator
 from oasis_jax.models.conditioning import from_noise, from_regions
+from oasis_jax.models.regions import Capacity
 from oasis_jax.training import losses
 from oasis_jax.training.state import TrainState, adam_without_momentum
 from oasis_jax.training.step import Draws, Recipe, TrainStep
@@ -27,6 +29,12 @@ def cases_of(kind):
 def precision(request):
     with jax.enable_x64(request.param == "f64"), jax.default_matmul_precision("highest"):
         yield request.param
+
+
+@pytest.fixture(params=["dense", "regions"])
+def on_regions(request):
+    """Whether every level of the generator is forced onto regions."""
+    return request.param == "regions"
 
 
 class Comparison:
@@ -88,6 +96,14 @@ def build_discriminator(config, precision):
         last=config.get("last_D", 64),
         dtype=jnp.float64 if precision == "f64" else jnp.float32,
     )
+
+
+def on_regions_alone(generator, ids):
+    """The generator with every level on regions, with just enough room for the mixed pixels of ids (B, H, W)."""
+    shares = np.max([mixed_shares(np.asarray(row), generator.num_blocks) for row in ids], axis=0)
+    pixels = [ids[0].size // 4**level for level in range(generator.num_blocks)]
+    rooms = np.rint(shares * np.asarray(pixels)[:, None]).astype(int).tolist()
+    return generator.clone(capacities=tuple(Capacity(*room) for room in rooms))
 
 
 def load_generator(case, key, precision, size):
@@ -158,10 +174,12 @@ def inputs_of_generator(case, generator):
 
 
 @pytest.mark.parametrize("case", cases_of("G_forward"))
-def test_generator_equals_published(case, precision):
+def test_generator_equals_published(case, precision, on_regions):
     size = (case.entry["height"], case.entry["width"])
     generator, variables = load_generator(case, "state_dict", precision, size)
     conditioning, positions = inputs_of_generator(case, generator), case.arrays("in/pos").get("")
+    if on_regions:
+        generator = on_regions_alone(generator, conditioning.ids)
     comparison = Comparison(case, precision)
     for mode in ("eval", "train"):
         if any(name.startswith(mode) for name in comparison.expected):
@@ -225,11 +243,13 @@ def test_losses_equal_published(case, precision):
     comparison.finish()
 
 
-def whole_step(case, precision, sequential=True):
+def whole_step(case, precision, sequential=True, on_regions=False):
     """(TrainStep, first TrainState, image, label map, draws of each step) of a case of five steps."""
     config, stored = case.config, case.arrays("in/")
     size = (case.entry["height"], case.entry["width"])
     generator, variables_g = load_generator(case, "state_dict_G", precision, size)
+    if on_regions:
+        generator = on_regions_alone(generator, stored["label"])
     discriminator, variables_d = load_discriminator(case, "state_dict_D", precision, size)
     _, ema = load_generator(case, "state_dict_EMA", precision, size)
     optimizer_g, optimizer_d = (optax.chain(recording_gradients(), adam_without_momentum(config[lr])) for lr in ("lr_g", "lr_d"))
@@ -273,9 +293,9 @@ def fakes_for_discriminator(step, first, after, label_map, draws):
 
 
 @pytest.mark.parametrize("case", cases_of("step"))
-def test_whole_steps_equal_published(case, precision):
+def test_whole_steps_equal_published(case, precision, on_regions):
     entry, comparison = case.entry, Comparison(case, precision)
-    step, state, image, label_map, draws = whole_step(case, precision)
+    step, state, image, label_map, draws = whole_step(case, precision, on_regions=on_regions)
     first = state
     update, rows, states = jax.jit(step.update), [], {}
     for t, drawn in enumerate(draws):

@@ -1,0 +1,94 @@
+"""Where region-wise conditioning pays: one SPADE modulation per level of the generator, dense and by regions, in turn.
+
+    python -m benchmarks.conditioning --root=/data/camvid --height=256 --width=512
+
+Levels and widths are those of the published generator. Each level is measured on the label map whose share of mixed pixels is the median
+one, with just enough capacity for all of them times --slack. Without --root the maps are procedural scenes.
+"""
+import argparse
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import label_maps
+from oasis_jax.boundaries import mixed
+from oasis_jax.models import regions
+
+CHANNELS = (128, 256, 512, 1024, 1024, 1024)  # of the widest modulation of a level, full image first
+HIDDEN, Z_DIM = 128, 64
+
+
+def interleaved(functions, arguments, repeats):
+    """Median seconds of each function, taking turns; compiled before."""
+    compiled = [jax.jit(function).lower(*arguments).compile() for function in functions]
+    times = np.zeros((repeats, len(functions)))
+    for i in range(-1, repeats):
+        for j, function in enumerate(compiled):
+            start = time.perf_counter()
+            jax.block_until_ready(function(*arguments))
+            if i >= 0:
+                times[i, j] = time.perf_counter() - start
+    return np.median(times, axis=0)
+
+
+def measure(ids, num_ids, channels, capacity, dtype, repeats):
+    """Seconds of the forward pass and of forward and all gradients: ((dense, regions), (dense, regions))."""
+    draw = np.random.default_rng(0).standard_normal
+    height, width = ids.shape
+
+    def array(*shape):
+        return jnp.asarray(draw(shape, np.float32) / np.sqrt(np.prod(shape[:-1])), dtype)
+
+    shared = array(3, 3, Z_DIM + num_ids, HIDDEN), array(HIDDEN)
+    gamma_beta = array(3, 3, HIDDEN, 2 * channels), array(2 * channels)
+    arguments = array(1, height, width, channels), array(1, num_ids, Z_DIM + num_ids), shared, gamma_beta, jnp.asarray(ids[None])
+
+    def dense(x, table, shared, gamma_beta, ids):
+        return regions.modulate_dense(x, regions.look_up(table, ids), shared, gamma_beta)
+
+    def by_regions(x, table, shared, gamma_beta, ids):
+        plan = regions.make_plan(ids, num_ids, capacity)
+        return regions.modulate(x, regions.Regions(ids, table, plan), shared, gamma_beta)
+
+    def with_gradients(function):
+        return lambda *arguments: jax.vjp(lambda *a: function(*a, arguments[-1]), *arguments[:-1])[1](arguments[0])
+
+    functions = dense, by_regions
+    return interleaved(functions, arguments, repeats), interleaved([with_gradients(f) for f in functions], arguments, repeats)
+
+
+def run(args):
+    maps, num_ids = label_maps.read(args, (args.height, args.width), args.count)
+    print(f"{args.count} label maps {args.height}x{args.width}, {num_ids} ids, {args.dtype}; {jax.devices()[0].device_kind}")
+    print(f"{'level':>10}{'5x5':>8}{'3x3':>8}{'worst':>8}{'channels':>10}{'forward':>20}{'ratio':>7}{'with gradients':>20}{'ratio':>7}")
+    for halvings, channels in zip(range(args.levels), CHANNELS, strict=False):
+        sampled = maps[:, :: 2**halvings, :: 2**halvings]
+        hidden, modulation = (mixed(sampled, radius).mean((1, 2)) for radius in (1, 2))
+        median = np.argsort(modulation)[len(modulation) // 2]
+        ids, pixels = sampled[median], sampled[median].size
+        capacity = regions.Capacity(*(min(pixels, int(args.slack * share[median] * pixels)) for share in (hidden, modulation)))
+        forward, gradients = measure(ids, num_ids, channels, capacity, args.dtype, args.repeats)
+        row = f"{ids.shape[0]:4}x{ids.shape[1]:<5}{np.median(modulation):8.0%}{np.median(hidden):8.0%}{modulation.max():8.0%}{channels:10}"
+        for dense, by_regions in (forward, gradients):
+            row += f"{1e3 * dense:10.0f}{1e3 * by_regions:7.0f} ms{dense / by_regions:7.2f}"
+        print(row, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    label_maps.add_flags(parser)
+    parser.add_argument("--num_classes", type=int, default=12)
+    parser.add_argument("--height", type=int, default=256)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--count", type=int, default=15, help="label maps to take the median share of")
+    parser.add_argument("--levels", type=int, default=5)
+    parser.add_argument("--slack", type=float, default=1.2, help="capacity over mixed pixels")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--repeats", type=int, default=5)
+    run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
