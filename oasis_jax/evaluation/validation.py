@@ -8,7 +8,6 @@ import pathlib
 
 import jax
 
-from oasis_jax.data.labels import DataError
 from oasis_jax.evaluation.diversity import measure_diversity
 from oasis_jax.evaluation.scores import make_report
 from oasis_jax.evaluation.sources import Folder, Photos, Samples, Targets
@@ -62,13 +61,6 @@ class Validation:
         self._targets = None
         if segmenter := self.judges.segmenter:
             self._targets = Targets(split, segmenter.labels, tuple(segmenter.label_size(self.spec.image_size)))
-        held = tuple(spec.image_size)
-        needed = {tuple(self.spec.image_size), *([self._targets.size] if self._targets else [])}
-        if spec.layout.startswith("tfds:") and needed != {held} and split.source(0)[1].shape == held:
-            raise DataError(
-                f"{spec.layout} is held in memory at {held}, but protocol {protocol.name} needs {sorted(needed)}: prepare it as "
-                "array_record, set data.image_size to that size, or choose another protocol"
-            )
         self.photos = Photos(split, self.spec, self._targets, self.count)
 
     def samples(self, model):
