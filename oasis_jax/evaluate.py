@@ -89,12 +89,10 @@ def _folder_of_run(checkpoint):
 def main(argv):
     from oasis_jax.data.labels import DataError
     from oasis_jax.training.checkpoint import CheckpointError
-    from oasis_jax.training.sharding import join_processes
 
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
     logging.set_verbosity(logging.WARNING)
-    join_processes()
     try:
         run(flags.FLAGS, flags.FLAGS.config)
     except (CheckpointError, DataError, ValueError, OSError) as error:
@@ -130,4 +128,7 @@ def _with_tuples(saved):
 
 
 if __name__ == "__main__":
+    from oasis_jax.training.sharding import join_processes
+
+    join_processes()  # before reading the config of a checkpoint, or anything else, wakes JAX
     app.run(main, flags_parser=define_flags(sys.argv))
