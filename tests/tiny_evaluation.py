@@ -22,7 +22,7 @@ from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
 from oasis_jax.sampling import Model
 from oasis_jax.training.evaluation import evaluate as evaluate_by_d
-from oasis_jax.training.sharding import join_processes, make_mesh, over_batch
+from oasis_jax.training.sharding import join_processes, make_mesh, over_batch, replicated
 from tests.tiny_run import random_state
 
 SPACE = LabelSpace(tuple(CLASS_NAMES[1:]) + ("void",), tuple(range(1, len(CLASS_NAMES))), MeanOver.ALL)
@@ -85,11 +85,12 @@ def everything(folder, devices=1):
     """All that an evaluation finds, for JSON: the report with diversity and scores by D, what was counted, and shares by image."""
     config = make_config()
     validation = make_validation(config, folder, dataclasses.replace(PROTOCOL, diversity_maps=3, samples_per_label=2), devices)
-    model, state = make_model(config), random_state(config)
-    samples = validation.samples(model)
+    model = make_model(config)
+    state = jax.device_put(random_state(config), replicated(make_mesh()))  # as in training: on the devices of all processes
+    samples = validation.samples(dataclasses.replace(model, variables=state.ema))
     measured = validation.measure(samples)
-    diversity, by_class = validation.diversity(samples)
-    by_d = evaluate_by_d(build.train_step(config), model.variables, state, validation.split, validation.spec, 4, 0, validation.mesh)
+    diversity, by_class = validation.diversity(validation.samples(model))
+    by_d = evaluate_by_d(build.train_step(config), state.ema, state, validation.split, validation.spec, 4, 0, validation.mesh)
     report = validation.report(samples, measured, {}, diversity | by_d, by_class)
     exact = ("start", "count", "colours", "class_colours", "textures", "confusion", "agreement", "features")
     return {"report": json.loads(report.as_json()), **{name: np.asarray(getattr(measured[1], name)).tolist() for name in exact}}
