@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 
+VERSION = 2  # of what is measured: raise it whenever a number changes, or the cache would give the old one
+
 
 def cache_folder():
     """$OASIS_JAX_CACHE/statistics, or ~/.cache/oasis_jax/statistics."""
@@ -14,7 +16,7 @@ def cache_folder():
 
 def key_of(identity):
     """Hex key of a JSON value that says what a measurement depends on."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+    return hashlib.sha256(json.dumps([VERSION, identity], sort_keys=True).encode()).hexdigest()[:24]
 
 
 @contextlib.contextmanager

@@ -25,7 +25,6 @@ from oasis_jax.metrics.segmentation import confusion_matrix
 from oasis_jax.metrics.texture import PATTERNS, texture_histogram
 
 SAVE_EVERY_SECONDS = 60.0
-VERSION = 2  # of what is measured: raise it whenever a number changes, or the cache would give the old one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,7 +131,7 @@ def measure(source, judges, num_classes, batch_size, description, folder=None, k
     folder.mkdir(parents=True, exist_ok=True)
     judged_by = [dict(judges.sha256), repr(judges.segmenter), judges.dimensions]
     part = part_of(len(source.names), batch_size)
-    key = key_of([VERSION, PIL.__version__, source.identity, judged_by, num_classes, batch_size, part.start, part.stop])
+    key = key_of([PIL.__version__, source.identity, judged_by, num_classes, batch_size, part.start, part.stop])
     file = folder / f"{key}.npz"
     with locked(file):
         statistics = _restore(file, part, num_classes, judges)
