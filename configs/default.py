@@ -77,7 +77,7 @@ def get_config():
 
     config.eval = evaluation = ml_collections.ConfigDict()
     evaluation.every_steps = 5000  # and at the end; 0 only at the end
-    evaluation.batch_size = 8
+    evaluation.batch_size = 8  # images at once in each process
     evaluation.max_examples = 500  # of the validation split; 0 takes all
     evaluation.score = "colour_distance"  # the metric by which the best checkpoint is kept (lower is better for distances)
     # A protocol of oasis_jax/metrics/protocols.py. "": during training the scores that need no other network; in the command evaluate, the

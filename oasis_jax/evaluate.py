@@ -5,7 +5,8 @@
 
 The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and, where a network labels the
 images, report.html with the best and the worst. What was measured is kept in $OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of all
-that it depends on: an interrupted pass over the images goes on, and real photos are measured once.
+that it depends on: an interrupted evaluation goes on, and real photos are measured once. On several hosts, start it on each of them, with
+JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set: each measures its part, the first reports.
 """
 import os
 import sys
@@ -28,6 +29,8 @@ def run(options, config):
     Raises:
         CheckpointError, DataError, ValueError: with the mend in the message.
     """
+    import jax
+
     from oasis_jax import build, sampling
     from oasis_jax.data.check import check_split
     from oasis_jax.data.datasets import open_split
@@ -45,29 +48,32 @@ def run(options, config):
         raise ValueError(f"--images={options.images} is no folder: name the folder of the generated images")
     protocol = choose_protocol(config, options.protocol)
     output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
-    mesh = make_mesh()
+    mesh, is_first = make_mesh(jax.local_devices()), jax.process_index() == 0
     spec = build.data_spec(config)
     split = open_split(spec, "val")
-    check_split(split, spec)
+    check_split(split, spec, output if is_first else None)
     validation = Validation(protocol, config, split, spec, mesh)
     extra, by_class = {}, {}
     if options.images:
         generated, subject = validation.folder(options.images), {"images": str(options.images)}
+        measured = validation.measure(generated)
     else:
         model = sampling.load(options.checkpoint, options.best)
         generated, subject = validation.samples(model), {"checkpoint": str(options.checkpoint), "step": model.step}
+        measured = validation.measure(generated)
+        if validation.protocol.diversity_maps and model.generator.z_dim:
+            extra, by_class = validation.diversity(generated)
         state = load_state(options.checkpoint, options.best)
         if state is not None and int(state["step"]) == model.step:  # a run that goes on may have saved another step in between
             config.loss.vgg = 0.0  # nothing is trained: its weights need not be here
             step = build.train_step(config)
-            extra |= evaluate_by_d(step, model.variables, state, split, validation.spec, validation.batch_size, validation.count, mesh)
-        if validation.protocol.diversity_maps and model.generator.z_dim:
-            found, by_class = validation.diversity(model)
-            extra |= found
-    report, agreement = validation.evaluate(generated, subject, extra, by_class)
-    write_report(output, report, best_and_worst(generated, validation.photos, agreement, split.rule.num_classes))
-    print(report.as_markdown())
-    print(f"the report lies in {output}")
+            by_d = evaluate_by_d(step, model.variables, state, split, validation.spec, validation.batch_size, validation.count, mesh)
+            extra = by_d | extra
+    report = validation.report(generated, measured, subject, extra, by_class)
+    if is_first:
+        write_report(output, report, best_and_worst(generated, validation.photos, measured[1].agreement, split.rule.num_classes))
+        print(report.as_markdown())
+        print(f"the report lies in {output}")
     return report
 
 
@@ -122,4 +128,7 @@ def _with_tuples(saved):
 
 
 if __name__ == "__main__":
+    from oasis_jax.training.sharding import join_processes
+
+    join_processes()  # before reading the config of a checkpoint, or anything else, wakes JAX
     app.run(main, flags_parser=define_flags(sys.argv))

@@ -1,4 +1,7 @@
-"""A tiny evaluation: scenes, a random generator, and simple functions in the place of networks. As a program: its scores on N devices."""
+"""A tiny evaluation: scenes, a random generator, and simple functions in the place of networks.
+
+As a program, `tiny_evaluation.py FOLDER DEVICES`: its scores on so many devices, in one of several processes if the environment says so.
+"""
 import dataclasses
 import json
 import sys
@@ -18,7 +21,8 @@ from oasis_jax.metrics.nets.label_spaces import LabelSpace
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
 from oasis_jax.sampling import Model
-from oasis_jax.training.sharding import make_mesh, over_batch
+from oasis_jax.training.evaluation import evaluate as evaluate_by_d
+from oasis_jax.training.sharding import join_processes, make_mesh, over_batch, replicated
 from tests.tiny_run import random_state
 
 SPACE = LabelSpace(tuple(CLASS_NAMES[1:]) + ("void",), tuple(range(1, len(CLASS_NAMES))), MeanOver.ALL)
@@ -64,7 +68,7 @@ def make_model(config, seed=0):
 def make_validation(config, cache, protocol=PROTOCOL, devices=1):
     spec = build.data_spec(config)
     plain = dataclasses.replace(protocol, features="")  # no weights are read
-    validation = Validation(plain, config, open_split(spec, "val"), spec, make_mesh(jax.devices()[:devices]), cache)
+    validation = Validation(plain, config, open_split(spec, "val"), spec, make_mesh(jax.local_devices()[:devices]), cache)
     on_mesh = jax.jit(extract, in_shardings=over_batch(validation.mesh))
     validation.protocol, validation.judges = protocol, dataclasses.replace(JUDGES, extract=on_mesh)
     targets = Targets(validation.split, SPACE, (16, 32))
@@ -72,6 +76,26 @@ def make_validation(config, cache, protocol=PROTOCOL, devices=1):
     return validation
 
 
+def evaluate(validation, source, keep=True):
+    """The Report on a source."""
+    return validation.report(source, validation.measure(source, keep), {})
+
+
+def everything(folder, devices=1):
+    """All that an evaluation finds, for JSON: the report with diversity and scores by D, what was counted, and shares by image."""
+    config = make_config()
+    validation = make_validation(config, folder, dataclasses.replace(PROTOCOL, diversity_maps=3, samples_per_label=2), devices)
+    model = make_model(config)
+    state = jax.device_put(random_state(config), replicated(make_mesh()))  # as in training: on the devices of all processes
+    samples = validation.samples(dataclasses.replace(model, variables=state.ema))
+    measured = validation.measure(samples)
+    diversity, by_class = validation.diversity(validation.samples(model))
+    by_d = evaluate_by_d(build.train_step(config), state.ema, state, validation.split, validation.spec, 4, 0, validation.mesh)
+    report = validation.report(samples, measured, {}, diversity | by_d, by_class)
+    exact = ("start", "count", "colours", "class_colours", "textures", "confusion", "agreement", "features")
+    return {"report": json.loads(report.as_json()), **{name: np.asarray(getattr(measured[1], name)).tolist() for name in exact}}
+
+
 if __name__ == "__main__":
-    validation = make_validation(make_config(), sys.argv[2], devices=int(sys.argv[1]))
-    print(json.dumps(validation.evaluate(validation.samples(make_model(make_config())), {})[0].scores))
+    join_processes()
+    print(json.dumps(everything(sys.argv[1], int(sys.argv[2]))))

@@ -50,7 +50,9 @@ def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, 
         DataError: the split has faults, or a file cannot be read (when its batch comes).
         ValueError: B is not divisible by process_count.
     """
-    local = _local_batch(batch_size, process_count)
+    if batch_size % process_count:
+        raise ValueError(f"train.batch_size is {batch_size}, not divisible by {process_count} processes: choose a multiple")
+    local = batch_size // process_count
     _refuse_faults(split)
     reader = _Reader(split, spec.decoded_size(split.name), spec.image_size, spec.workers)
     if spec.cache:
@@ -68,28 +70,25 @@ def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, 
     return reader.batches(tf.data.Dataset.range(start_step * local, _STREAM_END).map(draw), local)
 
 
-def eval_batches(split, spec, batch_size, max_examples=0, process_index=0, process_count=1):
-    """The first `max_examples` pairs (0: all) in order, resized to spec.image_size, never cropped or mirrored.
+def eval_batches(split, spec, batch_size):
+    """The pairs in order, resized to spec.image_size, never cropped or mirrored. Of several processes, each gives its part of a split.
 
-    Every process gets the same number of batches. The last batch is filled up by repeating the last pair, with mask False.
+    The last batch is filled up by repeating the last pair, with mask False.
 
     Returns:
-        Iterator of {"image", "label_map"} as in train_batches, with "mask" bool (b,) and "name" str (b,).
+        Iterator of {"image", "label_map"} as in train_batches, with "mask" bool (B,) and "name" str (B,).
 
     Raises:
-        DataError, ValueError: as train_batches.
+        DataError: as train_batches.
     """
-    local = _local_batch(batch_size, process_count)
     _refuse_faults(split)
-    count = min(len(split), max_examples or len(split))
-    steps = -(-count // batch_size)
     reader = _Reader(split, spec.image_size, spec.image_size, spec.workers)
-    positions = np.arange(steps * batch_size).reshape(steps, process_count, local)[:, process_index]
-    indices = np.minimum(positions, count - 1)
+    positions = np.arange(-(-len(split) // batch_size) * batch_size).reshape(-1, batch_size)
+    indices = np.minimum(positions, len(split) - 1)
     examples = tf.data.Dataset.from_tensor_slices(np.pad(indices.reshape(-1, 1), [(0, 0), (0, 3)]))  # neither cropped nor mirrored
-    names = np.asarray([pair.name for pair in split.pairs[:count]])
-    for step, batch in enumerate(reader.batches(examples, local)):
-        yield {**batch, "mask": positions[step] < count, "name": names[indices[step]]}
+    names = np.asarray([pair.name for pair in split.pairs])
+    for step, batch in enumerate(reader.batches(examples, batch_size)):
+        yield {**batch, "mask": positions[step] < len(split), "name": names[indices[step]]}
 
 
 class _Reader:
@@ -172,12 +171,6 @@ class _Reader:
         # Sampled before the ids are judged: the check before training has judged them all.
         label_map = self.split.rule(resize_label_map(stored, self.size, window), f"label map {pair.label or pair.name}")
         return resize_photo(photo, self.size, window), label_map
-
-
-def _local_batch(batch_size, process_count):
-    if batch_size % process_count:
-        raise ValueError(f"train.batch_size is {batch_size}, not divisible by {process_count} processes: choose a multiple")
-    return batch_size // process_count
 
 
 def _refuse_faults(split):

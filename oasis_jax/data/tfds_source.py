@@ -1,17 +1,15 @@
 """Pairs from TensorFlow Datasets: any builder with an image feature and a label-map feature."""
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
-from oasis_jax.data.labels import DataError, resize_label_map
-from oasis_jax.data.resize import resize_photo
+from oasis_jax.data.labels import DataError
 
 
 def open_tfds(spec, split, rule):
     """Opens spec.layout ("tfds:NAME"), which must be prepared below spec.root ("" is TFDS's own folder) or be able to prepare itself.
 
     Builders whose files allow random access (array_record) are read by index. The others can only be read from front to back, so they are
-    copied into memory once, already resized to the size that the split is used at.
+    copied into memory once, as they are stored: compressed.
 
     Returns:
         Names of the examples, and index -> (photo uint8 (H, W, 3), stored ids uint8 or uint16 (H, W)).
@@ -42,20 +40,13 @@ def open_tfds(spec, split, rule):
         read = lambda index: pair(records[index])  # noqa: E731
         count = len(records)
     else:
-        size = spec.decoded_size(split)
-        copies = [_resized(*pair(example), size, f"{name} {tfds_split} {i}") for i, example in enumerate(_in_order(builder, tfds_split))]
-        read, count = copies.__getitem__, len(copies)
+        features = {feature: builder.info.features[feature] for feature in (spec.tfds_image, spec.tfds_label)}
+        undecoded = dict.fromkeys(features, tfds.decode.SkipDecoding())
+        stored = tfds.as_numpy(builder.as_dataset(tfds_split, shuffle_files=False, decoders=undecoded))
+        records = [{name: example[name] for name in features} for example in stored]
+        read = lambda index: pair({name: features[name].decode_example_np(value) for name, value in records[index].items()})  # noqa: E731
+        count = len(records)
     return [f"{tfds_split}_{i:06d}" for i in range(count)], read
-
-
-def _in_order(builder, split):
-    return tfds.as_numpy(builder.as_dataset(split, shuffle_files=False))
-
-
-def _resized(photo, ids, size, name):
-    if photo.shape[:2] != ids.shape:
-        raise DataError(f"{name} has a photo of {photo.shape[:2]} but a label map of {ids.shape} (height, width): correct data.tfds_label")
-    return resize_photo(Image.fromarray(photo), size), resize_label_map(ids, size)
 
 
 def _photo(image):

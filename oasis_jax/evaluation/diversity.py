@@ -9,66 +9,87 @@ from oasis_jax.evaluation.sources import label_map_of
 from oasis_jax.metrics.diversity import absolute_difference, inside_and_outside, mean_over_pairs
 from oasis_jax.metrics.lpips import LPIPS
 from oasis_jax.metrics.msssim import SHORTEST_SIDE, ms_ssim
+from oasis_jax.metrics.parts import gather, part_of
 from oasis_jax.noise import class_noise
 
 FIRST_SEED = 1 << 31  # samples of other seeds than those of the evaluation itself
 
 
-def measure_diversity(model, split, spec, protocol, lpips, count):
-    """Diversity of `protocol.diversity_maps` label maps of the first `count` pairs, evenly spaced.
+def measure_diversity(samples, lpips, remember):
+    """Diversity of `protocol.diversity_maps` label maps of a source, evenly spaced. Every process must call this; each does some of them.
 
     Args:
-        model: sampling.Model with noise.
-        split, spec: Split and DataSpec.
-        protocol: Protocol; K is its diversity_samples.
+        samples: sources.Samples of a generator with noise; K is the diversity_samples of its protocol.
         lpips: variables of LPIPS, or None for the measures that need no network.
-        count: pairs of the split.
+        remember: (identity, compute) -> JSON value of compute(), as cache.remembered has it; called once for each label map.
 
     Returns:
         ({score: mean over the label maps}, {column: (N,) means over the label maps that have the class}). Over the whole image: LPIPS
         (higher is more diverse), MS-SSIM (lower is; where the images are large enough) and the mean absolute difference of the pixels, over
         all pairs of K samples. By class: of a pair of samples whose noise differs in that class alone, inside and outside its region.
     """
-    num_classes, z_dim = model.num_classes, model.generator.z_dim
-    whole, inside, outside = [], [], []
+    protocol, count = samples.protocol, samples.count
     chosen = np.unique(np.linspace(0, count - 1, min(protocol.diversity_maps, count)).round().astype(int))
-    for number, index in enumerate(tqdm(chosen, "diversity", unit="label map")):
-        label_map = label_map_of(split, spec, index)
-        seeds = FIRST_SEED + number * protocol.diversity_samples + np.arange(protocol.diversity_samples)
-        whole.append(_of_samples(model.sample(np.repeat(label_map[None], len(seeds), 0), seed=list(map(int, seeds))), lpips))
+    found = []
+    for number in tqdm(part_of(len(chosen), 1), "diversity", unit="label map", disable=jax.process_index() > 0):
+        index = int(chosen[number])
+        seeds = [FIRST_SEED + number * protocol.diversity_samples + k for k in range(protocol.diversity_samples)]
+        compute = functools.partial(_of_label_map, samples, index, seeds, lpips)
+        found.append(remember(["diversity", samples.identity, index, seeds, lpips is not None], compute))
 
-        first, second = int(seeds[0]), int(seeds[1])
-        within, without = np.full((2, 2, num_classes), np.nan)
-        start = model.sample(label_map, noise=class_noise(first, {}, num_classes, z_dim)[None])
-        for i in np.unique(label_map):
-            other = model.sample(label_map, noise=class_noise(first, {int(i): second}, num_classes, z_dim)[None])
-            for row, distance in enumerate(_distance_maps(start, other, lpips)):
-                within[row, i], without[row, i] = inside_and_outside(distance, label_map == i)
-        inside.append(within)
-        outside.append(without)
-
-    scores = {f"{name}_of_{protocol.diversity_samples}_samples": float(np.mean([found[name] for found in whole])) for name in whole[0]}
+    names = _names(lpips, samples.spec.image_size)
+    local = [name for name in names if name != "ms_ssim"]
+    own = {"whole": np.reshape([row["whole"] for row in found], (-1, len(names)))}
+    for region in ("inside", "outside"):
+        own[region] = np.reshape([row[region] for row in found], (-1, len(local), samples.model.num_classes))
+    found = jax.tree.map(lambda *parts: np.concatenate(parts), *gather(own))
+    scores = {f"{name}_of_{protocol.diversity_samples}_samples": float(found["whole"][:, i].mean()) for i, name in enumerate(names)}
     columns = {}
-    for row, name in enumerate(["pixel_change", "lpips"][: 2 if lpips is not None else 1]):
-        for part, values in (("inside", inside), ("outside", outside)):
-            columns[f"{name}_{part}"] = _mean_where_known(np.stack(values)[:, row])
+    for i, name in enumerate(local):
+        columns |= {f"{name}_{region}": _mean_where_known(found[region][:, i]) for region in ("inside", "outside")}
     return scores, columns
 
 
+def _names(lpips, image_size):
+    return ["pixel_change"] + ["lpips"] * (lpips is not None) + ["ms_ssim"] * (min(image_size) >= SHORTEST_SIDE)
+
+
+def _of_label_map(samples, index, seeds, lpips):
+    """{"whole": a number for each of `_names`, "inside" and "outside": (N,) for each, NaN for classes that the label map has not}."""
+    model, label_map = samples.model, label_map_of(samples.split, samples.spec, index)
+    num_classes, z_dim = model.num_classes, model.generator.z_dim
+    whole = _of_samples(model.sample(np.repeat(label_map[None], len(seeds), 0), seed=seeds), lpips)
+
+    def sample(overrides):
+        images = _unit(model.sample(label_map, noise=class_noise(seeds[0], overrides, num_classes, z_dim)[None]))
+        return images, None if lpips is None else _embed(lpips, images)
+
+    start = sample({})
+    inside, outside = np.full((2, 1 if lpips is None else 2, num_classes), np.nan)
+    for i in np.unique(label_map):
+        for row, distances in enumerate(_distance_maps(start, sample({int(i): seeds[1]}), lpips)):
+            inside[row, i], outside[row, i] = inside_and_outside(distances[0], label_map == i)
+    return {"whole": whole, "inside": inside.tolist(), "outside": outside.tolist()}
+
+
 def _of_samples(samples, lpips):
-    images = samples.astype(np.float32) / 255
-    found = {"pixel_change": float(mean_over_pairs(lambda a, b: absolute_difference(a, b).mean((1, 2)), images))}
+    images = _unit(samples)
+    found = [float(mean_over_pairs(lambda a, b: absolute_difference(a, b).mean((1, 2)), images))]
     if lpips is not None:
-        found["lpips"] = float(mean_over_pairs(functools.partial(_lpips_of_embeddings, lpips), _embed(lpips, images)))
+        found.append(float(mean_over_pairs(functools.partial(_lpips_of_embeddings, lpips), _embed(lpips, images))))
     if min(images.shape[1:3]) >= SHORTEST_SIDE:
-        found["ms_ssim"] = float(mean_over_pairs(ms_ssim, images))
+        found.append(float(mean_over_pairs(ms_ssim, images)))
     return found
 
 
 def _distance_maps(a, b, lpips):
-    a, b = (images.astype(np.float32) / 255 for images in (a, b))
-    maps = [np.asarray(absolute_difference(a, b))[0]]
-    return maps if lpips is None else [*maps, np.asarray(_lpips_map(lpips, a, b))[0]]
+    """Maps (1, H, W) of two (images, embedding): by pixels, and by LPIPS where there are embeddings."""
+    maps = [absolute_difference(a[0], b[0])]
+    return maps if lpips is None else [*maps, _lpips_map(lpips, a[1], b[1])]
+
+
+def _unit(samples):
+    return samples.astype(np.float32) / 255
 
 
 @jax.jit
@@ -83,9 +104,7 @@ def _lpips_of_embeddings(variables, a, b):
 
 @jax.jit
 def _lpips_map(variables, a, b):
-    module = LPIPS()
-    a, b = (module.apply(variables, 2 * images - 1, method="embed") for images in (a, b))
-    return module.apply(variables, a, b, a[0].shape[1:3], method="distance_map")
+    return LPIPS().apply(variables, a, b, a[0].shape[1:3], method="distance_map")  # the first tap has the size of the image
 
 
 def _mean_where_known(values):

@@ -1,7 +1,7 @@
 """The sets of images that are measured: real photos, what a generator makes of their label maps, and a folder of another system's images.
 
-Each source has `identity` (a JSON value: all that its images and targets depend on), `names` (one for each image), `batches(start,
-batch_size)` (an iterator of `Batch` from image `start` on) and `image(index)` (uint8 (H, W, 3)).
+Each source has `identity` (a JSON value: all that its images and targets depend on), `names` (one for each image), `batches(start, stop,
+batch_size)` (an iterator of `Batch` over images start..stop-1) and `image(index)` (uint8 (H, W, 3)).
 """
 import dataclasses
 import functools
@@ -96,8 +96,8 @@ class Photos:
     def names(self):
         return [pair.name for pair in self.split.pairs[: self.count]]
 
-    def batches(self, start, batch_size):
-        for indices, batch in label_batches(self.split, self.spec, start, self.count, batch_size):
+    def batches(self, start, stop, batch_size):
+        for indices, batch in label_batches(self.split, self.spec, range(start, stop), batch_size):
             targets = self.targets and self.targets(indices, batch["label_map"])
             yield Batch(batch["image"], batch["label_map"], targets, int(batch["mask"].sum()))
 
@@ -118,7 +118,7 @@ class Samples:
         model: sampling.Model.
         split, spec, targets, count: as Photos takes them.
         protocol: Protocol; gives samples_per_label, noise_seed and whether images are rounded.
-        mesh: of the devices.
+        mesh: of this process's devices.
 
     Raises:
         DataError: the model has other classes than the split.
@@ -151,15 +151,14 @@ class Samples:
         names = [pair.name for pair in self.split.pairs[: self.count]]
         return [f"{name} #{k}" if k else name for k in range(self.protocol.samples_per_label) for name in names]
 
-    def batches(self, start, batch_size):
-        for sample in range(start // self.count, self.protocol.samples_per_label):
-            first = max(start - sample * self.count, 0)
-            for indices, batch in label_batches(self.split, self.spec, first, self.count, batch_size):
-                images = self.generate(batch["label_map"], sample * self.count + np.asarray(indices))
-                if self.protocol.rounded:
-                    images = as_bytes(np.asarray(images))
-                targets = self.targets and self.targets(indices, batch["label_map"])
-                yield Batch(images, batch["label_map"], targets, int(batch["mask"].sum()))
+    def batches(self, start, stop, batch_size):
+        pairs = [number % self.count for number in range(start, stop)]
+        for number, (indices, batch) in enumerate(label_batches(self.split, self.spec, pairs, batch_size)):
+            images = self.generate(batch["label_map"], start + number * batch_size + np.arange(batch_size))
+            if self.protocol.rounded:
+                images = as_bytes(np.asarray(images))
+            targets = self.targets and self.targets(indices, batch["label_map"])
+            yield Batch(images, batch["label_map"], targets, int(batch["mask"].sum()))
 
     def image(self, index):
         labels = label_map_of(self.split, self.spec, index % self.count)
@@ -175,7 +174,8 @@ class Samples:
 
     @functools.cached_property
     def _variables(self):
-        return jax.device_put(self.model.variables, replicated(self.mesh))
+        # By way of the host: in training they lie on the devices of all processes.
+        return jax.device_put(jax.device_get(self.model.variables), replicated(self.mesh))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -234,8 +234,8 @@ class Folder:
     def names(self):
         return [pair.name for pair in self.split.pairs[: self.count]]
 
-    def batches(self, start, batch_size):
-        for indices, batch in label_batches(self.split, self.spec, start, self.count, batch_size):
+    def batches(self, start, stop, batch_size):
+        for indices, batch in label_batches(self.split, self.spec, range(start, stop), batch_size):
             images = np.stack([self.image(index) for index in indices])
             targets = self.targets and self.targets(indices, batch["label_map"])
             yield Batch(images, batch["label_map"], targets, int(batch["mask"].sum()))
@@ -244,16 +244,17 @@ class Folder:
         return resize_photo(read_photo(self.files[index]), self.spec.image_size)
 
 
-def label_batches(split, spec, start, stop, batch_size):
-    """Batches of `eval_batches` over the pairs start..stop-1, each with the indices of its pairs; the last repeats the last pair."""
-    batches = eval_batches(split.subset(range(start, stop)), spec, batch_size)
-    for first, batch in zip(range(start, stop, batch_size), batches, strict=True):
-        yield [min(index, stop - 1) for index in range(first, first + batch_size)], batch
+def label_batches(split, spec, pairs, batch_size):
+    """Batches of `eval_batches` over the pairs of these indices, each with its indices; the last repeats the last pair."""
+    batches = eval_batches(split.subset(pairs), spec, batch_size)
+    for first, batch in zip(range(0, len(pairs), batch_size), batches, strict=True):
+        indices = list(pairs[first : first + batch_size])
+        yield indices + indices[-1:] * (batch_size - len(indices)), batch
 
 
 def label_map_of(split, spec, index):
     """(H, W) integer classes of pair `index`, at spec.image_size."""
-    return next(label_batches(split, spec, index, index + 1, 1))[1]["label_map"][0]
+    return next(eval_batches(split.subset([index]), spec, 1))["label_map"][0]
 
 
 def _targets_identity(targets):

@@ -1,13 +1,17 @@
-"""A validation split as a protocol sees it: photos, targets and judges together, ready to score any set of images made for it."""
+"""A validation split as a protocol sees it: photos, targets and judges together, ready to score any set of images made for it.
+
+Of several processes each measures its part of the images, on its own devices; the report is the same in all of them.
+"""
 import dataclasses
 import functools
+import pathlib
 
 import jax
 
-from oasis_jax.data.labels import DataError
 from oasis_jax.evaluation.diversity import measure_diversity
 from oasis_jax.evaluation.scores import make_report
 from oasis_jax.evaluation.sources import Folder, Photos, Samples, Targets
+from oasis_jax.metrics.cache import cache_folder, remembered
 from oasis_jax.metrics.image_set import measure
 from oasis_jax.metrics.judges import load_judges
 from oasis_jax.metrics.protocols import default_protocol, find_protocol
@@ -31,7 +35,7 @@ class Validation:
         config: ConfigDict of the run.
         split: the validation Split.
         spec: its DataSpec; sizes and crop are replaced by those of the protocol.
-        mesh: of the devices.
+        mesh: of this process's devices.
         cache: folder of the statistics; by default that of the user.
 
     Attributes:
@@ -45,7 +49,8 @@ class Validation:
     """
 
     def __init__(self, protocol, config, split, spec, mesh, cache=None):
-        self.protocol, self.split, self.mesh, self._cache = protocol, split, mesh, cache
+        self.protocol, self.split, self.mesh = protocol, split, mesh
+        self._cache = pathlib.Path(cache or cache_folder())
         self.spec = dataclasses.replace(spec, image_size=protocol.image_size or spec.image_size, resize_size=(), cache=False)
         files = {name: config.eval[f"{name}_weights"] for name in WEIGHTS}
         place, spread = (functools.partial(jax.device_put, device=sharding(mesh)) for sharding in (replicated, over_batch))
@@ -56,13 +61,6 @@ class Validation:
         self._targets = None
         if segmenter := self.judges.segmenter:
             self._targets = Targets(split, segmenter.labels, tuple(segmenter.label_size(self.spec.image_size)))
-        held = tuple(spec.image_size)
-        needed = {tuple(self.spec.image_size), *([self._targets.size] if self._targets else [])}
-        if spec.layout.startswith("tfds:") and needed != {held} and split.source(0)[1].shape == held:
-            raise DataError(
-                f"{spec.layout} is held in memory at {held}, but protocol {protocol.name} needs {sorted(needed)}: prepare it as "
-                "array_record, set data.image_size to that size, or choose another protocol"
-            )
         self.photos = Photos(split, self.spec, self._targets, self.count)
 
     def samples(self, model):
@@ -73,30 +71,37 @@ class Validation:
         """The source of another system's images; raises DataError as Folder does."""
         return Folder(path, self.split, self.spec, self._targets, self.count)
 
-    def diversity(self, model):
-        """({score: value}, {column: (N,) values}) of `measure_diversity`."""
-        return measure_diversity(model, self.split, self.spec, self.protocol, self.judges.lpips, self.count)
-
-    def evaluate(self, generated, subject, extra=None, by_class=None, keep=True):
-        """The report on a set of generated images.
+    def measure(self, generated, keep=True):
+        """Statistics of the real photos and of a set of generated images.
 
         Args:
             generated: a source of `samples` or `folder`.
-            subject: what it is, for the report.
-            extra: {score: value} measured elsewhere.
-            by_class: {column: (N,) values} measured elsewhere.
             keep: keep what was measured of the generated images, so that the same evaluation goes on or is not done again.
 
-        Returns:
-            (Report, (n,) share of each generated image's pixels that the segmenter labels as the label map does, NaN without segmenter).
-
         Raises:
-            ValueError: features that are not finite, or fewer than two images.
+            ValueError: features that are not finite.
         """
         pass_over = functools.partial(
             measure, judges=self.judges, num_classes=self.split.rule.num_classes, batch_size=self.batch_size, folder=self._cache
         )
-        real = pass_over(self.photos, description="real photos")
-        made = pass_over(generated, description="generated", keep=keep)
-        report = make_report(self.protocol, self.judges, self.photos, real, made, subject, self._dontcare_id, extra, by_class)
-        return dataclasses.replace(report, notes=[*report.notes, *generated.notes]), made.agreement
+        return pass_over(self.photos, description="real photos"), pass_over(generated, description="generated", keep=keep)
+
+    def diversity(self, generated):
+        """({score: value}, {column: (N,) values}) of `measure_diversity` of a source of `samples`."""
+        return measure_diversity(generated, self.judges.lpips, functools.partial(remembered, self._cache))
+
+    def report(self, generated, measured, subject, extra=None, by_class=None):
+        """The Report on a set of generated images.
+
+        Args:
+            generated: the source.
+            measured: what `measure` found.
+            subject: what it is, for the report.
+            extra: {score: value} measured elsewhere.
+            by_class: {column: (N,) values} measured elsewhere.
+
+        Raises:
+            ValueError: fewer than two images.
+        """
+        report = make_report(self.protocol, self.judges, self.photos, *measured, subject, self._dontcare_id, extra, by_class)
+        return dataclasses.replace(report, notes=[*report.notes, *generated.notes])

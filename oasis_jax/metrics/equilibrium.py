@@ -24,6 +24,7 @@ def log_fake_probability(logits):
     return jax.nn.log_softmax(logits)[..., 0]
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassMeans:
     """Streaming means of a value by class, in float64. Immutable.
@@ -70,6 +71,7 @@ class ClassMeans:
         return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Equilibrium:
     """What D makes of real and of generated images. Immutable; one class gives DI, the classes of a label map give DI_seg."""

@@ -6,6 +6,7 @@ covariance in float32, as the published OASIS code has it, can move the distance
 import dataclasses
 import warnings
 
+import jax
 import numpy as np
 import scipy.linalg.lapack
 
@@ -16,6 +17,7 @@ class FewImagesWarning(UserWarning):
     """A distance is biased because a set has too few images for its feature dimensions."""
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Moments:
     """First and second moments of a set of feature vectors. Immutable: `update` and `merge` return new ones.
@@ -45,13 +47,13 @@ class Moments:
     def dimensions(self):
         return len(self.mean)
 
-    def update(self, features):
-        """These moments and those of one more batch (N, d).
+    def update(self, features, first=None):
+        """These moments and those of one more batch (N, d), whose first image has the number `first`, by default that in this stream.
 
         Raises:
-          ValueError: the shape is wrong, or the features of an image are not finite; the message has the image's index in this stream.
+          ValueError: the shape is wrong, or the features of an image are not finite; the message has the image's number.
         """
-        features = as_features(features, images=self.count + np.arange(len(features)))
+        features = as_features(features, images=(self.count if first is None else first) + np.arange(len(features)))
         check_same_dimensions(self.dimensions, features.shape[1])
         if not len(features):
             return self

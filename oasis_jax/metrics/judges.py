@@ -116,5 +116,4 @@ def _extract(features, variables, spread, images):
 
 
 def _segment(segmenter, variables, spread, images):
-    # Images that the segmenter resizes itself, on the host, come back whole to every device.
     return np.asarray(segmenter.segment(variables, spread(images), segmenter.label_size(images.shape[1:3])))

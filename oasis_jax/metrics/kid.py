@@ -9,7 +9,7 @@ from oasis_jax.metrics.features import as_features, check_same_dimensions
 
 @dataclasses.dataclass(frozen=True)
 class KID:
-    """A distance and how sure it is. May be negative, since it is unbiased. Papers print it times 1000, and so does `str`.
+    """A distance and how sure it is. May be negative, since it is unbiased. Papers print it times 1000.
 
     Attributes:
       mean: mean over the subsets.
@@ -24,9 +24,6 @@ class KID:
     standard_error: float
     subsets: int
     subset_size: int
-
-    def __str__(self):
-        return f"KID x 1000 = {self.mean * 1e3:.3f} +- {self.standard_error * 1e3:.3f} ({self.subsets} subsets of {self.subset_size})"
 
 
 def polynomial_kernel(x, y):

@@ -8,6 +8,7 @@ import tqdm
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.metrics import colour, segmentation
 from oasis_jax.metrics.equilibrium import Equilibrium, log_fake_probability
+from oasis_jax.metrics.parts import gather, part_of
 from oasis_jax.pictures import colour_label_map, grid
 from oasis_jax.training.sharding import over_batch, put_batch, replicated
 
@@ -43,7 +44,7 @@ def segment(discriminator, variables, image):
 
 
 def evaluate(step, ema, state, split, spec, batch_size, max_examples, mesh):
-    """Scores of the EMA generator on the validation split; same weights, same numbers.
+    """Scores of the EMA generator on the validation split; same weights, same numbers. Every process must call this; each does its part.
 
     Args:
       step: TrainStep; gives networks, seed and don't-care class.
@@ -52,25 +53,33 @@ def evaluate(step, ema, state, split, spec, batch_size, max_examples, mesh):
       split, spec: the validation Split and its DataSpec.
       batch_size: rounded up to a multiple of the devices.
       max_examples: 0 takes all.
-      mesh: of the devices.
+      mesh: of this process's devices.
 
     Returns:
       dict of floats: "colour_distance" (0..1, lower is better); "miou_by_d" and "accuracy_by_d", how well the run's own D finds the label
       map in the generated images, and the same "on real photos" as ceiling. D is trained along with G, so its scores compare only
       checkpoints of one run. "di_seg" is the disequilibrium indicator of `metrics.equilibrium`, of G itself, not of its average.
     """
-    place = functools.partial(jax.device_put, device=replicated(mesh))
+    # By way of the host: in training the variables lie on the devices of all processes.
+    place = lambda variables: jax.device_put(jax.device_get(variables), replicated(mesh))  # noqa: E731
     networks = state if isinstance(state, dict) else {"generator": state.generator, "discriminator": state.discriminator}
     ema, discriminator, own = place(ema), place(networks["discriminator"]), place(networks["generator"])
     num_classes, dontcare = step.generator.num_classes, step.recipe.dontcare_id
     batch_size = -(-batch_size // mesh.size) * mesh.size
-    total = min(len(split), max_examples or len(split))
-    histograms = {kind: 0 for kind in ("real", "generated")}
-    confusions = {kind: 0 for kind in ("real", "generated")}
+    part = part_of(min(len(split), max_examples or len(split)), batch_size)
+    histograms = {kind: np.zeros((num_classes, 3, colour.BINS), np.int64) for kind in ("real", "generated")}
+    confusions = {kind: np.zeros((num_classes, num_classes), np.int64) for kind in ("real", "generated")}
     equilibrium = Equilibrium.empty(num_classes)
-    batches = eval_batches(split, spec, batch_size, max_examples)
-    for number, batch in enumerate(tqdm.tqdm(batches, "evaluating", -(-total // batch_size), unit="batch", leave=False)):
-        index = number * batch_size + np.arange(batch_size)
+    batches = tqdm.tqdm(
+        eval_batches(split.subset(part), spec, batch_size),
+        "evaluating",
+        -(-len(part) // batch_size),
+        unit="batch",
+        leave=False,
+        disable=jax.process_index() > 0,
+    )
+    for number, batch in enumerate(batches):
+        index = part.start + number * batch_size + np.arange(batch_size)
         arrays = put_batch({"label_map": batch["label_map"], "image": batch["image"]}, mesh)
         generated, by_own = (generate(step.generator, step.seed, variables, arrays["label_map"], index) for variables in (ema, own))
         kept, label_map = batch["mask"], batch["label_map"][batch["mask"]]
@@ -80,9 +89,12 @@ def evaluate(step, ema, state, split, spec, batch_size, max_examples, mesh):
             seen, log_fake[kind] = np.asarray(seen)[kept], np.asarray(fake)[kept]
             if kind in histograms:
                 cared = label_map != dontcare
-                confusions[kind] = confusions[kind] + segmentation.confusion_matrix(label_map[cared], seen[cared], num_classes)
-                histograms[kind] = histograms[kind] + colour.class_histograms(np.asarray(images)[kept], label_map, num_classes)
+                confusions[kind] += segmentation.confusion_matrix(label_map[cared], seen[cared], num_classes)
+                histograms[kind] += colour.class_histograms(np.asarray(images)[kept], label_map, num_classes)
         equilibrium = equilibrium.update_log_fake(log_fake["real"], log_fake["own"], label_map)
+    counts, equilibria = zip(*gather(((histograms, confusions), equilibrium)), strict=True)
+    histograms, confusions = jax.tree.map(lambda *parts: sum(parts), *counts)
+    equilibrium = functools.reduce(Equilibrium.merge, equilibria)
     scores = {"colour_distance": colour.colour_distance(histograms["real"], histograms["generated"], dontcare)}
     for kind, suffix in (("generated", ""), ("real", "_on_real_photos")):
         scores[f"miou_by_d{suffix}"] = segmentation.mean_iou(confusions[kind], segmentation.MeanOver.SEEN)

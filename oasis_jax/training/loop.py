@@ -69,7 +69,7 @@ class Run:
             with_protocol = f"eval.protocol={config.eval.protocol}" if self.protocol else "no eval.protocol"
             raise ValueError(f"eval.score={self.score} is not one of {', '.join(measured)}, which are measured with {with_protocol}")
 
-        self.mesh = make_mesh()
+        self.mesh, self.own_mesh = make_mesh(), make_mesh(jax.local_devices())  # each process evaluates its part on its own devices
         check_batch(config, self.mesh.size)
         self.spec = build.data_spec(config)
         self.train_split, self.val_split = (open_split(self.spec, name) for name in ("train", "val"))
@@ -88,7 +88,7 @@ class Run:
             most = config.eval.max_examples
             if most and most < len(self.val_split):
                 self.protocol = dataclasses.replace(self.protocol, name=f"{self.protocol.name}, first {most} label maps", max_images=most)
-            self.validation = Validation(self.protocol, config, self.val_split, self.spec, self.mesh)
+            self.validation = Validation(self.protocol, config, self.val_split, self.spec, self.own_mesh)
 
         self.optimizers = (self.step.optimizer_g, self.step.optimizer_d)
 
@@ -247,14 +247,18 @@ class Run:
     def evaluate(self, done, state, ema):
         evaluation = self.config.eval
         batch_size, most = evaluation.batch_size, evaluation.max_examples
-        scores = evaluate(self.step, ema, state, self.val_split, self.spec, batch_size, most, self.mesh)
+        is_first = jax.process_index() == 0
+        scores = evaluate(self.step, ema, state, self.val_split, self.spec, batch_size, most, self.own_mesh)
         if self.validation:
-            model = Model(self.step.generator, ema, self.config, done)
-            report, _ = self.validation.evaluate(self.validation.samples(model), {"workdir": str(self.workdir), "step": done}, keep=False)
-            write_report(self.workdir / "evaluation" / "training", report)
+            samples = self.validation.samples(Model(self.step.generator, ema, self.config, done))
+            measured = self.validation.measure(samples, keep=False)
+            report = self.validation.report(samples, measured, {"workdir": str(self.workdir), "step": done})
+            if is_first:
+                write_report(self.workdir / "evaluation" / "training", report)
             scores |= {name: value for name, value in report.scores.items() if np.isfinite(value)}
-        self.writer.write_scalars(done, scores)
-        (self.workdir / "evaluation.json").write_text(json.dumps({"step": done, **scores}, indent=1))
+        if is_first:
+            self.writer.write_scalars(done, scores)
+            (self.workdir / "evaluation.json").write_text(json.dumps({"step": done, **scores}, indent=1))
         return scores
 
     def say_what_lies_where(self, step, metrics):

@@ -1,14 +1,23 @@
 """The device mesh and where arrays lie on it."""
+import os
+
 import jax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+
+
+def join_processes():
+    """Makes this program one of several, where JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID are set."""
+    if os.environ.get("JAX_COORDINATOR_ADDRESS"):
+        count, index = (int(os.environ[name]) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+        jax.distributed.initialize(num_processes=count, process_id=index)
 
 
 def make_mesh(devices=None):
     """A mesh with the axes "data" (examples of the batch) over all devices, and "space" (rows of the image) of size one.
 
     Args:
-      devices: the devices to use; all by default.
+      devices: the devices to use; by default all, those of other processes too.
     """
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices), 1), ("data", "space"), axis_types=(AxisType.Auto,) * 2, devices=devices)

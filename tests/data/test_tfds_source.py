@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -45,6 +47,12 @@ def test_a_builder_with_photo_and_label_map_is_a_data_set(spec):
         (batch,) = eval_batches(opened, spec, count)
         assert (batch["label_map"] == np.arange(count)[:, None, None]).all()
         assert (batch["image"] == 10 * np.arange(count)[:, None, None, None]).all()
+
+
+def test_pairs_are_read_at_the_size_that_they_are_stored_at(spec):
+    opened = open_split(dataclasses.replace(spec, image_size=(8, 8)), "val")
+    photo, stored = opened.read(1)
+    assert photo.size[::-1] == stored.shape == SIZE
 
 
 def test_a_missing_feature_split_or_builder_is_named(spec):

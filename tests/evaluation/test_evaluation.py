@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -21,7 +22,7 @@ from oasis_jax.metrics.nets.label_spaces import LabelSpace
 from oasis_jax.metrics.protocols import PROTOCOLS, default_protocol, find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
 from oasis_jax.pictures import save_png
-from tests.tiny_evaluation import JUDGES, PROTOCOL, extract, make_config, make_model, make_validation
+from tests.tiny_evaluation import JUDGES, PROTOCOL, evaluate, everything, extract, make_config, make_model, make_validation
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -42,7 +43,7 @@ def validation(config, tmp_path):
 
 
 def scores(validation, source, **options):
-    return validation.evaluate(source, {}, **options)[0].scores
+    return evaluate(validation, source, **options).scores
 
 
 def test_two_evaluations_are_equal_and_the_second_looks_at_no_image(validation, model, config, tmp_path, monkeypatch):
@@ -61,11 +62,11 @@ def test_an_interrupted_evaluation_goes_on_and_ends_equal(validation, model, con
     source, seen = again.samples(model), []
     batches = source.batches
 
-    def interrupted(start, batch_size):
-        for batch in batches(start, batch_size):
+    def interrupted(*part):
+        for batch in batches(*part):
             if len(seen) == 2:
                 raise KeyboardInterrupt
-            seen.append(start)
+            seen.append(part)
             yield batch
 
     monkeypatch.setattr("oasis_jax.metrics.image_set.SAVE_EVERY_SECONDS", 0)
@@ -73,10 +74,10 @@ def test_an_interrupted_evaluation_goes_on_and_ends_equal(validation, model, con
     with pytest.raises(KeyboardInterrupt):
         scores(again, source)
     resumed = again.samples(model)
-    starts, batches = [], resumed.batches
-    monkeypatch.setattr(resumed, "batches", lambda start, batch_size: (starts.append(start), batches(start, batch_size))[1])
+    parts, batches = [], resumed.batches
+    monkeypatch.setattr(resumed, "batches", lambda *part: (parts.append(part), batches(*part))[1])
     assert scores(again, resumed) == whole
-    assert starts == [8]
+    assert parts == [(8, 10, 4)]
 
 
 def test_other_weights_noise_or_labels_are_measured_anew(validation, model, config):
@@ -90,7 +91,7 @@ def test_other_weights_noise_or_labels_are_measured_anew(validation, model, conf
 def test_real_photos_are_at_distance_zero_from_themselves_and_agree_as_the_ceiling_says(validation, tmp_path):
     for index, name in enumerate(validation.photos.names):
         save_png(tmp_path / "images" / f"{name}.png", validation.photos.image(index))
-    report, _ = validation.evaluate(validation.folder(tmp_path / "images"), {})
+    report = evaluate(validation, validation.folder(tmp_path / "images"))
     assert report.scores["fd_vgg16"] < 1e-6
     assert report.scores["colour_distance"] == report.scores["texture_distance"] == 0
     assert report.scores["miou"] == report.real["miou"]
@@ -107,31 +108,73 @@ def test_images_of_a_checkpoint_score_the_same_from_files(validation, model, tmp
 def test_an_image_can_be_made_again_from_its_seed(validation, model):
     validation.protocol = dataclasses.replace(PROTOCOL, samples_per_label=2)
     source = validation.samples(model)
-    batches = list(source.batches(0, 4))
+    batches = list(source.batches(0, 20, 4))
     images = np.concatenate([batch.images[: batch.count] for batch in batches])
     assert len(images) == len(source.names) == 20
     for index in (0, 13):
         again = model.sample(validation.photos.label_map(index % 10), seed=index)[0]
         assert np.abs(again.astype(int) - images[index]).max() <= 1
-    tail = np.concatenate([batch.images[: batch.count] for batch in source.batches(8, 4)])
+    tail = np.concatenate([batch.images[: batch.count] for batch in source.batches(8, 20, 4)])
     assert (tail == images[8:]).all()
 
 
-def test_scores_do_not_depend_on_the_device_count(tmp_path):
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    found = []
-    for devices in ("1", "8"):
-        command = [sys.executable, "-m", "tests.tiny_evaluation", devices, tmp_path / devices]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT)
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-    assert found[0] == pytest.approx(found[1], rel=1e-5, abs=1e-7)
+def assert_same(found, expected):
+    """Equal counts and texts, and numbers to 1e-5."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for name in expected:
+            assert_same(found[name], expected[name])
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for pair in zip(found, expected, strict=True):
+            assert_same(*pair)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    else:
+        assert found == expected
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process finds on one device."""
+    return json.loads(json.dumps(everything(tmp_path_factory.mktemp("alone"))))
+
+
+def start(folder, devices, **environment):
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    command = [sys.executable, "-m", "tests.tiny_evaluation", folder, str(devices)]
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags} | environment
+    return subprocess.Popen(command, env=env, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def result(process):
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return json.loads(output.splitlines()[-1])
+
+
+def test_scores_do_not_depend_on_the_device_count(alone, tmp_path):
+    found = result(start(tmp_path, 8))
+    assert found["report"]["scores"] == pytest.approx(alone["report"]["scores"], rel=1e-5, abs=1e-7)
+
+
+def test_several_processes_find_what_one_finds(alone, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+    processes = [start(tmp_path, 1, **dict(zip(names, (address, "2", str(i)), strict=True))) for i in range(2)]
+    first, second = (result(process) for process in processes)
+    assert first == second
+    assert_same(first, alone)
+    assert len(list(tmp_path.glob("*.npz"))) == 4  # each has its part of the photos and of the samples
 
 
 def test_the_report_says_the_whole_protocol_and_shows_best_and_worst(validation, model, tmp_path):
     source = validation.samples(model)
-    report, agreement = validation.evaluate(source, {"checkpoint": "runs/x", "step": 7})
-    panels = best_and_worst(source, validation.photos, agreement, len(CLASS_NAMES))
+    measured = validation.measure(source)
+    report = validation.report(source, measured, {"checkpoint": "runs/x", "step": 7})
+    panels = best_and_worst(source, validation.photos, measured[1].agreement, len(CLASS_NAMES))
     write_report(tmp_path, report, panels)
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["protocol"]["noise_seed"] == 0 and found["protocol"]["image_size"] == [16, 32] and found["weights"] == {"quarters": "0"}
@@ -145,7 +188,7 @@ def test_the_report_says_the_whole_protocol_and_shows_best_and_worst(validation,
 
 def test_diversity_is_none_where_noise_has_no_effect(validation, model):
     validation.protocol = dataclasses.replace(PROTOCOL, diversity_maps=2)
-    found, columns = validation.diversity(model)
+    found, columns = validation.diversity(validation.samples(model))
     assert found["pixel_change_of_3_samples"] > 0
     inside, outside = columns["pixel_change_inside"], columns["pixel_change_outside"]
     known = np.isfinite(inside)
@@ -153,7 +196,7 @@ def test_diversity_is_none_where_noise_has_no_effect(validation, model):
     deaf = jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf * 0 if "shared" in str(path) or "conv_in" in str(path) else leaf, model.variables
     )
-    assert validation.diversity(dataclasses.replace(model, variables=deaf))[0]["pixel_change_of_3_samples"] == 0
+    assert validation.diversity(validation.samples(dataclasses.replace(model, variables=deaf)))[0]["pixel_change_of_3_samples"] == 0
 
 
 def test_missing_images_and_unknown_classes_are_named(validation, tmp_path):
@@ -171,7 +214,7 @@ def test_one_image_is_too_few(config, tmp_path, model):
     one = make_validation(config, tmp_path)
     one.count = one.photos.count = 1
     with pytest.raises(ValueError, match="at least 2 images"):
-        one.evaluate(one.samples(model), {})
+        evaluate(one, one.samples(model))
 
 
 def test_features_that_are_not_finite_name_the_image(validation, monkeypatch):

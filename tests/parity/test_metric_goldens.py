@@ -10,6 +10,7 @@ from oasis_jax.metrics.colour import chi_square, colour_histograms, lab
 from oasis_jax.metrics.frechet import FewImagesWarning, Moments, frechet_distance
 from oasis_jax.metrics.kid import kernel_inception_distance, mmd2_and_influence
 from oasis_jax.metrics.msssim import ms_ssim, ssim
+from oasis_jax.metrics.nets.label_spaces import CAMVID
 from oasis_jax.metrics.segmentation import MeanOver, accuracy_per_class, confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
 from oasis_jax.metrics.texture import texture_distance, texture_histogram
 
@@ -54,6 +55,15 @@ def test_segmentation_scores_by_three_published_rules():
         assert mean_iou(confusion, over) == expected[tool]["miou"]
     assert pixel_accuracy(confusion) == expected["deeplab"]["accuracy"]
     assert np.nanmean(accuracy_per_class(confusion)) == pytest.approx(expected["deeplab"]["mean_accuracy"], rel=1e-15)
+
+
+def test_scores_of_espnet_on_the_test_photos_of_camvid():
+    golden = json.loads((EVAL / "espnet_camvid_test_confusion.json").read_text())
+    confusion = np.array(golden["confusion_rows_label_cols_pred_12x12"])
+    confusion[11:] = 0  # pixels without label
+    assert 100 * mean_iou(confusion, CAMVID.averaged_over, CAMVID.num_classes) == pytest.approx(golden["miou11_percent"], rel=1e-9)
+    assert 100 * pixel_accuracy(confusion) == pytest.approx(golden["pixel_acc_percent"], rel=1e-12)
+    np.testing.assert_allclose(100 * iou_per_class(confusion)[:11], golden["iou_percent"], rtol=1e-12)
 
 
 def test_colours():

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from oasis_jax.metrics.nets.label_spaces import COCO_STUFF
+from oasis_jax.metrics.nets.segmenter import Segmenter
 from oasis_jax.metrics.nets.torch_layers import BatchNorm, Conv, max_pool, resize_bilinear
-from oasis_jax.metrics.nets.weights import to_variables
 
 _MEAN_BGR = (104.008, 116.669, 122.675)
 _STAGES = {2: (3, 256, 1, 1), 3: (4, 512, 2, 1), 4: (23, 1024, 1, 2), 5: (3, 2048, 1, 4)}  # blocks, channels, stride, dilation
@@ -101,19 +101,11 @@ def _resized_classes(logits, size):
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepLabSegmenter:
+class DeepLabSegmenter(Segmenter):
     """COCO-Stuff by DeepLabV2, at the size of the images."""
 
     labels = COCO_STUFF
     module = DeepLabV2MSC()
-
-    def variables(self, state):
-        """Flax variables from the published state_dict. Raises WeightsError if it is another net's."""
-        return to_variables(self.module, state, jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32))
-
-    def label_size(self, image_size):
-        """Size (height, width) at which label maps are compared: that of the images."""
-        return tuple(image_size)
 
     def logits(self, variables, images):
         """uint8 (B, H, W, 3) -> float32 (B, about H / 8, W / 8, 182)."""

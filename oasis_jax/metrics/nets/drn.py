@@ -13,8 +13,8 @@ from flax import linen as nn
 from oasis_jax.metrics.nets.bottleneck import Bottleneck
 from oasis_jax.metrics.nets.images import BICUBIC, BILINEAR, check_divisible, check_label_size, resize_images
 from oasis_jax.metrics.nets.label_spaces import CITYSCAPES
+from oasis_jax.metrics.nets.segmenter import Segmenter
 from oasis_jax.metrics.nets.torch_layers import BatchNorm, Conv
-from oasis_jax.metrics.nets.weights import to_variables
 
 _MEAN = (0.29010095242892997, 0.32808144844279574, 0.28696394922442517)
 _STD = (0.1829540508368939, 0.18656561047509476, 0.18447508988480435)
@@ -86,7 +86,7 @@ def _resized_log_probabilities(logits, size):
 
 
 @dataclasses.dataclass(frozen=True)
-class DRNSegmenter:
+class DRNSegmenter(Segmenter):
     """Cityscapes by DRN-D-105.
 
     Attributes:
@@ -104,11 +104,11 @@ class DRNSegmenter:
     def variables(self, state):
         """Flax variables from the published state_dict. Raises WeightsError if it is another net's."""
         learned = {name: array for name, array in state.items() if name != "up.weight"}  # the fixed kernel of the upsampling
-        return to_variables(self.module, learned, jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32))
+        return super().variables(learned)
 
     def label_size(self, image_size):
         """Size (height, width) at which label maps are compared."""
-        return self.upsample_to or tuple(image_size)
+        return self.upsample_to or super().label_size(image_size)
 
     def logits(self, variables, images):
         """uint8 (B, H, W, 3) -> float32 (B, H / 8, W / 8, 19), the images taken as they are."""

@@ -11,8 +11,8 @@ from flax import linen as nn
 
 from oasis_jax.metrics.nets.images import BILINEAR, check_divisible, check_label_size, resize_images
 from oasis_jax.metrics.nets.label_spaces import CAMVID
+from oasis_jax.metrics.nets.segmenter import Segmenter
 from oasis_jax.metrics.nets.torch_layers import BatchNorm, Conv, ConvTranspose, PReLU, avg_pool
-from oasis_jax.metrics.nets.weights import to_variables
 
 _MEAN_BGR, _STD_BGR = (110.33, 108.41, 105.03), (72.13, 72.69, 69.90)  # of the photos to train on; the authors give none
 _SIZE = (360, 480)
@@ -125,15 +125,11 @@ def _logits(variables, images):
 
 
 @dataclasses.dataclass(frozen=True)
-class ESPNetSegmenter:
+class ESPNetSegmenter(Segmenter):
     """CamVid by ESPNet, at 360x480."""
 
     labels = CAMVID
     module = ESPNet()
-
-    def variables(self, state):
-        """Flax variables from the published state_dict. Raises WeightsError if it is another net's."""
-        return to_variables(self.module, state, jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32))
 
     def label_size(self, image_size):
         """Size (height, width) at which label maps are compared."""

@@ -1,4 +1,5 @@
 """What is done to images before a net sees them: Pillow's resize of a batch, and the sizes a net can take."""
+import jax
 import numpy as np
 from PIL import Image
 
@@ -6,7 +7,7 @@ BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 
 
 def resize_images(images, size, resampling):
-    """Pillow's resize, antialiased when shrinking and rounded to bytes, on the host.
+    """Pillow's resize, antialiased when shrinking and rounded to bytes, on the host, as the tools of the networks do it.
 
     Args:
         images: uint8 (B, H, W, 3).
@@ -14,12 +15,13 @@ def resize_images(images, size, resampling):
         resampling: BILINEAR or BICUBIC.
 
     Returns:
-        uint8 (B, height, width, 3).
+        uint8 (B, height, width, 3); on devices where the images were, each with as many of them.
     """
     if tuple(images.shape[1:3]) == tuple(size):
         return images
     height, width = size
-    return np.stack([np.asarray(Image.fromarray(image).resize((width, height), resampling)) for image in np.asarray(images)])
+    resized = np.stack([np.asarray(Image.fromarray(image).resize((width, height), resampling)) for image in np.asarray(images)])
+    return jax.device_put(resized, images.sharding) if isinstance(images, jax.Array) else resized
 
 
 def check_divisible(net, x, divisor=8):

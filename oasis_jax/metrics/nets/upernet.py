@@ -13,8 +13,8 @@ from flax import linen as nn
 from oasis_jax.metrics.nets.bottleneck import Bottleneck
 from oasis_jax.metrics.nets.images import BILINEAR, resize_images
 from oasis_jax.metrics.nets.label_spaces import ADE20K
+from oasis_jax.metrics.nets.segmenter import Segmenter
 from oasis_jax.metrics.nets.torch_layers import BatchNorm, Conv, adaptive_avg_pool, max_pool, resize_bilinear
-from oasis_jax.metrics.nets.weights import to_variables
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STAGES = {1: (3, 64, 1), 2: (4, 128, 2), 3: (23, 256, 2), 4: (3, 512, 2)}  # blocks, planes, stride
@@ -22,7 +22,7 @@ _WIDTH = 512
 _POOLED_SIZES = (1, 2, 3, 6)
 _MULTIPLE = 32  # of the sides of what the net sees
 _MAX_LONG_SIDE = 1000
-_BOOKKEEPING = ("num_batches_tracked", "_running_iter", "_tmp_running_mean", "_tmp_running_var")  # of the synchronised batch norm
+_BOOKKEEPING = ("_running_iter", "_tmp_running_mean", "_tmp_running_var")  # of the synchronised batch norm
 
 SHORT_SIDES = (300, 375, 450, 525, 600)  # as the tool is configured
 
@@ -105,7 +105,7 @@ def _resized_probabilities(logits, size):
 
 
 @dataclasses.dataclass(frozen=True)
-class UPerNetSegmenter:
+class UPerNetSegmenter(Segmenter):
     """ADE20K by UPerNet.
 
     Attributes:
@@ -121,11 +121,7 @@ class UPerNetSegmenter:
 
     def variables(self, state):
         """Flax variables from the published state_dicts, joined. Raises WeightsError if they are another net's."""
-        return to_variables(self.module, state, jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32), ignore=_BOOKKEEPING)
-
-    def label_size(self, image_size):
-        """Size (height, width) at which label maps are compared: that of the images."""
-        return tuple(image_size)
+        return super().variables({name: array for name, array in state.items() if not name.endswith(_BOOKKEEPING)})
 
     def logits(self, variables, images):
         """uint8 (B, H, W, 3) -> float32 (B, H / 4, W / 4, 150), the images taken as they are."""

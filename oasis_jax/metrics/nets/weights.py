@@ -64,14 +64,13 @@ def read_weights(path_or_url, sha256=None):
     return {name.removeprefix("module."): array for name, array in state.items()}
 
 
-def to_variables(module, state, *example_inputs, ignore=("num_batches_tracked",)):
+def to_variables(module, state, *example_inputs):
     """Variables of a module from a state dict.
 
     Args:
       module: a Linen module of `torch_layers`.
-      state: {state_dict name: array}, exactly the arrays of the module and those to ignore.
+      state: {state_dict name: array}, exactly the arrays of the module; PyTorch's counts of batches are passed over.
       *example_inputs: arrays or ShapeDtypeStructs that the module can be applied to.
-      ignore: last pieces of names that are passed over.
 
     Returns:
       {"params": tree of float32 numpy arrays}.
@@ -80,7 +79,7 @@ def to_variables(module, state, *example_inputs, ignore=("num_batches_tracked",)
       WeightsError: naming arrays that are missing, left over or of another shape.
     """
     leaves = traverse_util.flatten_dict(jax.eval_shape(module.init, jax.random.key(0), *example_inputs))
-    rest = {name: array for name, array in state.items() if name.rsplit(".", 1)[-1] not in ignore}
+    rest = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
     variables, missing, misshapen = {}, [], []
     for path, leaf in leaves.items():
         torch_leaf, axes = _LEAVES[path[-1]]

@@ -10,6 +10,7 @@ from oasis_jax.metrics.nets.images import BICUBIC, BILINEAR, resize_images
 from oasis_jax.metrics.nets.label_spaces import ADE20K, CAMVID, CITYSCAPES, COCO_STUFF, IGNORED
 from oasis_jax.metrics.nets.weights import WeightsError
 from oasis_jax.metrics.segmentation import MeanOver, confusion_matrix, mean_iou
+from oasis_jax.training.sharding import make_mesh, over_batch
 
 RED = np.full((1, 8, 8, 3), (255, 0, 0), np.uint8)
 
@@ -86,6 +87,13 @@ def test_resized_images_are_those_of_pillow_and_images_of_the_size_wanted_are_le
     assert resize_images(images, (20, 30), BICUBIC) is images
     found = resize_images(images, (8, 12), BILINEAR)
     np.testing.assert_array_equal(found[1], np.asarray(Image.fromarray(images[1]).resize((12, 8), BILINEAR)))
+
+
+def test_images_on_devices_are_resized_to_lie_there_again():
+    images, spread = random_images((20, 30)), over_batch(make_mesh(jax.devices()[:1]))
+    found = resize_images(jax.device_put(images, spread), (8, 12), BILINEAR)
+    assert found.sharding == spread
+    np.testing.assert_array_equal(found, resize_images(images, (8, 12), BILINEAR))
 
 
 def test_drn_upsamples_as_the_transposed_convolution_does():
