@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import label_maps
-from oasis_jax.boundaries import mixed
+from oasis_jax.boundaries import boundary_counts
 from oasis_jax.models import regions
 
 CHANNELS = (128, 256, 512, 1024, 1024, 1024)  # of the widest modulation of a level, full image first
@@ -65,10 +65,11 @@ def run(args):
     print(f"{'level':>10}{'5x5':>8}{'3x3':>8}{'worst':>8}{'channels':>10}{'forward':>20}{'ratio':>7}{'with gradients':>20}{'ratio':>7}")
     for halvings, channels in zip(range(args.levels), CHANNELS, strict=False):
         sampled = maps[:, :: 2**halvings, :: 2**halvings]
-        hidden, modulation = (mixed(sampled, radius).mean((1, 2)) for radius in (1, 2))
-        median = np.argsort(modulation)[len(modulation) // 2]
-        ids, pixels = sampled[median], sampled[median].size
-        capacity = regions.Capacity(*(min(pixels, int(args.slack * share[median] * pixels)) for share in (hidden, modulation)))
+        counts = np.asarray([boundary_counts(ids, 1)[0] for ids in sampled])
+        median = np.argsort(counts[:, 1])[len(counts) // 2]
+        ids = sampled[median]
+        hidden, modulation = counts[:, 0] / ids.size, counts[:, 1] / ids.size
+        (capacity,) = regions.choose_capacities(counts[median][None], ids.shape, largest=1, slack=args.slack)
         forward, gradients = measure(ids, num_ids, channels, capacity, args.dtype, args.repeats)
         row = f"{ids.shape[0]:4}x{ids.shape[1]:<5}{np.median(modulation):8.0%}{np.median(hidden):8.0%}{modulation.max():8.0%}{channels:10}"
         for dense, by_regions in (forward, gradients):

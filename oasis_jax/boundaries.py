@@ -1,7 +1,12 @@
-"""Which pixels of a label map lie near a boundary: what region-wise conditioning costs depends on how many do."""
+"""Neighbourhoods of a label map: how many pixels lie near a boundary, and how many different neighbourhoods they have.
+
+What region-wise conditioning (`models/regions.py`) costs depends on these numbers.
+"""
 import functools
 
 import numpy as np
+
+_FACTORS = np.random.default_rng(0).integers(0, 2**32, (2, 25), np.uint32) | np.uint32(1)
 
 
 def mixed(ids, radius, xp=np):
@@ -28,16 +33,34 @@ def _shifted(array, radius, axis, outside, xp):
     return [padded[(slice(None),) * axis + (slice(i, i + size),)] for i in range(2 * radius + 1)]
 
 
-def mixed_shares(ids, levels):
-    """The share of mixed pixels at the full size and each of the levels below it, sampled as the generator samples them.
+def fingerprints(patterns, xp=np):
+    """Two hashes (..., 2) uint32 of patterns (..., n) of integers, n at most 25: equal patterns have equal ones."""
+    patterns = patterns.astype(np.uint32)
+    mixed_up = patterns ^ (patterns << 13) ^ (patterns >> 7)
+    return xp.stack([(mixed_up * factors[: patterns.shape[-1]]).sum(-1, dtype=np.uint32) for factors in _FACTORS], axis=-1)
+
+
+def boundary_counts(ids, levels):
+    """What the boundaries of a map cost, at the full size and at the levels below it, sampled as the generator samples them.
 
     Args:
       ids: (H, W) integer, not negative.
       levels: how many, each half as high and wide as the one before.
 
     Returns:
-      (levels, 2) of 0..1: of the 3x3 and the 5x5 neighbourhood.
+      int64 (levels, 4): pixels whose 3x3 and whose 5x5 neighbourhood is mixed, different 3x3 and different 5x5 neighbourhoods of those.
     """
-    ids = ids[None].astype(np.int16 if ids.max(initial=0) < np.iinfo(np.int16).max else np.int32)
-    sampled = [ids[:, :: 2**level, :: 2**level] for level in range(levels)]
-    return np.asarray([[mixed(level, radius).mean() for radius in (1, 2)] for level in sampled])
+    ids = ids[None].astype(np.int32)
+    return np.asarray([_count(ids[:, :: 2**level, :: 2**level]) for level in range(levels)], np.int64)
+
+
+def _count(ids):
+    pixels, patterns = [], []
+    for radius in (1, 2):
+        mask = mixed(ids, radius)[0]
+        padded = np.pad(ids[0], radius, constant_values=-1)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * radius + 1,) * 2)[mask]
+        hashes = fingerprints(windows.reshape(len(windows), -1)).astype(np.uint64)
+        pixels.append(len(windows))
+        patterns.append(len(np.unique(hashes[:, 0] << np.uint64(32) | hashes[:, 1])))
+    return *pixels, *patterns

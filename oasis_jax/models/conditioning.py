@@ -38,10 +38,10 @@ class Conditioning:
         noise = self._sampled(self.pixel_noise, height, width)
         return jnp.concatenate([noise.astype(vectors.dtype), vectors[..., noise.shape[-1] :]], axis=-1)
 
-    def regions(self, height, width, capacity):
-        """The Regions of a coarser level, sampled as for `dense`, with room for a Capacity of mixed pixels; not for noise by pixel."""
+    def regions(self, height, width, capacity, known_to_fit=False):
+        """The Regions of a coarser level, sampled as for `dense`; capacity and known_to_fit as for `make_plan`. Not for noise by pixel."""
         ids = self._sampled(self.ids, height, width)
-        return Regions(ids, self.table, make_plan(ids, self.table.shape[1], capacity))
+        return Regions(ids, self.table, make_plan(ids, self.table.shape[1], capacity, known_to_fit))
 
     def _sampled(self, x, height, width):
         rows, columns = self.size[0] // height, self.size[1] // width

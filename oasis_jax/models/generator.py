@@ -26,6 +26,7 @@ class Generator(nn.Module):
       remat: recompute the blocks in the backward pass.
       capacities: of the levels, fine to coarse, that are computed on regions (`models/regions.py`), None for a dense one among them; what
         is not listed is dense, and so is everything under noise by pixel. They change the cost, never the result.
+      known_to_fit: every image is known to fit the capacities; otherwise a batch that does not is computed densely.
     """
 
     num_classes: int
@@ -36,6 +37,7 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
     remat: bool = False
     capacities: tuple[Capacity | None, ...] = ()
+    known_to_fit: bool = False
 
     @nn.compact
     def __call__(self, label_map, noise=None, *, train=False):
@@ -62,7 +64,7 @@ class Generator(nn.Module):
         x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
             capacity = self.capacity(len(widths) - 1 - i) if y.pixel_noise is None else None
-            level = y.regions(*x.shape[1:3], capacity) if capacity else y.dense(*x.shape[1:3])
+            level = y.regions(*x.shape[1:3], capacity, self.known_to_fit) if capacity else y.dense(*x.shape[1:3])
             x = block(features, self.spade_hidden, name=f"block_{i}")(x, level, train)
             if i < self.num_blocks - 1:
                 x = upsample(x)

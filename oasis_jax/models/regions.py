@@ -1,11 +1,14 @@
-"""SPADE on regions: the convolutions of the conditioning are computed once for each region and at the pixels near its boundary, exactly.
+"""SPADE on regions: the convolutions of the conditioning are computed once for each different neighbourhood of ids, exactly.
 
-Ids are constant on large regions. A pixel whose 3x3 neighbourhood holds one id has the hidden vector of that id, and one whose 5x5
-neighbourhood does has its gamma and beta; the others are mixed. Beyond the border of the image lies zero padding, so pixels next to it are
-mixed. Hence gamma and beta are rows of a short list, K for the ids and one for each 5x5-mixed pixel, and every pixel looks its row up.
+The hidden vector of a pixel depends on its 3x3 neighbourhood of ids alone, its gamma and beta on the 5x5 one. Ids are constant on large
+regions, so most neighbourhoods hold one id, and along a boundary few different ones repeat. A level therefore has a short list of hidden
+vectors and a short list of gamma and beta: one row for each id, and one for each different neighbourhood that is mixed, that is, holds
+several ids or the zeros beyond the border. Every pixel looks its row up.
 
-Shapes are static: an image has room for `Capacity` mixed pixels. If one has more, its batch is computed by the dense convolutions.
+Shapes are static: a `Capacity` says how many mixed pixels and different neighbourhoods an image may have. A batch with more is computed by
+the dense convolutions.
 """
+import math
 from typing import NamedTuple
 
 import flax.struct
@@ -13,17 +16,41 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax.boundaries import mixed
+from oasis_jax.boundaries import fingerprints, mixed
 from oasis_jax.models.layers import conv2d
 
-OFFSETS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]  # of the taps of a 3x3 kernel, in its order
+OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # of the taps of a 3x3 kernel, in its order
 
 
 class Capacity(NamedTuple):
-    """How many mixed pixels an image may have at a level: of their 3x3 neighbourhood (`hidden`), of the 5x5 one (`modulation`)."""
+    """Room for an image at one level; the numbers are those of `boundaries.boundary_counts`.
 
+    Attributes:
+      near, far: pixels whose 3x3 and whose 5x5 neighbourhood is mixed.
+      hidden, modulation: different mixed 3x3 and 5x5 neighbourhoods.
+    """
+
+    near: int
+    far: int
     hidden: int
     modulation: int
+
+
+@flax.struct.dataclass
+class Plan:
+    """The rows of a level, for a batch of B id maps of P pixels with K ids; a pytree.
+
+    Attributes:
+      fits: (), whether every image fits its Capacity; None if that is known.
+      ids: (B, K + hidden, 9) ids around a pixel of each row of hidden vectors, K beyond the border.
+      patches: (B, K + modulation, 9) rows of hidden vectors around a pixel of each row of gamma and beta, K + hidden beyond the border.
+      rows: (B, P) row of gamma and beta of each pixel.
+    """
+
+    fits: jax.Array | None
+    ids: jax.Array
+    patches: jax.Array
+    rows: jax.Array
 
 
 @flax.struct.dataclass
@@ -32,71 +59,68 @@ class Regions:
 
     ids: jax.Array
     table: jax.Array
-    plan: "Plan"
+    plan: Plan
 
 
-@flax.struct.dataclass
-class Plan:
-    """Where the rows of a level lie, for a batch of B id maps of P pixels with room for (hidden, modulation) = (F, G) mixed ones; a pytree.
-
-    The list of hidden vectors is: K of the ids, F of the 3x3-mixed pixels, one of zeros. The list of gamma and beta is: K, G.
-
-    Attributes:
-      fits: (), whether every image's mixed pixels fit.
-      rows: (B, P) row of gamma and beta of each pixel.
-      patches: (B, G, 9) rows of the hidden vectors around each 5x5-mixed pixel.
-      modulated: (B, G) the 5x5-mixed pixels; P stands for none.
-      ids: (B, F, 9) ids around each 3x3-mixed pixel, K beyond the border.
-      around: (B, F, 9) the pixels that each 3x3-mixed pixel's hidden vector reaches through the taps; P beyond the border.
-    """
-
-    fits: jax.Array
-    rows: jax.Array
-    patches: jax.Array
-    modulated: jax.Array
-    ids: jax.Array
-    around: jax.Array
-
-
-def make_plan(ids, num_ids, capacity):
+def make_plan(ids, num_ids, capacity, known_to_fit=False):
     """The Plan of id maps.
 
     Args:
       ids: (B, H, W) integer, in 0..num_ids-1.
       num_ids: K.
       capacity: Capacity.
+      known_to_fit: whether the caller has counted that every map fits.
     """
-    batch, height, width = ids.shape
-    pixels = height * width
     ids = ids.astype(jnp.int32)
-    flat = ids.reshape(batch, pixels)
-    near, far = (mixed(ids, radius, jnp).reshape(batch, pixels) for radius in (1, 2))
-    hidden_pixels, modulated = (_positions(mask, room) for mask, room in zip((near, far), capacity, strict=True))
-    hidden_rows = jnp.where(near, num_ids + jnp.cumsum(near, axis=1, dtype=jnp.int32) - 1, flat)
-    nothing = num_ids + capacity.hidden
+    of_ids, hidden_rows, hidden_fit = _list_neighbourhoods(ids, mixed(ids, 1, jnp), num_ids, num_ids, capacity.near, capacity.hidden)
+    outside = num_ids + capacity.hidden
+    patches, rows, modulation_fit = _list_neighbourhoods(
+        hidden_rows, mixed(ids, 2, jnp), num_ids, outside, capacity.far, capacity.modulation
+    )
     return Plan(
-        fits=jnp.all(jnp.sum(near, 1) <= capacity.hidden) & jnp.all(jnp.sum(far, 1) <= capacity.modulation),
-        rows=jnp.where(far, num_ids + jnp.cumsum(far, axis=1, dtype=jnp.int32) - 1, flat),
-        patches=_look_around(hidden_rows, modulated, height, width, 1, nothing),
-        modulated=modulated,
-        ids=_look_around(flat, hidden_pixels, height, width, 1, num_ids),
-        around=_look_around(jnp.broadcast_to(jnp.arange(pixels), flat.shape), hidden_pixels, height, width, -1, pixels),
+        fits=None if known_to_fit else jnp.all(hidden_fit & modulation_fit),
+        ids=of_ids,
+        patches=patches,
+        rows=rows.reshape(len(rows), -1),
     )
 
 
-def _positions(mask, room):
-    """The first `room` true positions of each row of a mask (B, P); P behind them."""
-    return jax.vmap(lambda row: jnp.nonzero(row, size=room, fill_value=row.size)[0].astype(jnp.int32))(mask)
+def _list_neighbourhoods(values, is_mixed, num_ids, outside, room, different):
+    """Lists the different 3x3 neighbourhoods of values (B, H, W), `outside` beyond the border.
+
+    Where `is_mixed` (B, H, W) does not hold, the neighbourhood is nine times the value, which is then one of the K ids.
+
+    Returns:
+      The list (B, K + different, 9), the row of each pixel (B, H, W), and whether there was room for them all (B,).
+    """
+
+    def of_image(values, is_mixed):
+        flags = is_mixed.ravel()
+        positions = jnp.nonzero(flags, size=room, fill_value=flags.size)[0]
+        neighbourhoods = _look_around(values, positions, outside)
+        # Equal ones come together by sorting their fingerprints. Whether all that came together are equal is then looked up.
+        hashes = fingerprints(neighbourhoods, jnp)
+        *hashes, order = jax.lax.sort((hashes[:, 0], hashes[:, 1], jnp.arange(room)), num_keys=2)
+        together = neighbourhoods[order]
+        is_next = jnp.any(jnp.stack([h[1:] != h[:-1] for h in hashes]), 0)
+        agree = jnp.all(is_next | jnp.all(together[1:] == together[:-1], axis=1))
+        starts = jnp.concatenate([jnp.ones(min(room, 1), bool), is_next])
+        listed = together[jnp.nonzero(starts, size=different, fill_value=0)[0]]
+        number = jnp.zeros(room, jnp.int32).at[order].set(jnp.cumsum(starts, dtype=jnp.int32) - 1, unique_indices=True)
+        rows = jnp.where(flags, num_ids + number[jnp.cumsum(flags) - 1], values.ravel()).reshape(values.shape)
+        interior = jnp.broadcast_to(jnp.arange(num_ids)[:, None], (num_ids, 9))
+        fits = agree & (jnp.sum(flags) <= room) & (jnp.sum(starts) <= different)
+        return jnp.concatenate([interior, listed]), rows, fits
+
+    return jax.vmap(of_image)(values, is_mixed)
 
 
-def _look_around(values, positions, height, width, sign, outside):
-    """values (B, P) at the nine neighbours of positions (B, M), `outside` beyond the border and around no pixel: (B, M, 9)."""
-    y, x = (positions // width)[..., None], (positions % width)[..., None]
-    down, right = (sign * np.asarray(offsets) for offsets in zip(*OFFSETS, strict=True))
-    y, x = jnp.where(positions[..., None] < height * width, y + down, -1), x + right
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    index = jnp.where(inside, y * width + x, 0)
-    return jnp.where(inside, _take(values, index), outside)
+def _look_around(values, positions, outside):
+    """values (H, W) at the nine neighbours of positions (M,), `outside` beyond the border: (M, 9)."""
+    width = values.shape[1] + 2
+    padded = jnp.pad(values, 1, constant_values=outside).ravel()
+    corners = positions // values.shape[1] * width + positions % values.shape[1]
+    return padded.at[corners[:, None] + (OFFSETS + 1) @ [width, 1]].get(mode="fill", fill_value=outside)
 
 
 def _take(rows, index):
@@ -104,38 +128,28 @@ def _take(rows, index):
     return jax.vmap(lambda r, i: r.at[i].get(mode="promise_in_bounds"))(rows, index)
 
 
-def _take_or_zero(rows, index):
-    """As `_take`, and zeros at an index beyond the last row."""
-    return jax.vmap(lambda r, i: r.at[i].get(mode="fill", fill_value=0))(rows, index)
-
-
 def _sum_rows(values, index, count):
-    """(B, count, D): the sum of the values (B, M, D) that have each index (B, M); indices beyond count - 1 are left out."""
-    return jax.vmap(lambda v, i: jax.ops.segment_sum(v, i, count, mode="drop"))(values, index)
+    """(B, count, D): the sums of the values (B, M, D) of each index (B, M); an index beyond count - 1 is left out."""
+    return jax.vmap(lambda v, i: jax.ops.segment_sum(v, i, count))(values, index)
 
 
 def hidden_vectors(table, kernel, bias, ids):
-    """relu(conv3x3(conditioning)) of the ids' interiors and of the 3x3-mixed pixels.
-
-    A product of the table with the kernel gives what each id adds through each tap; a mixed pixel is the sum of nine look-ups.
+    """relu(conv3x3(conditioning)) for a list of neighbourhoods, each the sum of nine look-ups in the product of table and kernel.
 
     Args:
       table: (B, K, Y) vectors of the ids.
       kernel: (3, 3, Y, D).
       bias: (D,).
-      ids: (B, F, 9), as in Plan.
+      ids: (B, R, 9) in 0..K, K beyond the border.
 
     Returns:
-      (B, K, D) and (B, F, D).
+      (B, R, D).
     """
-    through_taps = jnp.einsum("bky,ijyd->bkijd", table, kernel)
-    batch, num_ids, *_, features = through_taps.shape
-    through_taps = through_taps.reshape(batch, num_ids, 9, features)
-    padded = jnp.pad(through_taps, [(0, 0), (0, 1), (0, 0), (0, 0)])
-    add = lambda total, tap: (total + _take(tap[0], tap[1]), None)  # noqa: E731
-    zeros = jnp.zeros((*ids.shape[:2], features), table.dtype)
-    boundary, _ = jax.lax.scan(add, zeros, (jnp.moveaxis(padded, 2, 0), jnp.moveaxis(ids, 2, 0)))
-    return jax.nn.relu(through_taps.sum(2) + bias), jax.nn.relu(boundary + bias)
+    taps = kernel.reshape(9, *kernel.shape[2:])
+    through_taps = jnp.pad(jnp.einsum("bky,tyd->tbkd", table, taps), [(0, 0), (0, 0), (0, 1), (0, 0)])
+    zeros = jnp.zeros((*ids.shape[:2], kernel.shape[-1]), through_taps.dtype)
+    total, _ = jax.lax.scan(lambda total, tap: (total + _take(*tap), None), zeros, (through_taps, jnp.moveaxis(ids, 2, 0)))
+    return jax.nn.relu(total + bias)
 
 
 def modulate_regions(x, table, shared, gamma_beta, plan):
@@ -149,42 +163,33 @@ def modulate_regions(x, table, shared, gamma_beta, plan):
       plan: Plan whose `fits` holds.
 
     Returns:
-      (B, P, C), and the rows of gamma and beta (B, K + G, 2C).
+      (B, P, C), and the rows of gamma and beta without bias (B, K + modulation, 2C).
     """
     kernel, bias = gamma_beta
-    interior, boundary = hidden_vectors(table, *shared, plan.ids)
-    hidden = jnp.concatenate([interior, boundary, jnp.zeros_like(interior[:, :1])], axis=1)
+    hidden = jnp.pad(hidden_vectors(table, *shared, plan.ids), [(0, 0), (0, 1), (0, 0)])
     patches = _take(hidden, plan.patches).reshape(*plan.patches.shape[:2], -1)
-    products = jnp.concatenate([interior @ kernel.sum((0, 1)), patches @ kernel.reshape(-1, kernel.shape[-1])], axis=1)
-    rows = products + bias
-    gamma, beta = jnp.split(_take(rows, plan.rows), 2, axis=-1)
+    rows = patches @ kernel.reshape(-1, kernel.shape[-1])
+    gamma, beta = jnp.split(_take(rows, plan.rows) + bias, 2, axis=-1)
     return x * (1 + gamma) + beta, rows
 
 
 def modulate_regions_backward(x, table, shared, gamma_beta, plan, rows, gradient):
     """Gradients of `modulate_regions` with respect to x, table, shared and gamma_beta, for a gradient (B, P, C) of its result."""
-    kernel, _ = gamma_beta
-    num_ids, channels = table.shape[1], x.shape[-1]
-    of_x = gradient * (1 + _take(rows[..., :channels], plan.rows))
-    of_pixels = jnp.concatenate([gradient * x, gradient], axis=-1)
+    kernel, bias = gamma_beta
+    channels = x.shape[-1]
+    of_x = gradient * (1 + _take(rows[..., :channels], plan.rows) + bias[:channels])
+    of_rows = _sum_rows(jnp.concatenate([gradient * x, gradient], axis=-1), plan.rows, rows.shape[1])
+    hidden, pull_back = jax.vjp(lambda table, shared: hidden_vectors(table, *shared, plan.ids), table, shared)
 
-    # Through each tap, an id's hidden vector reaches all pixels of its interior and those 5x5-mixed ones whose neighbour is 3x3-uniform; a
-    # 3x3-mixed pixel's reaches one pixel, which is 5x5-mixed. One tap after the other: compiled once, and it need not all be in memory.
-    of_boundary = _take_or_zero(of_pixels, plan.modulated)
-    of_interior = _sum_rows(of_pixels, plan.rows, num_ids)
-    of_bias = of_interior.sum((0, 1)) + of_boundary.sum((0, 1))
-    (interior, boundary), pull_back = jax.vjp(lambda table, shared: hidden_vectors(table, *shared, plan.ids), table, shared)
+    def through_tap(of_hidden, tap):  # one after the other: compiled once
+        weights, patch = tap
+        reached = _sum_rows(of_rows, patch, hidden.shape[1])
+        return of_hidden + reached @ weights.T, jnp.einsum("brd,brc->dc", hidden, reached)
 
-    def through_tap(of_hidden, tap):
-        weights, patch, around = tap
-        reached = of_interior + _sum_rows(of_boundary, patch, num_ids), _take_or_zero(of_pixels, around)
-        of_weights = sum(jnp.einsum("brd,brc->dc", h, r) for h, r in zip((interior, boundary), reached, strict=True))
-        return [total + r @ weights.T for total, r in zip(of_hidden, reached, strict=True)], of_weights
-
-    taps = kernel.reshape(9, *kernel.shape[2:]), jnp.moveaxis(plan.patches, 2, 0), jnp.moveaxis(plan.around, 2, 0)
-    of_hidden, of_kernel = jax.lax.scan(through_tap, [jnp.zeros_like(interior), jnp.zeros_like(boundary)], taps)
-    of_table, of_shared = pull_back(tuple(of_hidden))
-    return of_x, of_table, of_shared, (of_kernel.reshape(kernel.shape), of_bias)
+    taps = kernel.reshape(9, *kernel.shape[2:]), jnp.moveaxis(plan.patches, 2, 0)
+    of_hidden, of_kernel = jax.lax.scan(through_tap, jnp.zeros_like(hidden), taps)
+    of_table, of_shared = pull_back(of_hidden)
+    return of_x, of_table, of_shared, (of_kernel.reshape(kernel.shape), of_rows.sum((0, 1)))
 
 
 def modulate_dense(x, y, shared, gamma_beta):
@@ -228,10 +233,10 @@ def _modulate_forward(x, regions, shared, gamma_beta):
         return result.reshape(x.shape), rows
 
     def densely():
-        rows = jnp.zeros((len(x), table.shape[1] + plan.modulated.shape[1], 2 * x.shape[-1]), x.dtype)
+        rows = jnp.zeros((*plan.patches.shape[:2], 2 * x.shape[-1]), x.dtype)
         return modulate_dense(x, look_up(table, regions.ids), shared, gamma_beta), rows
 
-    result, rows = jax.lax.cond(plan.fits, by_regions, densely)
+    result, rows = _choose(plan.fits, by_regions, densely)
     return result, (x, regions, shared, gamma_beta, rows)
 
 
@@ -250,8 +255,12 @@ def _modulate_backward(residuals, gradient):
 
         return jax.vjp(dense, x, table, shared, gamma_beta)[1](gradient)
 
-    of_x, of_table, of_shared, of_gamma_beta = jax.lax.cond(plan.fits, by_regions, densely)
+    of_x, of_table, of_shared, of_gamma_beta = _choose(plan.fits, by_regions, densely)
     return of_x, Regions(None, of_table, None), of_shared, of_gamma_beta
+
+
+def _choose(fits, by_regions, densely):
+    return by_regions() if fits is None else jax.lax.cond(fits, by_regions, densely)
 
 
 modulate.defvjp(_modulate_forward, _modulate_backward)
@@ -264,3 +273,25 @@ def look_up(table, ids):
 
 def _flat(x):
     return x.reshape(len(x), -1, x.shape[-1])
+
+
+def choose_capacities(counts, size, largest=0.6, slack=1.05):
+    """Capacities for a Generator: room for the counts at the levels where few enough pixels are mixed.
+
+    Args:
+      counts: (levels, 4) as of `boundaries.boundary_counts`, which the images shall fit.
+      size: (H, W) of the full image.
+      largest: share of pixels with a mixed 5x5 neighbourhood above which the dense way is the faster one.
+      slack: room over the counts.
+
+    Returns:
+      tuple of Capacity, or None for a dense level, fine to coarse, without the dense ones at its end.
+    """
+    capacities = []
+    for level, row in enumerate(np.asarray(counts)):
+        pixels = size[0] * size[1] // 4**level
+        capacity = Capacity(*(min(math.ceil(slack * count), pixels) for count in row))
+        capacities.append(capacity if capacity.far <= largest * pixels else None)
+    while capacities and capacities[-1] is None:
+        capacities.pop()
+    return tuple(capacities)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oasis_jax.boundaries import mixed
+from oasis_jax.boundaries import boundary_counts
 from oasis_jax.models import Generator, conditioning, regions
 from oasis_jax.models.regions import Capacity
 
@@ -78,25 +78,30 @@ def check_equal_to_dense(ids, num_ids, capacity):
 def test_regions_equal_dense(name):
     ids = MAPS[name]
     pixels = ids[0].size
-    assert check_equal_to_dense(ids, 3, Capacity(pixels, pixels)).fits
+    assert check_equal_to_dense(ids, 3, Capacity(*[pixels] * 4)).fits
 
 
-@pytest.mark.parametrize("short", [Capacity(1, 1), Capacity(1, 200), Capacity(200, 1)], ids=str)
+@pytest.mark.parametrize("short", [Capacity(*np.where(np.arange(4) == i, 1, 200).tolist()) for i in range(4)], ids=str)
 def test_a_batch_that_overflows_is_computed_densely(short):
     assert not check_equal_to_dense(MAPS["streets"], 3, short).fits
 
 
 def test_a_capacity_that_is_just_enough_is_enough():
     ids = MAPS["streets"]
-    most = Capacity(*(int(mixed(ids, radius).sum((1, 2)).max()) for radius in (1, 2)))
+    most = Capacity(*np.max([boundary_counts(row, 1)[0] for row in ids], axis=0).tolist())
     assert check_equal_to_dense(ids, 3, most).fits
-    assert not check_equal_to_dense(ids, 3, most._replace(modulation=most.modulation - 1)).fits
-    assert not check_equal_to_dense(ids, 3, most._replace(hidden=most.hidden - 1)).fits
+    for name, value in most._asdict().items():
+        assert not check_equal_to_dense(ids, 3, most._replace(**{name: value - 1})).fits
+
+
+def test_different_neighbourhoods_with_one_fingerprint_are_never_taken_for_equal(monkeypatch):
+    monkeypatch.setattr(regions, "fingerprints", lambda patterns, xp: jnp.zeros((*patterns.shape[:-1], 2), jnp.uint32))
+    assert not check_equal_to_dense(MAPS["streets"], 3, Capacity(*[300] * 4)).fits
 
 
 def generators(**fields):
     dense = Generator(num_classes=4, num_blocks=3, channels=4, spade_hidden=8, z_dim=6, dtype=jnp.float64, **fields)
-    return dense, dense.clone(capacities=(Capacity(700, 700), None, Capacity(30, 30)))
+    return dense, dense.clone(capacities=(Capacity(*[700] * 4), None, Capacity(*[50] * 4)))
 
 
 def several_noise_regions():

@@ -8,11 +8,11 @@ import optax
 import pytest
 from goldens import find_cases, golden_dir, make_image, make_labels, make_normal, sample_index
 
-from oasis_jax.boundaries import mixed_shares
+from oasis_jax.boundaries import boundary_counts
 from oasis_jax.interop.pytorch import from_state_dict, to_state_dict
 from oasis_jax.models import Discriminator, Generator
 from oasis_jax.models.conditioning import from_noise, from_regions
-from oasis_jax.models.regions import Capacity
+from oasis_jax.models.regions import choose_capacities
 from oasis_jax.training import losses
 from oasis_jax.training.state import TrainState, adam_without_momentum
 from oasis_jax.training.step import Draws, Recipe, TrainStep
@@ -100,10 +100,8 @@ def build_discriminator(config, precision):
 
 def on_regions_alone(generator, ids):
     """The generator with every level on regions, with just enough room for the mixed pixels of ids (B, H, W)."""
-    shares = np.max([mixed_shares(np.asarray(row), generator.num_blocks) for row in ids], axis=0)
-    pixels = [ids[0].size // 4**level for level in range(generator.num_blocks)]
-    rooms = np.rint(shares * np.asarray(pixels)[:, None]).astype(int).tolist()
-    return generator.clone(capacities=tuple(Capacity(*room) for room in rooms))
+    counts = np.max([boundary_counts(np.asarray(row), generator.num_blocks) for row in ids], axis=0)
+    return generator.clone(capacities=choose_capacities(counts, ids.shape[1:], largest=1, slack=1))
 
 
 def load_generator(case, key, precision, size):
