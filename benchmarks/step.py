@@ -2,33 +2,50 @@
 
     python -m benchmarks.step --height=128 --width=128
     python -m benchmarks.step --height=256 --width=512 --compile_only
+    python -m benchmarks.step --height=256 --width=256 --conditioning=both --root=/data/camvid
+
+With --conditioning=both, three steps take turns: with the convolutions as they are published, with those of D fused with its resampling,
+and with conditioning on regions besides. The label map is one of the folder of --root, or a procedural scene.
 
 The networks have the published widths. The step's work is counted from the shapes of its convolutions alone, 2 per multiply-add: once
 forward, once for the gradient of the input and once for that of the kernel, wherever the step needs them.
 """
 import argparse
+import dataclasses
+import itertools
 import os
 import time
+import unittest.mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from benchmarks import label_maps
 from configs import default
 from oasis_jax import build
-from oasis_jax.models import layers
+from oasis_jax.boundaries import boundary_counts
+from oasis_jax.models import layers, resampling
+from oasis_jax.models.regions import choose_capacities
+from oasis_jax.models.spade import SPADE
 from oasis_jax.training.state import create_state
 
 
 def convolution_work(module, *inputs):
-    """{path of a convolution: GFLOP of one forward} of one application."""
+    """{path of a convolution: GFLOP of one forward} of one application, resampling apart."""
     work = {}
 
     def count(next_method, args, kwargs, context):
-        result = next_method(*args, **kwargs)
-        if isinstance(context.module, layers.Conv) and context.method_name == "__call__":
-            work["/".join(context.module.path)] = 2e-9 * result.size * args[0].shape[-1] * context.module.kernel_size**2
+        layer, result = context.module, next_method(*args, **kwargs)
+        path = "/".join(layer.path)
+        if isinstance(layer, layers.Conv) and context.method_name == "__call__":
+            pooled = 4 if layer.convolve is resampling.downsampled_conv2d else 1
+            work[path] = 2e-9 * pooled * result.size * args[0].shape[-1] * layer.kernel_size**2
+        if isinstance(layer, SPADE):
+            pixels, (x, y) = result.size // result.shape[-1], args
+            work[f"{path}/shared"] = 2e-9 * 9 * pixels * y.shape[-1] * layer.hidden
+            work[f"{path}/gamma_beta"] = 2e-9 * 9 * pixels * layer.hidden * 2 * x.shape[-1]
         return result
 
     with nn.intercept_methods(count):
@@ -80,9 +97,9 @@ def kernel_gradient_ratio(side=128, channels=128):
     return times[0] / times[1]
 
 
-def get_config(args):
+def get_config(args, num_classes):
     config = default.get_config()
-    config.data.num_classes = args.num_classes
+    config.data.num_classes = num_classes
     config.data.image_size = (args.height, args.width)
     config.model.dtype = args.dtype
     config.model.remat = args.remat
@@ -91,50 +108,80 @@ def get_config(args):
     return config
 
 
+class Candidate:
+    """A compiled step and its state."""
+
+    def __init__(self, name, step, batch, size):
+        self.name = name
+        create = jax.jit(lambda: create_state(step.generator, step.discriminator, (step.optimizer_g, step.optimizer_d), size, seed=0))
+        # A function of its own: steps that are equal but for a constant of a module must not share one trace.
+        lowered = jax.jit(lambda state, batch: step(state, batch), donate_argnums=0).lower(jax.eval_shape(create), batch)
+        wall, processor = time.perf_counter(), time.process_time()
+        self.compiled = lowered.compile()
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+        memory = self.compiled.memory_analysis()
+        peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
+        print(f"{name}: compiled in {wall:.1f} s ({processor:.1f} s of processor time); {peak / 2**30:.2f} GiB")
+        self.create, self.state, self.times = create, None, []
+
+    def take(self, batch):
+        self.state = self.state or self.create()
+        start = time.perf_counter()
+        self.state, _ = jax.block_until_ready(self.compiled(self.state, batch))
+        self.times.append(time.perf_counter() - start)
+
+    @property
+    def seconds(self):
+        """Median; the first call touches its memory for the first time."""
+        return np.median(self.times[1:])
+
+
 def run(args):
     size = (args.height, args.width)
-    step = build.train_step(get_config(args))
-    create = jax.jit(lambda: create_state(step.generator, step.discriminator, (step.optimizer_g, step.optimizer_d), size, seed=0))
-    rng = np.random.default_rng(0)
-    batch = {
-        "image": rng.integers(0, 256, (args.batch, *size, 3), np.uint8),
-        "label_map": rng.integers(0, args.num_classes, (args.batch, *size), np.uint8),
-    }
-    lowered = jax.jit(step, donate_argnums=0).lower(jax.eval_shape(create), batch)
-    wall, processor = time.perf_counter(), time.process_time()
-    compiled = lowered.compile()
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    memory = compiled.memory_analysis()
-    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
+    maps, num_classes = label_maps.read(args, size, args.batch)
+    step = build.train_step(get_config(args, num_classes))
+    image = np.random.default_rng(0).integers(0, 256, (args.batch, *size, 3), np.uint8)
+    batch = {"image": image, "label_map": maps.astype(np.uint8)}
     gflop = step_work(step, args.batch, size)
-    machine = f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores"
-    print(f"step {args.height}x{args.width}, batch {args.batch}, {args.dtype}, {args.schedule}; {machine}")
-    print(f"{'compile':34}{wall:10.1f} s ({processor:.1f} s of processor time)")
-    print(f"{'memory':34}{peak / 2**30:10.2f} GiB")
-    print(f"{'convolutions of a step':34}{gflop:10.0f} GFLOP")
+    print(f"step {args.height}x{args.width}, batch {args.batch}, {args.dtype}, {args.schedule}, {num_classes} ids; ", end="")
+    print(f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores")
+    print(f"convolutions of a step, as published: {gflop:.0f} GFLOP")
+    counts = np.max([boundary_counts(ids, step.generator.num_blocks) for ids in maps], axis=0)
+    on_regions = step.generator.clone(capacities=choose_capacities(counts, size))
+    candidates = []
+    if args.conditioning == "both":
+        with unittest.mock.patch.object(resampling, "FEW", float("inf")):
+            candidates.append(Candidate("as published", step, batch, size))
+    if args.conditioning in ("dense", "both"):
+        candidates.append(Candidate("dense", step, batch, size))
+    if args.conditioning in ("regions", "both"):
+        candidates.append(Candidate("regions", dataclasses.replace(step, generator=on_regions), batch, size))
     if args.compile_only:
         return
-    state, rates, times = create(), [], []
-    for i in range(args.steps + 1):
+    rates = []
+    for _ in range(args.steps + 1):
         rates.append(matrix_product_rate())
-        start = time.perf_counter()
-        state, _ = jax.block_until_ready(compiled(state, batch))
-        if i:  # the first call touches its memory for the first time
-            times.append(time.perf_counter() - start)
-    rate, product_rate = gflop / np.median(times), np.median(rates)
-    print(f"{'step':34}{np.median(times):10.2f} s")
-    print(f"{'step':34}{rate:10.1f} GFLOP/s")
-    print(f"{'matrix product 3072x3072':34}{product_rate:10.1f} GFLOP/s")
-    print(f"{'ratio':34}{rate / product_rate:10.2f}")
-    print(f"{'weight gradient against XLA':34}{kernel_gradient_ratio():10.2f} times as fast")
+        for candidate in candidates:
+            candidate.take(batch)
+    product_rate = np.median(rates)
+    print(f"matrix product 3072x3072: {product_rate:.1f} GFLOP/s")
+    for candidate in candidates:
+        rate = gflop / candidate.seconds
+        speed = f"published work at {rate:.1f} GFLOP/s, {rate / product_rate:.2f} of the product's"
+        print(f"{candidate.name:13}{candidate.seconds:8.2f} s, {speed}")
+    for slower, faster in itertools.combinations(candidates, 2):
+        print(f"{slower.name} over {faster.name}: {slower.seconds / faster.seconds:.2f}")
+    print(f"weight gradient of a convolution: {kernel_gradient_ratio():.2f} times as fast as XLA's")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    label_maps.add_flags(parser)
+    parser.add_argument("--conditioning", default="dense", choices=("dense", "regions", "both"))
     parser.add_argument("--height", type=int, default=128)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--num_classes", type=int, default=35)
+    parser.add_argument("--num_classes", type=int, default=35, help="of the folder; those of the scenes without one")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float64"), help="float64 needs JAX_ENABLE_X64=1")
     parser.add_argument("--schedule", default="batched", choices=("batched", "sequential"), help="of D's inputs")
     parser.add_argument("--remat", action="store_true", help="recompute the blocks in the backward pass")

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from oasis_jax.data.datasets import DataSpec
 from oasis_jax.models import Discriminator, Generator
 from oasis_jax.models.generator import WIDTHS, check_sides
+from oasis_jax.models.regions import choose_capacities
 from oasis_jax.training.state import adam_without_momentum
 from oasis_jax.training.step import Recipe, TrainStep
 
@@ -33,6 +34,7 @@ def generator(config):
     if config.data.num_classes < 1:
         raise ValueError("data.num_classes is not set: give the number of classes N, the don't-care class included")
     check_sides(*config.data.image_size, model.num_blocks)
+    on_regions(config)
     return Generator(
         num_classes=config.data.num_classes,
         num_blocks=model.num_blocks,
@@ -42,6 +44,21 @@ def generator(config):
         dtype=compute_dtype(model.dtype),
         remat=model.remat,
     )
+
+
+def on_regions(config):
+    """Whether the generator's conditioning is computed on regions; raises ValueError for an unknown `model.conditioning`."""
+    name = config.model.get("conditioning", "auto")  # older checkpoints do not say
+    if name not in ("auto", "dense", "regions"):
+        raise ValueError(f"model.conditioning={name} is not one of auto, dense, regions")
+    return name == "regions" or (name == "auto" and jax.default_backend() == "cpu")
+
+
+def capacities(config, counts):
+    """The `capacities` of a Generator for boundary counts (levels, 4) that the images shall fit; () if all is dense."""
+    if not on_regions(config):
+        return ()
+    return choose_capacities(counts[: config.model.num_blocks], config.data.image_size, config.model.region_share)
 
 
 def discriminator(config):

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from oasis_jax import build
 from oasis_jax.models import Generator
 from oasis_jax.models import conditioning as cond
+from oasis_jax.models.regions import bucket
 from oasis_jax.noise import RegionNoise, noise_vector
 from oasis_jax.training.checkpoint import load_ema
 
@@ -68,8 +69,22 @@ class Model:
             noise = np.stack([noise_vector(s, self.generator.z_dim) for s in _seeds(seed, len(labels))])
         conditioning = jax.device_get(self._condition(labels, noise))
         # One by one through one program: in a batch, an image's last bits could depend on the size of the batch.
-        images = [_generate(self.generator, self.variables, _example(conditioning, i)) for i in range(len(labels))]
-        return np.concatenate(jax.device_get(images))
+        return np.concatenate([self._generate(_example(conditioning, i)) for i in range(len(labels))])
+
+    def _generate(self, example):
+        """The image uint8 (1, H, W, 3) of a Conditioning, on regions where that pays."""
+        if self._on_regions and example.pixel_noise is None:
+            capacities = bucket(np.asarray(example.ids[0]))[: self.generator.num_blocks]
+            if capacities:
+                generator = self.generator.clone(capacities=capacities, known_to_fit=True)
+                image, fits = _generate_on_regions(generator, self.variables, example)
+                if fits:
+                    return jax.device_get(image)
+        return jax.device_get(_generate(self.generator, self.variables, example))
+
+    @functools.cached_property
+    def _on_regions(self):
+        return build.on_regions(self.config)
 
     def _condition(self, labels, noise):
         if not isinstance(noise, RegionNoise):
@@ -103,6 +118,11 @@ def load(path, best=False):
 @functools.partial(jax.jit, static_argnums=0)
 def _generate(generator, variables, conditioning):
     return jnp.round((generator.apply(variables, conditioning) + 1) * 127.5).astype(jnp.uint8)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _generate_on_regions(generator, variables, conditioning):
+    return _generate(generator, variables, conditioning), generator.fits(conditioning)
 
 
 def _example(conditioning, i):

@@ -9,18 +9,29 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from oasis_jax.data.labels import DataError
+from oasis_jax.boundaries import boundary_counts
+from oasis_jax.data.labels import DataError, resize_label_map
 
 _REPORTED = 50  # faults printed; the others are counted
 _MEMORY = "data_check.json"
+_QUANTILE = 0.999
+LEVELS = 4  # of the generator, from the full image on; coarser ones are nearly all boundary
 
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What the check counted, at the stored sizes: number of pairs, and pixels of each class int64 (num_classes,)."""
+    """What the check counted.
+
+    Attributes:
+        num_pairs: number of pairs.
+        pixels: int64 (num_classes,) pixels of each class, at the stored sizes.
+        boundaries: int64 (LEVELS, 4), as of boundaries.boundary_counts at the size that the pipeline resizes to: numbers that all pairs but
+            one in a thousand do not exceed.
+    """
 
     num_pairs: int
     pixels: np.ndarray
+    boundaries: np.ndarray
 
 
 def check_split(split, spec, workdir=None) -> Statistics:
@@ -38,24 +49,25 @@ def check_split(split, spec, workdir=None) -> Statistics:
     remembered = _recall(memory)
     key = _fingerprint(split, spec)
     if remembered.get(split.name, {}).get("key") == key:
-        return Statistics(len(split), np.asarray(remembered[split.name]["pixels"], np.int64))
+        return Statistics(len(split), *(np.asarray(remembered[split.name][name], np.int64) for name in ("pixels", "boundaries")))
 
     workers = spec.workers or os.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
-        results = pool.map(lambda index: _check_pair(split, index), range(len(split)))
+        results = pool.map(lambda index: _check_pair(split, index, spec.decoded_size(split.name)), range(len(split)))
         results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit="pair"))
     faults = list(split.faults) + [result for result in results if isinstance(result, str)]
     if faults:
         raise DataError(_report(split, spec, faults))
-    pixels = np.sum(results, axis=0)
+    pixels = np.sum([counted for counted, _ in results], axis=0)
+    boundaries = np.quantile([near for _, near in results], _QUANTILE, axis=0, method="higher")
     if memory:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(json.dumps(remembered | {split.name: {"key": key, "pixels": pixels.tolist()}}))
-    return Statistics(len(split), pixels)
+        memory.write_text(json.dumps(remembered | {split.name: {"key": key, "pixels": pixels.tolist(), "boundaries": boundaries.tolist()}}))
+    return Statistics(len(split), pixels, boundaries)
 
 
-def _check_pair(split, index):
-    """Pixels of each class int64 (num_classes,), or the fault as str."""
+def _check_pair(split, index, size):
+    """Pixels of each class and boundary counts at a size, as in Statistics, or the fault as str."""
     pair = split.pairs[index]
     try:
         photo, stored = split.read(index)
@@ -69,7 +81,8 @@ def _check_pair(split, index):
             f"{pair.photo or pair.name} is {width}x{height} (upright by its EXIF) but label map {label} is {label_width}x{label_height}: "
             "resize the label map (nearest neighbour) or replace one of them"
         )
-    return np.bincount(classes.ravel(), minlength=split.rule.num_classes)
+    boundaries = boundary_counts(resize_label_map(classes, size), LEVELS)
+    return np.bincount(classes.ravel(), minlength=split.rule.num_classes), boundaries
 
 
 def _report(split, spec, faults):
@@ -93,6 +106,7 @@ def _fingerprint(split, spec):
             stat = epath.Path(path).stat()
             digest.update(f"{path} {stat.length} {stat.mtime}\n".encode())
     digest.update("\n".join(split.faults).encode())
+    digest.update(repr(spec.decoded_size(split.name)).encode())
     return digest.hexdigest()
 
 

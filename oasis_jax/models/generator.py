@@ -71,6 +71,13 @@ class Generator(nn.Module):
         x = Conv(3, name="conv_out")(leaky_relu(x))
         return nn.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
 
+    def fits(self, label_map):
+        """Whether the label maps, or a Conditioning, fit the capacities, so that nothing is computed densely for want of room: () bool."""
+        y = label_map if isinstance(label_map, cond.Conditioning) else cond.from_noise(label_map, None, self.num_classes)
+        sides = [(y.size[0] >> level, y.size[1] >> level) for level in range(len(self.capacities))]
+        plans = [y.regions(*side, capacity).plan for side, capacity in zip(sides, self.capacities, strict=True) if capacity]
+        return jnp.all(jnp.asarray([plan.fits for plan in plans]))
+
     def capacity(self, halvings):
         """The Capacity of the level that many halvings below the full image, or None."""
         return self.capacities[halvings] if halvings < len(self.capacities) else None

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax.boundaries import fingerprints, mixed
+from oasis_jax.boundaries import boundary_counts, fingerprints, mixed
 from oasis_jax.models.layers import conv2d
 
 OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # of the taps of a 3x3 kernel, in its order
@@ -295,3 +295,27 @@ def choose_capacities(counts, size, largest=0.6, slack=1.05):
     while capacities and capacities[-1] is None:
         capacities.pop()
     return tuple(capacities)
+
+
+# Shares of the full image's pixels whose 5x5 neighbourhood is mixed, and what else a map may have for each such pixel: rows are levels,
+# columns those of boundary_counts. With some room over what the label maps of CamVid have.
+_BUCKETS = (0.1, 0.14, 0.19, 0.26, 0.36, 0.5)
+_USUAL = np.asarray([[0.65, 1, 0.16, 0.5], [0.29, 0.5, 0.09, 0.27], [0.13, 0.22, 0.055, 0.15]])
+
+
+def bucket(ids, largest=0.6):
+    """Capacities from a short list, so that images of one size share a few compiled programs.
+
+    Args:
+      ids: (H, W) integer, not negative.
+      largest: as for `choose_capacities`.
+
+    Returns:
+      The smallest of the list that the ids fit; () if they fit none.
+    """
+    counts = boundary_counts(ids, len(_USUAL))
+    for share in _BUCKETS:
+        rooms = np.round(_USUAL * share * ids.size)
+        if np.all(counts <= rooms):
+            return choose_capacities(rooms, ids.shape, largest, slack=1)
+    return ()

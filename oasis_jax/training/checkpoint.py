@@ -17,7 +17,7 @@ from etils import epath
 FOLDER = "checkpoints"
 # What a run must share with the checkpoint it goes on from; everything else (rates, lengths, folders) may change.
 FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map", "palette")
-FREE_MODEL_FIELDS = ("dtype", "remat")  # how the model is computed, not what it is
+FREE_MODEL_FIELDS = ("dtype", "remat", "conditioning", "region_share")  # how the model is computed, not what it is
 
 
 class CheckpointError(RuntimeError):

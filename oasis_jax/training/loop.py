@@ -75,8 +75,10 @@ class Run:
         self.train_split, self.val_split = (open_split(self.spec, name) for name in ("train", "val"))
         self.config = config = resolved(config, self.train_split)
         self.step = build.train_step(config)
-        for split in (self.train_split, self.val_split):
-            check_split(split, self.spec, self.workdir)
+        statistics, _ = (check_split(split, self.spec, self.workdir) for split in (self.train_split, self.val_split))
+        capacities = build.capacities(config, statistics.boundaries)
+        self.step = dataclasses.replace(self.step, generator=self.step.generator.clone(capacities=capacities))
+        print(conditioning_line(capacities, config.data.image_size))
         train = config.train
         self.num_steps = train.num_steps or train.num_epochs * len(self.train_split) // train.batch_size
         if self.num_steps < 1:
@@ -174,7 +176,8 @@ class Run:
                 if any(due.values()):
                     means = self.check_finite(pending, done, saved)
                     rate = len(pending) * config.train.batch_size / (time.monotonic() - window)
-                    progress.set_postfix_str(f"{rate:.3g} images/s, " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
+                    shown = ", ".join(f"{name} {value:.3f}" for name, value in means.items() if name.startswith("loss"))
+                    progress.set_postfix_str(f"{rate:.3g} images/s, {shown}")
                     if due["log"]:
                         self.writer.write_scalars(done, means | self.learning_rates(done) | {"images_per_second": rate})
                         window, pending = time.monotonic(), []
@@ -313,6 +316,13 @@ def resolved(config, split):
     config.data.update(num_classes=rule.num_classes, class_names=split.class_names, label_offset=rule.offset)
     config.data.label_map = ",".join(f"{stored}:{class_id}" for stored, class_id in sorted(rule.mapping.items()))
     return config
+
+
+def conditioning_line(capacities, size):
+    """Which levels are computed on regions, and with which room."""
+    levels = [(f"{size[0] >> level}x{size[1] >> level}", capacity) for level, capacity in enumerate(capacities) if capacity]
+    rooms = [f"{name} for {capacity.modulation} different neighbourhoods of {capacity.far} pixels" for name, capacity in levels]
+    return f"conditioning on regions at {', '.join(rooms)}; dense elsewhere" if rooms else "conditioning is dense"
 
 
 def grid_examples(split, spec):

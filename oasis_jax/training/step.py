@@ -101,7 +101,10 @@ class TrainStep:
         state, metrics_d = self.update_discriminator(state, image, label_map, weights, draws)
         decay = self.recipe.ema_decay
         ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
-        return state.replace(step=state.step + 1, ema=ema), metrics_g | metrics_d
+        metrics = metrics_g | metrics_d
+        if self.generator.capacities:
+            metrics["dense_fallback"] = 1.0 - self.generator.fits(label_map)  # over steps, the share that had no room for its boundaries
+        return state.replace(step=state.step + 1, ema=ema), metrics
 
     def pixel_weights(self, label_map):
         """omega_t of every pixel (B, H, W), or 1 without class balance."""
