@@ -21,7 +21,8 @@ def draw(seed, position, batch_size):
 
 
 def _draw(seed, position, batch_size, purpose):
-    of_position, of_step = (tf.random.experimental.stateless_fold_in([seed, number], purpose) for number in (position, position // batch_size))
+    numbers = (position, position // batch_size)
+    of_position, of_step = (tf.random.experimental.stateless_fold_in([seed, number], purpose) for number in numbers)
     for_normal, for_uniform = tf.unstack(tf.random.split(of_position, 2))
     uniform = tf.random.stateless_uniform((NUM_MAPS, 3), for_uniform)
     is_coarse_width = tf.reshape(tf.range(3 * NUM_MAPS) == 2, (NUM_MAPS, 3))

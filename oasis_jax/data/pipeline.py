@@ -1,6 +1,6 @@
 """Batches by index (tf.data): example p of the infinite stream is a pure function of (seed, p), so the state of the input is one integer.
 
-Position p lies in epoch e = p // n; a permutation keyed by (seed, e) sends p % n to a pair, and crop, flip and heatmaps are keyed by (seed, p).
+Position p lies in epoch e = p // n; a permutation keyed by (seed, e) sends p % n to a pair; crop, flip and heatmaps are keyed by (seed, p).
 Step s holds positions s*B to (s+1)*B - 1; each process takes its contiguous slice of them. Resume is therefore exact and instant at any
 step and for any number of hosts, and every pair is seen once in every epoch, which runs on across the border of a batch.
 """
