@@ -119,8 +119,8 @@ class SpatialEncoding(nn.Module):
 
     Attributes:
       strength: of the branch, in multiples of the published 0.1.
-      zero_init: start with a branch of zero, so that the layer passes x on unchanged to the last bit; only its last weights have a gradient
-        then, and the others as soon as these have moved. EqGAN-SA itself starts with a random branch, in a generator trained from the start.
+      zero_init: start with a branch of zero, so that the layer passes x on unchanged to the last bit; only its last weights have a
+        gradient then, and the others as soon as these have moved. EqGAN-SA itself starts with a random branch.
       hidden: channels of its hidden layer.
     """
 

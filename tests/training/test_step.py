@@ -72,7 +72,7 @@ def test_all_parameters_vectors_and_statistics_move(run):
     before, after, metrics = run[:3]
     for moved in (differences(before.generator, after.generator), differences(before.discriminator, after.discriminator)):
         assert np.mean(np.asarray(moved) > 0) > 0.9
-    assert sorted(metrics) == ["loss_d_fake", "loss_d_labelmix", "loss_d_real", "loss_g"]
+    assert sorted(metrics) == ["di_seg", "loss_d_fake", "loss_d_labelmix", "loss_d_real", "loss_g"]
     assert all(np.isfinite(value) for value in metrics.values())
 
 
