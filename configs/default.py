@@ -49,7 +49,7 @@ def get_config():
     model.spatial_awareness = False  # EqGAN-SA: the generator takes heatmaps, through a spatial encoding layer (SEL) after its blocks
     # What the SEL after each block sees, coarse to fine: the coarse, middle or fine heatmaps (l1, l2, l3), all of them (cat), or none for
     # no SEL, as at the full size of the image, where it costs most. The first R are used.
-    model.sel_blocks = ("l1", "l2", "l3", "cat", "cat", "none")
+    model.sel_blocks = "l1,l2,l3,cat,cat,none"
     model.sel_strength = 1.0  # of the SELs, in multiples of the published 0.1
     model.isotropic = False  # heatmaps are round; otherwise they have the aspect ratio of the image
 

@@ -51,12 +51,11 @@ def spatial_fields(model):
     """The fields of a spatially aware Generator, none without model.spatial_awareness; raises ValueError if the levels do not fit."""
     if not model.get("spatial_awareness"):  # checkpoints that are older than the field have none
         return {}
-    levels = tuple(model.sel_blocks)[: model.num_blocks]
-    wrong = [level for level in levels if level not in (*FEATURES, "none")]
-    if wrong or len(levels) < model.num_blocks or not set(levels) & set(FEATURES):
-        known = ", ".join((*FEATURES, "none"))
+    levels, known = tuple(model.sel_blocks.split(",")), (*FEATURES, "none")
+    levels = levels[: model.num_blocks]
+    if not set(levels) <= set(known) or len(levels) < model.num_blocks or set(levels) == {"none"}:
         raise ValueError(
-            f"model.sel_blocks={tuple(model.sel_blocks)}: give for each of model.num_blocks={model.num_blocks} blocks one of {known}, "
+            f"model.sel_blocks={model.sel_blocks}: give for each of model.num_blocks={model.num_blocks} blocks one of {', '.join(known)}, "
             "and not none for all"
         )
     return {"sel_blocks": levels, "sel_strength": model.sel_strength, "isotropic": model.isotropic}

@@ -64,10 +64,23 @@ def explicit(centres, widths):
     return check(np.concatenate([centres, widths[..., None]], axis=-1), len(centres))
 
 
-def moved(heatmaps, centre):
-    """The same heatmaps (..., 7, 3) with the coarse centre at `centre` (y, x); the others keep their places around it."""
+def with_centres(heatmaps, centres):
+    """The same heatmaps (..., 7, 3) with other centres.
+
+    Args:
+      heatmaps: (..., 7, 3); widths are kept.
+      centres: (7, 2), each (y, x); or (2,) or (1, 2), to which the coarse centre moves while the others keep their places around it.
+
+    Raises:
+      ValueError: another number of centres, or one that is not finite.
+    """
+    centres = np.asarray(centres, np.float32).reshape(-1, 2)
+    if len(centres) not in (1, NUM_MAPS):
+        raise ValueError(f"{len(centres)} centres were given: give {NUM_MAPS}, or 1 to which the coarse one moves and the others with it")
+    if not np.isfinite(centres).all():
+        raise ValueError(f"the centres {centres.tolist()} are not all finite numbers")
     heatmaps = np.array(heatmaps, np.float32)
-    heatmaps[..., :2] += np.asarray(centre, np.float32) - heatmaps[..., :1, :2]
+    heatmaps[..., :2] = centres if len(centres) > 1 else heatmaps[..., :2] + centres - heatmaps[..., :1, :2]
     return heatmaps
 
 

@@ -25,11 +25,27 @@ def test_explicit_centres_and_widths_are_kept_for_one_image_and_for_many():
 
 def test_moving_the_coarse_centre_takes_all_others_along():
     before = heatmaps.explicit(CENTRES, WIDTHS)
-    after = heatmaps.moved(before, (0.25, -0.5))
+    after = heatmaps.with_centres(before, (0.25, -0.5))
     np.testing.assert_allclose(after[:, 0, :2], [[0.25, -0.5]])
     step = after - before
     np.testing.assert_allclose(step, np.broadcast_to(step[:, :1], step.shape), atol=1e-6)
     np.testing.assert_array_equal(after[..., 2], before[..., 2])
+
+
+def test_all_centres_can_be_replaced_while_the_widths_are_kept():
+    before = np.stack([heatmaps.of_seed(0)] * 2)
+    after = heatmaps.with_centres(before, CENTRES)
+    np.testing.assert_allclose(after[..., :2], [CENTRES] * 2, rtol=1e-6)
+    np.testing.assert_array_equal(after[..., 2], before[..., 2])
+
+
+@pytest.mark.parametrize(
+    ("centres", "message"),
+    [(CENTRES[:3], "3 centres were given: give 7, or 1 to which"), ([np.nan, 0], r"the centres \[\[nan, 0.0\]\] are not all finite")],
+)
+def test_centres_that_do_not_fit_are_told(centres, message):
+    with pytest.raises(ValueError, match=message):
+        heatmaps.with_centres(heatmaps.of_seed(0), centres)
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_every_weight_of_encoder_and_sel_learns_once_the_branch_has_moved():
 
 def test_heatmaps_move_the_image_once_the_branches_have_moved(variables):
     moved = with_branches(variables)
-    here, there = (compiled(AWARE)(moved, LABELS, NOISE, h) for h in (HEATMAPS, heatmaps.moved(HEATMAPS, (0.5, -0.5))))
+    here, there = (compiled(AWARE)(moved, LABELS, NOISE, h) for h in (HEATMAPS, heatmaps.with_centres(HEATMAPS, (0.5, -0.5))))
     assert np.abs(here - there).max() > 1e-2
 
 
