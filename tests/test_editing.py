@@ -66,6 +66,15 @@ def test_heatmaps_for_a_model_trained_without_them_are_told(runs):
         oasis_jax.load(runs["plain"]).sample(LABELS, heatmaps=of_seed(0))
 
 
+def test_a_checkpoint_older_than_spatial_awareness_loads(tmp_path):
+    config = tiny_config(num_blocks=1)
+    with config.unlocked():
+        for field in ("spatial_awareness", "sel_blocks", "sel_strength", "isotropic"):
+            del config.model[field]
+    save_run(tmp_path, config)
+    assert not oasis_jax.load(tmp_path).generator.spatially_aware
+
+
 def test_a_strip_starts_where_its_path_does_and_changes_along_it(model):
     path = editing.straight((-0.5, -0.5), (0.5, 0.75), 3)
     images, frames = editing.strip(model, LABELS, path, seed=1)

@@ -52,9 +52,8 @@ def attended_blocks(side, num_blocks):
     Returns:
       Three tuples of names: one name, or two for the side "both".
     """
-    of_side = {"decoder": lambda i: (f"decoder_{i}",), "encoder": lambda i: (f"encoder_{num_blocks - 2 - i}",)}
-    of_side["both"] = lambda i: of_side["decoder"](i) + of_side["encoder"](i)
-    return [of_side[side](i) for i in range(len(LEVELS))]
+    pairs = [(f"decoder_{i}", f"encoder_{num_blocks - 2 - i}") for i in range(len(LEVELS))]
+    return [pair if side == "both" else (pair[SIDES.index(side)],) for pair in pairs]
 
 
 def gradcam(features, gradients):
