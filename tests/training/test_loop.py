@@ -171,6 +171,7 @@ def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path
     assert len(measured) > 1 and load_ema(tmp_path, best=True)[2] == min(measured, key=measured.get)
 
 
+@pytest.mark.slow
 def test_a_spatially_aware_run_resumed_equals_the_uninterrupted_one_and_samples(tmp_path, capsys):
     fields = {"model__spatial_awareness": True, "model__num_blocks": 3, "model__d_channels": (4, 4, 4), "model__sel_blocks": "l1,cat,none"}
     fields |= {"train__batch_size": 2, "checkpoint__every_steps": 2, "log__every_steps": 2, "eval__max_examples": 2}
