@@ -3,6 +3,7 @@
     python -m benchmarks.step --height=128 --width=128
     python -m benchmarks.step --height=256 --width=512 --compile_only
     python -m benchmarks.step --height=256 --width=256 --conditioning=both --root=/data/camvid
+    python -m benchmarks.step --spatial_awareness     # takes turns with and without it
 
 With --conditioning=both, three steps take turns: with the convolutions as they are published, with those of D fused with its resampling,
 and with conditioning on regions besides. The label map is one of the folder of --root, or a procedural scene.
@@ -26,9 +27,11 @@ from benchmarks import label_maps
 from configs import default
 from oasis_jax import build
 from oasis_jax.boundaries import boundary_counts
+from oasis_jax.heatmaps import NUM_MAPS, of_seed
 from oasis_jax.models import layers, resampling
 from oasis_jax.models.regions import choose_capacities
 from oasis_jax.models.spade import SPADE
+from oasis_jax.models.spatial import EqualizedConv
 from oasis_jax.training.state import create_state
 
 
@@ -39,8 +42,8 @@ def convolution_work(module, *inputs):
     def count(next_method, args, kwargs, context):
         layer, result = context.module, next_method(*args, **kwargs)
         path = "/".join(layer.path)
-        if isinstance(layer, layers.Conv) and context.method_name == "__call__":
-            pooled = 4 if layer.convolve is resampling.downsampled_conv2d else 1
+        if isinstance(layer, (layers.Conv, EqualizedConv)) and context.method_name == "__call__":
+            pooled = 4 if getattr(layer, "convolve", None) is resampling.downsampled_conv2d else 1
             work[path] = 2e-9 * pooled * result.size * args[0].shape[-1] * layer.kernel_size**2
         if isinstance(layer, SPADE):
             pixels, (x, y) = result.size // result.shape[-1], args
@@ -57,7 +60,8 @@ def step_work(step, batch, size):
     """GFLOP of the convolutions of one step."""
     labels = jnp.zeros((batch, *size), jnp.int32)
     noise = jnp.zeros((batch, step.generator.z_dim)) if step.generator.z_dim else None
-    of_g = convolution_work(step.generator, labels, noise)
+    heatmaps = jnp.ones((batch, NUM_MAPS, 3)) if step.generator.spatially_aware else None
+    of_g = convolution_work(step.generator, labels, noise, heatmaps)
     of_d = convolution_work(step.discriminator, jnp.zeros((batch, *size, 3)))
     inputs_of_d = 3 if step.recipe.labelmix else 2
     # G: forward and both gradients for its own update, and forward for D's; labels and noise need no gradient.
@@ -97,7 +101,7 @@ def kernel_gradient_ratio(side=128, channels=128):
     return times[0] / times[1]
 
 
-def get_config(args, num_classes):
+def get_config(args, num_classes, spatial_awareness=False):
     config = default.get_config()
     config.data.num_classes = num_classes
     config.data.image_size = (args.height, args.width)
@@ -105,14 +109,16 @@ def get_config(args, num_classes):
     config.model.remat = args.remat
     config.train.batch_size = args.batch
     config.train.discriminator_schedule = args.schedule
+    config.model.spatial_awareness = spatial_awareness
+    config.loss.update(align=args.align, attn_objective=args.attn_objective)
     return config
 
 
 class Candidate:
-    """A compiled step and its state."""
+    """A compiled step, its batch and its state."""
 
     def __init__(self, name, step, batch, size):
-        self.name = name
+        self.name, self.batch, self.gflop = name, batch, step_work(step, len(batch["image"]), size)
         create = jax.jit(lambda: create_state(step.generator, step.discriminator, (step.optimizer_g, step.optimizer_d), size, seed=0))
         # A function of its own: steps that are equal but for a constant of a module must not share one trace.
         lowered = jax.jit(lambda state, batch: step(state, batch), donate_argnums=0).lower(jax.eval_shape(create), batch)
@@ -120,58 +126,68 @@ class Candidate:
         self.compiled = lowered.compile()
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         memory = self.compiled.memory_analysis()
-        peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
-        print(f"{name}: compiled in {wall:.1f} s ({processor:.1f} s of processor time); {peak / 2**30:.2f} GiB")
+        self.peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
+        print(f"{name}: convolutions as published {self.gflop:.0f} GFLOP; {self.peak / 2**30:.2f} GiB; ", end="")
+        print(f"compiled in {wall:.1f} s ({processor:.1f} s of processor time)")
         self.create, self.state, self.times = create, None, []
 
-    def take(self, batch):
-        self.state = self.state or self.create()
+    def take(self):
+        """One step; the first makes the state and touches its memory, and is not counted."""
+        first = self.state is None
+        self.state = self.create() if first else self.state
         start = time.perf_counter()
-        self.state, _ = jax.block_until_ready(self.compiled(self.state, batch))
-        self.times.append(time.perf_counter() - start)
+        self.state, _ = jax.block_until_ready(self.compiled(self.state, self.batch))
+        if not first:
+            self.times.append(time.perf_counter() - start)
 
-    @property
-    def seconds(self):
-        """Median; the first call touches its memory for the first time."""
-        return np.median(self.times[1:])
+    def compare(self, other):
+        """Prints how this candidate stands to another."""
+        ratio = f"memory {self.peak / other.peak:.3f}, convolutions {self.gflop / other.gflop:.3f}"
+        if self.times:
+            ratios = np.divide(self.times, other.times)
+            ratio += f", time {np.median(ratios):.3f} ({ratios.min():.3f} to {ratios.max():.3f} in neighbouring steps)"
+        print(f"{self.name} over {other.name}: {ratio}")
 
 
-def run(args):
+def make_candidates(args):
     size = (args.height, args.width)
     maps, num_classes = label_maps.read(args, size, args.batch)
     step = build.train_step(get_config(args, num_classes))
     image = np.random.default_rng(0).integers(0, 256, (args.batch, *size, 3), np.uint8)
     batch = {"image": image, "label_map": maps.astype(np.uint8)}
-    gflop = step_work(step, args.batch, size)
-    print(f"step {args.height}x{args.width}, batch {args.batch}, {args.dtype}, {args.schedule}, {num_classes} ids; ", end="")
-    print(f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores")
-    print(f"convolutions of a step, as published: {gflop:.0f} GFLOP")
     counts = np.max([boundary_counts(ids, step.generator.num_blocks) for ids in maps], axis=0)
     on_regions = step.generator.clone(capacities=choose_capacities(counts, size))
-    candidates = []
     if args.conditioning == "both":
         with unittest.mock.patch.object(resampling, "FEW", float("inf")):
-            candidates.append(Candidate("as published", step, batch, size))
+            yield Candidate("as published", step, batch, size)
     if args.conditioning in ("dense", "both"):
-        candidates.append(Candidate("dense", step, batch, size))
+        yield Candidate("dense", step, batch, size)
     if args.conditioning in ("regions", "both"):
-        candidates.append(Candidate("regions", dataclasses.replace(step, generator=on_regions), batch, size))
-    if args.compile_only:
-        return
-    rates = []
-    for _ in range(args.steps + 1):
-        rates.append(matrix_product_rate())
+        yield Candidate("regions", dataclasses.replace(step, generator=on_regions), batch, size)
+    if args.spatial_awareness:
+        aware = build.train_step(get_config(args, num_classes, spatial_awareness=True))
+        heatmaps = [[of_seed(2 * i + update) for update in range(2)] for i in range(args.batch)]
+        yield Candidate("dense, spatially aware", aware, batch | {"heatmaps": np.asarray(heatmaps, np.float32)}, size)
+
+
+def run(args):
+    print(f"step {args.height}x{args.width}, batch {args.batch}, {args.dtype}, {args.schedule}; ", end="")
+    print(f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores")
+    candidates, rates = list(make_candidates(args)), []
+    if not args.compile_only:
+        for _ in range(args.steps + 1):
+            rates.append(matrix_product_rate())
+            for candidate in candidates:
+                candidate.take()
+        product_rate = np.median(rates)
+        print(f"matrix product 3072x3072: {product_rate:.1f} GFLOP/s")
         for candidate in candidates:
-            candidate.take(batch)
-    product_rate = np.median(rates)
-    print(f"matrix product 3072x3072: {product_rate:.1f} GFLOP/s")
-    for candidate in candidates:
-        rate = gflop / candidate.seconds
-        speed = f"published work at {rate:.1f} GFLOP/s, {rate / product_rate:.2f} of the product's"
-        print(f"{candidate.name:13}{candidate.seconds:8.2f} s, {speed}")
-    for slower, faster in itertools.combinations(candidates, 2):
-        print(f"{slower.name} over {faster.name}: {slower.seconds / faster.seconds:.2f}")
-    print(f"weight gradient of a convolution: {kernel_gradient_ratio():.2f} times as fast as XLA's")
+            seconds = np.median(candidate.times)
+            rate = candidate.gflop / seconds
+            print(f"{candidate.name}: {seconds:.2f} s, published work at {rate:.1f} GFLOP/s, {rate / product_rate:.2f} of the product's")
+        print(f"weight gradient of a convolution: {kernel_gradient_ratio():.2f} times as fast as XLA's")
+    for other, candidate in itertools.combinations(candidates, 2):
+        candidate.compare(other)
 
 
 def main():
@@ -185,6 +201,9 @@ def main():
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float64"), help="float64 needs JAX_ENABLE_X64=1")
     parser.add_argument("--schedule", default="batched", choices=("batched", "sequential"), help="of D's inputs")
     parser.add_argument("--remat", action="store_true", help="recompute the blocks in the backward pass")
+    parser.add_argument("--spatial_awareness", action="store_true", help="and compare with the step without it")
+    parser.add_argument("--align", type=float, default=0.1, help="weight of the alignment loss; 0 leaves SEL alone")
+    parser.add_argument("--attn_objective", default="ce", choices=("ce", "fake"))
     parser.add_argument("--steps", type=int, default=5, help="to time")
     parser.add_argument("--compile_only", action="store_true")
     run(parser.parse_args())

@@ -50,6 +50,12 @@ def get_config():
     model.conditioning = "auto"
     model.region_share = 0.6  # levels on which more pixels than this lie near a boundary stay dense
     model.remat = False  # recompute each residual block in the backward pass: less memory, about a third more time
+    model.spatial_awareness = False  # EqGAN-SA: the generator takes heatmaps, through a spatial encoding layer (SEL) after its blocks
+    # What the SEL after each block sees, coarse to fine: the coarse, middle or fine heatmaps (l1, l2, l3), all of them (cat), or none for
+    # no SEL, as at the full size of the image, where it costs most. The first R are used.
+    model.sel_blocks = "l1,l2,l3,cat,cat,none"
+    model.sel_strength = 1.0  # of the SELs, in multiples of the published 0.1
+    model.isotropic = False  # heatmaps are round; otherwise they have the aspect ratio of the image
 
     config.loss = loss = ml_collections.ConfigDict()
     loss.balance = True  # weigh each class by its inverse frequency
@@ -57,6 +63,14 @@ def get_config():
     loss.labelmix = 10.0  # weight of the LabelMix consistency; 0 turns it off
     loss.vgg = 0.0  # weight of the VGG19 feature loss (ablation; published with 10)
     loss.vgg_weights = ""  # .npz with torchvision's names of VGG19, needed when loss.vgg > 0
+    # With spatial awareness: how far D's attention (GradCAM) is from the heatmaps that G was given.
+    loss.align = 0.1  # weight; 0 leaves the SELs alone
+    loss.align_warmup = 5000  # steps over which the weight rises from 0
+    loss.align_every = 1  # 4: compute it in every fourth step only, with four times the weight
+    loss.align_levels = (1.0, 1.0, 1.0)  # weights of the coarse, the middle and the fine heatmaps
+    loss.attn_side = "decoder"  # of D: features of its decoder, of its encoder, or the mean of both maps
+    loss.attn_objective = "ce"  # attention is where G's adversarial loss comes from; "fake": where D takes pixels for fake (costs more)
+    loss.mask_dontcare = True  # don't-care pixels do not count
 
     config.train = train = ml_collections.ConfigDict()
     train.batch_size = 32  # over all devices and hosts

@@ -6,6 +6,8 @@ from oasis_jax.data.datasets import DataSpec
 from oasis_jax.models import Discriminator, Generator
 from oasis_jax.models.generator import WIDTHS, check_sides
 from oasis_jax.models.regions import choose_capacities
+from oasis_jax.models.spatial import FEATURES
+from oasis_jax.training.attention import OBJECTIVES, SIDES, Alignment
 from oasis_jax.training.state import adam_without_momentum
 from oasis_jax.training.step import Recipe, TrainStep
 
@@ -43,6 +45,48 @@ def generator(config):
         z_dim=model.z_dim,
         dtype=compute_dtype(model.dtype),
         remat=model.remat,
+        **spatial_fields(model),
+    )
+
+
+def spatial_fields(model):
+    """The fields of a spatially aware Generator, none without model.spatial_awareness; raises ValueError if the levels do not fit."""
+    if not model.get("spatial_awareness"):  # checkpoints that are older than the field have none
+        return {}
+    levels, known = tuple(model.sel_blocks.split(",")), (*FEATURES, "none")
+    levels = levels[: model.num_blocks]
+    if not set(levels) <= set(known) or len(levels) < model.num_blocks or set(levels) == {"none"}:
+        raise ValueError(
+            f"model.sel_blocks={model.sel_blocks}: give for each of model.num_blocks={model.num_blocks} blocks one of {', '.join(known)}, "
+            "and not none for all"
+        )
+    return {"sel_blocks": levels, "sel_strength": model.sel_strength, "isotropic": model.isotropic}
+
+
+def alignment(config):
+    """The Alignment of a config, None without spatial awareness or without weight; raises ValueError for fields out of range."""
+    loss, blocks = config.loss, config.model.num_blocks
+    if not config.model.get("spatial_awareness") or not loss.align:
+        return None
+    least = 3 if loss.attn_side == "decoder" else 4
+    for name, good, what in (
+        ("attn_side", loss.attn_side in SIDES, f"one of {', '.join(SIDES)}"),
+        ("attn_objective", loss.attn_objective in OBJECTIVES, f"one of {', '.join(OBJECTIVES)}"),
+        ("align", loss.align > 0, "positive, or 0 for no alignment"),
+        ("align_every", loss.align_every > 0, "1 or more"),
+        ("align_levels", len(loss.align_levels) == 3, "three weights: of the coarse, the middle and the fine level"),
+        ("attn_side", blocks >= least, f"possible with model.num_blocks={blocks}: it takes {least} or more"),
+    ):
+        if not good:
+            raise ValueError(f"loss.{name}={loss[name]} is not {what}")
+    return Alignment(
+        weight=loss.align,
+        warmup=loss.align_warmup,
+        every=loss.align_every,
+        side=loss.attn_side,
+        objective=loss.attn_objective,
+        level_weights=tuple(loss.align_levels),
+        mask_dontcare=loss.mask_dontcare,
     )
 
 
@@ -103,6 +147,7 @@ def train_step(config):
         recipe=recipe,
         seed=config.seed,
         features=features,
+        alignment=alignment(config),
     )
 
 

@@ -3,8 +3,9 @@
     python -m oasis_jax.sample --checkpoint=runs/scenes --labels=labels/ --output=samples/ --samples_per_label=4
 
 Sample k of every label map has the noise of --seed + k. With --resample_classes=road,car sample 0 still has the noise of --seed, and in the
-others only these classes are drawn anew. With --interpolate=K, K frames lead from sample 0 to sample 1. `samples.json` is written last,
-so an output folder without it is not complete.
+others only these classes are drawn anew. With --interpolate=K, K frames lead from sample 0 to sample 1. A spatially aware model looks
+where --heatmap_centres says, such as 0.2:-0.5 (y:x, from -1 to 1). `samples.json` is written last, so an output folder without it is not
+complete.
 """
 import dataclasses
 import difflib
@@ -15,12 +16,14 @@ import shlex
 import sys
 from collections import Counter
 
+import numpy as np
 from absl import app, flags, logging
 from etils import epath
 from tqdm import tqdm
 
 from oasis_jax import pictures, sampling
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, read_palette, resize_label_map
+from oasis_jax.heatmaps import of_seed, with_centres
 from oasis_jax.models.generator import check_sides
 from oasis_jax.noise import class_noise, slerp
 from oasis_jax.training.checkpoint import CheckpointError
@@ -49,6 +52,13 @@ class Recipe:
         """(N, z_dim) float32: one vector per class."""
         start = class_noise(self.seed, self.class_seeds, num_classes, z_dim)
         return start if self.end is None else slerp(start, class_noise(*self.end, num_classes, z_dim), self.t)
+
+    def heatmaps(self, centres=None):
+        """(7, 3) float32: those of the seed, or so far on the straight way to the other seed's; `centres`, if given, replace theirs."""
+        found = of_seed(self.seed)
+        if self.end is not None:
+            found = (1 - self.t) * found + self.t * of_seed(self.end[0])
+        return found if centres is None else with_centres(found, centres)
 
     def as_json(self, class_names):
         """The fields for samples.json, classes by name."""
@@ -90,7 +100,7 @@ def recipes(seed, samples_per_label=1, resample_classes=(), class_seeds=None, in
     return [Recipe(*sample(k)) for k in range(samples_per_label)]
 
 
-def sample_folder(model, label_files, output, image_recipes, size):
+def sample_folder(model, label_files, output, image_recipes, size, centres=None):
     """Makes and writes OUTPUT/NAME_K.png for every label file and recipe, and the contact sheet.
 
     Args:
@@ -99,9 +109,10 @@ def sample_folder(model, label_files, output, image_recipes, size):
       output: folder.
       image_recipes: list of Recipe.
       size: (H, W) of the images.
+      centres: of the heatmaps of all images, (1, 2) or (7, 2) as `heatmaps.with_centres` takes them; None leaves those of the seeds.
 
     Returns:
-      The list "images" of samples.json: for each image its file, label file and recipe.
+      The list "images" of samples.json: for each image its file, label file and recipe, and its heatmaps if it has any.
 
     Raises:
       DataError: naming every label file that cannot be used; nothing is written then.
@@ -112,16 +123,18 @@ def sample_folder(model, label_files, output, image_recipes, size):
     _check_label_files(label_files, rule)
     z_dim = model.generator.z_dim
     noises = [recipe.noise(model.num_classes, z_dim)[None] if z_dim else None for recipe in image_recipes]
+    heatmaps = [recipe.heatmaps(centres) if model.generator.spatially_aware else None for recipe in image_recipes]
     records, sheet = [], []
     with tqdm(total=len(label_files) * len(noises), unit="image", desc="sampling") as progress:
         for path in label_files:
             labels = resize_label_map(read_label_map(path, rule), size)
             row = [pictures.colour_label_map(labels, model.num_classes)]
-            for k, (recipe, noise) in enumerate(zip(image_recipes, noises, strict=True)):
-                image = model.sample(labels, noise=noise)[0]
+            for k, (recipe, noise, maps) in enumerate(zip(image_recipes, noises, heatmaps, strict=True)):
+                image = model.sample(labels, noise=noise, heatmaps=maps)[0]
                 file = f"{path.stem}_{k}.png"
                 pictures.save_png(output / file, image)
-                records.append({"file": file, "label_file": str(path), **recipe.as_json(model.class_names)})
+                record = {"file": file, "label_file": str(path), **recipe.as_json(model.class_names)}
+                records.append(record if maps is None else {**record, "heatmaps": maps.tolist()})
                 row.append(image)
                 progress.update()
             if len(sheet) < SHEET_ROWS:
@@ -190,6 +203,15 @@ def _class_seeds(entries, class_names):
     return {find_class(pair[1], class_names): int(pair[2]) for pair in pairs}
 
 
+def _centres(entries):
+    """(n, 2) float32 of "y:x" texts, None if there are none."""
+    pairs = [entry.split(":") for entry in entries]
+    try:
+        return np.asarray([[float(y), float(x)] for y, x in pairs], np.float32) if pairs else None
+    except ValueError:
+        raise ValueError(f"--heatmap_centres={','.join(entries)}: write y:x pairs, such as 0.2:-0.5") from None
+
+
 def _size(text):
     found = re.fullmatch(r"(\d+)x(\d+)", text)
     if not found:
@@ -212,6 +234,7 @@ def _define_flags():
     flags.DEFINE_integer("samples_per_label", 1, "Images of each label map.", lower_bound=1)
     flags.DEFINE_list("resample_classes", [], "Draw only these classes anew; the rest of the image keeps the noise of sample 0.")
     flags.DEFINE_list("noise_seed_per_class", [], "Seeds of single classes in every sample: road=3,car=7.")
+    flags.DEFINE_list("heatmap_centres", [], "Of a spatially aware model: y:x of the coarse centre, which the others follow, or of all 7.")
     flags.DEFINE_integer("interpolate", 0, "If positive, so many frames on the way from sample 0 to sample 1.", lower_bound=0)
     flags.DEFINE_string("size", "", "HEIGHTxWIDTH of the images; by default the size that the model was trained on.")
     flags.DEFINE_bool("best", False, "Take the best checkpoint, not the latest.")
@@ -225,12 +248,17 @@ def run(options):
     image_recipes = recipes(options.seed, options.samples_per_label, resample, class_seeds, options.interpolate)
     if not model.generator.z_dim and (len(image_recipes) > 1 or class_seeds):
         raise ValueError("this model has no noise (model.z_dim is 0), so all its samples are equal: ask for one sample and no class seeds")
+    centres = _centres(options.heatmap_centres)
+    if centres is not None:
+        if not model.generator.spatially_aware:
+            raise ValueError("--heatmap_centres: this model was trained without model.spatial_awareness, so it takes none")
+        image_recipes[0].heatmaps(centres)  # tells centres that do not fit before anything is written
     size = _size(options.size) if options.size else model.image_size
     check_sides(*size, model.generator.num_blocks - 1)
     label_files = find_label_files(options.labels)
     output = _new_folder(options.output)
 
-    images = sample_folder(model, label_files, output, image_recipes, size)
+    images = sample_folder(model, label_files, output, image_recipes, size, centres)
     config_json = json.dumps(model.config.to_dict(), sort_keys=True)
     summary = {
         "command": f"python -m oasis_jax.sample {shlex.join(sys.argv[1:])}",

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from oasis_jax import build
+from oasis_jax.heatmaps import check, of_seed
 from oasis_jax.models import Generator
 from oasis_jax.models import conditioning as cond
 from oasis_jax.models.regions import bucket
@@ -47,44 +48,57 @@ class Model:
         """N names in the order of the classes; their numbers where the config has no names."""
         return tuple(self.config.data.class_names) or tuple(map(str, range(self.num_classes)))
 
-    def sample(self, labels, seed=0, noise=None):
+    def sample(self, labels, seed=0, noise=None, heatmaps=None):
         """Generates one image per label map.
 
-        An image depends on its own label map and noise alone: made by itself or among others, in any order, it is the same to the last bit.
+        An image depends on its own label map, noise and heatmaps alone: made by itself or among others, in any order, it is the same to
+        the last bit.
 
         Args:
           labels: (H, W) or (B, H, W) integer classes in 0..N-1, of any size whose sides are divisible by 2**(num_blocks - 1).
-          seed: integer, image i then has the noise of seed + i; or B integers, the seed of each.
+          seed: integer, image i then has the noise and the heatmaps of seed + i; or B integers, the seed of each.
           noise: instead of a seed, (B, z_dim), one vector per image; (B, N, z_dim), one per class; (B, H, W, z_dim), one per pixel; or a
             RegionNoise. `oasis_jax.noise` makes such vectors.
+          heatmaps: instead of a seed's, (7, 3) or (B, 7, 3) for a spatially aware model: centre y, centre x and width of each.
+            `oasis_jax.heatmaps` makes them.
 
         Returns:
           uint8 (B, H, W, 3).
 
         Raises:
-          ValueError: for labels, seeds or noise of another kind or shape; the message says which would fit.
+          ValueError: for labels, seeds, noise or heatmaps of another kind or shape; the message says which would fit.
         """
         labels = _label_maps(labels, self.num_classes)
         if noise is None and self.generator.z_dim:
             noise = np.stack([noise_vector(s, self.generator.z_dim) for s in _seeds(seed, len(labels))])
-        conditioning = jax.device_get(self._condition(labels, noise))
+        inputs = jax.device_get((self._condition(labels, noise), self._heatmaps(heatmaps, seed, len(labels))))
         # One by one through one program: in a batch, an image's last bits could depend on the size of the batch.
-        return np.concatenate([self._generate(_example(conditioning, i)) for i in range(len(labels))])
+        return np.concatenate([self._generate(*_example(inputs, i)) for i in range(len(labels))])
 
-    def _generate(self, example):
-        """The image uint8 (1, H, W, 3) of a Conditioning, on regions where that pays."""
-        if self._on_regions and example.pixel_noise is None:
-            capacities = bucket(np.asarray(example.ids[0]))[: self.generator.num_blocks]
+    def _generate(self, conditioning, heatmaps):
+        """The image uint8 (1, H, W, 3) of a Conditioning and heatmaps or None, on regions where that pays."""
+        if self._on_regions and conditioning.pixel_noise is None:
+            capacities = bucket(np.asarray(conditioning.ids[0]))[: self.generator.num_blocks]
             if capacities:
                 generator = self.generator.clone(capacities=capacities, known_to_fit=True)
-                image, fits = _generate_on_regions(generator, self.variables, example)
+                image, fits = _generate_on_regions(generator, self.variables, conditioning, heatmaps)
                 if fits:
                     return jax.device_get(image)
-        return jax.device_get(_generate(self.generator, self.variables, example))
+        return jax.device_get(_generate(self.generator, self.variables, conditioning, heatmaps))
 
     @functools.cached_property
     def _on_regions(self):
         return build.on_regions(self.config)
+
+    def _heatmaps(self, heatmaps, seed, count):
+        if not self.generator.spatially_aware:
+            if heatmaps is not None:
+                raise ValueError("heatmaps were given, but this model was trained without model.spatial_awareness: leave them out")
+            return None
+        if heatmaps is None:
+            return np.stack([of_seed(s) for s in _seeds(seed, count)])
+        heatmaps = np.asarray(heatmaps)
+        return check(np.broadcast_to(heatmaps, (count, *heatmaps.shape)) if heatmaps.ndim == 2 else heatmaps, count)
 
     def _condition(self, labels, noise):
         if not isinstance(noise, RegionNoise):
@@ -116,17 +130,17 @@ def load(path, best=False):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _generate(generator, variables, conditioning):
-    return jnp.round((generator.apply(variables, conditioning) + 1) * 127.5).astype(jnp.uint8)
+def _generate(generator, variables, conditioning, heatmaps):
+    return jnp.round((generator.apply(variables, conditioning, heatmaps=heatmaps) + 1) * 127.5).astype(jnp.uint8)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _generate_on_regions(generator, variables, conditioning):
-    return _generate(generator, variables, conditioning), generator.fits(conditioning)
+def _generate_on_regions(generator, variables, conditioning, heatmaps):
+    return _generate(generator, variables, conditioning, heatmaps), generator.fits(conditioning)
 
 
-def _example(conditioning, i):
-    return jax.tree.map(lambda leaf: leaf[i : i + 1], conditioning)
+def _example(inputs, i):
+    return jax.tree.map(lambda leaf: leaf[i : i + 1], inputs)
 
 
 def _label_maps(labels, num_classes):

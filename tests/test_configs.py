@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from oasis_jax import config_flag
+from oasis_jax import build, config_flag
 from oasis_jax.config_flag import flat, nearest_field, parse_flags
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +71,42 @@ def test_recipe_is_the_published_one(name):
     assert (config.model.num_blocks, config.model.channels, config.model.z_dim, config.model.spade_hidden) == (6, 64, 64, 128)
     assert (config.model.d_channels, config.model.d_last) == ((128, 128, 256, 256, 512, 512), 64)
     assert config.loss.balance and config.loss.vgg == 0 and data.flip and data.dontcare_id == 0
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "ade20k", "coco_stuff", "camvid", "scenes"])
+def test_a_spatially_aware_config_is_its_recipe_with_spatial_awareness(name):
+    plain, aware = flat(load(name)), flat(load(f"{name}_sa"))
+    differing = {field for field in plain if plain[field] != aware[field]}
+    assert "model.spatial_awareness" in differing
+    assert differing <= {"model.spatial_awareness", "model.sel_blocks", "loss.align_warmup"}
+    assert aware["loss.align"] == 0.1
+    assert [build.generator(load(each)).spatially_aware for each in (name, f"{name}_sa")] == [False, True]
+
+
+def test_levels_of_blocks_can_be_overridden(parse):
+    config = parse("--config.model.sel_blocks=l1,none,cat", "--config.model.num_blocks=3", config=ROOT / "configs" / "camvid_sa.py")
+    assert build.generator(config).sel_blocks == ("l1", "none", "cat")
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"model.sel_blocks": "l1,l2,l4,cat,cat,cat"}, "sel_blocks=l1,l2,l4,cat,cat,cat: give for each of model.num_blocks=6 blocks"),
+        ({"model.sel_blocks": "l1,l2"}, "model.sel_blocks=l1,l2: give for each"),
+        ({"model.sel_blocks": "none,none,none,none,none,none"}, "and not none for all"),
+        ({"loss.attn_side": "left"}, "loss.attn_side=left is not one of decoder, encoder, both"),
+        ({"loss.attn_objective": "real"}, "loss.attn_objective=real is not one of ce, fake"),
+        ({"loss.align": -1.0}, "loss.align=-1.0 is not positive, or 0"),
+        ({"loss.align_every": 0}, "loss.align_every=0 is not 1 or more"),
+        ({"loss.align_levels": (1.0, 1.0)}, r"loss.align_levels=\(1.0, 1.0\) is not three weights"),
+        ({"loss.attn_side": "both", "model.num_blocks": 3}, "loss.attn_side=both is not possible with model.num_blocks=3: it takes 4"),
+    ],
+)
+def test_fields_of_spatial_awareness_that_do_not_fit_are_errors(fields, message):
+    config = load("cityscapes_sa")
+    config.update_from_flattened_dict(fields)
+    with pytest.raises(ValueError, match=message):
+        build.train_step(config)
 
 
 def test_camvid_names_every_class():

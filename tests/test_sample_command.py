@@ -41,6 +41,7 @@ def labels(tmp_path_factory):
 def sampled(run, labels, output, **flags):
     """Runs the command in this process: (samples.json, {file: image})."""
     defaults = dict(seed=0, samples_per_label=1, resample_classes=[], noise_seed_per_class=[], interpolate=0, size="", best=False)
+    defaults["heatmap_centres"] = []
     sample.run(SimpleNamespace(checkpoint=run, labels=str(labels), output=str(output), **(defaults | flags)))
     summary = json.loads((output / "samples.json").read_text())
     return summary, {record["file"]: np.asarray(Image.open(output / record["file"])) for record in summary["images"]}

@@ -1,6 +1,6 @@
 """Batches by index (tf.data): example p of the infinite stream is a pure function of (seed, p), so the state of the input is one integer.
 
-Position p lies in epoch e = p // n; a permutation keyed by (seed, e) sends p % n to a pair, and crop and flip are keyed by (seed, p).
+Position p lies in epoch e = p // n; a permutation keyed by (seed, e) sends p % n to a pair; crop, flip and heatmaps are keyed by (seed, p).
 Step s holds positions s*B to (s+1)*B - 1; each process takes its contiguous slice of them. Resume is therefore exact and instant at any
 step and for any number of hosts, and every pair is seen once in every epoch, which runs on across the border of a batch.
 """
@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from oasis_jax.data import heatmaps
 from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.resize import resize_photo
 
@@ -32,7 +33,7 @@ def _close_streams():
         stream.close()
 
 
-def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, process_count=1):
+def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, process_count=1, with_heatmaps=False):
     """Infinite training batches from step `start_step` on: resized, randomly cropped and mirrored, as spec says.
 
     Args:
@@ -42,9 +43,11 @@ def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, 
         seed: int; the stream depends on it and on nothing else.
         start_step: first step to deliver.
         process_index, process_count: this host among all.
+        with_heatmaps: draw heatmaps too, for a spatially aware generator.
 
     Returns:
-        Iterator of {"image": uint8 (b, H, W, 3), "label_map": uint8 (b, H, W), or uint16 for 256 classes and more}, b = B / process_count.
+        Iterator of {"image": uint8 (b, H, W, 3), "label_map": uint8 (b, H, W), or uint16 for 256 classes and more}, b = B / process_count;
+        with heatmaps also "heatmaps": float32 (b, 2, 7, 3), centres and widths for the G and for the D update (`heatmaps.draw`).
 
     Raises:
         DataError: the split has faults, or a file cannot be read (when its batch comes).
@@ -65,7 +68,8 @@ def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, 
         index = tf.random.experimental.index_shuffle(position % count, seed=[seed, position // count], max_index=count - 1)
         draws = tf.random.stateless_uniform((3,), [seed, position])
         top, left = (tf.cast(draws[axis] * room[axis], tf.int64) for axis in (0, 1))
-        return tf.stack([index, top, left, tf.cast(spec.flip and draws[2] < 0.5, tf.int64)])
+        example = tf.stack([index, top, left, tf.cast(spec.flip and draws[2] < 0.5, tf.int64)])
+        return example, {"heatmaps": heatmaps.draw(seed, position, batch_size)} if with_heatmaps else {}
 
     return reader.batches(tf.data.Dataset.range(start_step * local, _STREAM_END).map(draw), local)
 
@@ -85,7 +89,7 @@ def eval_batches(split, spec, batch_size):
     reader = _Reader(split, spec.image_size, spec.image_size, spec.workers)
     positions = np.arange(-(-len(split) // batch_size) * batch_size).reshape(-1, batch_size)
     indices = np.minimum(positions, len(split) - 1)
-    examples = tf.data.Dataset.from_tensor_slices(np.pad(indices.reshape(-1, 1), [(0, 0), (0, 3)]))  # neither cropped nor mirrored
+    examples = tf.data.Dataset.from_tensor_slices((np.pad(indices.reshape(-1, 1), [(0, 0), (0, 3)]), {}))  # neither cropped nor mirrored
     names = np.asarray([pair.name for pair in split.pairs])
     for step, batch in enumerate(reader.batches(examples, batch_size)):
         yield {**batch, "mask": positions[step] < len(split), "name": names[indices[step]]}
@@ -116,7 +120,10 @@ class _Reader:
         self._cache = images, label_maps
 
     def batches(self, examples, batch_size):
-        """Iterator over numpy batches of a dataset of int64 (4,): index, top, left, mirrored. Raises DataError if a pair is unreadable."""
+        """Iterator over numpy batches of a dataset of (example, more), an example being int64 (4,): index, top, left, mirrored.
+
+        What the dict `more` holds joins the batch as it is. Raises DataError if a pair is unreadable.
+        """
         stream = self._stream(examples.batch(batch_size, drop_remainder=True))
         _open_streams.add(stream)
         return stream
@@ -126,12 +133,15 @@ class _Reader:
             yield from self._batches(examples, pool)
 
     def _batches(self, examples, pool):
-        read, kinds = functools.partial(self._read, pool), (tf.uint8, tf.as_dtype(self.dtype))
-        # Two batches at once: the next has begun while the last pairs of one are read.
-        dataset = examples.map(lambda batch: tf.numpy_function(read, (batch,), kinds), 2, deterministic=True).prefetch(2)
+        kinds = (tf.uint8, tf.as_dtype(self.dtype))
+
+        def read(batch, more):
+            image, label_map = tf.numpy_function(functools.partial(self._read, pool), (batch,), kinds)
+            return {"image": image, "label_map": label_map, **more}
+
         try:
-            for image, label_map in dataset.as_numpy_iterator():
-                yield {"image": image, "label_map": label_map}
+            # Two batches at once: the next has begun while the last pairs of one are read.
+            yield from examples.map(read, 2, deterministic=True).prefetch(2).as_numpy_iterator()
         except BaseException as error:  # an interrupt, too
             traceback.clear_frames(error.__traceback__)  # they would keep the iterator, and its threads, until the interpreter is gone
             if isinstance(error, tf.errors.OpError):

@@ -19,6 +19,7 @@ from oasis_jax.data.datasets import read_photo
 from oasis_jax.data.labels import DataError, read_stored_ids, resize_label_map
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
+from oasis_jax.heatmaps import of_seed
 from oasis_jax.metrics.image_set import Batch, as_bytes
 from oasis_jax.metrics.nets.label_spaces import IGNORED
 from oasis_jax.noise import noise_vector
@@ -112,7 +113,7 @@ class Photos:
 class Samples:
     """Images of a generator for the label maps of a split: image k * count + i is sample k of label map i.
 
-    Image j has the noise of seed noise_seed + j, so that `oasis_jax.load(...).sample(labels, seed=noise_seed + j)` shows it again.
+    Image j has the noise and the heatmaps of seed noise_seed + j: `oasis_jax.load(...).sample(labels, seed=noise_seed + j)` shows it again.
 
     Args:
         model: sampling.Model.
@@ -168,8 +169,11 @@ class Samples:
         """float32 (B, H, W, 3) in [0, 1] on the devices, for label maps (B, H, W) and the numbers of the images (B,)."""
         generator = self.model.generator
         batch = {"label_map": np.asarray(label_map, np.int32)}
+        seeds = [self.protocol.noise_seed + int(image) for image in images]
         if generator.z_dim:
-            batch["noise"] = np.stack([noise_vector(self.protocol.noise_seed + int(image), generator.z_dim) for image in images])
+            batch["noise"] = np.stack([noise_vector(seed, generator.z_dim) for seed in seeds])
+        if generator.spatially_aware:
+            batch["heatmaps"] = np.stack([of_seed(seed) for seed in seeds])
         return _generate(generator, self._variables, **put_batch(batch, self.mesh))
 
     @functools.cached_property
@@ -179,8 +183,8 @@ class Samples:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _generate(generator, variables, label_map, noise=None):
-    return (generator.apply(variables, label_map, noise).astype(jnp.float32) + 1) / 2
+def _generate(generator, variables, label_map, noise=None, heatmaps=None):
+    return (generator.apply(variables, label_map, noise, heatmaps).astype(jnp.float32) + 1) / 2
 
 
 class Folder:

@@ -13,6 +13,7 @@ maps, D in inference mode; print the number of images and the step along with th
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 DI_FORMULA = "DI = mean D(real) - mean D(fake)"
@@ -21,7 +22,25 @@ DI_SEG_FORMULA = "DI_seg = mean_c [ mean_{p in c} log p_fake(generated) - mean_{
 
 def log_fake_probability(logits):
     """(B, H, W, N+1) logits, channel 0 the fake class -> (B, H, W) log-probability that a pixel is fake."""
-    return jax.nn.log_softmax(logits)[..., 0]
+    return logits[..., 0] - jax.nn.logsumexp(logits, axis=-1)
+
+
+def di_seg_of_batch(real, generated, label_map, num_classes, dontcare_id=-1):
+    """DI_seg of one batch as a JAX scalar, for the curve of a training run; 0 where every pixel is don't-care.
+
+    It is noisier than that of a validation split, and of images cropped and mirrored as they are trained on.
+
+    Args:
+      real, generated: `log_fake_probability` (B, H, W).
+      label_map: (B, H, W) integer in 0..num_classes-1.
+      num_classes: N.
+      dontcare_id: class that is left out, or -1.
+    """
+    classes = jnp.where(jnp.arange(num_classes) == dontcare_id, -1, jnp.arange(num_classes))
+    belongs = label_map.reshape(-1, 1) == classes
+    count = jnp.sum(belongs, axis=0)
+    gaps = jnp.sum(jnp.where(belongs, (generated - real).reshape(-1, 1), 0), axis=0) / jnp.maximum(count, 1)
+    return jnp.sum(gaps) / jnp.maximum(jnp.sum(count > 0), 1)
 
 
 @jax.tree_util.register_dataclass

@@ -8,6 +8,8 @@ from oasis_jax.models.generator import check_sides
 from oasis_jax.models.layers import Conv, leaky_relu
 from oasis_jax.models.resampling import conv2d_of_upsampled, downsample, downsampled_conv2d, upsample
 
+ATTENDED = 3  # blocks of the decoder, from the coarsest on, that belong to the trunk
+
 
 class EncoderBlock(nn.Module):
     """Residual block that halves the resolution. The first block sees the image, with no activation before it."""
@@ -63,7 +65,15 @@ class Discriminator(nn.Module):
     dtype: Any = jnp.float32
     remat: bool = False
 
-    @nn.compact
+    def setup(self):
+        encoder, decoder = EncoderBlock, DecoderBlock
+        if self.remat:
+            encoder, decoder = (nn.remat(block, static_argnums=(2,)) for block in (encoder, decoder))
+        channels = self.channels[: self.num_blocks]
+        self.encoder = [encoder(features, i == 0) for i, features in enumerate(channels)]
+        self.decoder = [decoder(features) for features in (*channels[-2::-1], self.last)]
+        self.logits = Conv(self.num_classes + 1, 1)
+
     def __call__(self, image, *, train=False):
         """Classifies every pixel.
 
@@ -74,20 +84,38 @@ class Discriminator(nn.Module):
         Returns:
           Logits (B, H, W, N + 1): channel 0 is fake, channel c + 1 is class c.
         """
-        check_sides(*image.shape[1:3], self.num_blocks)
-        encoder, decoder = EncoderBlock, DecoderBlock
-        if self.remat:
-            encoder, decoder = (nn.remat(block, static_argnums=(2,)) for block in (encoder, decoder))
-        channels = self.channels[: self.num_blocks]
+        return self.head(self.trunk(image, train=train)[0], train=train)
 
-        x = image.astype(self.dtype)
-        skips = []
-        for i, features in enumerate(channels):
-            x = encoder(features, i == 0, name=f"encoder_{i}")(x, train)
+    def trunk(self, image, offsets=None, *, train=False):
+        """The encoder and the `ATTENDED` coarsest blocks of the decoder: everything whose features attention can look at.
+
+        Args:
+          image, train: as for the call.
+          offsets: {"encoder_i" or "decoder_i": array}, added to what these blocks put out, so that gradients with respect to it can be had.
+
+        Returns:
+          (what `head` needs, {name: (B, h, w, C)} of the outputs of those blocks).
+        """
+        check_sides(*image.shape[1:3], self.num_blocks)
+        features, offsets = {}, offsets or {}
+
+        def run(name, block, x):
+            features[name] = block(x, train) + offsets[name] if name in offsets else block(x, train)
+            return features[name]
+
+        x, skips = image.astype(self.dtype), []
+        for i, block in enumerate(self.encoder):
+            x = run(f"encoder_{i}", block, x)
             skips.append(x)
-        for i, features in enumerate([*channels[-2::-1], self.last]):
-            if i:
-                x = jnp.concatenate([skips[-1 - i], x], axis=-1)
-            x = decoder(features, name=f"decoder_{i}")(x, train)
-        logits = Conv(self.num_classes + 1, 1, name="logits")(x)
+        skips.pop()
+        for i, block in enumerate(self.decoder[:ATTENDED]):
+            x = run(f"decoder_{i}", block, jnp.concatenate([skips.pop(), x], axis=-1) if i else x)
+        return (x, skips), features
+
+    def head(self, carry, *, train=False):
+        """What `trunk` returned first -> logits as of the call."""
+        x, skips = carry
+        for block, skip in zip(self.decoder[ATTENDED:], reversed(skips), strict=True):
+            x = block(jnp.concatenate([skip, x], axis=-1), train)
+        logits = self.logits(x)
         return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

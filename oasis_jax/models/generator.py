@@ -9,6 +9,7 @@ from oasis_jax.models.layers import Conv, leaky_relu
 from oasis_jax.models.regions import Capacity
 from oasis_jax.models.resampling import upsample
 from oasis_jax.models.spade import SPADEResidualBlock, rematerialised
+from oasis_jax.models.spatial import HeatmapEncoder, SpatialEncoding, at_level, render
 
 WIDTHS = (16, 16, 8, 4, 2, 1)  # of the blocks, in multiples of `channels`
 
@@ -27,6 +28,10 @@ class Generator(nn.Module):
       capacities: of the levels, fine to coarse, that are computed on regions (`models/regions.py`), None for a dense one among them; what
         is not listed is dense, and so is everything under noise by pixel. They change the cost, never the result.
       known_to_fit: every image is known to fit the capacities; otherwise a batch that does not is computed densely.
+      sel_blocks: for each block, coarse to fine, the heatmap feature that the SEL after it sees: "l1", "l2", "l3", "cat", or "none" for no
+        SEL. () is the generator of OASIS; otherwise it is spatially aware (EqGAN-SA) and takes heatmaps.
+      sel_strength: of the SELs, in multiples of the published one.
+      isotropic: heatmaps are round whatever the image's aspect ratio.
     """
 
     num_classes: int
@@ -38,21 +43,25 @@ class Generator(nn.Module):
     remat: bool = False
     capacities: tuple[Capacity | None, ...] = ()
     known_to_fit: bool = False
+    sel_blocks: tuple[str, ...] = ()
+    sel_strength: float = 1.0
+    isotropic: bool = False
 
     @nn.compact
-    def __call__(self, label_map, noise=None, *, train=False):
+    def __call__(self, label_map, noise=None, heatmaps=None, *, train=False):
         """Generates one image per label map.
 
         Args:
           label_map: (B, H, W) integer ids in 0..num_classes-1, H and W divisible by 2**(num_blocks-1); or a Conditioning, and no noise.
           noise: (B, z_dim) for one vector per image, (B, num_classes, z_dim), or (B, H, W, z_dim); None only if z_dim is 0.
+          heatmaps: (B, 7, 3), centre y, centre x and width of each heatmap (`oasis_jax.heatmaps`), if the generator is spatially aware.
           train: normalise by the batch statistics, and update them and the singular vectors (collections "batch_stats", "spectral_norm").
 
         Returns:
           (B, H, W, 3) in [-1, 1].
 
         Raises:
-          ValueError: for sides or noise that do not fit, naming those that do.
+          ValueError: for sides, noise or heatmaps that do not fit, naming those that do.
         """
         y = label_map if isinstance(label_map, cond.Conditioning) else self.condition(label_map, noise)
         height, width = y.size
@@ -60,16 +69,31 @@ class Generator(nn.Module):
         widths = [self.channels * w for w in WIDTHS[len(WIDTHS) - self.num_blocks :]]
         block = rematerialised(SPADEResidualBlock) if self.remat else SPADEResidualBlock
 
+        if self.spatially_aware != (heatmaps is not None):
+            given, made = ("no heatmaps", "with") if heatmaps is None else ("heatmaps", "without")
+            raise ValueError(f"{given} were given to a generator made {made} model.spatial_awareness")
+        if self.spatially_aware:
+            encoder, sel = (nn.remat(module) if self.remat else module for module in (HeatmapEncoder, SpatialEncoding))
+            encoded = encoder(name="heatmap_encoder")(render(heatmaps, y.size, self.isotropic).astype(self.dtype))
+
         coarsest = 2 ** (self.num_blocks - 1)
         x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
             capacity = self.capacity(len(widths) - 1 - i) if y.pixel_noise is None else None
             level = y.regions(*x.shape[1:3], capacity, self.known_to_fit) if capacity else y.dense(*x.shape[1:3])
             x = block(features, self.spade_hidden, name=f"block_{i}")(x, level, train)
+            if self.sel_blocks and self.sel_blocks[i] != "none":
+                feature = at_level(encoded, self.sel_blocks[i], x.shape[1:3])
+                x = sel(self.sel_strength, name=f"sel_{i}")(x, feature)
             if i < self.num_blocks - 1:
                 x = upsample(x)
         x = Conv(3, name="conv_out")(leaky_relu(x))
         return nn.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+
+    @property
+    def spatially_aware(self):
+        """Whether the generator takes heatmaps."""
+        return bool(self.sel_blocks)
 
     def fits(self, label_map):
         """Whether the label maps, or a Conditioning, fit the capacities, so that nothing is computed densely for want of room: () bool."""

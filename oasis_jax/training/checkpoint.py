@@ -216,7 +216,8 @@ def check_config_fits(saved, current):
     """
     saved, current = json.loads(json.dumps([saved, current]))  # a tuple equals a list
     fields = [("data", name) for name in FIXED_DATA_FIELDS]
-    fields += [("model", name) for name in sorted({*saved["model"], *current["model"]} - set(FREE_MODEL_FIELDS))]
+    # Fields of the model that the checkpoint does not have are newer than it: its structure tells whether they fit.
+    fields += [("model", name) for name in sorted(set(saved["model"]) - set(FREE_MODEL_FIELDS))]
     differing = [
         f"{section}.{name} (checkpoint {saved[section].get(name)!r}, config {current[section].get(name)!r})"
         for section, name in fields

@@ -6,6 +6,7 @@ import numpy as np
 import tqdm
 
 from oasis_jax.data.pipeline import eval_batches
+from oasis_jax.heatmaps import of_key
 from oasis_jax.metrics import colour, segmentation
 from oasis_jax.metrics.equilibrium import Equilibrium, log_fake_probability
 from oasis_jax.metrics.parts import gather, part_of
@@ -24,15 +25,12 @@ def generate(generator, seed, variables, label_map, index):
       seed: of the run.
       variables: of the EMA generator.
       label_map: (B, H, W) integer.
-      index: (B,) integers; an image's noise is a function of the seed and its index.
+      index: (B,) integers; an image's noise and heatmaps are functions of the seed and its index.
     """
-
-    def noise_of(i):
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), i), EVALUATION)
-        return jax.random.normal(key, (generator.z_dim,))
-
-    noise = jax.vmap(noise_of)(index) if generator.z_dim else None
-    image = generator.apply(variables, label_map.astype("int32"), noise)
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), i), EVALUATION))(index)
+    noise = jax.vmap(lambda key: jax.random.normal(key, (generator.z_dim,)))(keys) if generator.z_dim else None
+    heatmaps = jax.vmap(of_key)(keys) if generator.spatially_aware else None
+    image = generator.apply(variables, label_map.astype("int32"), noise, heatmaps)
     return ((image + 1) * 127.5).round().astype("uint8")
 
 

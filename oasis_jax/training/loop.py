@@ -19,6 +19,7 @@ from oasis_jax.data.pipeline import eval_batches, train_batches
 from oasis_jax.evaluation.report import write_report
 from oasis_jax.evaluation.validation import Validation
 from oasis_jax.metrics import BY_RUN, HIGHER_IS_BETTER
+from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.pictures import loss_curve, save_png
 from oasis_jax.sampling import Model
@@ -137,15 +138,15 @@ class Run:
     def train_steps(self, state, first_step, checkpoints, terminated):
         """The loop over steps; returns the last state and the final scores."""
         config = self.config
-        # The label maps of the latest batches renew the EMA generator's statistics. They are read again after a resume, so that what is
-        # saved does not depend on where a run was interrupted.
+        # The label maps and heatmaps of the latest batches renew the EMA generator's statistics. They are read again after a resume, so
+        # that what is saved does not depend on where a run was interrupted.
         recent = collections.deque(maxlen=config.train.ema_refresh_batches)
         start = max(0, first_step - config.train.ema_refresh_batches)
-        batches = train_batches(
-            self.train_split, self.spec, config.train.batch_size, config.seed, start, jax.process_index(), jax.process_count()
-        )
+        processes = (jax.process_index(), jax.process_count())
+        aware = self.step.generator.spatially_aware
+        batches = train_batches(self.train_split, self.spec, config.train.batch_size, config.seed, start, *processes, aware)
         for _ in range(start, first_step):
-            recent.append(next(batches)["label_map"])
+            recent.append(without_image(next(batches)))
 
         compiled = None
         pending, metrics, began, saved = [], {}, time.monotonic(), checkpoints.latest_step()
@@ -153,7 +154,7 @@ class Run:
         with progress:
             for done in range(first_step + 1, self.num_steps + 1):
                 batch = next(batches)
-                recent.append(batch["label_map"])
+                recent.append(without_image(batch))
                 placed = put_batch(batch, self.mesh)
                 if compiled is None:
                     compiled = self.compile(state, placed)
@@ -203,7 +204,7 @@ class Run:
         began = time.monotonic()
         tqdm.tqdm.write(f"compiling the training step for {self.mesh.size} {jax.devices()[0].device_kind} ...")
         compiled = train_step.lower(state, placed).compile()
-        tqdm.tqdm.write(f"compiled in {time.monotonic() - began:.0f} s")
+        tqdm.tqdm.write(f"compiled in {time.monotonic() - began:.0f} s; in the lines that follow, {DI_SEG_FORMULA}")
         return compiled
 
     def check_finite(self, pending, done, saved):
@@ -211,7 +212,7 @@ class Run:
         fetched = jax.device_get(pending)
         for step, losses in enumerate(fetched, done - len(fetched) + 1):
             for name, value in losses.items():
-                if not np.isfinite(value):
+                if name.startswith("loss_") and not np.isfinite(value):
                     raise self.divergence(f"step {step}: {name} is {value}", saved)
         return {name: float(np.mean([losses[name] for losses in fetched])) for name in fetched[0]}
 
@@ -235,11 +236,10 @@ class Run:
         return bool(minutes) and time.monotonic() - began > 60 * minutes
 
     def refreshed_ema(self, state, recent, done):
-        """The EMA generator with statistics renewed on the latest label maps; the running average itself is left as it is."""
+        """The EMA generator with statistics renewed on the latest batches; the running average itself is left as it is."""
         ema = state.ema
-        for index, label_map in enumerate(recent, done - len(recent)):
-            placed = put_batch({"label_map": label_map}, self.mesh)["label_map"]
-            ema = refresh_once(self.step.generator, ema, placed, self.config.seed, index)
+        for index, batch in enumerate(recent, done - len(recent)):
+            ema = refresh_once(self.step.generator, ema, put_batch(batch, self.mesh), self.config.seed, index)
         return ema
 
     def write_samples(self, done, ema):
@@ -270,7 +270,7 @@ class Run:
         save_png(self.workdir / "losses.png", loss_curve(loss_series(self.workdir)))
         print(f"\ntrained to step {step}; evaluation on {count} validation examples:")
         for name, value in metrics.items():
-            print(f"  {name:32s} {value:.4f}")
+            print(f"  {name:32s} {value:.4f}" + (f"   {DI_SEG_FORMULA}" if name == "di_seg" else ""))
         print(f"sample grids:  {self.workdir / 'samples'}")
         print(f"loss curve:    {self.workdir / 'losses.png'}")
         print(f"checkpoints:   {self.workdir / FOLDER}")
@@ -323,6 +323,10 @@ def conditioning_line(capacities, size):
     levels = [(f"{size[0] >> level}x{size[1] >> level}", capacity) for level, capacity in enumerate(capacities) if capacity]
     rooms = [f"{name} for {capacity.modulation} different neighbourhoods of {capacity.far} pixels" for name, capacity in levels]
     return f"conditioning on regions at {', '.join(rooms)}; dense elsewhere" if rooms else "conditioning is dense"
+
+
+def without_image(batch):
+    return {name: array for name, array in batch.items() if name != "image"}
 
 
 def grid_examples(split, spec):

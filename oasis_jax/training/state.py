@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.models.layers import KERNEL_GAIN, kernel_scale
 
 
@@ -63,7 +64,8 @@ def create_state(generator, discriminator, optimizers, image_size, seed, gain=KE
     key_g, key_d = jax.random.split(jax.random.key(seed))
     labels = jnp.zeros((1, *image_size), jnp.int32)
     noise = jnp.zeros((1, generator.z_dim)) if generator.z_dim else None
-    variables_g = initial_variables(generator, gain, key_g, labels, noise)
+    heatmaps = jnp.ones((1, NUM_MAPS, 3)) if generator.spatially_aware else None
+    variables_g = initial_variables(generator, gain, key_g, labels, noise, heatmaps)
     variables_d = initial_variables(discriminator, gain, key_d, jnp.zeros((1, *image_size, 3)))
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -76,13 +78,14 @@ def create_state(generator, discriminator, optimizers, image_size, seed, gain=KE
 
 
 def initial_variables(module, gain, key, *inputs):
-    """As module.init but for the gain, and with one draw for the kernels of all layers: XLA compiles each for as long as a convolution."""
-    shapes, tree = jax.tree.flatten(jax.eval_shape(module.init, key, *inputs)["params"])
-    kernels = [leaf.size if leaf.ndim == 4 else 0 for leaf in shapes]
+    """As module.init but for the gain, and with one draw for the Xavier-normal kernels of all layers: XLA compiles each for as long as a
+    convolution."""
+    fresh, tree = jax.tree_util.tree_flatten_with_path(module.init(key, *inputs)["params"])
+    kernels = [leaf.size if path[-1].key == "kernel" else 0 for path, leaf in fresh]
     drawn = jnp.split(jax.random.normal(key, (sum(kernels),)), np.cumsum(kernels)[:-1])
     leaves = [
-        kernel_scale(leaf.shape, gain) * values.reshape(leaf.shape) if values.size else jnp.zeros(leaf.shape)
-        for leaf, values in zip(shapes, drawn, strict=True)
+        kernel_scale(leaf.shape, gain) * values.reshape(leaf.shape) if values.size else leaf
+        for (_, leaf), values in zip(fresh, drawn, strict=True)
     ]
     params = jax.tree.unflatten(tree, leaves)
     _, statistics = module.apply({"params": params}, *inputs, mutable=["batch_stats", "spectral_norm"])

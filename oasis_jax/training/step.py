@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from oasis_jax.metrics.equilibrium import di_seg_of_batch, log_fake_probability
 from oasis_jax.models import Discriminator, Generator
-from oasis_jax.training import losses
+from oasis_jax.models.spatial import render
+from oasis_jax.training import attention, losses
 
 MUTABLE_G = ["batch_stats", "spectral_norm"]
 MUTABLE_D = ["spectral_norm"]
@@ -46,21 +48,25 @@ class Draws:
     Attributes:
       noise_g, noise_d: (B, z_dim) for the fakes of the G and of the D update, or None without noise.
       labelmix_mask: (B, H, W) of 0 and 1, 1 where the mixed image is real.
+      heatmaps_g, heatmaps_d: (B, 7, 3) for the two updates, or None without spatial awareness.
     """
 
     noise_g: jax.Array | None
     noise_d: jax.Array | None
     labelmix_mask: jax.Array
+    heatmaps_g: jax.Array | None = None
+    heatmaps_d: jax.Array | None = None
 
 
-def draw(seed, step, label_map, num_classes, z_dim):
-    """The Draws of a step: a function of (seed, step, purpose) alone, whatever the sharding."""
+def draw(seed, step, label_map, num_classes, z_dim, heatmaps=None):
+    """The Draws of a step: a function of (seed, step, purpose) alone, whatever the sharding; but for heatmaps (B, 2, 7, 3) of the input."""
     keys = [jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), purpose) for purpose in range(3)]
     batch = label_map.shape[0]
     # Drawn along one axis: XLA takes twenty times as long to compile a draw along two.
     noise = [jax.random.normal(key, (batch * z_dim,)).reshape(batch, z_dim) if z_dim else None for key in keys[:2]]
     bits = jax.random.bernoulli(keys[2], shape=(batch * num_classes,)).reshape(batch, num_classes)
-    return Draws(*noise, losses.labelmix_mask(label_map, bits))
+    of_updates = (None, None) if heatmaps is None else (heatmaps[:, 0], heatmaps[:, 1])
+    return Draws(*noise, losses.labelmix_mask(label_map, bits), *of_updates)
 
 
 def normalise(image):
@@ -78,6 +84,7 @@ class TrainStep:
       recipe: the numbers.
       seed: of the run.
       features: image (B, H, W, 3) -> sequence of (weight, feature map), for the perceptual loss; None leaves it out.
+      alignment: of G's heatmaps with D's attention, for a spatially aware generator; None leaves it out.
     """
 
     generator: Generator
@@ -87,11 +94,21 @@ class TrainStep:
     recipe: Recipe
     seed: int = 0
     features: Callable[[jax.Array], Any] | None = None
+    alignment: attention.Alignment | None = None
 
     def __call__(self, state, batch):
-        """Updates a TrainState by {"image": (B, H, W, 3) uint8, "label_map": (B, H, W) integer} -> (state, metrics of scalars)."""
+        """Updates a TrainState by a batch.
+
+        Args:
+          state: TrainState.
+          batch: {"image": (B, H, W, 3) uint8, "label_map": (B, H, W) integer}, and "heatmaps" (B, 2, 7, 3) for a spatially aware generator.
+
+        Returns:
+          (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the recipe adds, and "di_seg" of the batch as D is
+          before its update (`metrics.equilibrium`).
+        """
         label_map = batch["label_map"].astype(jnp.int32)
-        draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim)
+        draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim, batch.get("heatmaps"))
         return self.update(state, normalise(batch["image"]), label_map, draws)
 
     def update(self, state, image, label_map, draws):
@@ -126,20 +143,55 @@ class TrainStep:
         return state, metrics
 
     def generator_loss(self, params, state, image, label_map, weights, draws):
-        """mean(omega_t CE(D(fake), t + 1)), plus the perceptual loss if there is one -> (loss, (metrics, new statistics of G, of D))."""
+        """mean(omega_t CE(D(fake), t + 1)), and alignment and perceptual loss if any -> (loss, (metrics, new statistics of G, of D))."""
         variables = {**state.generator, "params": params}
-        fake, statistics_g = self.generator.apply(variables, label_map, draws.noise_g, train=True, mutable=MUTABLE_G)
-        logits, statistics_d = self.discriminator.apply(state.discriminator, fake, train=True, mutable=MUTABLE_D)
-        metrics = {"loss_g": losses.real_target_loss(logits, label_map, weights)}
+        fake, statistics_g = self.generator.apply(variables, label_map, draws.noise_g, draws.heatmaps_g, train=True, mutable=MUTABLE_G)
+
+        def adversarial(logits):
+            return losses.real_target_loss(logits, label_map, weights)
+
+        if self.alignment is None:
+            logits, statistics_d = self.discriminator.apply(state.discriminator, fake, train=True, mutable=MUTABLE_D)
+            metrics = {"loss_g": adversarial(logits)}
+        else:
+            metrics, statistics_d = self.aligned_loss(adversarial, fake, state, label_map, draws.heatmaps_g)
         if self.features is not None:
             pairs = zip(self.features(fake), self.features(image), strict=True)
             distance = sum(weight * jnp.mean(jnp.abs(of_fake - of_real)) for (weight, of_fake), (_, of_real) in pairs)
             metrics["loss_g_perceptual"] = self.recipe.perceptual * distance
         return sum(metrics.values()), (metrics, statistics_g, statistics_d)
 
+    def aligned_loss(self, adversarial, fake, state, label_map, heatmaps):
+        """The adversarial loss of the fakes and the alignment of D's attention with G's heatmaps -> (metrics, new statistics of D)."""
+        rule, size = self.alignment, label_map.shape[1:]
+        blocks = attention.attended_blocks(rule.side, self.discriminator.num_blocks)
+        targets = attention.targets(render(heatmaps, size, self.generator.isotropic))
+        cared = label_map != self.recipe.dontcare_id
+
+        def align(features, gradients):
+            pairs = zip(attention.attention_maps(features, gradients, blocks, size), targets, strict=True)
+            of_levels = [attention.alignment_loss(*pair, rule.threshold, cared if rule.mask_dontcare else None) for pair in pairs]
+            return rule.weight_at(state.step) * sum(w * loss for w, loss in zip(rule.level_weights, of_levels, strict=True))
+
+        loss, aligned, gradient, statistics = attention.value_and_gradient(
+            self.discriminator,
+            state.discriminator,
+            jax.lax.stop_gradient(fake),
+            adversarial,
+            None if rule.objective == "ce" else lambda logits: jnp.sum(jnp.where(cared, log_fake_probability(logits), 0)),
+            align,
+            sum(blocks, ()),
+            MUTABLE_D,
+            None if rule.every == 1 else state.step % rule.every == 0,
+        )
+        # The gradient of both is at hand; it comes in with the first.
+        return {"loss_g": attention.with_gradient(fake, loss, gradient), "loss_g_align": aligned}, statistics
+
     def update_discriminator(self, state, image, label_map, weights, draws):
         """Adam step of D, on fakes of the G in `state`; G's statistics move as in any of its forwards."""
-        fake, statistics_g = self.generator.apply(state.generator, label_map, draws.noise_d, train=True, mutable=MUTABLE_G)
+        fake, statistics_g = self.generator.apply(
+            state.generator, label_map, draws.noise_d, draws.heatmaps_d, train=True, mutable=MUTABLE_G
+        )
         params = state.discriminator["params"]
         gradient = jax.value_and_grad(self.discriminator_loss, has_aux=True)
         (_, (metrics, statistics_d)), gradients = gradient(params, state, image, fake, label_map, weights, draws)
@@ -164,7 +216,9 @@ class TrainStep:
         }
         if on_mixed:
             metrics["loss_d_labelmix"] = self.recipe.labelmix * losses.labelmix_loss(on_mixed[0], on_real, on_fake, draws.labelmix_mask)
-        return sum(metrics.values()), (metrics, statistics)
+        log_fake = [jax.lax.stop_gradient(log_fake_probability(result)) for result in (on_real, on_fake)]
+        di_seg = di_seg_of_batch(*log_fake, label_map, self.generator.num_classes, self.recipe.dontcare_id)
+        return sum(metrics.values()), ({**metrics, "di_seg": di_seg}, statistics)
 
     def _one_by_one(self, variables, images):
         logits = []

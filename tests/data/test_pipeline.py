@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.heatmaps import draw
 from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.pipeline import eval_batches, train_batches
 
@@ -185,3 +186,15 @@ def test_scenes_flow_through_the_pipeline():
     spec = dataclasses.replace(spec, resize_size=())
     (batch,) = eval_batches((split := open_split(spec, "val")).subset(range(2)), spec, 2)
     assert (batch["label_map"][1] == resize_label_map(split.read(1)[1], (32, 64))).all()
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_heatmaps_join_the_stream_and_change_nothing_else(spec, hosts):
+    split = open_split(spec, "train")
+    plain = take(train_batches(split, spec, 4, seed=3), 5)
+    parts = [take(train_batches(split, spec, 4, 3, 2, i, hosts, with_heatmaps=True), 3) for i in range(hosts)]
+    joined = [{key: np.concatenate([part[step][key] for part in parts]) for key in parts[0][step]} for step in range(3)]
+    found = np.stack([batch.pop("heatmaps") for batch in joined])
+    assert_equal(plain[2:], joined)
+    alone = np.stack([draw(3, position, 4) for position in range(8, 20)]).reshape(3, 4, 2, 7, 3)
+    np.testing.assert_allclose(found, alone, rtol=0, atol=1e-6)

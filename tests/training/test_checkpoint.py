@@ -314,3 +314,9 @@ def test_a_config_that_changes_rates_folders_or_precision_fits():
     changed["data"]["root"] = "/b"
     changed["model"] |= {"dtype": "bfloat16", "remat": True}
     check_config_fits(CONFIG, changed)
+
+
+def test_fields_newer_than_the_checkpoint_fit():
+    changed = json.loads(json.dumps(CONFIG))
+    changed["model"]["spatial_awareness"] = False
+    check_config_fits(CONFIG, changed)

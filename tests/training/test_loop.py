@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from configs import scenes
+from oasis_jax.heatmaps import of_seed
+from oasis_jax.sampling import load
 from oasis_jax.training.checkpoint import CheckpointError, Checkpoints, load_ema
 from oasis_jax.training.loop import Run, TrainingDivergedError, train_and_evaluate
 
@@ -167,6 +169,21 @@ def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path
         for folder in tmp_path.glob("checkpoints/*/metrics/metrics")
     }
     assert len(measured) > 1 and load_ema(tmp_path, best=True)[2] == min(measured, key=measured.get)
+
+
+@pytest.mark.slow
+def test_a_spatially_aware_run_resumed_equals_the_uninterrupted_one_and_samples(tmp_path, capsys):
+    fields = {"model__spatial_awareness": True, "model__num_blocks": 3, "model__d_channels": (4, 4, 4), "model__sel_blocks": "l1,cat,none"}
+    fields |= {"train__batch_size": 2, "checkpoint__every_steps": 2, "log__every_steps": 2, "eval__max_examples": 2}
+    for folder, stops in (("once", (4,)), ("twice", (2, 4))):
+        for num_steps in stops:
+            scores = train_and_evaluate(tiny_config(train__num_steps=num_steps, **fields), tmp_path / folder)
+    (once, _, _), (twice, _, _) = (load_ema(tmp_path / folder) for folder in ("once", "twice"))
+    assert_identical(once, twice)
+    assert np.any(once["params"]["sel_1"]["output"]["weight"]) and np.isfinite(scores["di_seg"])
+    output = capsys.readouterr().out
+    assert "loss_g_align" in output and "di_seg" in output and "DI_seg = mean_c" in output
+    assert load(tmp_path / "once").sample(np.zeros((16, 32), int), heatmaps=of_seed(1)).shape == (1, 16, 32, 3)
 
 
 def test_workdir_that_cannot_be_written_is_an_error(tmp_path):

@@ -1,0 +1,99 @@
+"""Where a spatially aware generator is told to look (EqGAN-SA): centres and widths of seven bumps on three levels.
+
+An image's heatmaps travel as (7, 3) numbers, one row for each map: centre y, centre x and width. The first is the coarse level, two are the
+middle one, four the fine one. Centres live on the square [-1, 1]^2, whose corners are the centres of the corner pixels, y downwards; they
+may leave it. `models.spatial.render` turns the numbers into maps on the device.
+"""
+import jax
+import numpy as np
+
+LEVELS = {"l1": 1, "l2": 2, "l3": 4}  # maps of each level, coarse to fine
+NUM_MAPS = sum(LEVELS.values())
+PURPOSE = 5  # of these random numbers; the other purposes of a seed are noise and training, 0 to 4
+
+# A coarse centre is normal and clamped; the others lie uniformly in squares around it. Widths are uniform, each level in its own range.
+_DEVIATION = np.array([0.33, 0.33, 0], np.float32)
+_LIMIT = 0.75
+_SPREAD = np.repeat([0, 0.8, 1.6], list(LEVELS.values()))
+_NARROWEST = np.repeat([0.5, 0.1 / 1.4, 0.05], list(LEVELS.values()))
+_WIDTHS = np.repeat([0.5, 1 / 1.4, 0.5], list(LEVELS.values()))
+_OFFSET = np.stack([-_SPREAD / 2, -_SPREAD / 2, _NARROWEST], axis=-1).astype(np.float32)
+_SCALE = np.stack([_SPREAD, _SPREAD, _WIDTHS], axis=-1).astype(np.float32)
+
+
+def place(normal, uniform, clip=np.clip):
+    """Heatmaps (..., 7, 3) of random numbers.
+
+    Args:
+      normal: (..., 1, 3) standard normal: the coarse centre; the last number is not used.
+      uniform: (..., 7, 3) in [0, 1): where the other centres lie around it, and the widths.
+      clip: that of the library which the numbers come from.
+    """
+    return clip(_DEVIATION * normal, -_LIMIT, _LIMIT) + _OFFSET + _SCALE * uniform
+
+
+def of_key(key):
+    """Heatmaps (7, 3) float32 of a JAX key."""
+    normal, uniform = jax.random.split(jax.random.fold_in(key, PURPOSE))
+    return place(jax.random.normal(normal, (3,))[None], jax.random.uniform(uniform, (3 * NUM_MAPS,)).reshape(NUM_MAPS, 3), jax.numpy.clip)
+
+
+def of_seed(seed):
+    """Heatmaps (7, 3) float32 of an integer seed, the same on every machine."""
+    return np.asarray(of_key(jax.random.key(int(seed))), np.float32)
+
+
+def explicit(centres, widths):
+    """Heatmaps (B, 7, 3) float32 of given numbers.
+
+    Args:
+      centres: (7, 2) or (B, 7, 2), each (y, x), in the order of the levels.
+      widths: (7,) or (B, 7); or one number for all.
+
+    Raises:
+      ValueError: as `check` does.
+    """
+    centres = np.asarray(centres, np.float32)
+    centres = centres[None] if centres.ndim == 2 else centres
+    if centres.ndim != 3 or centres.shape[1:] != (NUM_MAPS, 2):
+        raise ValueError(f"centres are {centres.shape}, but should be ({NUM_MAPS}, 2) or (B, {NUM_MAPS}, 2): one (y, x) for each map")
+    widths = np.asarray(widths, np.float32)
+    if widths.shape not in ((), (NUM_MAPS,), (len(centres), NUM_MAPS)):
+        raise ValueError(f"widths are {widths.shape}, but should be one number, ({NUM_MAPS},) or {(len(centres), NUM_MAPS)}")
+    widths = np.broadcast_to(widths, (len(centres), NUM_MAPS))
+    return check(np.concatenate([centres, widths[..., None]], axis=-1), len(centres))
+
+
+def with_centres(heatmaps, centres):
+    """The same heatmaps (..., 7, 3) with other centres.
+
+    Args:
+      heatmaps: (..., 7, 3); widths are kept.
+      centres: (7, 2), each (y, x); or (2,) or (1, 2), to which the coarse centre moves while the others keep their places around it.
+
+    Raises:
+      ValueError: another number of centres, or one that is not finite.
+    """
+    centres = np.asarray(centres, np.float32).reshape(-1, 2)
+    if len(centres) not in (1, NUM_MAPS):
+        raise ValueError(f"{len(centres)} centres were given: give {NUM_MAPS}, or 1 to which the coarse one moves and the others with it")
+    if not np.isfinite(centres).all():
+        raise ValueError(f"the centres {centres.tolist()} are not all finite numbers")
+    heatmaps = np.array(heatmaps, np.float32)
+    heatmaps[..., :2] = centres if len(centres) > 1 else heatmaps[..., :2] + centres - heatmaps[..., :1, :2]
+    return heatmaps
+
+
+def check(heatmaps, batch):
+    """Heatmaps as float32; raises ValueError unless they are (batch, 7, 3), finite, and have positive widths."""
+    heatmaps = np.asarray(heatmaps, np.float32)
+    if heatmaps.shape != (batch, NUM_MAPS, 3):
+        raise ValueError(f"heatmaps are {heatmaps.shape}, but should be {(batch, NUM_MAPS, 3)}: centre y, centre x and width of each map")
+    if not np.isfinite(heatmaps).all():
+        image, number, column = np.argwhere(~np.isfinite(heatmaps))[0]
+        what = ("the centre's y", "the centre's x", "the width")[column]
+        raise ValueError(f"{what} of map {number} of heatmaps {image} is {heatmaps[image, number, column]}: give a finite number")
+    if not (heatmaps[..., 2] > 0).all():
+        image, number = np.argwhere(heatmaps[..., 2] <= 0)[0]
+        raise ValueError(f"the width of map {number} of heatmaps {image} is {heatmaps[image, number, 2]}, but should be positive")
+    return heatmaps
