@@ -13,6 +13,7 @@ import pytest
 
 from oasis_jax.heatmaps import of_seed
 from oasis_jax.models import Discriminator, Generator
+from oasis_jax.models.regions import Capacity
 from oasis_jax.training.attention import Alignment
 from oasis_jax.training.sharding import make_mesh, over_batch, put_batch, replicated
 from oasis_jax.training.state import adam_without_momentum, create_state
@@ -131,6 +132,12 @@ def aware_step():
     return dataclasses.replace(step, generator=generator, discriminator=dataclasses.replace(discriminator, channels=(3, 4, 4)), **rates)
 
 
+def step_on_regions():
+    """A step whose fine level has room for every map, and whose coarse level for none."""
+    step = tiny_step()
+    return dataclasses.replace(step, generator=step.generator.clone(capacities=(Capacity(*[32] * 4), Capacity(*[2] * 4))))
+
+
 def aware_batch_of(size, seed=0):
     """Images of four times the sides, which three blocks need, and heatmaps."""
     batch = {name: array.repeat(4, 1).repeat(4, 2) for name, array in batch_of(size, seed).items()}
@@ -153,7 +160,11 @@ def five_steps(devices, build, batches):
     return {"losses": rows, "leaves": sum(leaves, []), "draw": [np.asarray(leaf).reshape(-1).tolist() for leaf in jax.tree.leaves(drawn)]}
 
 
-STEPS = {"oasis": (tiny_step, batch_of, (1, 2, 4, 8)), "spatially aware": (aware_step, aware_batch_of, (1, 8))}
+STEPS = {
+    "oasis": (tiny_step, batch_of, (1, 2, 4, 8)),
+    "on regions": (step_on_regions, batch_of, (1, 8)),
+    "spatially aware": (aware_step, aware_batch_of, (1, 8)),
+}
 
 
 @pytest.mark.slow
