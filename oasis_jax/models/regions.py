@@ -99,12 +99,14 @@ def _list_neighbourhoods(values, is_mixed, num_ids, outside, room, different):
         positions = jnp.nonzero(flags, size=room, fill_value=flags.size)[0]
         neighbourhoods = _look_around(values, positions, outside)
         # Equal ones come together by sorting their fingerprints. Whether all that came together are equal is then looked up.
-        hashes = fingerprints(neighbourhoods, jnp)
+        # What fills the room behind the last position comes to the end, and is not listed.
+        counted = jnp.arange(room) < jnp.sum(flags)
+        hashes = jnp.where(counted[:, None], fingerprints(neighbourhoods, jnp), np.iinfo(np.uint32).max)
         *hashes, order = jax.lax.sort((hashes[:, 0], hashes[:, 1], jnp.arange(room)), num_keys=2)
         together = neighbourhoods[order]
         is_next = jnp.any(jnp.stack([h[1:] != h[:-1] for h in hashes]), 0)
         agree = jnp.all(is_next | jnp.all(together[1:] == together[:-1], axis=1))
-        starts = jnp.concatenate([jnp.ones(min(room, 1), bool), is_next])
+        starts = jnp.concatenate([jnp.ones(min(room, 1), bool), is_next]) & counted[order]
         listed = together[jnp.nonzero(starts, size=different, fill_value=0)[0]]
         number = jnp.zeros(room, jnp.int32).at[order].set(jnp.cumsum(starts, dtype=jnp.int32) - 1, unique_indices=True)
         rows = jnp.where(flags, num_ids + number[jnp.cumsum(flags) - 1], values.ravel()).reshape(values.shape)

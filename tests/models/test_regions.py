@@ -95,6 +95,7 @@ def test_a_capacity_that_is_just_enough_is_enough():
     ids = MAPS["streets"]
     most = Capacity(*np.max([boundary_counts(row, 1)[0] for row in ids], axis=0).tolist())
     assert check_equal_to_dense(ids, 3, most).fits
+    assert regions.make_plan(jnp.asarray(ids), 3, Capacity(200, 200, most.hidden, most.modulation)).fits
     for name, value in most._asdict().items():
         assert not regions.make_plan(jnp.asarray(ids), 3, most._replace(**{name: value - 1})).fits
 
