@@ -101,7 +101,7 @@ def _list_neighbourhoods(values, is_mixed, num_ids, outside, room, different):
         # Equal ones come together by sorting their fingerprints. Whether all that came together are equal is then looked up.
         # What fills the room behind the last position comes to the end, and is not listed.
         counted = jnp.arange(room) < jnp.sum(flags)
-        hashes = jnp.where(counted[:, None], fingerprints(neighbourhoods, jnp), np.iinfo(np.uint32).max)
+        hashes = jnp.where(counted[:, None], fingerprints(neighbourhoods, jnp), np.uint32(2**32 - 1))
         *hashes, order = jax.lax.sort((hashes[:, 0], hashes[:, 1], jnp.arange(room)), num_keys=2)
         together = neighbourhoods[order]
         is_next = jnp.any(jnp.stack([h[1:] != h[:-1] for h in hashes]), 0)
@@ -297,6 +297,13 @@ def choose_capacities(counts, size, largest=0.6, slack=1.05):
     while capacities and capacities[-1] is None:
         capacities.pop()
     return tuple(capacities)
+
+
+def describe(capacities, size):
+    """Which levels of a generator of images of a size (H, W) are computed on regions, and with which room: a line of text."""
+    levels = [(f"{size[0] >> level}x{size[1] >> level}", capacity) for level, capacity in enumerate(capacities) if capacity]
+    rooms = [f"{name} for {capacity.modulation} different neighbourhoods of {capacity.far} pixels" for name, capacity in levels]
+    return f"conditioning on regions at {', '.join(rooms)}; dense elsewhere" if rooms else "conditioning is dense"
 
 
 # Shares of the full image's pixels whose 5x5 neighbourhood is mixed, and what else a map may have for each such pixel: rows are levels,
