@@ -80,9 +80,6 @@ def run(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser)
-    parser.add_argument("--num_classes", type=int, default=12)
-    parser.add_argument("--height", type=int, default=256)
-    parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--count", type=int, default=15, help="label maps to take the median share of")
     parser.add_argument("--levels", type=int, default=5)
     parser.add_argument("--slack", type=float, default=1.2, help="capacity over mixed pixels")

@@ -47,8 +47,7 @@ def run(args):
     seconds = {name: np.median(values) for name, values in times.items()}
     shares = counts[:, 0, 1] / (args.height * args.width)
     print(f"5x5-mixed pixels at the full size: median {np.median(shares):.0%}, worst {shares.max():.0%}")
-    for level, capacity in enumerate(capacities):
-        print(f"  {args.height >> level}x{args.width >> level}: {capacity}")
+    print(regions.describe(capacities, size))
     for name, value in seconds.items():
         print(f"{name:10}{value:8.3f} s")
     print(f"ratio     {seconds['dense'] / seconds['regions']:8.2f}     largest difference {difference:.1e} of 2")
@@ -57,9 +56,6 @@ def run(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser)
-    parser.add_argument("--num_classes", type=int, default=12)
-    parser.add_argument("--height", type=int, default=256)
-    parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--count", type=int, default=5, help="label maps")
     parser.add_argument("--repeats", type=int, default=2, help="of each label map")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))

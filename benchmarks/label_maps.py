@@ -5,11 +5,14 @@ from oasis_jax.data import datasets, scenes
 from oasis_jax.data.labels import resize_label_map
 
 
-def add_flags(parser):
-    """--root and the fields that say how its label maps are read; the defaults are the folders and ids of CamVid."""
+def add_flags(parser, height=256, width=512):
+    """The size, --root, and the fields that say how its label maps are read; their defaults are the folders and ids of CamVid."""
+    parser.add_argument("--height", type=int, default=height)
+    parser.add_argument("--width", type=int, default=width)
     parser.add_argument("--root", default="", help="folder of a data set; without it, procedural scenes are drawn")
     parser.add_argument("--train_photos", default="train")
     parser.add_argument("--train_labels", default="trainannot")
+    parser.add_argument("--num_classes", type=int, default=12, help="of the folder; the scenes have their own")
     parser.add_argument("--label_offset", type=int, default=1)
     parser.add_argument("--label_map", default="11:0")
 

@@ -61,7 +61,7 @@ def step_work(step, batch, size):
     labels = jnp.zeros((batch, *size), jnp.int32)
     noise = jnp.zeros((batch, step.generator.z_dim)) if step.generator.z_dim else None
     heatmaps = jnp.ones((batch, NUM_MAPS, 3)) if step.generator.spatially_aware else None
-    of_g = convolution_work(step.generator, labels, noise, heatmaps)
+    of_g = convolution_work(step.generator.clone(capacities=()), labels, noise, heatmaps)  # the published work, on regions too
     of_d = convolution_work(step.discriminator, jnp.zeros((batch, *size, 3)))
     inputs_of_d = 3 if step.recipe.labelmix else 2
     # G: forward and both gradients for its own update, and forward for D's; labels and noise need no gradient.
@@ -192,12 +192,9 @@ def run(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    label_maps.add_flags(parser)
+    label_maps.add_flags(parser, height=128, width=128)
     parser.add_argument("--conditioning", default="dense", choices=("dense", "regions", "both"))
-    parser.add_argument("--height", type=int, default=128)
-    parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--num_classes", type=int, default=35, help="of the folder; those of the scenes without one")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float64"), help="float64 needs JAX_ENABLE_X64=1")
     parser.add_argument("--schedule", default="batched", choices=("batched", "sequential"), help="of D's inputs")
     parser.add_argument("--remat", action="store_true", help="recompute the blocks in the backward pass")

@@ -21,6 +21,7 @@ from oasis_jax.evaluation.validation import Validation
 from oasis_jax.metrics import BY_RUN, HIGHER_IS_BETTER
 from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA
 from oasis_jax.metrics.protocols import find_protocol
+from oasis_jax.models.regions import describe
 from oasis_jax.pictures import loss_curve, save_png
 from oasis_jax.sampling import Model
 from oasis_jax.training.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema
@@ -79,7 +80,7 @@ class Run:
         statistics, _ = (check_split(split, self.spec, self.workdir) for split in (self.train_split, self.val_split))
         capacities = build.capacities(config, statistics.boundaries)
         self.step = dataclasses.replace(self.step, generator=self.step.generator.clone(capacities=capacities))
-        print(conditioning_line(capacities, config.data.image_size))
+        print(describe(capacities, config.data.image_size))
         train = config.train
         self.num_steps = train.num_steps or train.num_epochs * len(self.train_split) // train.batch_size
         if self.num_steps < 1:
@@ -316,13 +317,6 @@ def resolved(config, split):
     config.data.update(num_classes=rule.num_classes, class_names=split.class_names, label_offset=rule.offset)
     config.data.label_map = ",".join(f"{stored}:{class_id}" for stored, class_id in sorted(rule.mapping.items()))
     return config
-
-
-def conditioning_line(capacities, size):
-    """Which levels are computed on regions, and with which room."""
-    levels = [(f"{size[0] >> level}x{size[1] >> level}", capacity) for level, capacity in enumerate(capacities) if capacity]
-    rooms = [f"{name} for {capacity.modulation} different neighbourhoods of {capacity.far} pixels" for name, capacity in levels]
-    return f"conditioning on regions at {', '.join(rooms)}; dense elsewhere" if rooms else "conditioning is dense"
 
 
 def without_image(batch):

@@ -105,6 +105,18 @@ def test_different_neighbourhoods_with_one_fingerprint_are_never_taken_for_equal
     assert not check_equal_to_dense(MAPS["streets"], 3, Capacity(*[300] * 4)).fits
 
 
+def test_regions_equal_dense_where_64_bits_are_off():
+    with jax.enable_x64(False):
+        ids, table, x = jnp.asarray(MAPS["streets"], jnp.int32), normal(0, (2, 3, VECTOR)), normal(1, (2, 14, 18, CHANNELS))
+        shared = normal(2, (3, 3, VECTOR, HIDDEN)), normal(3, (HIDDEN,))
+        gamma_beta = normal(4, (3, 3, HIDDEN, 2 * CHANNELS)), normal(5, (2 * CHANNELS,))
+        plan = regions.make_plan(ids, 3, Capacity(*[252] * 4))
+        assert plan.fits and x.dtype == jnp.float32
+        actual = regions.modulate(x, regions.Regions(ids, table, plan), shared, gamma_beta)
+        expected = regions.modulate_dense(x, regions.look_up(table, ids), shared, gamma_beta)
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
 def generators(**fields):
     dense = Generator(num_classes=4, num_blocks=3, channels=4, spade_hidden=8, z_dim=6, dtype=jnp.float64, **fields)
     return dense, dense.clone(capacities=(Capacity(*[700] * 4), None, Capacity(*[50] * 4)))
