@@ -5,6 +5,7 @@ dtype of the input, which the networks set to their compute dtype.
 """
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,16 +25,16 @@ def kernel_init(key, shape, dtype=float):
     return kernel_scale(shape) * jax.random.normal(key, shape, dtype)
 
 
-# Pixels of an image up to which XLA's weight gradient, and above which its input gradient, is fast on CPU.
-COARSE = 32 * 32
+COARSE = 32 * 32  # pixels of an image up to which XLA's input gradient is slow on CPU
+STRIP = 1024  # pixels whose taps stay in the cache of a CPU
 
 
 @jax.custom_vjp
 def conv2d(x, kernel):
     """Zero-padded "same" convolution with stride 1 and gradients that are fast on every platform.
 
-    On CPU, matrix products compute the gradients for which XLA is slow: on coarse levels that of the input, on fine ones that of the
-    kernel, which XLA computes as a convolution with an image-sized window.
+    On CPU, matrix products compute the gradients for which XLA is slow: that of the kernel, which XLA computes as a convolution with an
+    image-sized window, and on coarse levels that of the input.
 
     Args:
       x: (B, H, W, C), floating point.
@@ -50,11 +51,9 @@ def _conv2d_forward(x, kernel):
 
 
 def _conv2d_backward(residuals, gradient):
-    input_gradient, kernel_gradient = xla_input_gradient, xla_kernel_gradient
-    if residuals[0].shape[1] * residuals[0].shape[2] <= COARSE:
-        input_gradient = by_platform(input_gradient_by_products, xla_input_gradient)
-    else:
-        kernel_gradient = by_platform(kernel_gradient_by_products, xla_kernel_gradient)
+    coarse = residuals[0].shape[1] * residuals[0].shape[2] <= COARSE
+    input_gradient = by_platform(input_gradient_by_products, xla_input_gradient) if coarse else xla_input_gradient
+    kernel_gradient = by_platform(kernel_gradient_by_products, xla_kernel_gradient)
     return input_gradient(*residuals, gradient), kernel_gradient(*residuals, gradient)
 
 
@@ -79,17 +78,77 @@ def xla_kernel_gradient(x, kernel, gradient):
 def input_gradient_by_products(x, kernel, gradient):
     """One product gives what each pixel's gradient adds to each of its neighbours; their shifted sum is the gradient of x."""
     k = kernel.shape[0]
-    products = lax.dot_general(gradient, kernel, (((3,), (3,)), ((), ())))
-    return sum(_shift(_shift(products[:, :, :, i, j], i - k // 2, 1), j - k // 2, 2) for i in range(k) for j in range(k))
+    # The kernel comes first: it is the larger factor here, and the second one is transposed.
+    products = lax.dot_general(kernel, gradient, (((3,), (3,)), ((), ())))
+    total = sum(_shift(_shift(products[i, j], i - k // 2, 2), j - k // 2, 3) for i in range(k) for j in range(k))
+    return jnp.moveaxis(total, 0, -1)
 
 
 def kernel_gradient_by_products(x, kernel, gradient):
-    """One product for all taps: x shifted along its columns, side by side, with the gradient shifted along its rows, side by side."""
+    """One product for all taps, strip by strip: x and its gradient, each shifted along some axes, side by side.
+
+    x is shifted along the columns and the gradient along the rows, or the one that has far fewer channels along both.
+    """
     k, _, channels, features = kernel.shape
-    columns = jnp.concatenate([_shift(x, k // 2 - j, 2) for j in range(k)], axis=-1)
-    rows = jnp.concatenate([_shift(gradient, i - k // 2, 1) for i in range(k)], axis=-1)
-    products = columns.reshape(-1, k * channels).T @ rows.reshape(-1, k * features)
-    return products.reshape(k, channels, k, features).transpose(2, 0, 1, 3)
+    shifts_of_x = features > 2 * channels, channels <= 2 * features  # along rows, along columns
+    shifts_of_gradient = [not shifted for shifted in shifts_of_x]
+
+    def product(x, gradient):
+        x = _taps(x, k, *shifts_of_x, range(k))
+        gradient = _taps(gradient, k, *shifts_of_gradient, range(k)[::-1])
+        return x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
+
+    halos = [(k // 2) * shifts[0] for shifts in (shifts_of_x, shifts_of_gradient)]
+    products = sum_over_strips(product, [Rows(x, halos[0], 2 * halos[0]), Rows(gradient, halos[1], 2 * halos[1])])
+    if shifts_of_x[0]:
+        return products.reshape(kernel.shape)
+    if shifts_of_x[1]:
+        return products.reshape(k, channels, k, features).transpose(2, 0, 1, 3)
+    return products.reshape(channels, k, k, features).transpose(1, 2, 0, 3)
+
+
+class Rows(NamedTuple):
+    """How an array (B, H, W, C) is cut into strips of rows: with rows of zeros above and below it, a strip of n rows of the image takes
+    stride * n + shared rows, the last of which are the first of the next strip."""
+
+    array: jax.Array
+    padding: int = 0
+    shared: int = 0
+    stride: int = 1
+
+
+def sum_over_strips(function, operands):
+    """The sum of a function of strips of an image's rows, so that the work on each stays in the cache.
+
+    Args:
+      function: of as many strips (B, rows, W, C) as there are operands, to an array; zero where the last strip is zero.
+      operands: Rows, all of one number of strips and one dtype; the first says how many pixels a row of the image has.
+    """
+    (height,) = {(o.array.shape[1] + 2 * o.padding - o.shared) // o.stride for o in operands}
+    batch, _, width, _ = operands[0].array.shape
+    rows = min(max(STRIP * operands[0].stride // (batch * width), 1), height)
+    count = -(-height // rows)
+    missing, zero = count * rows - height, jnp.zeros((), operands[0].array.dtype)
+    padded = [lax.pad(o.array, zero, [(0, 0, 0), (o.padding, o.padding + o.stride * missing, 0), (0, 0, 0), (0, 0, 0)]) for o in operands]
+
+    def of_strip(i):
+        cuts = [(array, o.stride * rows * i, o.stride * rows + o.shared, 1) for array, o in zip(padded, operands, strict=True)]
+        return function(*(lax.dynamic_slice_in_dim(*cut) for cut in cuts))
+
+    if count == 1:
+        return of_strip(0)
+    wide = jnp.promote_types(zero.dtype, jnp.float32)
+    total = jnp.zeros(jax.eval_shape(of_strip, 0).shape, wide)
+    return lax.fori_loop(0, count, lambda i, total: total + of_strip(i).astype(wide), total).astype(zero.dtype)
+
+
+def _taps(strip, k, along_rows, along_columns, order):
+    """What the taps of a k x k kernel see of a strip, side by side: (B, rows + k - 1 or rows, W, C) -> (B, rows, W, taps * C)."""
+    height, width = strip.shape[1] - (k - 1) * along_rows, strip.shape[2]
+    if along_columns:
+        strip = jnp.pad(strip, [(0, 0), (0, 0), (k // 2, k // 2), (0, 0)])
+    rows, columns = (order if along else range(1) for along in (along_rows, along_columns))
+    return jnp.concatenate([strip[:, i : i + height, j : j + width] for i in rows for j in columns], axis=-1)
 
 
 def _shift(x, by, axis):

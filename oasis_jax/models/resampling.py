@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from oasis_jax.models.layers import by_platform, conv2d
+from oasis_jax.models.layers import Rows, by_platform, conv2d, sum_over_strips
 
 FEW = 256  # pixels of an image up to which the larger kernel costs more than it saves
 
@@ -66,17 +66,23 @@ def transposed_conv2d(x, kernel):
 
 
 def kernel_gradient_by_products(fine, coarse):
-    """The gradient (4, 4, C, D) of sum(strided_conv2d(fine, kernel) * coarse)."""
-    b, h, w, d = coarse.shape
-    c = fine.shape[-1]
-    padded = jnp.pad(fine, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    # Rows 2r + q and columns 2s + p of the padded image meet taps (q, p) of pixel (r, s), and taps (2 + q, 2 + p) of the one before.
-    columns = jnp.concatenate([padded[:, :, j : j + 2 * w : 2] for j in range(4)], axis=-1)
-    columns = columns.reshape(b, h + 1, 2, w, 4 * c)
-    columns = jnp.concatenate([columns[:, :, 0], columns[:, :, 1]], axis=-1)
-    rows = jnp.concatenate([jnp.pad(coarse, [(0, 0), (i, 1 - i), (0, 0), (0, 0)]) for i in (0, 1)], axis=-1)
-    products = columns.reshape(-1, 8 * c).T @ rows.reshape(-1, 2 * d)
-    return products.reshape(2, 4, c, 2, d).transpose(3, 0, 1, 2, 4).reshape(4, 4, c, d)
+    """The gradient (4, 4, C, D) of sum(strided_conv2d(fine, kernel) * coarse), strip by strip.
+
+    Of the padded fine image, 2x2 pixels together are one with four times the channels; such a one meets the coarse pixel at its place and
+    those above, to the left and above to the left of it.
+    """
+    c, d = fine.shape[-1], coarse.shape[-1]
+
+    def product(fine, coarse):
+        batch, rows, columns = coarse.shape[0], coarse.shape[1] - 1, coarse.shape[2] + 1
+        fine = jnp.pad(fine, [(0, 0), (0, 0), (1, 1), (0, 0)]).reshape(batch, rows, 2, columns, 2 * c)
+        fine = jnp.concatenate([fine[:, :, 0], fine[:, :, 1]], axis=-1)
+        coarse = jnp.pad(coarse, [(0, 0), (0, 0), (1, 1), (0, 0)])
+        coarse = jnp.concatenate([coarse[:, i : i + rows, j : j + columns] for i in (1, 0) for j in (1, 0)], axis=-1)
+        return fine.reshape(-1, 4 * c).T @ coarse.reshape(-1, 4 * d)
+
+    products = sum_over_strips(product, [Rows(fine, 1, 0, stride=2), Rows(coarse, 1, 1)])
+    return products.reshape(2, 2, c, 2, 2, d).transpose(3, 0, 4, 1, 2, 5).reshape(4, 4, c, d)
 
 
 def xla_kernel_gradient(fine, coarse):
