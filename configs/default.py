@@ -48,7 +48,7 @@ def get_config():
     # How SPADE's convolutions of the label map are computed: "regions" once for each different neighbourhood of ids, "dense" at every
     # pixel, "auto" on regions on CPU. The images are the same.
     model.conditioning = "auto"
-    model.region_share = 0.6  # levels on which more pixels than this lie near a boundary stay dense
+    model.region_share = 0.8  # levels on which more pixels than this lie near a boundary stay dense
     model.remat = False  # recompute each residual block in the backward pass: less memory, about a third more time
     model.spatial_awareness = False  # EqGAN-SA: the generator takes heatmaps, through a spatial encoding layer (SEL) after its blocks
     # What the SEL after each block sees, coarse to fine: the coarse, middle or fine heatmaps (l1, l2, l3), all of them (cat), or none for

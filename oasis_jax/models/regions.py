@@ -277,7 +277,7 @@ def _flat(x):
     return x.reshape(len(x), -1, x.shape[-1])
 
 
-def choose_capacities(counts, size, largest=0.6, slack=1.05):
+def choose_capacities(counts, size, largest=0.8, slack=1.05):
     """Capacities for a Generator: room for the counts at the levels where few enough pixels are mixed.
 
     Args:
@@ -312,7 +312,7 @@ _BUCKETS = (0.1, 0.14, 0.19, 0.26, 0.36, 0.5)
 _USUAL = np.asarray([[0.65, 1, 0.16, 0.5], [0.29, 0.5, 0.09, 0.27], [0.13, 0.22, 0.055, 0.15]])
 
 
-def bucket(ids, largest=0.6):
+def bucket(ids, largest=0.8):
     """Capacities from a short list, so that images of one size share a few compiled programs.
 
     Args:

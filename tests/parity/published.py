@@ -1,0 +1,136 @@
+"""What the parity tests share: networks with the published weights of a golden case, and the comparison of what they put out."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from goldens import find_cases
+
+from oasis_jax.boundaries import boundary_counts
+from oasis_jax.interop.pytorch import from_state_dict, to_state_dict
+from oasis_jax.models import Discriminator, Generator
+from oasis_jax.models.regions import choose_capacities
+
+CASES, OTHERS = find_cases()
+KINDS = ("G_forward", "D_forward", "losses", "step")
+
+
+def cases_of(kind):
+    return [pytest.param(case, id=case.name) for case in CASES if case.entry.get("kind") == kind]
+
+
+class Comparison:
+    """Collects every output that misses its tolerance, and every golden output that nothing was compared with."""
+
+    def __init__(self, case, precision):
+        self.case, self.precision, self.expected, self.faults = case, precision, case.arrays("out/"), []
+        self.left = set(self.expected)
+
+    def check(self, name, actual):
+        """Compares one output; cases may leave out any."""
+        if name not in self.expected:
+            return
+        self.left.discard(name)
+        expected, actual = np.asarray(self.expected[name], np.float64), np.asarray(actual, np.float64)
+        tolerance = self.case.entry["outputs"].get(name, {}).get(f"atol_{self.precision}", 0)
+        assert actual.shape == expected.shape, f"{name}: {actual.shape} instead of {expected.shape}"
+        error = np.max(np.abs(actual - expected), initial=0)
+        if not error <= tolerance:
+            self.faults.append(f"{name}: off by {error:.3g}, allowed {tolerance:.3g}")
+
+    def check_fraction(self, name, actual, distance, fraction):
+        self.left.discard(name)
+        off = np.mean(np.abs(np.asarray(actual, np.float64) - self.expected[name]) > distance)
+        if off > fraction:
+            self.faults.append(f"{name}: {off:.2%} of the elements are off by more than {distance:.3g}, allowed {fraction:.2%}")
+
+    def finish(self):
+        assert not self.left, f"outputs that this test does not know: {sorted(self.left)}"
+        assert not self.faults, "\n".join(self.faults)
+
+
+def cast(tree, precision):
+    dtype = np.float64 if precision == "f64" else np.float32
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
+
+
+def nhwc(array):
+    return np.moveaxis(np.asarray(array), 1, -1)
+
+
+def nchw(array):
+    return np.moveaxis(np.asarray(array), -1, 1)
+
+
+def build_generator(config, precision):
+    return Generator(
+        num_classes=config["semantic_nc"],
+        channels=config["channels_G"],
+        z_dim=0 if config.get("no_3dnoise") else config["z_dim"],
+        dtype=jnp.float64 if precision == "f64" else jnp.float32,
+    )
+
+
+def build_discriminator(config, precision):
+    return Discriminator(
+        num_classes=config["semantic_nc"],
+        channels=tuple(config.get("channels_D", (3, 128, 128, 256, 256, 512, 512))[1:]),
+        last=config.get("last_D", 64),
+        dtype=jnp.float64 if precision == "f64" else jnp.float32,
+    )
+
+
+def on_regions_alone(generator, ids):
+    """The generator with every level on regions, with just enough room for the mixed pixels of ids (B, H, W)."""
+    counts = np.max([boundary_counts(np.asarray(row), generator.num_blocks) for row in ids], axis=0)
+    return generator.clone(capacities=choose_capacities(counts, ids.shape[1:], largest=1, slack=1))
+
+
+def load_generator(case, key, precision, size):
+    generator = build_generator(case.config, precision)
+    noise = jnp.zeros((1, generator.z_dim)) if generator.z_dim else None
+    template = jax.eval_shape(generator.init, jax.random.key(0), jnp.zeros((1, *size), jnp.int32), noise)
+    return generator, cast(from_state_dict(case.state_dict(key), template), precision)
+
+
+def load_discriminator(case, key, precision, size):
+    discriminator = build_discriminator(case.config, precision)
+    template = jax.eval_shape(discriminator.init, jax.random.key(0), jnp.zeros((1, *size, 3)))
+    return discriminator, cast(from_state_dict(case.state_dict(key), template), precision)
+
+
+def activation(intermediates, name):
+    """The output of a module by its published name, from the captured intermediates."""
+    parts = name.split(".")
+    if len(parts) == 1:
+        path = [{"fc": "conv_in", "conv_img": "conv_out", "layer_up_last": "logits"}[name]]
+    else:
+        path = [f"{dict(body='block', body_down='encoder', body_up='decoder')[parts[0]]}_{parts[1]}"]
+        path += [parts[2].replace("norm_", "spade_")] if len(parts) > 2 else []
+    return functools.reduce(lambda tree, key: tree[key], path, intermediates)["__call__"][0]
+
+
+def outputs_wanted(comparison):
+    """Arguments of `apply` that return the statistics, and the activations only if the case has them: they are large."""
+    if any("/act/" in name for name in comparison.expected):
+        return {"mutable": True, "capture_intermediates": True}
+    return {"mutable": ["params", "batch_stats", "spectral_norm"]}
+
+
+def check_forward(comparison, mode, result, name, positions):
+    """Compares one forward: the whole result or its sampled pixels, channel statistics, activations and updated buffers."""
+    output, state = result
+    intermediates = state.pop("intermediates", None)
+    for full_name in [n for n in comparison.expected if n.startswith(f"{mode}/")]:
+        kind, _, rest = full_name.removeprefix(f"{mode}/").partition("/")
+        if kind == name:
+            comparison.check(full_name, nchw(output))
+        elif kind == "px":
+            comparison.check(full_name, np.asarray(output)[tuple(positions.T)])
+        elif kind in ("ch_mean", "ch_std"):
+            comparison.check(full_name, np.asarray(getattr(np.asarray(output, np.float64), kind[3:])((1, 2))))
+        elif kind == "act":
+            comparison.check(full_name, nchw(activation(intermediates, rest)))
+        elif kind == "after":
+            comparison.check(full_name, to_state_dict(state)[rest])
