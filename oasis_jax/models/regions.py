@@ -131,8 +131,13 @@ def _take(rows, index):
 
 
 def _sum_rows(values, index, count):
-    """(B, count, D): the sums of the values (B, M, D) of each index (B, M); an index beyond count - 1 is left out."""
-    return jax.vmap(lambda v, i: jax.ops.segment_sum(v, i, count))(values, index)
+    """(B, count, D) in float32 at least: the sums of the values (B, M, D) of each index (B, M); an index beyond count - 1 is left out."""
+    return jax.vmap(lambda v, i: jax.ops.segment_sum(v, i, count))(values.astype(_wide(values)), index)
+
+
+def _wide(x):
+    """The dtype in which values of x are summed."""
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def hidden_vectors(table, kernel, bias, ids):
@@ -148,10 +153,11 @@ def hidden_vectors(table, kernel, bias, ids):
       (B, R, D).
     """
     taps = kernel.reshape(9, *kernel.shape[2:])
-    through_taps = jnp.pad(jnp.einsum("bky,tyd->tbkd", table, taps), [(0, 0), (0, 0), (0, 1), (0, 0)])
+    through_taps = jnp.einsum("bky,tyd->tbkd", table, taps, preferred_element_type=_wide(table))
+    through_taps = jnp.pad(through_taps, [(0, 0), (0, 0), (0, 1), (0, 0)])
     zeros = jnp.zeros((*ids.shape[:2], kernel.shape[-1]), through_taps.dtype)
     total, _ = jax.lax.scan(lambda total, tap: (total + _take(*tap), None), zeros, (through_taps, jnp.moveaxis(ids, 2, 0)))
-    return jax.nn.relu(total + bias)
+    return jax.nn.relu(total + bias).astype(table.dtype)
 
 
 def modulate_regions(x, table, shared, gamma_beta, plan):
@@ -186,12 +192,15 @@ def modulate_regions_backward(x, table, shared, gamma_beta, plan, rows, gradient
     def through_tap(of_hidden, tap):  # one after the other: compiled once
         weights, patch = tap
         reached = _sum_rows(of_rows, patch, hidden.shape[1])
-        return of_hidden + reached @ weights.T, jnp.einsum("brd,brc->dc", hidden, reached)
+        narrow = reached.astype(x.dtype)
+        of_weights = jnp.einsum("brd,brc->dc", hidden, narrow, preferred_element_type=reached.dtype)
+        return of_hidden + jnp.matmul(narrow, weights.T, preferred_element_type=reached.dtype), of_weights
 
     taps = kernel.reshape(9, *kernel.shape[2:]), jnp.moveaxis(plan.patches, 2, 0)
-    of_hidden, of_kernel = jax.lax.scan(through_tap, jnp.zeros_like(hidden), taps)
-    of_table, of_shared = pull_back(of_hidden)
-    return of_x, of_table, of_shared, (of_kernel.reshape(kernel.shape), of_rows.sum((0, 1)))
+    of_hidden, of_kernel = jax.lax.scan(through_tap, jnp.zeros(hidden.shape, of_rows.dtype), taps)
+    of_table, of_shared = pull_back(of_hidden.astype(x.dtype))
+    of_gamma_beta = of_kernel.reshape(kernel.shape).astype(kernel.dtype), of_rows.sum((0, 1)).astype(bias.dtype)
+    return of_x, of_table, of_shared, of_gamma_beta
 
 
 def modulate_dense(x, y, shared, gamma_beta):

@@ -16,9 +16,9 @@ def test_discriminator_equals_published(case, precision):
     image = stored["image"] if "image" in stored else make_image(entry["image_seed"], entry["batch"], *size)
     image = jnp.asarray(nhwc(image), discriminator.dtype)
     comparison = Comparison(case, precision)
-    for mode in ("eval", "train"):
-        if any(name.startswith(mode) for name in comparison.expected):
-            forward = functools.partial(discriminator.apply, train=mode == "train", **outputs_wanted(comparison))
-            result = jax.jit(forward)(variables, image)
-            check_forward(comparison, mode, result, "logits", stored.get("pos"))
+    modes = [mode for mode in ("eval", "train") if any(name.startswith(mode) for name in comparison.expected)]
+    forward = functools.partial(discriminator.apply, **outputs_wanted(comparison))
+    results = jax.jit(lambda *inputs: [forward(*inputs, train=mode == "train") for mode in modes])(variables, image)
+    for mode, result in zip(modes, results, strict=True):
+        check_forward(comparison, mode, result, "logits", stored.get("pos"))
     comparison.finish()

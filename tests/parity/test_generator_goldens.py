@@ -36,9 +36,9 @@ def test_generator_equals_published(case, precision, on_regions):
     if on_regions:
         generator = on_regions_alone(generator, conditioning.ids).clone(known_to_fit=True)
     comparison = Comparison(case, precision)
-    for mode in ("eval", "train"):
-        if any(name.startswith(mode) for name in comparison.expected):
-            forward = functools.partial(generator.apply, train=mode == "train", **outputs_wanted(comparison))
-            result = jax.jit(forward)(variables, conditioning)
-            check_forward(comparison, mode, result, "image", positions)
+    modes = [mode for mode in ("eval", "train") if any(name.startswith(mode) for name in comparison.expected)]
+    forward = functools.partial(generator.apply, **outputs_wanted(comparison))
+    results = jax.jit(lambda *inputs: [forward(*inputs, train=mode == "train") for mode in modes])(variables, conditioning)
+    for mode, result in zip(modes, results, strict=True):
+        check_forward(comparison, mode, result, "image", positions)
     comparison.finish()

@@ -73,6 +73,7 @@ def test_whole_steps_equal_published(case, precision, on_regions):
         state, metrics = update(state, image, label_map, drawn)
         rows.append(loss_row(metrics))
         states[t + 1] = state
+        assert not on_regions or metrics["dense_fallback"] == 0
 
     exact = precision == "f64"
     if exact:
