@@ -46,7 +46,7 @@ def get_config():
     model.d_last = 64  # channels before the discriminator's logits
     model.dtype = "auto"  # of activations: bfloat16 on TPU and GPU and float32 on CPU, or float32, bfloat16, float64
     # How SPADE's convolutions of the label map are computed: "regions" once for each different neighbourhood of ids, "dense" at every
-    # pixel, "auto" on regions on CPU. The images are the same.
+    # pixel, "auto" on regions on CPU, for images above 10,000 pixels. The images are the same.
     model.conditioning = "auto"
     model.region_share = 0.8  # levels on which more pixels than this lie near a boundary stay dense
     model.remat = False  # recompute each residual block in the backward pass: less memory, about a third more time

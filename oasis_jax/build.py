@@ -11,6 +11,8 @@ from oasis_jax.training.attention import OBJECTIVES, SIDES, Alignment
 from oasis_jax.training.state import adam_without_momentum
 from oasis_jax.training.step import Recipe, TrainStep
 
+SMALL = 100 * 100  # pixels up to which conditioning on regions saves less than its longer compilation costs
+
 
 def compute_dtype(name):
     """The dtype of activations for `model.dtype`; "auto" is bfloat16 on TPU and GPU and float32 on CPU.
@@ -36,7 +38,7 @@ def generator(config):
     if config.data.num_classes < 1:
         raise ValueError("data.num_classes is not set: give the number of classes N, the don't-care class included")
     check_sides(*config.data.image_size, model.num_blocks)
-    on_regions(config)
+    on_regions(config, config.data.image_size)
     return Generator(
         num_classes=config.data.num_classes,
         num_blocks=model.num_blocks,
@@ -90,17 +92,17 @@ def alignment(config):
     )
 
 
-def on_regions(config):
-    """Whether the generator's conditioning is computed on regions; raises ValueError for an unknown `model.conditioning`."""
+def on_regions(config, size):
+    """Whether conditioning is computed on regions for images of a size (H, W); raises ValueError for an unknown `model.conditioning`."""
     name = config.model.get("conditioning", "auto")  # older checkpoints do not say
     if name not in ("auto", "dense", "regions"):
         raise ValueError(f"model.conditioning={name} is not one of auto, dense, regions")
-    return name == "regions" or (name == "auto" and jax.default_backend() == "cpu")
+    return name == "regions" or (name == "auto" and jax.default_backend() == "cpu" and size[0] * size[1] > SMALL)
 
 
 def capacities(config, counts):
     """The `capacities` of a Generator for boundary counts (levels, 4) that the images shall fit; () if all is dense."""
-    if not on_regions(config):
+    if not on_regions(config, config.data.image_size):
         return ()
     return choose_capacities(counts[: config.model.num_blocks], config.data.image_size, config.model.region_share)
 

@@ -77,22 +77,15 @@ class Model:
 
     def _generate(self, conditioning, heatmaps):
         """The image uint8 (1, H, W, 3) of a Conditioning and heatmaps or None, on regions where that pays."""
-        if self._on_regions and conditioning.pixel_noise is None:
-            capacities = bucket(np.asarray(conditioning.ids[0]), self._largest_share)[: self.generator.num_blocks]
+        if build.on_regions(self.config, conditioning.size) and conditioning.pixel_noise is None:
+            share = self.config.model.get("region_share", 0.8)  # older checkpoints do not say
+            capacities = bucket(np.asarray(conditioning.ids[0]), share)[: self.generator.num_blocks]
             if capacities:
                 generator = self.generator.clone(capacities=capacities, known_to_fit=True)
                 image, fits = _generate_on_regions(generator, self.variables, conditioning, heatmaps)
                 if fits:
                     return jax.device_get(image)
         return jax.device_get(_generate(self.generator, self.variables, conditioning, heatmaps))
-
-    @functools.cached_property
-    def _on_regions(self):
-        return build.on_regions(self.config)
-
-    @property
-    def _largest_share(self):
-        return self.config.model.get("region_share", 0.8)  # older checkpoints do not say
 
     def _heatmaps(self, heatmaps, seed, count):
         if not self.generator.spatially_aware:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import oasis_jax
+from oasis_jax import build
+from oasis_jax.models.regions import bucket
 from oasis_jax.noise import RegionNoise, class_noise, noise_vector, slerp
 from oasis_jax.training.checkpoint import CheckpointError
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
@@ -55,6 +57,17 @@ def test_an_image_is_the_same_alone_and_among_others(model, labels):
     alone = [model.sample(labels[i], seed=7 + i)[0] for i in range(len(labels))]
     np.testing.assert_array_equal(together, alone)
     np.testing.assert_array_equal(together[[4, 1]], model.sample(labels[[4, 1]], seed=[11, 8]))
+
+
+def test_images_are_the_same_on_regions(model, tmp_path):
+    save_run(tmp_path, tiny_config(conditioning="regions"))
+    on_regions = oasis_jax.load(tmp_path)
+    halves = np.repeat([[ROAD] * 40 + [CAR] * 56], 64, axis=0)
+    speckle = np.random.default_rng(0).integers(len(CLASS_NAMES), size=IMAGE_SIZE)
+    assert bucket(halves) and not bucket(speckle)
+    assert [build.on_regions(m.config, halves.shape) for m in (model, on_regions)] == [False, True]
+    for labels in (halves, speckle):
+        np.testing.assert_allclose(on_regions.sample(labels).astype(int), model.sample(labels), atol=1)
 
 
 def test_any_size_that_fits_can_be_sampled(model):

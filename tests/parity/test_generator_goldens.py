@@ -28,6 +28,7 @@ def inputs_of_generator(case, generator):
     return from_noise(label_map, noise, generator.num_classes, generator.dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", cases_of("G_forward"))
 def test_generator_equals_published(case, precision, on_regions):
     size = (case.entry["height"], case.entry["width"])

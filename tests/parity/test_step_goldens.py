@@ -63,6 +63,7 @@ def fakes_for_discriminator(step, first, after, label_map, draws):
     return generate({**statistics, "params": after.generator["params"]}, label_map, draws.noise_d)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", cases_of("step"))
 def test_whole_steps_equal_published(case, precision, on_regions):
     entry, comparison = case.entry, Comparison(case, precision)
@@ -132,6 +133,7 @@ def step_lr(case, net):
     return case.config["lr_d" if net == "D" else "lr_g"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", cases_of("step"))
 def test_one_power_iteration_for_the_whole_batch_of_d_changes_losses_little(case):
     """The production schedule against the published one, within what the published system itself shows for it."""
