@@ -6,6 +6,7 @@ Levels and widths are those of the published generator. Each level is measured o
 one, with just enough capacity for all of them times --slack. Without --root the maps are procedural scenes.
 """
 import argparse
+import itertools
 import time
 
 import jax
@@ -59,10 +60,20 @@ def measure(ids, num_ids, channels, capacity, dtype, repeats):
     return interleaved(functions, arguments, repeats), interleaved([with_gradients(f) for f in functions], arguments, repeats)
 
 
+def crossover(shares, ratios):
+    """The share of mixed pixels, between two neighbouring levels, at which both ways take as long; None if one way always wins."""
+    levels = sorted(zip(shares, ratios, strict=True))
+    for (share, ratio), (next_share, next_ratio) in itertools.pairwise(levels):
+        if (ratio >= 1) != (next_ratio >= 1):
+            return float(np.interp(0, *zip(*sorted([(np.log(ratio), share), (np.log(next_ratio), next_share)]), strict=True)))
+    return None
+
+
 def run(args):
     maps, num_ids = label_maps.read(args, (args.height, args.width), args.count)
     print(f"{args.count} label maps {args.height}x{args.width}, {num_ids} ids, {args.dtype}; {jax.devices()[0].device_kind}")
     print(f"{'level':>10}{'5x5':>8}{'3x3':>8}{'worst':>8}{'channels':>10}{'forward':>20}{'ratio':>7}{'with gradients':>20}{'ratio':>7}")
+    shares, ratios = [], []
     for halvings, channels in zip(range(args.levels), CHANNELS, strict=False):
         sampled = maps[:, :: 2**halvings, :: 2**halvings]
         counts = np.asarray([boundary_counts(ids, 1)[0] for ids in sampled])
@@ -75,6 +86,12 @@ def run(args):
         for dense, by_regions in (forward, gradients):
             row += f"{1e3 * dense:10.0f}{1e3 * by_regions:7.0f} ms{dense / by_regions:7.2f}"
         print(row, flush=True)
+        shares.append(np.median(modulation))
+        ratios.append([dense / by_regions for dense, by_regions in (forward, gradients)])
+    for name, column in zip(("forward", "with gradients"), np.transpose(ratios), strict=True):
+        share = crossover(shares, column)
+        found = f"at {share:.0%} of mixed pixels" if share else f"nowhere: {'regions' if column[0] >= 1 else 'dense'} is always faster"
+        print(f"both ways take as long, {name}: {found}")
 
 
 def main():

@@ -11,7 +11,7 @@ from oasis_jax.training.attention import OBJECTIVES, SIDES, Alignment
 from oasis_jax.training.state import adam_without_momentum
 from oasis_jax.training.step import Recipe, TrainStep
 
-SMALL = 100 * 100  # pixels up to which conditioning on regions saves less than its longer compilation costs
+SMALL = 100 * 100  # pixels of an image up to which the dense form is chosen for its shorter compilation
 
 
 def compute_dtype(name):
@@ -38,7 +38,7 @@ def generator(config):
     if config.data.num_classes < 1:
         raise ValueError("data.num_classes is not set: give the number of classes N, the don't-care class included")
     check_sides(*config.data.image_size, model.num_blocks)
-    on_regions(config, config.data.image_size)
+    on_regions(config, config.data.image_size)  # names an unknown value
     return Generator(
         num_classes=config.data.num_classes,
         num_blocks=model.num_blocks,
@@ -101,9 +101,7 @@ def on_regions(config, size):
 
 
 def capacities(config, counts):
-    """The `capacities` of a Generator for boundary counts (levels, 4) that the images shall fit; () if all is dense."""
-    if not on_regions(config, config.data.image_size):
-        return ()
+    """The `capacities` of a Generator on regions, for boundary counts (levels, 4) that the images shall fit."""
     return choose_capacities(counts[: config.model.num_blocks], config.data.image_size, config.model.region_share)
 
 

@@ -1,6 +1,7 @@
 """Sampling from a checkpoint: label maps in, images out. Needs no photos and imports no TensorFlow."""
 import dataclasses
 import functools
+import logging
 from typing import Any
 
 import jax
@@ -12,9 +13,11 @@ from oasis_jax import build
 from oasis_jax.heatmaps import check, of_seed
 from oasis_jax.models import Generator
 from oasis_jax.models import conditioning as cond
-from oasis_jax.models.regions import bucket
+from oasis_jax.models.regions import bucket, describe
 from oasis_jax.noise import RegionNoise, noise_vector
 from oasis_jax.training.checkpoint import load_ema
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,15 +79,17 @@ class Model:
         return np.concatenate([self._generate(*_example(inputs, i)) for i in range(len(labels))])
 
     def _generate(self, conditioning, heatmaps):
-        """The image uint8 (1, H, W, 3) of a Conditioning and heatmaps or None, on regions where that pays."""
+        """The image uint8 (1, H, W, 3) of a Conditioning and heatmaps or None, on regions where that pays; the log says where."""
         if build.on_regions(self.config, conditioning.size) and conditioning.pixel_noise is None:
             share = self.config.model.get("region_share", 0.8)  # older checkpoints do not say
             capacities = bucket(np.asarray(conditioning.ids[0]), share)[: self.generator.num_blocks]
+            _log.info(describe(capacities, conditioning.size))
             if capacities:
                 generator = self.generator.clone(capacities=capacities, known_to_fit=True)
                 image, fits = _generate_on_regions(generator, self.variables, conditioning, heatmaps)
                 if fits:
                     return jax.device_get(image)
+                _log.info("two different neighbourhoods have one fingerprint: this image is computed densely")
         return jax.device_get(_generate(self.generator, self.variables, conditioning, heatmaps))
 
     def _heatmaps(self, heatmaps, seed, count):

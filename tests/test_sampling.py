@@ -59,7 +59,8 @@ def test_an_image_is_the_same_alone_and_among_others(model, labels):
     np.testing.assert_array_equal(together[[4, 1]], model.sample(labels[[4, 1]], seed=[11, 8]))
 
 
-def test_images_are_the_same_on_regions(model, tmp_path):
+def test_images_are_the_same_on_regions_and_the_log_says_which_levels_are(model, tmp_path, caplog):
+    caplog.set_level("INFO", "oasis_jax.sampling")
     save_run(tmp_path, tiny_config(conditioning="regions"))
     on_regions = oasis_jax.load(tmp_path)
     halves = np.repeat([[ROAD] * 40 + [CAR] * 56], 64, axis=0)
@@ -68,6 +69,7 @@ def test_images_are_the_same_on_regions(model, tmp_path):
     assert [build.on_regions(m.config, halves.shape) for m in (model, on_regions)] == [False, True]
     for labels in (halves, speckle):
         np.testing.assert_allclose(on_regions.sample(labels).astype(int), model.sample(labels), atol=1)
+    assert caplog.messages[0].startswith("conditioning on regions at 64x96 for ") and caplog.messages[1] == "conditioning is dense"
 
 
 def test_any_size_that_fits_can_be_sampled(model):

@@ -79,9 +79,9 @@ def input_gradient_by_products(x, kernel, gradient):
     """One product gives what each pixel's gradient adds to each of its neighbours; their shifted sum is the gradient of x."""
     k = kernel.shape[0]
     # The kernel comes first: it is the larger factor here, and the second one is transposed.
-    products = lax.dot_general(kernel, gradient, (((3,), (3,)), ((), ())))
+    products = lax.dot_general(kernel, gradient, (((3,), (3,)), ((), ())), preferred_element_type=wide(x.dtype))
     total = sum(_shift(_shift(products[i, j], i - k // 2, 2), j - k // 2, 3) for i in range(k) for j in range(k))
-    return jnp.moveaxis(total, 0, -1)
+    return jnp.moveaxis(total, 0, -1).astype(x.dtype)
 
 
 def kernel_gradient_by_products(x, kernel, gradient):
@@ -96,7 +96,7 @@ def kernel_gradient_by_products(x, kernel, gradient):
     def product(x, gradient):
         x = _taps(x, k, *shifts_of_x, range(k))
         gradient = _taps(gradient, k, *shifts_of_gradient, range(k)[::-1])
-        return x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
+        return sum_over_pixels(x, gradient)
 
     halos = [(k // 2) * shifts[0] for shifts in (shifts_of_x, shifts_of_gradient)]
     products = sum_over_strips(product, [Rows(x, halos[0], 2 * halos[0]), Rows(gradient, halos[1], 2 * halos[1])])
@@ -121,8 +121,11 @@ def sum_over_strips(function, operands):
     """The sum of a function of strips of an image's rows, so that the work on each stays in the cache.
 
     Args:
-      function: of as many strips (B, rows, W, C) as there are operands, to an array; zero where the last strip is zero.
+      function: of as many strips (B, rows, W, C) as there are operands, to an array of the dtype to sum in; zero if a strip is zero.
       operands: Rows, all of one number of strips and one dtype; the first says how many pixels a row of the image has.
+
+    Returns:
+      The sum, in the dtype of the operands. A strip has `STRIP` pixels of the batch, but at least one row of it.
     """
     (height,) = {(o.array.shape[1] + 2 * o.padding - o.shared) // o.stride for o in operands}
     batch, _, width, _ = operands[0].array.shape
@@ -136,10 +139,19 @@ def sum_over_strips(function, operands):
         return function(*(lax.dynamic_slice_in_dim(*cut) for cut in cuts))
 
     if count == 1:
-        return of_strip(0)
-    wide = jnp.promote_types(zero.dtype, jnp.float32)
-    total = jnp.zeros(jax.eval_shape(of_strip, 0).shape, wide)
-    return lax.fori_loop(0, count, lambda i, total: total + of_strip(i).astype(wide), total).astype(zero.dtype)
+        return of_strip(0).astype(zero.dtype)
+    total = jnp.zeros_like(jax.eval_shape(of_strip, 0))
+    return lax.fori_loop(0, count, lambda i, total: total + of_strip(i), total).astype(zero.dtype)
+
+
+def sum_over_pixels(x, y):
+    """(B, H, W, C) and (B, H, W, D) -> (C, D), summed in float32 at least."""
+    return jnp.einsum("bhwc,bhwd->cd", x, y, preferred_element_type=wide(x.dtype))
+
+
+def wide(dtype):
+    """The dtype in which many values of a dtype are summed."""
+    return jnp.promote_types(dtype, jnp.float32)
 
 
 def _taps(strip, k, along_rows, along_columns, order):

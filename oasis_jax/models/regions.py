@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oasis_jax.boundaries import boundary_counts, fingerprints, mixed
-from oasis_jax.models.layers import conv2d
+from oasis_jax.models.layers import conv2d, wide
 
 OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # of the taps of a 3x3 kernel, in its order
 
@@ -132,12 +132,7 @@ def _take(rows, index):
 
 def _sum_rows(values, index, count):
     """(B, count, D) in float32 at least: the sums of the values (B, M, D) of each index (B, M); an index beyond count - 1 is left out."""
-    return jax.vmap(lambda v, i: jax.ops.segment_sum(v, i, count))(values.astype(_wide(values)), index)
-
-
-def _wide(x):
-    """The dtype in which values of x are summed."""
-    return jnp.promote_types(x.dtype, jnp.float32)
+    return jax.vmap(lambda v, i: jax.ops.segment_sum(v, i, count))(values.astype(wide(values.dtype)), index)
 
 
 def hidden_vectors(table, kernel, bias, ids):
@@ -153,7 +148,7 @@ def hidden_vectors(table, kernel, bias, ids):
       (B, R, D).
     """
     taps = kernel.reshape(9, *kernel.shape[2:])
-    through_taps = jnp.einsum("bky,tyd->tbkd", table, taps, preferred_element_type=_wide(table))
+    through_taps = jnp.einsum("bky,tyd->tbkd", table, taps, preferred_element_type=wide(table.dtype))
     through_taps = jnp.pad(through_taps, [(0, 0), (0, 0), (0, 1), (0, 0)])
     zeros = jnp.zeros((*ids.shape[:2], kernel.shape[-1]), through_taps.dtype)
     total, _ = jax.lax.scan(lambda total, tap: (total + _take(*tap), None), zeros, (through_taps, jnp.moveaxis(ids, 2, 0)))
@@ -303,9 +298,7 @@ def choose_capacities(counts, size, largest=0.8, slack=1.05):
         pixels = size[0] * size[1] // 4**level
         capacity = Capacity(*(min(math.ceil(slack * count), pixels) for count in row))
         capacities.append(capacity if capacity.far <= largest * pixels else None)
-    while capacities and capacities[-1] is None:
-        capacities.pop()
-    return tuple(capacities)
+    return _without_dense_end(capacities)
 
 
 def describe(capacities, size):
@@ -318,7 +311,7 @@ def describe(capacities, size):
 # Shares of the full image's pixels whose 5x5 neighbourhood is mixed, and what else a map may have for each such pixel: rows are levels,
 # columns those of boundary_counts. With some room over what the label maps of CamVid have.
 _BUCKETS = (0.1, 0.14, 0.19, 0.26, 0.36, 0.5)
-_USUAL = np.asarray([[0.65, 1, 0.16, 0.5], [0.29, 0.5, 0.09, 0.27], [0.13, 0.22, 0.055, 0.15]])
+_USUAL = np.asarray([[0.65, 1, 0.16, 0.5], [0.29, 0.5, 0.09, 0.27], [0.13, 0.22, 0.055, 0.15], [0.048, 0.08, 0.024, 0.052]])
 
 
 def bucket(ids, largest=0.8):
@@ -329,11 +322,18 @@ def bucket(ids, largest=0.8):
       largest: as for `choose_capacities`.
 
     Returns:
-      The smallest of the list that the ids fit; () if they fit none.
+      The smallest of the list that the ids fit on the levels where regions pay, as of `choose_capacities`; () if they fit none.
     """
     counts = boundary_counts(ids, len(_USUAL))
+    pixels = ids.size // 4 ** np.arange(len(_USUAL))
+    pays = counts[:, 1] <= largest * pixels
     for share in _BUCKETS:
-        rooms = np.round(_USUAL * share * ids.size)
-        if np.all(counts <= rooms):
-            return choose_capacities(rooms, ids.shape, largest, slack=1)
+        rooms = np.minimum(np.ceil(_USUAL * share * ids.size), pixels[:, None]).astype(int)
+        if np.any(pays) and np.all(counts[pays] <= rooms[pays]):
+            return _without_dense_end([Capacity(*row) if pay else None for row, pay in zip(rooms.tolist(), pays, strict=True)])
     return ()
+
+
+def _without_dense_end(capacities):
+    last = max((i for i, capacity in enumerate(capacities) if capacity), default=-1)
+    return tuple(capacities[: last + 1])

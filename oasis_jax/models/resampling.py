@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from oasis_jax.models.layers import Rows, by_platform, conv2d, sum_over_strips
+from oasis_jax.models.layers import Rows, by_platform, conv2d, sum_over_pixels, sum_over_strips
 
 FEW = 256  # pixels of an image up to which the larger kernel costs more than it saves
 
@@ -79,7 +79,7 @@ def kernel_gradient_by_products(fine, coarse):
         fine = jnp.concatenate([fine[:, :, 0], fine[:, :, 1]], axis=-1)
         coarse = jnp.pad(coarse, [(0, 0), (0, 0), (1, 1), (0, 0)])
         coarse = jnp.concatenate([coarse[:, i : i + rows, j : j + columns] for i in (1, 0) for j in (1, 0)], axis=-1)
-        return fine.reshape(-1, 4 * c).T @ coarse.reshape(-1, 4 * d)
+        return sum_over_pixels(fine, coarse)
 
     products = sum_over_strips(product, [Rows(fine, 1, 0, stride=2), Rows(coarse, 1, 1)])
     return products.reshape(2, 2, c, 2, 2, d).transpose(3, 0, 4, 1, 2, 5).reshape(4, 4, c, d)

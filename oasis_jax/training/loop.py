@@ -77,8 +77,10 @@ class Run:
         self.train_split, self.val_split = (open_split(self.spec, name) for name in ("train", "val"))
         self.config = config = resolved(config, self.train_split)
         self.step = build.train_step(config)
-        statistics, _ = (check_split(split, self.spec, self.workdir) for split in (self.train_split, self.val_split))
-        capacities = build.capacities(config, statistics.boundaries)
+        on_regions = build.on_regions(config, config.data.image_size)
+        statistics = check_split(self.train_split, self.spec, self.workdir, count_boundaries=on_regions)
+        check_split(self.val_split, self.spec, self.workdir)
+        capacities = build.capacities(config, statistics.boundaries) if on_regions else ()
         self.step = dataclasses.replace(self.step, generator=self.step.generator.clone(capacities=capacities))
         print(describe(capacities, config.data.image_size))
         train = config.train

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oasis_jax.boundaries import boundary_counts
 from oasis_jax.data import check
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import Split, open_split
@@ -40,6 +41,16 @@ def test_statistics_count_the_pixels_of_each_class(spec):
     expected = sum(np.bincount(split.read(i)[1].ravel(), minlength=6) for i in range(7))
     statistics = check_split(split, spec)
     assert statistics.num_pairs == 7 and (statistics.pixels == expected).all()
+
+
+def test_boundaries_are_counted_on_request_of_a_map_and_its_mirror_image(spec, tmp_path):
+    split = open_split(spec, "train")
+    assert check_split(split, spec, tmp_path).boundaries is None
+    counted = check_split(split, spec, tmp_path, count_boundaries=True).boundaries
+    maps = [split.read(i)[1] for i in range(7)]
+    expected = [boundary_counts(ids[:, ::way], check.LEVELS) for ids in maps for way in (1, -1)]
+    np.testing.assert_array_equal(counted, np.max(expected, axis=0))
+    np.testing.assert_array_equal(check_split(split, spec, tmp_path, count_boundaries=True).boundaries, counted)
 
 
 def test_a_clean_check_is_remembered_until_a_file_or_the_rule_changes(root, spec, tmp_path, monkeypatch):

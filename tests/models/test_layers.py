@@ -18,7 +18,7 @@ def float64():
 
 
 @pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 1, 3, 2), (1, 35, 33, 2), (2, 35, 33, 1), (2, 35, 33, 9)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 5, 7, 3), (1, 1, 3, 2), (1, 35, 33, 2), (2, 35, 33, 1), (2, 35, 33, 9), (2, 4, 600, 2)], ids=str)
 def test_gradients_of_the_convolution_equal_xlas(shape, size):
     x, kernel, gradient = normal(0, shape), normal(1, (size, size, shape[-1], 4)), normal(2, (*shape[:-1], 4))
     expected = layers.xla_input_gradient(x, kernel, gradient), layers.xla_kernel_gradient(x, kernel, gradient)

@@ -182,8 +182,10 @@ def test_generator_is_the_same_function_with_regions():
 
         return jax.jit(jax.grad(of_variables, has_aux=True))(variables)
 
-    expected, actual = loss(dense), loss(by_regions)
+    (expected_gradients, expected), (gradients, actual) = loss(dense), loss(by_regions)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
 
 
@@ -205,3 +207,17 @@ def test_gradient_of_noise_is_the_same_with_regions():
     expected, actual = gradient(dense), gradient(by_regions)
     assert np.abs(expected).max() > 1e-6
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("largest", [0.1, 0.2, 0.5, 1])
+def test_a_bucket_has_room_on_every_level_where_regions_pay_and_on_no_other(largest):
+    ids = streets(128, 256)[0]
+    counts = boundary_counts(ids, 4)
+    shares = counts[:, 1] / (ids.size // 4 ** np.arange(4))
+    capacities = regions.bucket(ids, largest)
+    assert len(capacities) == np.sum(shares <= largest) > 0  # coarser levels have more boundary
+    assert all(np.all(count <= capacity) for count, capacity in zip(counts, capacities, strict=False))
+
+
+def test_a_map_without_interior_has_no_bucket():
+    assert regions.bucket(np.random.default_rng(0).integers(0, 3, (64, 64)), largest=1) == ()
