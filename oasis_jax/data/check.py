@@ -50,8 +50,8 @@ def check_split(split, spec, workdir=None, count_boundaries=False) -> Statistics
     remembered = _recall(memory)
     key = _fingerprint(split, spec)
     found = remembered.get(split.name, {})
-    if found.get("key") == key and (found["boundaries"] or not count_boundaries):
-        boundaries = np.asarray(found["boundaries"], np.int64) if found["boundaries"] else None
+    if found.get("key") == key and (found.get("boundaries") or not count_boundaries):
+        boundaries = np.asarray(found.get("boundaries"), np.int64) if found.get("boundaries") else None
         return Statistics(len(split), np.asarray(found["pixels"], np.int64), boundaries)
 
     workers = spec.workers or os.cpu_count()
