@@ -101,7 +101,9 @@ def on_regions(config, size):
 
 
 def capacities(config, counts):
-    """The `capacities` of a Generator on regions, for boundary counts (levels, 4) that the images shall fit."""
+    """The `capacities` of a Generator for boundary counts (levels, 4) that the images shall fit; () without counts: all is dense."""
+    if counts is None:
+        return ()
     return choose_capacities(counts[: config.model.num_blocks], config.data.image_size, config.model.region_share)
 
 

@@ -13,7 +13,7 @@ from oasis_jax import build
 from oasis_jax.heatmaps import check, of_seed
 from oasis_jax.models import Generator
 from oasis_jax.models import conditioning as cond
-from oasis_jax.models.regions import bucket, describe
+from oasis_jax.models.regions import LARGEST_SHARE, bucket, describe
 from oasis_jax.noise import RegionNoise, noise_vector
 from oasis_jax.training.checkpoint import load_ema
 
@@ -81,7 +81,7 @@ class Model:
     def _generate(self, conditioning, heatmaps):
         """The image uint8 (1, H, W, 3) of a Conditioning and heatmaps or None, on regions where that pays; the log says where."""
         if build.on_regions(self.config, conditioning.size) and conditioning.pixel_noise is None:
-            share = self.config.model.get("region_share", 0.8)  # older checkpoints do not say
+            share = self.config.model.get("region_share", LARGEST_SHARE)  # older checkpoints do not say
             capacities = bucket(np.asarray(conditioning.ids[0]), share)[: self.generator.num_blocks]
             _log.info(describe(capacities, conditioning.size))
             if capacities:

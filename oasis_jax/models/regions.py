@@ -19,6 +19,7 @@ import numpy as np
 from oasis_jax.boundaries import boundary_counts, fingerprints, mixed
 from oasis_jax.models.layers import conv2d, wide
 
+LARGEST_SHARE = 0.8  # of pixels with a mixed 5x5 neighbourhood, up to which a level is computed on regions
 OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # of the taps of a 3x3 kernel, in its order
 
 
@@ -281,7 +282,7 @@ def _flat(x):
     return x.reshape(len(x), -1, x.shape[-1])
 
 
-def choose_capacities(counts, size, largest=0.8, slack=1.05):
+def choose_capacities(counts, size, largest=LARGEST_SHARE, slack=1.05):
     """Capacities for a Generator: room for the counts at the levels where few enough pixels are mixed.
 
     Args:
@@ -314,7 +315,7 @@ _BUCKETS = (0.1, 0.14, 0.17, 0.21, 0.26, 0.36, 0.5)
 _USUAL = np.asarray([[0.62, 1, 0.13, 0.47], [0.26, 0.43, 0.08, 0.225], [0.105, 0.175, 0.045, 0.105], [0.042, 0.068, 0.026, 0.048]])
 
 
-def bucket(ids, largest=0.8):
+def bucket(ids, largest=LARGEST_SHARE):
     """Capacities from a short list, so that images of one size share a few compiled programs.
 
     Args:

@@ -77,10 +77,9 @@ class Run:
         self.train_split, self.val_split = (open_split(self.spec, name) for name in ("train", "val"))
         self.config = config = resolved(config, self.train_split)
         self.step = build.train_step(config)
-        on_regions = build.on_regions(config, config.data.image_size)
-        statistics = check_split(self.train_split, self.spec, self.workdir, count_boundaries=on_regions)
+        statistics = check_split(self.train_split, self.spec, self.workdir, build.on_regions(config, config.data.image_size))
         check_split(self.val_split, self.spec, self.workdir)
-        capacities = build.capacities(config, statistics.boundaries) if on_regions else ()
+        capacities = build.capacities(config, statistics.boundaries)
         self.step = dataclasses.replace(self.step, generator=self.step.generator.clone(capacities=capacities))
         print(describe(capacities, config.data.image_size))
         train = config.train

@@ -87,8 +87,9 @@ def test_regions_equal_dense(name):
     assert check_equal_to_dense(ids, 3, Capacity(*[ids[0].size] * 4)).fits
 
 
-def test_a_batch_that_overflows_is_computed_densely():
-    assert not check_equal_to_dense(MAPS["streets"], 3, Capacity(200, 1, 200, 200)).fits
+@pytest.mark.parametrize("short", [Capacity(*np.where(np.arange(4) == i, 1, 200).tolist()) for i in range(4)], ids=str)
+def test_a_batch_that_overflows_is_computed_densely(short):
+    assert not check_equal_to_dense(MAPS["streets"], 3, short).fits
 
 
 def test_a_capacity_that_is_just_enough_is_enough():

@@ -47,5 +47,5 @@ def test_fused_convolutions_are_each_others_transpose():
     forward, back = resampling.strided_conv2d(x, kernel), resampling.transposed_conv2d(y, kernel)
     np.testing.assert_allclose(jnp.vdot(forward, y), jnp.vdot(x, back), rtol=1e-12)
     by_xla = jax.vjp(lambda kernel: resampling.strided_conv2d.fun(x, kernel), kernel)[1](y)[0]
-    np.testing.assert_allclose(resampling.kernel_gradient_by_products(x, y), by_xla, atol=1e-11)
-    np.testing.assert_allclose(resampling.xla_kernel_gradient(x, y), by_xla, atol=1e-11)
+    np.testing.assert_allclose(resampling.kernel_gradient_by_products(x, y), by_xla, atol=1e-12)
+    np.testing.assert_allclose(resampling.xla_kernel_gradient(x, y), by_xla, atol=1e-12)

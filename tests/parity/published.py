@@ -118,6 +118,15 @@ def outputs_wanted(comparison):
     return {"mutable": ["params", "batch_stats", "spectral_norm"]}
 
 
+def check_forwards(comparison, module, variables, given, name, positions):
+    """Compares the forwards of a network in the modes that the case has, compiled as one program."""
+    modes = [mode for mode in ("eval", "train") if any(full_name.startswith(mode) for full_name in comparison.expected)]
+    forward = functools.partial(module.apply, **outputs_wanted(comparison))
+    results = jax.jit(lambda *inputs: [forward(*inputs, train=mode == "train") for mode in modes])(variables, given)
+    for mode, result in zip(modes, results, strict=True):
+        check_forward(comparison, mode, result, name, positions)
+
+
 def check_forward(comparison, mode, result, name, positions):
     """Compares one forward: the whole result or its sampled pixels, channel statistics, activations and updated buffers."""
     output, state = result

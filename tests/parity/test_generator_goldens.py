@@ -1,11 +1,8 @@
 """The generator equals the published one on every golden case: proven in float64, checked again in float32."""
-import functools
-
-import jax
 import jax.numpy as jnp
 import pytest
 from goldens import make_labels, make_normal
-from published import Comparison, cases_of, check_forward, load_generator, on_regions_alone, outputs_wanted
+from published import Comparison, cases_of, check_forwards, load_generator, on_regions_alone
 
 from oasis_jax.models.conditioning import from_noise, from_regions
 
@@ -37,9 +34,5 @@ def test_generator_equals_published(case, precision, on_regions):
     if on_regions:
         generator = on_regions_alone(generator, conditioning.ids).clone(known_to_fit=True)
     comparison = Comparison(case, precision)
-    modes = [mode for mode in ("eval", "train") if any(name.startswith(mode) for name in comparison.expected)]
-    forward = functools.partial(generator.apply, **outputs_wanted(comparison))
-    results = jax.jit(lambda *inputs: [forward(*inputs, train=mode == "train") for mode in modes])(variables, conditioning)
-    for mode, result in zip(modes, results, strict=True):
-        check_forward(comparison, mode, result, "image", positions)
+    check_forwards(comparison, generator, variables, conditioning, "image", positions)
     comparison.finish()
