@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from oasis_jax.models.generator import check_sides
-from oasis_jax.models.layers import Conv, leaky_relu
+from oasis_jax.models.layers import Conv, leaky_relu, wide
 from oasis_jax.models.resampling import conv2d_of_upsampled, downsample, downsampled_conv2d, upsample
 
 ATTENDED = 3  # blocks of the decoder, from the coarsest on, that belong to the trunk
@@ -118,4 +118,4 @@ class Discriminator(nn.Module):
         for block, skip in zip(self.decoder[ATTENDED:], reversed(skips), strict=True):
             x = block(jnp.concatenate([skip, x], axis=-1), train)
         logits = self.logits(x)
-        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        return logits.astype(wide(logits.dtype))

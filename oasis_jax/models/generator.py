@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from oasis_jax.models import conditioning as cond
-from oasis_jax.models.layers import Conv, leaky_relu
+from oasis_jax.models.layers import Conv, leaky_relu, wide
 from oasis_jax.models.regions import Capacity
 from oasis_jax.models.resampling import upsample
 from oasis_jax.models.spade import SPADEResidualBlock, rematerialised
@@ -88,7 +88,7 @@ class Generator(nn.Module):
             if i < self.num_blocks - 1:
                 x = upsample(x)
         x = Conv(3, name="conv_out")(leaky_relu(x))
-        return nn.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        return nn.tanh(x.astype(wide(x.dtype)))
 
     @property
     def spatially_aware(self):

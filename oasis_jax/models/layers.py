@@ -257,16 +257,16 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x, *, train=False):
         """(B, H, W, C) -> the same shape and dtype."""
-        statistics_dtype = jnp.promote_types(x.dtype, jnp.float32)
+        statistics_dtype = wide(x.dtype)
         mean = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:], statistics_dtype)
         var = self.variable("batch_stats", "var", jnp.ones, x.shape[-1:], statistics_dtype)
         used_mean, used_var = mean.value, var.value
         if train:
             count = x.size // x.shape[-1]
-            wide = x.astype(statistics_dtype)
-            used_mean = jnp.mean(wide, (0, 1, 2))
+            values = x.astype(statistics_dtype)
+            used_mean = jnp.mean(values, (0, 1, 2))
             # The variance has no gradient with respect to the mean, which need not be computed.
-            used_var = jnp.mean(jnp.square(wide - lax.stop_gradient(used_mean)), (0, 1, 2))
+            used_var = jnp.mean(jnp.square(values - lax.stop_gradient(used_mean)), (0, 1, 2))
             if not self.is_initializing():
                 mean.value += self.momentum * (used_mean - mean.value)
                 var.value += self.momentum * (used_var * (count / max(count - 1, 1)) - var.value)

@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax import lax
 
 from oasis_jax.heatmaps import LEVELS, NUM_MAPS
-from oasis_jax.models.layers import conv2d, leaky_relu
+from oasis_jax.models.layers import conv2d, leaky_relu, wide
 
 ALL_LEVELS = "cat"  # the features of all levels side by side
 FEATURES = (*LEVELS, ALL_LEVELS)
@@ -139,6 +139,6 @@ class SpatialEncoding(nn.Module):
 
 def instance_norm(x, epsilon=1e-5):
     """Zero mean and unit variance for each image and channel, by the biased variance: (B, h, w, C) -> the same shape and dtype."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    centred = wide - jnp.mean(wide, (1, 2), keepdims=True)
+    values = x.astype(wide(x.dtype))
+    centred = values - jnp.mean(values, (1, 2), keepdims=True)
     return (centred * lax.rsqrt(jnp.mean(jnp.square(centred), (1, 2), keepdims=True) + epsilon)).astype(x.dtype)
