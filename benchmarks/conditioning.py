@@ -84,7 +84,7 @@ def run(args):
         forward, gradients = measure(ids, num_ids, channels, capacity, args.dtype, args.repeats)
         row = f"{ids.shape[0]:4}x{ids.shape[1]:<5}{np.median(modulation):8.0%}{np.median(hidden):8.0%}{modulation.max():8.0%}{channels:10}"
         for dense, by_regions in (forward, gradients):
-            row += f"{1e3 * dense:10.0f}{1e3 * by_regions:7.0f} ms{dense / by_regions:7.2f}"
+            row += f"{1e3 * dense:10.3g}{1e3 * by_regions:7.3g} ms{dense / by_regions:7.2f}"
         print(row, flush=True)
         shares.append(np.median(modulation))
         ratios.append([dense / by_regions for dense, by_regions in (forward, gradients)])

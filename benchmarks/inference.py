@@ -61,7 +61,7 @@ def run(args):
     print(f"5x5-mixed pixels at the full size: median {np.median(shares):.0%}, worst {max(shares):.0%}")
     seconds = {name: np.median(values) for name, values in times.items()}
     for name, value in seconds.items():
-        print(f"{name:10}{value:8.3f} s")
+        print(f"{name:10}{value:8.3g} s")
     print(f"ratio     {seconds['dense'] / seconds['regions']:8.2f}     largest difference {max(differences):.1e} of 2")
 
 

@@ -184,7 +184,7 @@ def run(args):
         for candidate in candidates:
             seconds = np.median(candidate.times)
             rate = candidate.gflop / seconds
-            print(f"{candidate.name}: {seconds:.2f} s, published work at {rate:.1f} GFLOP/s, {rate / product_rate:.2f} of the product's")
+            print(f"{candidate.name}: {seconds:.3g} s, published work at {rate:.1f} GFLOP/s, {rate / product_rate:.2f} of the product's")
         print(f"weight gradient of a convolution: {kernel_gradient_ratio():.2f} times as fast as XLA's")
     for other, candidate in itertools.combinations(candidates, 2):
         candidate.compare(other)

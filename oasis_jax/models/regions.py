@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from oasis_jax.boundaries import boundary_counts, fingerprints, mixed
-from oasis_jax.models.layers import conv2d, wide
+from oasis_jax.models.layers import by_platform, conv2d, wide
 
+CHUNK = 512  # rows of gamma and beta computed at once on CPU, whose patches stay in the cache
 LARGEST_SHARE = 0.8  # of pixels with a mixed 5x5 neighbourhood, up to which a level is computed on regions
 OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # of the taps of a 3x3 kernel, in its order
 
@@ -45,12 +46,14 @@ class Plan:
       fits: (), whether every image fits its Capacity; None if that is known.
       ids: (B, K + hidden, 9) ids around a pixel of each row of hidden vectors, K beyond the border.
       patches: (B, K + modulation, 9) rows of hidden vectors around a pixel of each row of gamma and beta, K + hidden beyond the border.
+      used: (), how many of these rows an image has at most; those behind them belong to no pixel.
       rows: (B, P) row of gamma and beta of each pixel.
     """
 
     fits: jax.Array | None
     ids: jax.Array
     patches: jax.Array
+    used: jax.Array
     rows: jax.Array
 
 
@@ -82,6 +85,7 @@ def make_plan(ids, num_ids, capacity, known_to_fit=False):
         fits=None if known_to_fit else jnp.all(hidden_fit & modulation_fit),
         ids=of_ids,
         patches=patches,
+        used=jnp.max(rows) + 1,
         rows=rows.reshape(len(rows), -1),
     )
 
@@ -171,10 +175,26 @@ def modulate_regions(x, table, shared, gamma_beta, plan):
     """
     kernel, bias = gamma_beta
     hidden = jnp.pad(hidden_vectors(table, *shared, plan.ids), [(0, 0), (0, 1), (0, 0)])
-    patches = _take(hidden, plan.patches).reshape(*plan.patches.shape[:2], -1)
-    rows = patches @ kernel.reshape(-1, kernel.shape[-1])
+    rows = by_platform(convolve_used_rows, convolve_rows)(hidden, kernel, plan.patches, plan.used)
     gamma, beta = jnp.split(_take(rows, plan.rows) + bias, 2, axis=-1)
     return x * (1 + gamma) + beta, rows
+
+
+def convolve_rows(hidden, kernel, patches, used=None):
+    """Rows (B, M, 2C) of gamma and beta: products of hidden vectors (B, R, D), at patches (B, M, 9), and the kernel (3, 3, D, 2C)."""
+    return _take(hidden, patches).reshape(*patches.shape[:2], -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def convolve_used_rows(hidden, kernel, patches, used):
+    """`convolve_rows`, chunk by chunk and only as far as rows are used: room for more of them costs no time."""
+    batch, room, _ = patches.shape
+    size = min(CHUNK, room)
+
+    def of_chunk(i, rows):  # the last chunk starts early enough to fit, and computes some rows again
+        chunk = jax.lax.dynamic_slice_in_dim(patches, i * size, size, axis=1)
+        return jax.lax.dynamic_update_slice_in_dim(rows, convolve_rows(hidden, kernel, chunk), i * size, axis=1)
+
+    return jax.lax.fori_loop(0, -(-used // size), of_chunk, jnp.zeros((batch, room, kernel.shape[-1]), hidden.dtype))
 
 
 def modulate_regions_backward(x, table, shared, gamma_beta, plan, rows, gradient):
@@ -273,9 +293,22 @@ def _choose(fits, by_regions, densely):
 modulate.defvjp(_modulate_forward, _modulate_backward)
 
 
+@jax.custom_vjp
 def look_up(table, ids):
-    """The vectors (B, h, w, Y) of ids (B, h, w) in a table (B, K, Y)."""
+    """The vectors (B, h, w, Y) of ids (B, h, w) in a table (B, K, Y), whose gradient is summed in float32 at least."""
     return _take(table, ids)
+
+
+def _look_up_forward(table, ids):
+    return _take(table, ids), (table, ids)
+
+
+def _look_up_backward(residuals, gradient):
+    table, ids = residuals
+    return _sum_rows(_flat(gradient), ids.reshape(len(ids), -1), table.shape[1]).astype(table.dtype), None
+
+
+look_up.defvjp(_look_up_forward, _look_up_backward)
 
 
 def _flat(x):
