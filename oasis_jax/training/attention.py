@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from oasis_jax.heatmaps import LEVELS
+from oasis_jax.models.layers import wide
 from oasis_jax.models.spatial import resize
 
 SIDES = ("decoder", "encoder", "both")
@@ -58,7 +59,7 @@ def attended_blocks(side, num_blocks):
 
 def gradcam(features, gradients):
     """Attention (B, h, w) for features (B, h, w, C) and gradients with respect to them: relu on every channel, then the sum."""
-    dtype = jnp.promote_types(features.dtype, jnp.float32)
+    dtype = wide(features.dtype)
     weights = jnp.mean(gradients.astype(dtype), (1, 2), keepdims=True)
     return jnp.sum(jax.nn.relu(lax.stop_gradient(weights) * features.astype(dtype)), axis=-1)
 

@@ -82,9 +82,9 @@ def build_discriminator(config, precision):
 
 
 def on_regions_alone(generator, ids):
-    """The generator with every level on regions, with just enough room for the mixed pixels of ids (B, H, W)."""
+    """The generator with every level on regions, with just enough room for ids (B, H, W) and no dense form beside it."""
     counts = np.max([boundary_counts(np.asarray(row), generator.num_blocks) for row in ids], axis=0)
-    return generator.clone(capacities=choose_capacities(counts, ids.shape[1:], largest=1, slack=1))
+    return generator.clone(capacities=choose_capacities(counts, ids.shape[1:], largest=1, slack=1), known_to_fit=True)
 
 
 def load_generator(case, key, precision, size):

@@ -32,7 +32,7 @@ def test_generator_equals_published(case, precision, on_regions):
     generator, variables = load_generator(case, "state_dict", precision, size)
     conditioning, positions = inputs_of_generator(case, generator), case.arrays("in/pos").get("")
     if on_regions:
-        generator = on_regions_alone(generator, conditioning.ids).clone(known_to_fit=True)
+        generator = on_regions_alone(generator, conditioning.ids)
     comparison = Comparison(case, precision)
     check_forwards(comparison, generator, variables, conditioning, "image", positions)
     comparison.finish()
