@@ -1,9 +1,14 @@
 """VGG16 and LPIPS equal the published networks. Needs their real weights, which are never downloaded here."""
+import json
+
 import jax
 import numpy as np
 import pytest
 from goldens import golden_dir
+from PIL import Image
 
+from oasis_jax.metrics.frechet import FewImagesWarning, Moments, frechet_distance
+from oasis_jax.metrics.kid import mmd2_and_influence
 from oasis_jax.metrics.lpips import LPIPS, load_lpips
 from oasis_jax.metrics.nets import weights
 from oasis_jax.metrics.nets.vgg16 import fd_features, load_vgg16
@@ -35,6 +40,24 @@ def test_fd_features_equal_the_published_trunk():
     for images, features in (("rgb_256_bicubic", "pool5_mean_256"), ("rgb_native", "pool5_mean_native")):
         found = jax.jit(fd_features)(variables, golden[images])
         assert np.abs(found - golden[features]).max() <= 1e-5 * np.abs(golden[features]).max()
+
+
+@pytest.mark.filterwarnings(f"ignore::{FewImagesWarning.__module__}.FewImagesWarning")
+def test_distances_of_two_sets_of_camvid_photos():
+    photos = sorted((golden_dir().parent / "data" / "camvid" / "test").glob("*.jpg"))
+    if not (FOLDER / "fd_vgg16_camvid.json").is_file() or len(photos) < 120:
+        pytest.skip("the golden set at hand has no fd_vgg16_camvid.json, or the test photos of CamVid do not lie beside it")
+    golden, variables = json.loads((FOLDER / "fd_vgg16_camvid.json").read_text()), load_vgg16()
+    features_of = jax.jit(fd_features)
+
+    def features(paths):
+        resized = [np.asarray(Image.open(path).convert("RGB").resize((256, 256), Image.Resampling.BICUBIC)) for path in paths]
+        return np.concatenate([features_of(variables, image[None]) for image in resized]).astype(np.float64)
+
+    first, last = features(photos[:60]), features(photos[-60:])
+    assert (photos[0].name, photos[-1].name) == (golden["first"], golden["last"])
+    assert frechet_distance(Moments.of(first), Moments.of(last)) == pytest.approx(golden["fd_vgg16"], rel=1e-3)
+    assert mmd2_and_influence(first, last)[0] == pytest.approx(golden["kid_vgg16_one_block"], rel=1e-2)
 
 
 def test_lpips_equals_the_published_distance_tap_by_tap():
