@@ -150,14 +150,14 @@ def hidden_vectors(table, kernel, bias, ids):
       ids: (B, R, 9) in 0..K, K beyond the border.
 
     Returns:
-      (B, R, D).
+      (B, R, D) in float32 at least, so that their gradient is not rounded.
     """
     taps = kernel.reshape(9, *kernel.shape[2:])
     through_taps = jnp.einsum("bky,tyd->tbkd", table, taps, preferred_element_type=wide(table.dtype))
     through_taps = jnp.pad(through_taps, [(0, 0), (0, 0), (0, 1), (0, 0)])
     zeros = jnp.zeros((*ids.shape[:2], kernel.shape[-1]), through_taps.dtype)
     total, _ = jax.lax.scan(lambda total, tap: (total + _take(*tap), None), zeros, (through_taps, jnp.moveaxis(ids, 2, 0)))
-    return jax.nn.relu(total + bias).astype(table.dtype)
+    return jax.nn.relu(total + bias)
 
 
 def modulate_regions(x, table, shared, gamma_beta, plan):
@@ -174,7 +174,7 @@ def modulate_regions(x, table, shared, gamma_beta, plan):
       (B, P, C), and the rows of gamma and beta without bias (B, K + modulation, 2C).
     """
     kernel, bias = gamma_beta
-    hidden = jnp.pad(hidden_vectors(table, *shared, plan.ids), [(0, 0), (0, 1), (0, 0)])
+    hidden = jnp.pad(hidden_vectors(table, *shared, plan.ids).astype(x.dtype), [(0, 0), (0, 1), (0, 0)])
     rows = by_platform(convolve_used_rows, convolve_rows)(hidden, kernel, plan.patches, plan.used)
     gamma, beta = jnp.split(_take(rows, plan.rows) + bias, 2, axis=-1)
     return x * (1 + gamma) + beta, rows
@@ -208,13 +208,11 @@ def modulate_regions_backward(x, table, shared, gamma_beta, plan, rows, gradient
     def through_tap(of_hidden, tap):  # one after the other: compiled once
         weights, patch = tap
         reached = _sum_rows(of_rows, patch, hidden.shape[1])
-        narrow = reached.astype(x.dtype)
-        of_weights = jnp.einsum("brd,brc->dc", hidden, narrow, preferred_element_type=reached.dtype)
-        return of_hidden + jnp.matmul(narrow, weights.T, preferred_element_type=reached.dtype), of_weights
+        return of_hidden + reached @ weights.T, jnp.einsum("brd,brc->dc", hidden, reached)
 
     taps = kernel.reshape(9, *kernel.shape[2:]), jnp.moveaxis(plan.patches, 2, 0)
     of_hidden, of_kernel = jax.lax.scan(through_tap, jnp.zeros(hidden.shape, of_rows.dtype), taps)
-    of_table, of_shared = pull_back(of_hidden.astype(x.dtype))
+    of_table, of_shared = pull_back(of_hidden)
     of_gamma_beta = of_kernel.reshape(kernel.shape).astype(kernel.dtype), of_rows.sum((0, 1)).astype(bias.dtype)
     return of_x, of_table, of_shared, of_gamma_beta
 

@@ -143,9 +143,8 @@ def test_bfloat16_costs_no_more_precision_on_regions_than_densely():
         [np.linalg.norm(a - e) / np.linalg.norm(e) for a, e in zip(value_and_gradients(function, jnp.bfloat16), exact, strict=True)]
         for function in (by_regions, densely)
     ]
-    assert plan.fits
-    one_rounding = 2.0**-8
-    assert np.all(np.asarray(losses[0]) <= np.maximum(losses[1], one_rounding)), losses
+    assert plan.fits and max(losses[0]) < 0.005
+    assert np.all(np.asarray(losses[0]) <= 1.5 * np.asarray(losses[1])), losses
 
 
 def test_the_gradient_of_a_look_up_counts_every_pixel_in_bfloat16():
