@@ -2,6 +2,7 @@
 import dataclasses
 import functools
 import io
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -116,11 +117,18 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
 def read_image(path) -> Image.Image:
     """Opens and decodes an image file (any path etils.epath knows). Raises DataError if it is missing, empty, truncated or no image."""
     try:
-        image = Image.open(io.BytesIO(epath.Path(path).read_bytes()))  # one read: decoders ask for little at a time
+        image = Image.open(io.BytesIO(_read_bytes(os.fspath(path))))  # one read: decoders ask for little at a time
         image.load()
         return image
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
+
+
+def _read_bytes(path):
+    if "://" in path:
+        return epath.Path(path).read_bytes()
+    with open(path, "rb", buffering=0) as file:  # few system calls: after each a thread has to wait for the interpreter lock
+        return file.read()
 
 
 def read_stored_ids(path, rule) -> np.ndarray:
@@ -143,7 +151,7 @@ def read_stored_ids(path, rule) -> np.ndarray:
     stored = np.asarray(image)
     if stored.dtype == np.int32 and (stored.min() < 0 or stored.max() >= MAX_IDS):
         raise DataError(f"{path} holds id {stored.min() if stored.min() < 0 else stored.max()}: ids are 0..{MAX_IDS - 1}")
-    return stored.astype(np.uint8 if image.mode in ("1", "L", "P") else np.uint16)
+    return stored.astype(np.uint8 if image.mode in ("1", "L", "P") else np.uint16, copy=False)
 
 
 def read_label_map(path, rule) -> np.ndarray:
