@@ -24,6 +24,7 @@ setup(
         "clu>=0.0.12",
         "etils[epath]>=1.10",
         "flax>=0.12",
+        "google-cloud-storage>=2.18",  # orbax imports it for gs:// without asking for it
         "importlib_resources>=6",  # tensorflow-datasets imports it without asking for it
         "jax>=0.10",
         "ml-collections>=1.1",

@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks import label_maps
 from oasis_jax.boundaries import boundary_counts
 from oasis_jax.models import regions
+from oasis_jax.models.capacities import choose_capacities
 
 CHANNELS = (128, 256, 512, 1024, 1024, 1024)  # of the widest modulation of a level, full image first
 HIDDEN, Z_DIM = 128, 64
@@ -80,7 +81,7 @@ def run(args):
         median = np.argsort(counts[:, 1])[len(counts) // 2]
         ids = sampled[median]
         hidden, modulation = counts[:, 0] / ids.size, counts[:, 1] / ids.size
-        (capacity,) = regions.choose_capacities(counts[median][None], ids.shape, largest=1, slack=args.slack)
+        (capacity,) = choose_capacities(counts[median][None], ids.shape, largest=1, slack=args.slack)
         forward, gradients = measure(ids, num_ids, channels, capacity, args.dtype, args.repeats)
         row = f"{ids.shape[0]:4}x{ids.shape[1]:<5}{np.median(modulation):8.0%}{np.median(hidden):8.0%}{modulation.max():8.0%}{channels:10}"
         for dense, by_regions in (forward, gradients):

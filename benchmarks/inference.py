@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import label_maps
 from oasis_jax.boundaries import boundary_counts
 from oasis_jax.models import Generator
-from oasis_jax.models.regions import bucket, describe
+from oasis_jax.models.capacities import bucket, describe
 from oasis_jax.training.state import initial_variables
 
 

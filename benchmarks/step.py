@@ -29,7 +29,7 @@ from oasis_jax import build
 from oasis_jax.boundaries import boundary_counts
 from oasis_jax.heatmaps import NUM_MAPS, of_seed
 from oasis_jax.models import layers, resampling
-from oasis_jax.models.regions import choose_capacities
+from oasis_jax.models.capacities import choose_capacities
 from oasis_jax.models.spade import SPADE
 from oasis_jax.models.spatial import EqualizedConv
 from oasis_jax.training.state import create_state

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 
 from oasis_jax.data.datasets import DataSpec
 from oasis_jax.models import Discriminator, Generator
+from oasis_jax.models.capacities import choose_capacities
 from oasis_jax.models.generator import WIDTHS, check_sides
-from oasis_jax.models.regions import choose_capacities
 from oasis_jax.models.spatial import FEATURES
 from oasis_jax.training.attention import OBJECTIVES, SIDES, Alignment
 from oasis_jax.training.state import adam_without_momentum

@@ -13,7 +13,7 @@ from oasis_jax import build
 from oasis_jax.heatmaps import check, of_seed
 from oasis_jax.models import Generator
 from oasis_jax.models import conditioning as cond
-from oasis_jax.models.regions import LARGEST_SHARE, bucket, describe
+from oasis_jax.models.capacities import LARGEST_SHARE, bucket, describe
 from oasis_jax.noise import RegionNoise, noise_vector
 from oasis_jax.training.checkpoint import load_ema
 

@@ -7,7 +7,7 @@ import pytest
 
 import oasis_jax
 from oasis_jax import build
-from oasis_jax.models.regions import bucket
+from oasis_jax.models.capacities import bucket
 from oasis_jax.noise import RegionNoise, class_noise, noise_vector, slerp
 from oasis_jax.training.checkpoint import CheckpointError
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from oasis_jax.models import conditioning as cond
+from oasis_jax.models.capacities import Capacity
 from oasis_jax.models.layers import Conv, leaky_relu, wide
-from oasis_jax.models.regions import Capacity
 from oasis_jax.models.resampling import upsample
 from oasis_jax.models.spade import SPADEResidualBlock, rematerialised
 from oasis_jax.models.spatial import HeatmapEncoder, SpatialEncoding, at_level, render

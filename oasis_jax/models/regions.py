@@ -5,37 +5,19 @@ regions, so most neighbourhoods hold one id, and along a boundary few different 
 vectors and a short list of gamma and beta: one row for each id, and one for each different neighbourhood that is mixed, that is, holds
 several ids or the zeros beyond the border. Every pixel looks its row up.
 
-Shapes are static: a `Capacity` says how many mixed pixels and different neighbourhoods an image may have. A batch with more is computed by
-the dense convolutions.
+Shapes are static: a `Capacity` (`capacities.py`) says how many mixed pixels and different neighbourhoods an image may have. A batch with
+more is computed by the dense convolutions.
 """
-import math
-from typing import NamedTuple
-
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax.boundaries import boundary_counts, fingerprints, mixed
+from oasis_jax.boundaries import fingerprints, mixed
 from oasis_jax.models.layers import by_platform, conv2d, wide
 
 CHUNK = 512  # rows of gamma and beta computed at once on CPU, whose patches stay in the cache
-LARGEST_SHARE = 0.8  # of pixels with a mixed 5x5 neighbourhood, up to which a level is computed on regions
 OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # of the taps of a 3x3 kernel, in its order
-
-
-class Capacity(NamedTuple):
-    """Room for an image at one level; the numbers are those of `boundaries.boundary_counts`.
-
-    Attributes:
-      near, far: pixels whose 3x3 and whose 5x5 neighbourhood is mixed.
-      hidden, modulation: different mixed 3x3 and 5x5 neighbourhoods.
-    """
-
-    near: int
-    far: int
-    hidden: int
-    modulation: int
 
 
 @flax.struct.dataclass
@@ -311,61 +293,3 @@ look_up.defvjp(_look_up_forward, _look_up_backward)
 
 def _flat(x):
     return x.reshape(len(x), -1, x.shape[-1])
-
-
-def choose_capacities(counts, size, largest=LARGEST_SHARE, slack=1.05):
-    """Capacities for a Generator: room for the counts at the levels where few enough pixels are mixed.
-
-    Args:
-      counts: (levels, 4) as of `boundaries.boundary_counts`, which the images shall fit.
-      size: (H, W) of the full image.
-      largest: share of pixels with a mixed 5x5 neighbourhood above which the dense way is the faster one.
-      slack: room over the counts.
-
-    Returns:
-      tuple of Capacity, or None for a dense level, fine to coarse, without the dense ones at its end.
-    """
-    capacities = []
-    for level, row in enumerate(np.asarray(counts)):
-        pixels = size[0] * size[1] // 4**level
-        capacity = Capacity(*(min(math.ceil(slack * count), pixels) for count in row))
-        capacities.append(capacity if capacity.far <= largest * pixels else None)
-    return _without_dense_end(capacities)
-
-
-def describe(capacities, size):
-    """Which levels of a generator of images of a size (H, W) are computed on regions, and with which room: a line of text."""
-    levels = [(f"{size[0] >> level}x{size[1] >> level}", capacity) for level, capacity in enumerate(capacities) if capacity]
-    rooms = [f"{name} for {capacity.modulation} different neighbourhoods of {capacity.far} pixels" for name, capacity in levels]
-    return f"conditioning on regions at {', '.join(rooms)}; dense elsewhere" if rooms else "conditioning is dense"
-
-
-# Shares of the full image's pixels whose 5x5 neighbourhood is mixed, and what else a map may have for each such pixel: rows are levels,
-# columns those of boundary_counts. A tenth over what the label maps of CamVid have on average; one with more takes the next share.
-_BUCKETS = (0.1, 0.14, 0.17, 0.21, 0.26, 0.36, 0.5)
-_USUAL = np.asarray([[0.62, 1, 0.13, 0.47], [0.26, 0.43, 0.08, 0.225], [0.105, 0.175, 0.045, 0.105], [0.042, 0.068, 0.026, 0.048]])
-
-
-def bucket(ids, largest=LARGEST_SHARE):
-    """Capacities from a short list, so that images of one size share a few compiled programs.
-
-    Args:
-      ids: (H, W) integer, not negative.
-      largest: as for `choose_capacities`.
-
-    Returns:
-      The smallest of the list that the ids fit on the levels where regions pay, as of `choose_capacities`; () if they fit none.
-    """
-    counts = boundary_counts(ids, len(_USUAL))
-    pixels = ids.size // 4 ** np.arange(len(_USUAL))
-    pays = counts[:, 1] <= largest * pixels
-    for share in _BUCKETS:
-        rooms = np.minimum(np.ceil(_USUAL * share * ids.size), pixels[:, None]).astype(int)
-        if np.any(pays) and np.all(counts[pays] <= rooms[pays]):
-            return _without_dense_end([Capacity(*row) if pay else None for row, pay in zip(rooms.tolist(), pays, strict=True)])
-    return ()
-
-
-def _without_dense_end(capacities):
-    last = max((i for i, capacity in enumerate(capacities) if capacity), default=-1)
-    return tuple(capacities[: last + 1])

@@ -21,7 +21,7 @@ from oasis_jax.evaluation.validation import Validation
 from oasis_jax.metrics import BY_RUN, HIGHER_IS_BETTER
 from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA
 from oasis_jax.metrics.protocols import find_protocol
-from oasis_jax.models.regions import describe
+from oasis_jax.models.capacities import describe
 from oasis_jax.pictures import loss_curve, save_png
 from oasis_jax.sampling import Model
 from oasis_jax.training.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema

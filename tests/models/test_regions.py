@@ -8,7 +8,7 @@ import pytest
 
 from oasis_jax.boundaries import boundary_counts
 from oasis_jax.models import Generator, conditioning, regions
-from oasis_jax.models.regions import Capacity
+from oasis_jax.models.capacities import Capacity, bucket
 
 VECTOR, HIDDEN, CHANNELS = 5, 6, 4
 
@@ -229,10 +229,10 @@ def test_a_bucket_has_room_on_every_level_where_regions_pay_and_on_no_other(larg
     ids = streets(128, 256)[0]
     counts = boundary_counts(ids, 4)
     shares = counts[:, 1] / (ids.size // 4 ** np.arange(4))
-    capacities = regions.bucket(ids, largest)
+    capacities = bucket(ids, largest)
     assert len(capacities) == np.sum(shares <= largest) > 0  # coarser levels have more boundary
     assert all(np.all(count <= capacity) for count, capacity in zip(counts, capacities, strict=False))
 
 
 def test_a_map_without_interior_has_no_bucket():
-    assert regions.bucket(np.random.default_rng(0).integers(0, 3, (64, 64)), largest=1) == ()
+    assert bucket(np.random.default_rng(0).integers(0, 3, (64, 64)), largest=1) == ()

@@ -10,7 +10,7 @@ from goldens import find_cases
 from oasis_jax.boundaries import boundary_counts
 from oasis_jax.interop.pytorch import from_state_dict, to_state_dict
 from oasis_jax.models import Discriminator, Generator
-from oasis_jax.models.regions import choose_capacities
+from oasis_jax.models.capacities import choose_capacities
 
 CASES, OTHERS = find_cases()
 KINDS = ("G_forward", "D_forward", "losses", "step")

@@ -1,4 +1,5 @@
 """Laws of the checkpoints: what is saved comes back, whole or not at all, and every fault is told."""
+import importlib.util
 import json
 import os
 import shutil
@@ -320,3 +321,7 @@ def test_fields_newer_than_the_checkpoint_fit():
     changed = json.loads(json.dumps(CONFIG))
     changed["model"]["spatial_awareness"] = False
     check_config_fits(CONFIG, changed)
+
+
+def test_what_orbax_imports_for_a_bucket_is_installed():
+    assert importlib.util.find_spec("google.cloud.storage")  # it does not ask for it, and fails without it when a workdir is gs://

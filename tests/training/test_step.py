@@ -13,7 +13,7 @@ import pytest
 
 from oasis_jax.heatmaps import of_seed
 from oasis_jax.models import Discriminator, Generator
-from oasis_jax.models.regions import Capacity
+from oasis_jax.models.capacities import Capacity
 from oasis_jax.training.attention import Alignment
 from oasis_jax.training.sharding import make_mesh, over_batch, put_batch, replicated
 from oasis_jax.training.state import adam_without_momentum, create_state
