@@ -45,9 +45,7 @@ def measure(run, root, count):
     config = model.config
     config.data.root = root
     spec, step = build.data_spec(config), build.train_step(config)
-    split = open_split(spec, "val")
-    split = split.subset(np.linspace(0, len(split) - 1, count).astype(int).tolist())
-    labels = next(eval_batches(split, spec, len(split)))["label_map"].astype(np.int32)
+    labels = next(eval_batches(open_split(spec, "val").spread(count), spec, count))["label_map"].astype(np.int32)
     had, others = (range(first, first + count) for first in (0, count))
     given, not_given = (np.stack([of_seed(seed) for seed in seeds]) for seeds in (had, others))
     aware = model.generator.spatially_aware

@@ -30,7 +30,6 @@ def read(args, size, count):
         label_offset=args.label_offset,
         label_map=args.label_map,
     )
-    split = datasets.open_split(spec, "train")
-    indices = np.linspace(0, len(split) - 1, count).astype(int)
-    maps = [split.rule(resize_label_map(split.read(i)[1], size), split.pairs[i].name) for i in indices]
+    split = datasets.open_split(spec, "train").spread(count)
+    maps = [split.rule(resize_label_map(split.read(i)[1], size), pair.name) for i, pair in enumerate(split.pairs)]
     return np.stack(maps).astype(np.int32), args.num_classes

@@ -156,3 +156,21 @@ def train_step(config):
 def data_spec(config):
     """The DataSpec of a config: the fields of config.data, lists as tuples."""
     return DataSpec(**{name: tuple(value) if isinstance(value, list) else value for name, value in config.data.items()})
+
+
+def check_batch(config, devices):
+    """Raises ValueError unless the batch divides over the devices and over the groups in which classes are counted."""
+    batch, groups = config.train.batch_size, config.loss.balance_groups
+    if batch < 1 or batch % devices:
+        raise ValueError(f"train.batch_size={batch} does not divide over {devices} devices: choose a multiple of {devices}")
+    if groups < 1 or batch % groups:
+        raise ValueError(f"loss.balance_groups={groups} does not divide train.batch_size={batch}: choose a divisor")
+
+
+def resolved(config, split):
+    """The config with what is known of the labels written out, so that a checkpoint tells how to read label files (a palette is a path)."""
+    config = config.copy_and_resolve_references()
+    rule = split.rule
+    config.data.update(num_classes=rule.num_classes, class_names=split.class_names, label_offset=rule.offset)
+    config.data.label_map = ",".join(f"{stored}:{class_id}" for stored, class_id in sorted(rule.mapping.items()))
+    return config

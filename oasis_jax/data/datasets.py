@@ -100,6 +100,10 @@ class Split:
         source = self.source and (lambda i: self.source(indices[i]))
         return dataclasses.replace(self, pairs=tuple(self.pairs[i] for i in indices), source=source)
 
+    def spread(self, count) -> "Split":
+        """The subset of `count` pairs from the first to the last at even distances; of fewer pairs some are repeated."""
+        return self.subset(np.linspace(0, len(self) - 1, count).astype(int).tolist())
+
     def read(self, index) -> tuple[Image.Image, np.ndarray]:
         """Pair `index` at full size: photo as RGB Image, stored ids uint8 or uint16 (H, W). Raises DataError if unreadable."""
         if self.source is not None:

@@ -72,10 +72,10 @@ class Run:
             raise ValueError(f"eval.score={self.score} is not one of {', '.join(measured)}, which are measured with {with_protocol}")
 
         self.mesh, self.own_mesh = make_mesh(), make_mesh(jax.local_devices())  # each process evaluates its part on its own devices
-        check_batch(config, self.mesh.size)
+        build.check_batch(config, self.mesh.size)
         self.spec = build.data_spec(config)
         self.train_split, self.val_split = (open_split(self.spec, name) for name in ("train", "val"))
-        self.config = config = resolved(config, self.train_split)
+        self.config = config = build.resolved(config, self.train_split)
         self.step = build.train_step(config)
         statistics = check_split(self.train_split, self.spec, self.workdir, build.on_regions(config, config.data.image_size))
         check_split(self.val_split, self.spec, self.workdir)
@@ -302,31 +302,13 @@ def prepare_workdir(workdir):
     return path
 
 
-def check_batch(config, devices):
-    """Raises ValueError unless the batch divides over the devices and over the groups in which classes are counted."""
-    batch, groups = config.train.batch_size, config.loss.balance_groups
-    if batch < 1 or batch % devices:
-        raise ValueError(f"train.batch_size={batch} does not divide over {devices} devices: choose a multiple of {devices}")
-    if groups < 1 or batch % groups:
-        raise ValueError(f"loss.balance_groups={groups} does not divide train.batch_size={batch}: choose a divisor")
-
-
-def resolved(config, split):
-    """The config with what is known of the labels written out, so that a checkpoint tells how to read label files (a palette is a path)."""
-    config = config.copy_and_resolve_references()
-    rule = split.rule
-    config.data.update(num_classes=rule.num_classes, class_names=split.class_names, label_offset=rule.offset)
-    config.data.label_map = ",".join(f"{stored}:{class_id}" for stored, class_id in sorted(rule.mapping.items()))
-    return config
-
-
 def without_image(batch):
     return {name: array for name, array in batch.items() if name != "image"}
 
 
 def grid_examples(split, spec):
     """{"image", "label_map"} of a few validation examples, far apart because neighbours are often frames of one film."""
-    few = split.subset(np.linspace(0, len(split) - 1, min(GRID_EXAMPLES, len(split))).astype(int).tolist())
+    few = split.spread(min(GRID_EXAMPLES, len(split)))
     batch = next(eval_batches(few, spec, len(few)))
     return {name: batch[name] for name in ("image", "label_map")}
 
