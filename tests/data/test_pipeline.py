@@ -153,6 +153,20 @@ def test_a_file_that_breaks_during_training_is_named(root, spec, cache):
         take(train_batches(split, spec, 7, seed=0), 1)
 
 
+@pytest.mark.parametrize("cut", [12, 60])
+def test_what_tensorflow_refuses_is_left_to_pillow(root, spec, cut):
+    split = open_split(spec, "train")
+    whole = take(train_batches(split, spec, 3, seed=0), 6)
+    path = root / "train/labels/pair3.png"
+    path.write_bytes(path.read_bytes()[:-cut])  # the mark of the end, of 12 bytes, matters to TensorFlow alone
+    stream = train_batches(split, spec, 3, seed=0)
+    if cut == 12:
+        assert_equal(whole, take(stream, 6))
+    else:
+        with pytest.raises(DataError, match=r"pair3\.png cannot be read"):
+            take(stream, 6)
+
+
 def test_faults_and_uneven_batches_are_refused(root, spec):
     split = open_split(spec, "train")
     with pytest.raises(ValueError, match="not divisible by 3 processes"):

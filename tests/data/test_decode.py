@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, PngImagePlugin
+
+from oasis_jax.data.datasets import read_photo
+from oasis_jax.data.decode import jpeg_photo, png_ids
+
+SIZE = (37, 51)
+
+
+def photo(mode="RGB"):
+    """Noise on a smooth gradient: chroma that the subsampling of JPEG and its interpolation are seen in."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:37, :51]
+    smooth = np.stack([4 * x, 5 * y, 250 - 3 * x - 2 * y], -1)
+    return Image.fromarray((smooth + rng.integers(-20, 20, smooth.shape)).clip(0, 255).astype(np.uint8)).convert(mode)
+
+
+def ids(high=256, dtype=np.uint8):
+    return Image.fromarray(np.random.default_rng(1).integers(0, high, SIZE).astype(dtype))
+
+
+@pytest.mark.parametrize("quality", [50, 95])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jfif_photos_have_the_pixels_of_pillow(tmp_path, quality, subsampling, progressive, mode):
+    path = str(tmp_path / "photo.jpg")
+    photo(mode).save(path, quality=quality, subsampling=subsampling, progressive=progressive)
+    found = jpeg_photo(path).numpy()
+    assert found.shape == (*SIZE, 3) and (found == np.asarray(read_photo(path))).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"compress_level": 0}, {"optimize": True}, {"transparency": 3}, {"gamma": 0.45}])
+def test_grey_label_maps_have_the_ids_of_pillow(tmp_path, options):
+    path = str(tmp_path / "ids.png")
+    chunks = PngImagePlugin.PngInfo()
+    if gamma := options.pop("gamma", None):
+        chunks.add(b"gAMA", int(gamma * 100000).to_bytes(4, "big"))
+    ids().save(path, pnginfo=chunks, **options)
+    assert (png_ids(path).numpy()[..., 0] == np.asarray(ids())).all()
+
+
+def exif(orientation=6):
+    tags = Image.Exif()
+    tags[274] = orientation
+    return tags
+
+
+@pytest.mark.parametrize(
+    "name, image, options",
+    [
+        ("turned.jpg", photo(), {"exif": exif()}),
+        ("profile.jpg", photo(), {"icc_profile": b"colours" * 20}),
+        ("comment.jpg", photo(), {"comment": b"hello"}),
+        ("four_inks.jpg", photo("CMYK"), {}),
+        ("png_inside.jpg", photo(), {"format": "PNG"}),
+    ],
+)
+def test_other_photos_are_left_to_pillow(tmp_path, name, image, options):
+    image.save(tmp_path / name, **options)
+    assert jpeg_photo(str(tmp_path / name)).shape == (0, 0, 3)
+
+
+@pytest.mark.parametrize(
+    "name, image, options",
+    [
+        ("wide.png", ids(60000, np.uint16), {}),
+        ("palette.png", photo().convert("P"), {}),
+        ("two.png", ids(2).convert("1"), {}),
+        ("few.png", photo().convert("P", palette=Image.Palette.ADAPTIVE, colors=4), {}),
+        ("colours.png", photo(), {}),
+        ("alpha.png", photo("RGBA"), {}),
+        ("jpeg_inside.png", ids(), {"format": "JPEG"}),
+    ],
+)
+def test_other_label_maps_are_left_to_pillow(tmp_path, name, image, options):
+    image.save(tmp_path / name, **options)
+    assert png_ids(str(tmp_path / name)).shape == (0, 0, 1)
+
+
+@pytest.mark.parametrize("decoder, channels", [(jpeg_photo, 3), (png_ids, 1)])
+def test_what_is_no_image_is_left_to_pillow(tmp_path, decoder, channels):
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "short").write_bytes(b"\xff\xd8\xff\xe0")
+    for path in ("", str(tmp_path / "empty"), str(tmp_path / "short")):
+        assert decoder(path).shape == (0, 0, channels)
+
+
+def test_damaged_and_missing_files_are_errors(tmp_path):
+    ids().save(tmp_path / "ids.png")
+    photo().save(tmp_path / "photo.jpg")
+    for name, decoder in (("ids.png", png_ids), ("photo.jpg", jpeg_photo)):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[:200] if name.endswith("png") else path.read_bytes()[:700])
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decoder(str(path))
+    with pytest.raises(tf.errors.NotFoundError):
+        jpeg_photo(str(tmp_path / "none.jpg"))
