@@ -88,7 +88,7 @@ class Reader:
     def _in_graph(self):
         """(examples, more) -> batch, for Dataset.map."""
         decoders = []
-        if self.cache is None:
+        if self.cache is None and self.split.source is None:
             pairs = [Pair("", "", "") if index in self._refused else pair for index, pair in enumerate(self.split.pairs)]
             photos = [pair.photo if pair.photo.lower().endswith((".jpg", ".jpeg")) else "" for pair in pairs]
             labels = [pair.label if pair.label.lower().endswith(".png") else "" for pair in pairs]

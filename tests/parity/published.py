@@ -87,17 +87,17 @@ def on_regions_alone(generator, ids):
     return generator.clone(capacities=choose_capacities(counts, ids.shape[1:], largest=1, slack=1), known_to_fit=True)
 
 
-def load_generator(case, key, precision, size):
+def load_generator(case, state_dict, precision, size):
     generator = build_generator(case.config, precision)
     noise = jnp.zeros((1, generator.z_dim)) if generator.z_dim else None
     template = jax.eval_shape(generator.init, jax.random.key(0), jnp.zeros((1, *size), jnp.int32), noise)
-    return generator, cast(from_state_dict(case.state_dict(key), template), precision)
+    return generator, cast(from_state_dict(state_dict, template), precision)
 
 
-def load_discriminator(case, key, precision, size):
+def load_discriminator(case, state_dict, precision, size):
     discriminator = build_discriminator(case.config, precision)
     template = jax.eval_shape(discriminator.init, jax.random.key(0), jnp.zeros((1, *size, 3)))
-    return discriminator, cast(from_state_dict(case.state_dict(key), template), precision)
+    return discriminator, cast(from_state_dict(state_dict, template), precision)
 
 
 def activation(intermediates, name):
@@ -120,9 +120,11 @@ def outputs_wanted(comparison):
 
 def check_forwards(comparison, module, variables, given, name, positions):
     """Compares the forwards of a network in the modes that the case has, compiled as one program."""
+    options = {"xla_backend_optimization_level": 1} if positions is not None else {}  # full widths compute more than they compile
     modes = [mode for mode in ("eval", "train") if any(full_name.startswith(mode) for full_name in comparison.expected)]
     forward = functools.partial(module.apply, **outputs_wanted(comparison))
-    results = jax.jit(lambda *inputs: [forward(*inputs, train=mode == "train") for mode in modes])(variables, given)
+    forwards = jax.jit(lambda *inputs: [forward(*inputs, train=mode == "train") for mode in modes], compiler_options=options)
+    results = forwards(variables, given)
     for mode, result in zip(modes, results, strict=True):
         check_forward(comparison, mode, result, name, positions)
 

@@ -9,7 +9,7 @@ from published import Comparison, cases_of, check_forwards, load_discriminator, 
 def test_discriminator_equals_published(case, precision):
     entry, stored = case.entry, case.arrays("in/")
     size = (entry["height"], entry["width"])
-    discriminator, variables = load_discriminator(case, "state_dict", precision, size)
+    discriminator, variables = load_discriminator(case, case.state_dict("state_dict"), precision, size)
     image = stored["image"] if "image" in stored else make_image(entry["image_seed"], entry["batch"], *size)
     image = jnp.asarray(nhwc(image), discriminator.dtype)
     comparison = Comparison(case, precision)

@@ -149,7 +149,7 @@ def five_steps(devices, build, batches):
     """Losses of five steps, the state afterwards and the draws of a step, on so many devices."""
     step, mesh = build(), make_mesh(jax.devices()[:devices])
     size = batches(devices)["image"].shape[1:3]
-    state = jax.jit(lambda: first_state(step, size), out_shardings=replicated(mesh))()
+    state = jax.device_put(jax.jit(lambda: first_state(step, size))(), replicated(mesh))
     compiled, rows = compiled_on(mesh, step), []
     for seed in range(5):
         state, metrics = compiled(state, put_batch(batches(8, seed), mesh))
