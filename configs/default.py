@@ -35,7 +35,7 @@ def get_config():
     data.scenes_train = 512  # scenes layout: how many procedural scenes there are
     data.scenes_val = 32
     data.cache = False  # keep the decoded, resized training set in memory (bytes = pairs * H * W * 4 or so)
-    data.workers = 0  # batches that are read at once (pairs, in the check before training); 0 is one for each core
+    data.workers = 0  # threads that read and decode; 0 is one for each core
 
     config.model = model = ml_collections.ConfigDict()
     model.num_blocks = 6  # R: image sides must be divisible by 2**R

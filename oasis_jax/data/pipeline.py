@@ -15,7 +15,7 @@ from oasis_jax.data.labels import DataError
 from oasis_jax.data.reader import Reader
 
 _STREAM_END = np.iinfo(np.int64).max
-_CACHED_AT_ONCE = 8
+_CACHE_BATCH = 8
 
 
 def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, process_count=1, with_heatmaps=False):
@@ -83,14 +83,15 @@ def eval_batches(split, spec, batch_size):
 
 def _decode_all(split, spec):
     """The whole split as eval_batches gives it: all images and all label maps, each in one array."""
-    arrays = {}
+    arrays, first = {}, 0
     with tqdm.tqdm(desc="decoding into memory", total=len(split), unit="pair") as progress:
-        for batch in eval_batches(split, spec, _CACHED_AT_ONCE):
+        for batch in eval_batches(split, spec, _CACHE_BATCH):
             count = int(batch["mask"].sum())
             for key in ("image", "label_map"):
                 if key not in arrays:
                     arrays[key] = np.empty((len(split), *batch[key].shape[1:]), batch[key].dtype)
-                arrays[key][progress.n : progress.n + count] = batch[key][:count]
+                arrays[key][first : first + count] = batch[key][:count]
+            first += count
             progress.update(count)
     return arrays["image"], arrays["label_map"]
 

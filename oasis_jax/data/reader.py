@@ -2,6 +2,7 @@
 import atexit
 import os
 import traceback
+import warnings
 import weakref
 
 import numpy as np
@@ -9,12 +10,13 @@ import tensorflow as tf
 from PIL import Image
 
 from oasis_jax.data import decode
-from oasis_jax.data.datasets import Pair, read_photo
+from oasis_jax.data.datasets import read_photo
 from oasis_jax.data.labels import DataError, read_stored_ids, resize_label_map
 from oasis_jax.data.resize import resize_photo
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
+_PIECE = 16  # examples that one call of Python reads, at most
 _open_streams = weakref.WeakSet()
 
 
@@ -26,10 +28,10 @@ def _close_streams():
 
 
 class Reader:
-    """Batches of the pairs of `split`, resized to `size` and cut to `crop`, `workers` batches at once (0: one for each core).
+    """Batches of the pairs of `split`, resized to `size` and cut to `crop`, read by `workers` threads (0: one for each core).
 
-    tf.data decodes the common kinds of files by itself. For the rest it calls Python once for each batch, as a call for each pair costs as
-    much as a third of the work on the pair: Pillow lets go of the interpreter lock while it decodes and resizes.
+    tf.data decodes the common kinds of files. One call of Python for a piece of a batch does the rest: other files, resize, crop and
+    mirror. A call for each pair would cost a tenth of the rate, and larger pieces more memory: all files of a piece are decoded at once.
 
     Attributes:
         cache: all images and label maps at `size`, each in one array, to cut windows from instead of reading files; None at first.
@@ -39,8 +41,11 @@ class Reader:
         self.split, self.size, self.crop = split, tuple(size), tuple(crop)
         self.dtype = np.dtype(np.uint8 if split.rule.num_classes < 256 else np.uint16)
         self.cache = None
-        self._workers = workers or os.cpu_count()
-        self._refused = set()  # indices of pairs that TensorFlow's decoders are not to be asked for
+        self._workers = workers
+        # What TensorFlow is asked to decode; where the path is empty, Pillow does it.
+        photos = [pair.photo if pair.photo.lower().endswith((".jpg", ".jpeg")) else "" for pair in split.pairs]
+        labels = [pair.label if pair.label.lower().endswith(".png") else "" for pair in split.pairs]
+        self._files = [(decode.jpeg_photo, photos), (decode.png_ids, labels)]
 
     def batches(self, examples_from, batch_size):
         """Iterator over numpy batches of examples, an example being int64 (4,): index, top, left, mirrored.
@@ -57,13 +62,10 @@ class Reader:
         return stream
 
     def _stream(self, examples_from, batch_size):
-        def batches_from(step):
-            return examples_from(step).batch(batch_size, drop_remainder=True)
-
-        step = 0
+        step, failed = 0, None
         while True:
             try:
-                for batch in batches_from(step).map(self._in_graph(), self._workers, deterministic=True).prefetch(2).as_numpy_iterator():
+                for batch in self._dataset(examples_from(step), batch_size).as_numpy_iterator():
                     yield batch
                     step += 1
                 return
@@ -71,40 +73,54 @@ class Reader:
                 traceback.clear_frames(error.__traceback__)  # they would keep the iterator, and its threads, until the interpreter is gone
                 if not isinstance(error, tf.errors.OpError):
                     raise
-                examples, _ = next(batches_from(step).as_numpy_iterator())
-                self._leave_to_pillow(examples, error)
+                examples, _ = next(examples_from(step).batch(batch_size).as_numpy_iterator())
+                if not self._leave_to_pillow(examples) and failed == step:
+                    raise
+                failed = step
 
-    def _leave_to_pillow(self, examples, error):
-        """Keeps TensorFlow's decoders off these examples if Pillow can read them all; if not, its DataError says which it cannot."""
-        indices = set(examples[:, 0].tolist())
-        if indices <= self._refused:
-            raise error
+    def _leave_to_pillow(self, examples):
+        """After a failure: has Pillow decode those files of these examples that TensorFlow cannot, and says whether there are any.
+
+        Raises:
+            DataError: Pillow cannot read one either.
+        """
         try:
             self._read(examples)
         except DataError as fault:
             raise fault from None
-        self._refused |= indices
+        refused = False
+        for decoder, paths in self._files:
+            for index in set(examples[:, 0].tolist()):
+                try:
+                    decoder(paths[index])
+                except tf.errors.OpError:
+                    warnings.warn(f"{paths[index]} is damaged, though Pillow reads it: write it anew", stacklevel=2)
+                    paths[index], refused = "", True
+        return refused
 
-    def _in_graph(self):
-        """(examples, more) -> batch, for Dataset.map."""
-        decoders = []
+    def _dataset(self, examples, batch_size):
+        files = []
         if self.cache is None and self.split.source is None:
-            pairs = [Pair("", "", "") if index in self._refused else pair for index, pair in enumerate(self.split.pairs)]
-            photos = [pair.photo if pair.photo.lower().endswith((".jpg", ".jpeg")) else "" for pair in pairs]
-            labels = [pair.label if pair.label.lower().endswith(".png") else "" for pair in pairs]
-            decoders = [(decode.jpeg_photo, tf.constant(photos, tf.string)), (decode.png_ids, tf.constant(labels, tf.string))]
+            files = [(decoder, tf.constant(paths, tf.string)) for decoder, paths in self._files]
 
         def read(examples, more):
-            decoded = [decoder(paths[index]) for index in tf.unstack(examples[:, 0]) for decoder, paths in decoders]
+            decoded = [decoder(path) for decoder, paths in files for path in tf.unstack(tf.gather(paths, examples[:, 0]))]
             image, label_map = tf.numpy_function(self._read, (examples, *decoded), (tf.uint8, tf.as_dtype(self.dtype)))
+            image.set_shape((piece_size, *self.crop, 3))
+            label_map.set_shape((piece_size, *self.crop))
             return {"image": image, "label_map": label_map, **more}
 
-        return read
+        piece_size = max(size for size in range(1, _PIECE + 1) if batch_size % size == 0)
+        options = tf.data.Options()
+        if self._workers:  # if not, the pool that all of TensorFlow shares, with a thread for each core
+            options.threading.private_threadpool_size = self._workers
+        pieces = examples.batch(piece_size, drop_remainder=True).map(read, self._workers or os.cpu_count(), deterministic=True)
+        return pieces.rebatch(batch_size, drop_remainder=True).prefetch(2).with_options(options)
 
     def _read(self, examples, *decoded):
-        """Images and label maps of int64 (B, 4) examples, given photo and ids of each as far as they are decoded already."""
+        """Images and label maps of int64 (B, 4) examples. `decoded`: B photos and B label maps as `decode` gives them, or nothing."""
         images, label_maps = np.empty((len(examples), *self.crop, 3), np.uint8), np.empty((len(examples), *self.crop), self.dtype)
-        photos, ids = (decoded[kind::2] or [()] * len(examples) for kind in (0, 1))
+        photos, ids = (decoded[: len(examples)], decoded[len(examples) :]) if decoded else 2 * ([()] * len(examples),)
         for row, (index, top, left, mirrored) in enumerate(examples.tolist()):
             image, label_map = self._window(index, (top, left, *self.crop), photos[row], ids[row])
             if not mirrored:

@@ -5,9 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from oasis_jax.data import reader
 from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.decode import png_ids
 from oasis_jax.data.heatmaps import draw
 from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.pipeline import eval_batches, train_batches
@@ -75,6 +78,14 @@ def test_without_flip_nothing_is_mirrored(spec):
     for batch in take(train_batches(split, spec, 7, seed=0), 2):
         for number, label_map in zip(batch["image"][:, 0, 0, 2], batch["label_map"], strict=True):
             assert (split.read(number)[1] == label_map).all()
+
+
+def test_a_cache_of_many_pairs_holds_each_in_its_place(monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    spec = DataSpec(layout="scenes", scenes_train=19, image_size=(16, 32))
+    split = open_split(spec, "train")
+    cached = train_batches(split, dataclasses.replace(spec, cache=True), 19, seed=0)
+    assert_equal(take(train_batches(split, spec, 19, seed=0), 1), take(cached, 1))
 
 
 @pytest.mark.parametrize("resize_size", [(), (20, 28)])
@@ -153,18 +164,73 @@ def test_a_file_that_breaks_during_training_is_named(root, spec, cache):
         take(train_batches(split, spec, 7, seed=0), 1)
 
 
-@pytest.mark.parametrize("cut", [12, 60])
-def test_what_tensorflow_refuses_is_left_to_pillow(root, spec, cut):
+def cut_off(path, count):
+    path.write_bytes(path.read_bytes()[:-count])
+
+
+IEND = 12  # bytes of the chunk that ends a PNG file, without which Pillow reads it nevertheless
+
+
+def test_what_tensorflow_refuses_is_left_to_pillow(root, spec):
+    spec = dataclasses.replace(spec, workers=3)
     split = open_split(spec, "train")
-    whole = take(train_batches(split, spec, 3, seed=0), 6)
-    path = root / "train/labels/pair3.png"
-    path.write_bytes(path.read_bytes()[:-cut])  # the mark of the end, of 12 bytes, matters to TensorFlow alone
-    stream = train_batches(split, spec, 3, seed=0)
-    if cut == 12:
-        assert_equal(whole, take(stream, 6))
-    else:
-        with pytest.raises(DataError, match=r"pair3\.png cannot be read"):
-            take(stream, 6)
+
+    def streams(start=0):
+        return take(train_batches(split, spec, 3, 0, start, with_heatmaps=True), 6), list(eval_batches(split, spec, 3))
+
+    whole, evaluated = streams()
+    second = root / f"train/labels/pair{whole[1]['image'][0, 0, 0, 2]}.png"
+    cut_off(second, IEND)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        png_ids(str(second))
+    with pytest.warns(UserWarning, match=f"{second.name} is damaged, though Pillow reads it"):
+        found, found_evaluated = streams()
+    assert_equal(whole, found)
+    assert_equal(evaluated, found_evaluated)
+
+
+def test_a_file_that_breaks_after_it_was_left_to_pillow_is_named(root, spec):
+    split, path = open_split(spec, "train"), root / "train/labels/pair3.png"
+    cut_off(path, IEND)
+    stream = train_batches(split, spec, 7, seed=0)
+    with pytest.warns(UserWarning, match="damaged"):
+        next(stream)
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"pair3\.png cannot be read"):
+        take(stream, 20)
+
+
+@pytest.mark.parametrize("kind", ["photos", "labels"])
+def test_a_truncated_file_is_named(root, spec, kind):
+    rng = np.random.default_rng(0)
+    for path in [*root.glob("train/photos/*")]:
+        path.unlink()
+        Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)).save(path.with_suffix(".jpg"))
+    split = open_split(spec, "train")
+    (broken,) = root.glob(f"train/{kind}/pair3.*")
+    cut_off(broken, 60)
+    with pytest.raises(DataError, match=rf"{broken.name} cannot be read"):
+        take(train_batches(split, spec, 3, seed=0), 6)
+
+
+def test_common_files_are_not_decoded_in_python(root, spec, monkeypatch):
+    for path in [*root.glob("train/photos/*")]:
+        Image.open(path).save(path.with_suffix(".jpg"))
+        path.unlink()
+
+    def refuse(path, *_):
+        raise AssertionError(f"{path} was left to Pillow")
+
+    for name in ("read_photo", "read_stored_ids"):
+        monkeypatch.setattr(reader, name, refuse)
+    assert len(take(train_batches(open_split(spec, "train"), spec, 4, seed=0), 4)) == 4
+
+
+@pytest.mark.parametrize("size", [1, 5, 12, 16])
+def test_batches_of_all_sizes_are_parts_of_one_stream(spec, size):
+    split = open_split(spec, "train")
+    numbers = pair_numbers(take(train_batches(split, spec, 1, seed=4), 32))
+    assert (pair_numbers(take(train_batches(split, spec, size, seed=4), 32 // size)) == numbers[: 32 // size * size]).all()
 
 
 def test_faults_and_uneven_batches_are_refused(root, spec):

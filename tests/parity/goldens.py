@@ -21,7 +21,7 @@ def golden_dir():
     return BESIDE if BESIDE.is_dir() else SMALL_SET
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)  # hashable, for pytest to order tests by
 class Case:
     """One entry of a manifest and the folder it lies in."""
 

@@ -139,7 +139,7 @@ def step_lr(case, net):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", cases_of("step"))
-def test_the_way_of_production_changes_losses_little(case):
+def test_production_settings_change_losses_little(case):
     """G on regions and one power iteration for D's three inputs, within what the published system itself shows for the latter."""
     with jax.enable_x64(True):
         step, state, image, label_map, draws = whole_step(case, "f64", published=False)
