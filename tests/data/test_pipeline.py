@@ -175,8 +175,8 @@ def test_what_tensorflow_refuses_is_left_to_pillow(root, spec):
     spec = dataclasses.replace(spec, workers=3)
     split = open_split(spec, "train")
 
-    def streams(start=0):
-        return take(train_batches(split, spec, 3, 0, start, with_heatmaps=True), 6), list(eval_batches(split, spec, 3))
+    def streams():
+        return take(train_batches(split, spec, 3, seed=0, with_heatmaps=True), 6), list(eval_batches(split, spec, 3))
 
     whole, evaluated = streams()
     second = root / f"train/labels/pair{whole[1]['image'][0, 0, 0, 2]}.png"
