@@ -1,9 +1,9 @@
-"""Where region-wise conditioning pays: one SPADE modulation per level of the generator, dense and by regions, in turn.
+"""Where region-wise conditioning pays off: one SPADE modulation per level of the generator, computed densely and on regions in turn.
 
     python -m benchmarks.conditioning --root=/data/camvid --height=256 --width=512
 
-Levels and widths are those of the published generator. Each level is measured on the label map whose share of mixed pixels is the median
-one, with just enough capacity for all of them times --slack. Without --root the maps are procedural scenes.
+Levels and widths are those of the published generator. Each level is measured on the label map with the median share of mixed pixels; the
+capacity is what that map needs, times --slack. Without --root, the label maps are of procedural scenes.
 """
 import argparse
 import itertools
@@ -14,16 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import label_maps
-from oasis_jax.boundaries import boundary_counts
-from oasis_jax.models import regions
-from oasis_jax.models.capacities import choose_capacities
+from oasis_jax.oasis import regions
+from oasis_jax.oasis.boundaries import boundary_counts
+from oasis_jax.oasis.capacities import choose_capacities
 
 CHANNELS = (128, 256, 512, 1024, 1024, 1024)  # of the widest modulation of a level, full image first
 HIDDEN, Z_DIM = 128, 64
 
 
 def interleaved(functions, arguments, repeats):
-    """Median seconds of each function, taking turns; compiled before."""
+    """Median seconds of each function, with the functions taking turns; compilation is not counted."""
     compiled = [jax.jit(function).lower(*arguments).compile() for function in functions]
     times = np.zeros((repeats, len(functions)))
     for i in range(-1, repeats):
@@ -36,7 +36,7 @@ def interleaved(functions, arguments, repeats):
 
 
 def measure(ids, num_ids, channels, capacity, dtype, repeats):
-    """Seconds of the forward pass and of forward and all gradients: ((dense, regions), (dense, regions))."""
+    """Seconds of one modulation of a label map (H, W), forward, then forward with all gradients: ((dense, regions), (dense, regions))."""
     draw = np.random.default_rng(0).standard_normal
     height, width = ids.shape
 
@@ -62,7 +62,12 @@ def measure(ids, num_ids, channels, capacity, dtype, repeats):
 
 
 def crossover(shares, ratios):
-    """The share of mixed pixels, between two neighbouring levels, at which both ways take as long; None if one way always wins."""
+    """The share of mixed pixels, interpolated between two levels, at which both take equally long; None if one is always faster.
+
+    Args:
+        shares: share of mixed pixels of each level.
+        ratios: dense seconds over seconds on regions of each level.
+    """
     levels = sorted(zip(shares, ratios, strict=True))
     for (share, ratio), (next_share, next_ratio) in itertools.pairwise(levels):
         if (ratio >= 1) != (next_ratio >= 1):
@@ -91,16 +96,16 @@ def run(args):
         ratios.append([dense / by_regions for dense, by_regions in (forward, gradients)])
     for name, column in zip(("forward", "with gradients"), np.transpose(ratios), strict=True):
         share = crossover(shares, column)
-        found = f"at {share:.0%} of mixed pixels" if share else f"nowhere: {'regions' if column[0] >= 1 else 'dense'} is always faster"
-        print(f"both ways take as long, {name}: {found}")
+        faster = "on regions" if column[0] >= 1 else "dense"
+        print(f"{name}: {f'equally fast at {share:.0%} mixed pixels' if share else f'{faster} is faster on all levels'}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser)
-    parser.add_argument("--count", type=int, default=15, help="label maps to take the median share of")
-    parser.add_argument("--levels", type=int, default=5)
-    parser.add_argument("--slack", type=float, default=1.2, help="capacity over mixed pixels")
+    parser.add_argument("--count", type=int, default=15, help="number of label maps, of which the median one is measured")
+    parser.add_argument("--levels", type=int, default=5, help="number of levels, from the full image on")
+    parser.add_argument("--slack", type=float, default=1.2, help="capacity over what the label map needs")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--repeats", type=int, default=5)
     run(parser.parse_args())

@@ -1,10 +1,10 @@
-"""Features per second of the Inception network of FID, here and in PyTorch, side by side in one run.
+"""Feature vectors per second of the Inception network of FID, compared with PyTorch in the same run.
 
     python -m benchmarks.inception --batch=32
 
-Both networks get the same random weights and the same images, already resized, and take turns, so that other work on the machine meets
-both alike; the best time of each counts. PyTorch is needed for this comparison alone. It runs as pytorch-fid runs it: module by module
-under `inference_mode`, in its default layout.
+Both networks have the same random weights, get the same resized images, and take turns, so that other work on the machine slows both
+alike; the best time of each counts. PyTorch is needed for this comparison only. It is run as pytorch-fid runs it: in eager mode under
+`inference_mode`, in its default memory layout.
 """
 import argparse
 import time
@@ -20,6 +20,8 @@ from oasis_jax.metrics.nets import inception
 
 
 class Unit(nn.Module):
+    """Convolution, batch normalisation, ReLU."""
+
     def __init__(self, inputs, outputs, kernel_size, stride, padding):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel_size, stride, padding, bias=False)
@@ -30,7 +32,7 @@ class Unit(nn.Module):
 
 
 class Block(nn.Module):
-    """The branches of one entry of the table that our network is made from."""
+    """The branches of one entry of `inception.BLOCKS`, concatenated."""
 
     POOLS = {
         "avg": lambda x: functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False),
@@ -68,6 +70,8 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
+    """The network of pytorch-fid: (B, 3, 299, 299) -> features (B, 2048)."""
+
     def __init__(self):
         super().__init__()
         self.Conv2d_1a_3x3 = Unit(3, 32, 3, 2, 0)
@@ -91,7 +95,7 @@ class Network(nn.Module):
 
 
 def random_state(network):
-    """Weights of sane size from the names of a network's entries."""
+    """{name: numpy array}: random weights for a network, of a size that keeps activations in range; functions of the entries' names."""
     state = {}
     for name, entry in network.state_dict().items():
         rng, leaf = np.random.default_rng(zlib.crc32(name.encode())), name.rsplit(".", 1)[-1]

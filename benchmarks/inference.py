@@ -1,9 +1,9 @@
-"""Seconds of one image of the published generator, dense and on regions in turn, on real label maps.
+"""Seconds per image of the published generator, with conditioning computed densely and on regions in turn.
 
     python -m benchmarks.inference --root=/data/camvid --height=256 --width=512
 
-The label maps are spread over the training split; without --root they are procedural scenes. Both ways draw the same images, and the one on
-regions has the room that sampling gives each label map, chosen and checked anew for every image.
+The label maps are spread over the training split; without --root, they are of procedural scenes. Both ways generate the same images. On
+regions, each label map gets the capacities that sampling chooses for it; choosing and checking them is part of the measured time.
 """
 import argparse
 import time
@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import label_maps
-from oasis_jax.boundaries import boundary_counts
-from oasis_jax.models import Generator
-from oasis_jax.models.capacities import bucket, describe
-from oasis_jax.training.state import initial_variables
+from oasis_jax.layers.initial import initial_variables
+from oasis_jax.oasis.boundaries import boundary_counts
+from oasis_jax.oasis.capacities import bucket, describe
+from oasis_jax.oasis.generator import Generator
 
 
 def compile_for(generator, variables, ids, noise):
-    """The compiled program of a generator, as `sampling` runs it, and what it says of itself."""
+    """Compiles a generator as `Model.images` runs it, and prints the compile time and memory: (variables, ids, noise) -> (image, fits)."""
 
     def generate(variables, ids, noise):
         image = generator.apply(variables, ids, noise)
@@ -30,7 +30,7 @@ def compile_for(generator, variables, ids, noise):
     compiled = jax.jit(generate).lower(variables, ids, noise).compile()
     memory = compiled.memory_analysis().temp_size_in_bytes / 2**30
     levels = describe(generator.capacities, ids.shape[1:])
-    print(f"compiled in {time.perf_counter() - start:.1f} s, {memory:.2f} GiB beside the weights: {levels}")
+    print(f"compiled in {time.perf_counter() - start:.1f} s, {memory:.2f} GiB besides the weights: {levels}")
     return compiled
 
 
@@ -58,18 +58,18 @@ def run(args):
             images.append(image)
         differences.append(float(jnp.abs(images[0] - images[1]).max()))
     shares = [boundary_counts(ids, 1)[0, 1] / ids.size for ids in maps]
-    print(f"5x5-mixed pixels at the full size: median {np.median(shares):.0%}, worst {max(shares):.0%}")
+    print(f"pixels with a mixed 5x5 neighbourhood: median {np.median(shares):.0%}, worst {max(shares):.0%}")
     seconds = {name: np.median(values) for name, values in times.items()}
     for name, value in seconds.items():
         print(f"{name:10}{value:8.3g} s")
-    print(f"ratio     {seconds['dense'] / seconds['regions']:8.2f}     largest difference {max(differences):.1e} of 2")
+    print(f"ratio     {seconds['dense'] / seconds['regions']:8.2f}     largest difference {max(differences):.1e} of a range of 2")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser)
-    parser.add_argument("--count", type=int, default=5, help="label maps")
-    parser.add_argument("--repeats", type=int, default=2, help="of each label map")
+    parser.add_argument("--count", type=int, default=5, help="number of label maps")
+    parser.add_argument("--repeats", type=int, default=2, help="timed images of each label map")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     run(parser.parse_args())
 

@@ -1,9 +1,9 @@
-"""Images per second of the input pipeline by itself, against a plain single-threaded Pillow loader doing the same work in the same run.
+"""Images per second of the input pipeline alone, compared with a plain single-threaded Pillow loader that does the same work.
 
     python -m benchmarks.pipeline --root=/data/camvid
 
-The work: decode photo and label map, resize (bicubic and nearest), random crop, mirror half of them, and stack batches. The defaults
-are the folders and ids of CamVid. Without --root it runs on procedural scenes written to a temporary folder.
+The work: decode photo and label map, resize them (bicubic and nearest-neighbour), crop at random, mirror half of the examples, and stack
+batches. The defaults are the folders and ids of CamVid. Without --root, procedural scenes are written to a temporary folder.
 """
 import argparse
 import dataclasses
@@ -19,7 +19,7 @@ from oasis_jax.data import datasets, pipeline, scenes
 
 
 def pillow_batches(split, spec, batch_size, seed):
-    """The loader that one would write first."""
+    """Infinite batches as of `pipeline.train_batches`, by the loader that one would write first."""
     rng = np.random.default_rng(seed)
     table = split.rule.table
     (height, width), (old_height, old_width) = spec.image_size, spec.decoded_size("train")
@@ -27,9 +27,9 @@ def pillow_batches(split, spec, batch_size, seed):
     while True:
         photos, labels = [], []
         for index in itertools.islice(order, batch_size):
-            pair = split.pairs[index]
-            photo = Image.open(pair.photo).convert("RGB").resize((old_width, old_height), Image.Resampling.BICUBIC)
-            label = Image.open(pair.label).resize((old_width, old_height), Image.Resampling.NEAREST)
+            files = split.examples[index].files
+            photo = Image.open(files["image"]).convert("RGB").resize((old_width, old_height), Image.Resampling.BICUBIC)
+            label = Image.open(files["label_map"]).resize((old_width, old_height), Image.Resampling.NEAREST)
             top, left = rng.integers(old_height - height + 1), rng.integers(old_width - width + 1)
             box = (left, top, left + width, top + height)
             photo, label = photo.crop(box), label.crop(box)
@@ -41,9 +41,12 @@ def pillow_batches(split, spec, batch_size, seed):
 
 
 def measure(batches, seconds, warm_up=0.5):
-    """Images per second, and processor milliseconds of all threads per image.
+    """(images per second, milliseconds of processor time per image over all threads).
 
-    The warm-up, in seconds, uses up what this loader had prefetched, and outlasts the prefetching of the one measured before it.
+    Args:
+        batches: iterator.
+        seconds: to measure for.
+        warm_up: seconds before that, to consume what this loader has prefetched, and to outlast the prefetching of the previous one.
     """
     _measure(batches, warm_up)
     return _measure(batches, seconds)
@@ -57,7 +60,7 @@ def _measure(batches, seconds):
 
 
 def write_scenes(root, count=64, size=(360, 480)):
-    """Writes procedural scenes as JPEG photos and PNG label maps in the folders and with the ids of CamVid."""
+    """Writes procedural scenes as JPEG photos and PNG label maps in the folders of CamVid."""
     drawn = scenes.Scenes(count, size, seed=0)
     for folder in ("train", "trainannot"):
         os.makedirs(os.path.join(root, folder))
@@ -75,9 +78,9 @@ def run(spec, batch_size, seconds, rounds):
         "pipeline": pipeline.train_batches(split, spec, batch_size, seed=0),
         "pipeline, decoded cache": pipeline.train_batches(split, cached, batch_size, seed=0),
     }
-    # The loaders take turns, and short ones, so that a busy machine slows all of them alike.
+    # The loaders take short turns, so that other work on the machine slows all of them alike.
     rounds = [{name: measure(batches, seconds) for name, batches in loaders.items()} for _ in range(rounds)]
-    print(f"{len(split)} pairs, resized to {spec.resize_size}, cropped to {spec.image_size}; batch {batch_size}, {os.cpu_count()} cores")
+    print(f"{len(split)} examples, resized to {spec.resize_size}, cropped to {spec.image_size}; batch {batch_size}, {os.cpu_count()} cores")
     print(f"{'':26}{'images/s':>10}{'ratio':>8}{'least':>8}{'CPU ms/image':>14}")
     for name in loaders:
         rate, cpu = np.median([row[name] for row in rounds], axis=0)

@@ -1,22 +1,21 @@
-"""Speed, memory and compile time of the whole training step, against a plain matrix product timed in the same run.
+"""Speed, memory and compile time of the whole training step, compared with a plain matrix product in the same run.
 
     python -m benchmarks.step --height=128 --width=128
     python -m benchmarks.step --height=256 --width=512 --compile_only
     python -m benchmarks.step --height=256 --width=256 --conditioning=both --root=/data/camvid
-    python -m benchmarks.step --spatial_awareness     # takes turns with and without it
+    python -m benchmarks.step --spatial_awareness     # with and without it in turn
 
-With --conditioning=both, three steps take turns: with the convolutions as they are published, with those of D fused with its resampling,
-and with conditioning on regions besides. The label map is one of the folder of --root, or a procedural scene.
+With --conditioning=both, three steps take turns: with the convolutions as published, with those of D fused with its resampling, and with
+conditioning on regions in addition. The label map is one of the data set at --root, or of a procedural scene.
 
-The networks have the published widths. The step's work is counted from the shapes of its convolutions alone, 2 per multiply-add: once
-forward, once for the gradient of the input and once for that of the kernel, wherever the step needs them.
+The networks have the published widths. The work of a step is counted from the shapes of its convolutions alone, with 2 operations per
+multiply-add: the forward pass, the gradient of the input and the gradient of the kernel, each where the step needs it.
 """
 import argparse
 import dataclasses
 import itertools
 import os
 import time
-import unittest.mock
 
 import jax
 import jax.numpy as jnp
@@ -25,24 +24,23 @@ from flax import linen as nn
 
 from benchmarks import label_maps
 from configs import default
-from oasis_jax import build
-from oasis_jax.boundaries import boundary_counts
 from oasis_jax.heatmaps import NUM_MAPS, of_seed
-from oasis_jax.models import layers, resampling
-from oasis_jax.models.capacities import choose_capacities
-from oasis_jax.models.spade import SPADE
-from oasis_jax.models.spatial import EqualizedConv
-from oasis_jax.training.state import create_state
+from oasis_jax.layers import convolution, resampling
+from oasis_jax.layers.spatial import EqualizedConv
+from oasis_jax.oasis import family
+from oasis_jax.oasis.boundaries import boundary_counts
+from oasis_jax.oasis.capacities import choose_capacities
+from oasis_jax.oasis.spade import SPADE
 
 
 def convolution_work(module, *inputs):
-    """{path of a convolution: GFLOP of one forward} of one application, resampling apart."""
+    """{path of a convolution: GFLOP} of one forward pass of a module, without resampling."""
     work = {}
 
     def count(next_method, args, kwargs, context):
         layer, result = context.module, next_method(*args, **kwargs)
         path = "/".join(layer.path)
-        if isinstance(layer, (layers.Conv, EqualizedConv)) and context.method_name == "__call__":
+        if isinstance(layer, (convolution.Conv, EqualizedConv)) and context.method_name == "__call__":
             pooled = 4 if getattr(layer, "convolve", None) is resampling.downsampled_conv2d else 1
             work[path] = 2e-9 * pooled * result.size * args[0].shape[-1] * layer.kernel_size**2
         if isinstance(layer, SPADE):
@@ -57,22 +55,22 @@ def convolution_work(module, *inputs):
 
 
 def step_work(step, batch, size):
-    """GFLOP of the convolutions of one step."""
+    """GFLOP of the convolutions of one step as published, however it is computed."""
     labels = jnp.zeros((batch, *size), jnp.int32)
     noise = jnp.zeros((batch, step.generator.z_dim)) if step.generator.z_dim else None
     heatmaps = jnp.ones((batch, NUM_MAPS, 3)) if step.generator.spatially_aware else None
-    of_g = convolution_work(step.generator.clone(capacities=()), labels, noise, heatmaps)  # the published work, on regions too
-    of_d = convolution_work(step.discriminator, jnp.zeros((batch, *size, 3)))
-    inputs_of_d = 3 if step.recipe.labelmix else 2
-    # G: forward and both gradients for its own update, and forward for D's; labels and noise need no gradient.
+    of_g = convolution_work(step.generator.clone(capacities=()), labels, noise, heatmaps)
+    of_d = convolution_work(step.discriminator.clone(fused=True), jnp.zeros((batch, *size, 3)))
+    inputs_of_d = 3 if step.hyper.labelmix else 2
+    # G: forward and both gradients for its own update, and forward for D's. Label maps and noise need no gradient.
     total = sum(gflop * (3 if name == "conv_in" or name.endswith("/shared") else 4) for name, gflop in of_g.items())
-    # D: forward and input gradient for G's update, forward and both gradients for its own; there, images need none.
+    # D: forward and input gradient for G's update, forward and both gradients for its own, where images need no gradient.
     first = ("encoder_0/conv_0", "encoder_0/conv_s")
     return total + sum(gflop * (2 + inputs_of_d * (2 if name in first else 3)) for name, gflop in of_d.items())
 
 
-def seconds(function, *args, repeats):
-    """Median time of a call."""
+def median_seconds(function, *args, repeats):
+    """Median seconds of a call."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -86,22 +84,23 @@ def matrix_product_rate(side=3072):
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((side, side), dtype=np.float32))
     product = jax.jit(jnp.matmul)
     jax.block_until_ready(product(matrix, matrix))
-    return 2e-9 * side**3 / seconds(product, matrix, matrix, repeats=3)
+    return 2e-9 * side**3 / median_seconds(product, matrix, matrix, repeats=3)
 
 
 def kernel_gradient_ratio(side=128, channels=128):
-    """How many times faster a convolution's weight gradient by products is than XLA's own, on a fine level."""
+    """Speed of a convolution's kernel gradient by matrix products on a fine level, in multiples of the speed of XLA's."""
     x, gradient = (jnp.ones((1, side, side, channels)) for _ in range(2))
     kernel = jnp.ones((3, 3, channels, channels))
     times = []
-    for function in (layers.xla_kernel_gradient, layers.kernel_gradient_by_products):
+    for function in (convolution.xla_kernel_gradient, convolution.kernel_gradient_by_products):
         function = jax.jit(function)
         jax.block_until_ready(function(x, kernel, gradient))
-        times.append(seconds(function, x, kernel, gradient, repeats=5))
+        times.append(median_seconds(function, x, kernel, gradient, repeats=5))
     return times[0] / times[1]
 
 
 def get_config(args, num_classes, spatial_awareness=False):
+    """The default config with the fields that the flags set."""
     config = default.get_config()
     config.data.num_classes = num_classes
     config.data.image_size = (args.height, args.width)
@@ -115,24 +114,30 @@ def get_config(args, num_classes, spatial_awareness=False):
 
 
 class Candidate:
-    """A compiled step, its batch and its state."""
+    """A compiled step with its batch and its state.
+
+    Args:
+        name: for the printed lines.
+        step: TrainStep.
+        batch: of the step.
+        size: (H, W) of the images.
+    """
 
     def __init__(self, name, step, batch, size):
         self.name, self.batch, self.gflop = name, batch, step_work(step, len(batch["image"]), size)
-        create = jax.jit(lambda: create_state(step.generator, step.discriminator, (step.optimizer_g, step.optimizer_d), size, seed=0))
-        # A function of its own: steps that are equal but for a constant of a module must not share one trace.
-        lowered = jax.jit(lambda state, batch: step(state, batch), donate_argnums=0).lower(jax.eval_shape(create), batch)
+        create = jax.jit(lambda: step.init(size))
+        lowered = jax.jit(step, donate_argnums=0).lower(jax.eval_shape(create), batch)
         wall, processor = time.perf_counter(), time.process_time()
         self.compiled = lowered.compile()
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         memory = self.compiled.memory_analysis()
         self.peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
-        print(f"{name}: convolutions as published {self.gflop:.0f} GFLOP; {self.peak / 2**30:.2f} GiB; ", end="")
-        print(f"compiled in {wall:.1f} s ({processor:.1f} s of processor time)")
+        print(f"{name}: {self.gflop:.0f} GFLOP of convolutions as published; {self.peak / 2**30:.2f} GiB; ", end="")
+        print(f"compiled in {wall:.1f} s ({processor:.1f} s of processor time)", flush=True)
         self.create, self.state, self.times = create, None, []
 
     def take(self):
-        """One step; the first makes the state and touches its memory, and is not counted."""
+        """Takes one step. The first one creates the state and allocates memory, and is not counted."""
         first = self.state is None
         self.state = self.create() if first else self.state
         start = time.perf_counter()
@@ -141,7 +146,7 @@ class Candidate:
             self.times.append(time.perf_counter() - start)
 
     def compare(self, other):
-        """Prints how this candidate stands to another."""
+        """Prints the ratios of this candidate's numbers to those of another."""
         ratio = f"memory {self.peak / other.peak:.3f}, convolutions {self.gflop / other.gflop:.3f}"
         if self.times:
             ratios = np.divide(self.times, other.times)
@@ -150,22 +155,22 @@ class Candidate:
 
 
 def make_candidates(args):
+    """Yields the Candidates that the flags select."""
     size = (args.height, args.width)
     maps, num_classes = label_maps.read(args, size, args.batch)
-    step = build.train_step(get_config(args, num_classes))
+    step = family.train_step(get_config(args, num_classes))
     image = np.random.default_rng(0).integers(0, 256, (args.batch, *size, 3), np.uint8)
     batch = {"image": image, "label_map": maps.astype(np.uint8)}
     counts = np.max([boundary_counts(ids, step.generator.num_blocks) for ids in maps], axis=0)
     on_regions = step.generator.clone(capacities=choose_capacities(counts, size))
     if args.conditioning == "both":
-        with unittest.mock.patch.object(resampling, "FEW", float("inf")):
-            yield Candidate("as published", step, batch, size)
+        yield Candidate("as published", dataclasses.replace(step, discriminator=step.discriminator.clone(fused=False)), batch, size)
     if args.conditioning in ("dense", "both"):
         yield Candidate("dense", step, batch, size)
     if args.conditioning in ("regions", "both"):
         yield Candidate("regions", dataclasses.replace(step, generator=on_regions), batch, size)
     if args.spatial_awareness:
-        aware = build.train_step(get_config(args, num_classes, spatial_awareness=True))
+        aware = family.train_step(get_config(args, num_classes, spatial_awareness=True))
         heatmaps = [[of_seed(2 * i + update) for update in range(2)] for i in range(args.batch)]
         yield Candidate("dense, spatially aware", aware, batch | {"heatmaps": np.asarray(heatmaps, np.float32)}, size)
 
@@ -185,7 +190,7 @@ def run(args):
             seconds = np.median(candidate.times)
             rate = candidate.gflop / seconds
             print(f"{candidate.name}: {seconds:.3g} s, published work at {rate:.1f} GFLOP/s, {rate / product_rate:.2f} of the product's")
-        print(f"weight gradient of a convolution: {kernel_gradient_ratio():.2f} times as fast as XLA's")
+        print(f"kernel gradient of a convolution: {kernel_gradient_ratio():.2f} times as fast as XLA's")
     for other, candidate in itertools.combinations(candidates, 2):
         candidate.compare(other)
 
@@ -196,13 +201,13 @@ def main():
     parser.add_argument("--conditioning", default="dense", choices=("dense", "regions", "both"))
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float64"), help="float64 needs JAX_ENABLE_X64=1")
-    parser.add_argument("--schedule", default="batched", choices=("batched", "sequential"), help="of D's inputs")
+    parser.add_argument("--schedule", default="batched", choices=("batched", "sequential"), help="how D is run on its inputs")
     parser.add_argument("--remat", action="store_true", help="recompute the blocks in the backward pass")
-    parser.add_argument("--spatial_awareness", action="store_true", help="and compare with the step without it")
-    parser.add_argument("--align", type=float, default=0.1, help="weight of the alignment loss; 0 leaves SEL alone")
+    parser.add_argument("--spatial_awareness", action="store_true", help="also measure the spatially aware step")
+    parser.add_argument("--align", type=float, default=0.1, help="weight of the alignment loss; with 0, only the SELs remain")
     parser.add_argument("--attn_objective", default="ce", choices=("ce", "fake"))
-    parser.add_argument("--steps", type=int, default=5, help="to time")
-    parser.add_argument("--compile_only", action="store_true")
+    parser.add_argument("--steps", type=int, default=5, help="number of timed steps")
+    parser.add_argument("--compile_only", action="store_true", help="take no step")
     run(parser.parse_args())
 
 

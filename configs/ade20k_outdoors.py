@@ -31,7 +31,7 @@ OUTDOORS = tuple(
 )
 
 
-def get_config():
-    config = ade20k.get_config()
+def get_config(variant=""):
+    config = ade20k.get_config(variant)
     config.data.scene_categories = OUTDOORS
     return config

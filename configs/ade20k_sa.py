@@ -1,13 +1,6 @@
-"""Spatially aware OASIS on ADE20K, 256x256: ade20k.py, a generator told where to look, and rewarded where D looks there (EqGAN-SA).
+"""The same as ade20k.py:sa."""
+import functools
 
-    python -m oasis_jax.main --config=configs/ade20k_sa.py --config.data.root=DIR --workdir=runs/ade20k_sa
-
-Data, steps and rates as for ade20k.py. No score of this combination is published.
-"""
 from configs import ade20k
 
-
-def get_config():
-    config = ade20k.get_config()
-    config.model.spatial_awareness = True
-    return config
+get_config = functools.partial(ade20k.get_config, "sa")

@@ -1,4 +1,4 @@
-r"""OASIS on CamVid (11 classes, 367 photos to train and 101 to validate), 192x256.
+"""OASIS on CamVid (11 classes, 367 photos to train and 101 to validate), 192x256.
 
     python -m oasis_jax.main --config=configs/camvid.py --config.data.root=DIR --workdir=runs/camvid
 
@@ -6,19 +6,13 @@ DIR holds `train`, `trainannot`, `val` and `valannot` with files of the same nam
 the don't-care class 0. Rates and decay are those of Cityscapes, the nearest published recipe; no OASIS score on CamVid is published.
 Memory: a third of what Cityscapes takes (an estimate: a batch has 30 % of its pixels).
 
-Two CPU cores train a small one in 45 minutes with these overrides (docs/results.md shows what comes of it):
-
-    --config.data.image_size=96,128 --config.model.num_blocks=5 --config.model.channels=16 --config.model.spade_hidden=32 \
-    --config.model.z_dim=32 --config.model.d_channels=32,32,64,64,128 --config.model.d_last=16 --config.train.batch_size=4 \
-    --config.train.max_minutes=45 --config.train.lr_g=2e-4 --config.train.lr_d=8e-4 --config.train.init_gain=1.0 \
-    --config.train.warmup_steps=50 --config.train.adam_b2=0.99 --config.train.ema_decay=0.995 --config.train.ema_refresh_batches=10 \
-    --config.log.every_steps=25 --config.checkpoint.every_steps=200
+`camvid.py:sa` is spatially aware. camvid_small.py trains on two CPU cores.
 """
 from configs import default
 
 
-def get_config():
-    config = default.get_config()
+def get_config(variant=""):
+    config = default.get_config(variant)
     config.data.layout = "folders"
     config.data.train_photos = "train"
     config.data.train_labels = "trainannot"

@@ -13,8 +13,8 @@ Memory as for ade20k.py. Expected: unknown, it is your data.
 from configs import default
 
 
-def get_config():
-    config = default.get_config()
+def get_config(variant=""):
+    config = default.get_config(variant)
     config.data.layout = "folders"
     config.data.resize_size = (286, 286)
     return config

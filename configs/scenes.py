@@ -2,13 +2,14 @@
 
     python -m oasis_jax.main --config=configs/scenes.py --workdir=runs/scenes
 
-At most five minutes on two CPU cores: train.max_minutes ends the training where train.num_steps has not. Not a published experiment.
+At most five minutes on two CPU cores: train.max_minutes ends the training if train.num_steps has not. `scenes.py:sa` is spatially aware,
+with heatmaps that can be edited (colabs/edit.ipynb). Not a published experiment.
 """
 from configs import default
 
 
-def get_config():
-    config = default.get_config()
+def get_config(variant=""):
+    config = default.get_config(variant)
     config.data.layout = "scenes"
     config.data.num_classes = 12
     config.data.image_size = (64, 128)
@@ -36,4 +37,7 @@ def get_config():
     config.eval.every_steps = 0
     config.eval.max_examples = 32
     config.checkpoint.every_steps = 200
+    if variant == "sa":
+        config.model.sel_blocks = "l1,l2,l3,none"
+        config.loss.align_warmup = 100
     return config

@@ -1,4 +1,4 @@
-"""OASIS in JAX: semantic image synthesis that needs only adversarial supervision."""
+"""Image synthesis with GANs in JAX and Flax: train, sample and evaluate."""
 __version__ = "0.1.0"
 
 

@@ -1,8 +1,9 @@
-"""Reading the --config flag: a misspelt or ill-typed field is an error that names the nearest existing one.
+"""Reading the --config flag: a misspelt field, or one of the wrong type, is an error that names the nearest existing field.
 
-ml_collections looks for the nearest name within one section, and lets any elements into a tuple; the rest is done by it.
+ml_collections does the rest. It looks for the nearest name within one section only, and accepts any elements in a tuple.
 """
 import difflib
+import inspect
 import re
 import runpy
 import sys
@@ -21,7 +22,7 @@ def define_with(config, argv):
     """Defines --config.section.field=VALUE on top of a ConfigDict instead of a file; exits as `parse_flags` does.
 
     Returns:
-      The flags_parser of `app.run`.
+        The flags_parser of `app.run`.
     """
     fields = flat(config)
     _overridden(argv, fields)  # before the definition, which already reads the command line
@@ -33,12 +34,12 @@ def parse_flags(argv):
     """The flags_parser of `app.run`.
 
     Raises:
-      SystemExit: a field on the command line does not exist or has another type; the message names the nearest field or the type.
+        SystemExit: a field on the command line does not exist or has another type; the message names the nearest field or the type.
     """
     path = value_of("config", argv)
     try:
         fields = flat(load(path)) if path else {}
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         sys.exit(f"--config={path}: {error}")
     return _parse(argv, fields)
 
@@ -60,9 +61,17 @@ def _overridden(argv, fields):
 
 
 def load(path):
-    """The config of FILE, or of FILE:ARGUMENT, whose get_config then takes an argument."""
-    file, *argument = path.split(":", 1)
-    return runpy.run_path(file)["get_config"](*argument)
+    """The config of FILE, or of FILE:VARIANT, whose get_config then takes the variant.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file has no such variant.
+    """
+    file, *variant = path.split(":", 1)
+    get_config = runpy.run_path(file)["get_config"]
+    if variant and not inspect.signature(get_config).parameters:
+        raise ValueError(f"{file} has no variants: leave out :{variant[0]}")
+    return get_config(*variant)
 
 
 def flat(config, prefix=""):

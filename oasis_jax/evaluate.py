@@ -3,10 +3,12 @@
     python -m oasis_jax.evaluate --checkpoint=runs/cityscapes --config.data.root=/data/cityscapes
     python -m oasis_jax.evaluate --images=their_results/ --config=configs/cityscapes.py --config.data.root=/data/cityscapes --output=scores/
 
-The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and, where a network labels the
-images, report.html with the best and the worst. What was measured is kept in $OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of all
-that it depends on: an interrupted evaluation goes on, and real photos are measured once. On several hosts, start it on each of them, with
-JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set: each measures its part, the first reports.
+The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and, if a network segments the
+images, report.html with the best and the worst. Measurements are kept in $OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of everything
+that they depend on: an interrupted evaluation is resumed, and real photos are measured once.
+
+On several hosts, start it on each of them, with JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set:
+each measures its part, the first reports.
 """
 import os
 import sys
@@ -27,51 +29,43 @@ def run(options, config):
         The Report.
 
     Raises:
-        CheckpointError, DataError, ValueError: with the mend in the message.
+        CheckpointError, DataError, ValueError: with how to fix it in the message.
     """
-    import jax
-
-    from oasis_jax import build, sampling
+    from oasis_jax import sampling
+    from oasis_jax.checkpoint import load_state
     from oasis_jax.data.check import check_split
-    from oasis_jax.data.datasets import open_split
+    from oasis_jax.data.datasets import DataSpec, open_split
     from oasis_jax.evaluation.report import best_and_worst, write_report
     from oasis_jax.evaluation.validation import Validation, choose_protocol
-    from oasis_jax.training.checkpoint import load_state
-    from oasis_jax.training.evaluation import evaluate as evaluate_by_d
-    from oasis_jax.training.sharding import make_mesh
+    from oasis_jax.family import find_family
+    from oasis_jax.parallel.mesh import make_local_mesh
+    from oasis_jax.parallel.processes import is_first
 
     if not options.images and not options.checkpoint:
         raise ValueError("nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE")
     if options.images and not options.output:
-        raise ValueError("--images needs --output=DIR, where the report shall lie")
+        raise ValueError("--images needs --output=DIR, the folder of the report")
     if options.images and not epath.Path(options.images).expanduser().is_dir():
         raise ValueError(f"--images={options.images} is no folder: name the folder of the generated images")
     protocol = choose_protocol(config, options.protocol)
     output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
-    mesh, is_first = make_mesh(jax.local_devices()), jax.process_index() == 0
-    spec = build.data_spec(config)
-    split = open_split(spec, "val")
-    check_split(split, spec, output if is_first else None)
-    validation = Validation(protocol, config, split, spec, mesh)
-    extra, by_class = {}, {}
+    spec = DataSpec.of_config(config.data)
+    split = open_split(spec, "val", find_family(config).columns(config))
+    check_split(split, spec, output if is_first() else None)
+    validation = Validation(protocol, config, split, spec, make_local_mesh())
+    state, diversity = None, False
     if options.images:
         generated, subject = validation.folder(options.images), {"images": str(options.images)}
-        measured = validation.measure(generated)
     else:
         model = sampling.load(options.checkpoint, options.best)
         generated, subject = validation.samples(model), {"checkpoint": str(options.checkpoint), "step": model.step}
-        measured = validation.measure(generated)
-        if validation.protocol.diversity_maps and model.generator.z_dim:
-            extra, by_class = validation.diversity(generated)
+        diversity = bool(protocol.diversity_maps) and model.has_noise and "label_map" in model.columns
         state = load_state(options.checkpoint, options.best)
-        if state is not None and int(state["step"]) == model.step:  # a run that goes on may have saved another step in between
-            config.loss.vgg = 0.0  # nothing is trained: its weights need not be here
-            step = build.train_step(config)
-            by_d = evaluate_by_d(step, model.variables, state, split, validation.spec, validation.batch_size, validation.count, mesh)
-            extra = by_d | extra
-    report = validation.report(generated, measured, subject, extra, by_class)
-    if is_first:
-        write_report(output, report, best_and_worst(generated, validation.photos, measured[1].agreement, split.rule.num_classes))
+        if state is not None and int(state["step"]) != model.step:  # a run that is training may have saved another step in between
+            state = None
+    report = validation.evaluate(generated, subject, state, diversity=diversity)
+    if is_first():
+        write_report(output, report, best_and_worst(generated, validation.photos, report))
         print(report.as_markdown())
         print(f"the report lies in {output}")
     return report
@@ -79,7 +73,7 @@ def run(options, config):
 
 def _folder_of_run(checkpoint):
     """The workdir of a run, of its checkpoints folder or of one of its steps."""
-    from oasis_jax.training.checkpoint import FOLDER
+    from oasis_jax.checkpoint import FOLDER
 
     path = epath.Path(checkpoint).expanduser()
     path = path.parent if path.name.isdigit() else path
@@ -87,8 +81,8 @@ def _folder_of_run(checkpoint):
 
 
 def main(argv):
+    from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
-    from oasis_jax.training.checkpoint import CheckpointError
 
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
@@ -102,21 +96,21 @@ def main(argv):
 def define_flags(argv):
     """Defines the flags, --config on top of the checkpoint's own config unless a file is given; returns the flags_parser of `app.run`."""
     flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.")
-    flags.DEFINE_bool("best", False, "Take the best checkpoint, not the latest.")
+    flags.DEFINE_bool("best", False, "Evaluate the best checkpoint, not the latest.")
     flags.DEFINE_string("images", None, "Instead of a checkpoint: a folder of images called like the photos or the label maps.")
     flags.DEFINE_string("protocol", "", "Name of a protocol; by default config.eval.protocol, or that of the data set.")
-    flags.DEFINE_string("output", None, "Folder of the report; by default the folder evaluation in that of the checkpoint.")
+    flags.DEFINE_string("output", None, "Folder of the report; by default the folder `evaluation` in that of the checkpoint.")
     checkpoint = config_flag.value_of("checkpoint", argv)
     if config_flag.value_of("config", argv) is not None or checkpoint is None:
         config_flag.define()
         return config_flag.parse_flags
-    from oasis_jax.training.checkpoint import CheckpointError, load_config
+    from oasis_jax.checkpoint import CheckpointError, load_config
 
     try:
         config = _with_tuples(load_config(checkpoint, any(arg in ("--best", "--best=true") for arg in argv)))
     except CheckpointError as error:
         sys.exit(f"evaluate: {error}")
-    for name in ("protocol", "inception_weights", "vgg16_weights", "segmenter_weights"):  # runs of older versions lack them
+    for name in ("protocol", "inception_weights", "vgg16_weights", "segmenter_weights"):  # older checkpoints lack them
         config.eval[name] = config.eval.get(name, "")
     return config_flag.define_with(config, argv)
 
@@ -128,7 +122,7 @@ def _with_tuples(saved):
 
 
 if __name__ == "__main__":
-    from oasis_jax.training.sharding import join_processes
+    from oasis_jax.parallel.processes import join
 
-    join_processes()  # before reading the config of a checkpoint, or anything else, wakes JAX
+    join()  # before reading the config of a checkpoint, or anything else, initialises JAX
     app.run(main, flags_parser=define_flags(sys.argv))

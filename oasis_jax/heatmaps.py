@@ -1,17 +1,17 @@
-"""Where a spatially aware generator is told to look (EqGAN-SA): centres and widths of seven bumps on three levels.
+"""Heatmaps of spatially aware generators (EqGAN-SA): centres and widths of seven maps on three levels.
 
-An image's heatmaps travel as (7, 3) numbers, one row for each map: centre y, centre x and width. The first is the coarse level, two are the
-middle one, four the fine one. Centres live on the square [-1, 1]^2, whose corners are the centres of the corner pixels, y downwards; they
-may leave it. `models.spatial.render` turns the numbers into maps on the device.
+The heatmaps of an image are (7, 3) numbers, one row per map: centre y, centre x and width. The first row is the coarse level, the next two
+the middle level, the last four the fine level. Centres are relative to the square [-1, 1]^2, whose corners are the centres of the corner
+pixels, with y downwards; they may lie outside. `layers.spatial.render` turns the numbers into maps on the device.
 """
 import jax
 import numpy as np
 
-LEVELS = {"l1": 1, "l2": 2, "l3": 4}  # maps of each level, coarse to fine
+LEVELS = {"l1": 1, "l2": 2, "l3": 4}  # number of maps of each level, coarse to fine
 NUM_MAPS = sum(LEVELS.values())
-PURPOSE = 5  # of these random numbers; the other purposes of a seed are noise and training, 0 to 4
+PURPOSE = 5  # folded into the key for these random numbers; 0 to 4 are noise and training
 
-# A coarse centre is normal and clamped; the others lie uniformly in squares around it. Widths are uniform, each level in its own range.
+# The coarse centre is normal and clamped, the others are uniform in squares around it. Widths are uniform in a range per level.
 _DEVIATION = np.array([0.33, 0.33, 0], np.float32)
 _LIMIT = 0.75
 _SPREAD = np.repeat([0, 0.8, 1.6], list(LEVELS.values()))
@@ -22,36 +22,36 @@ _SCALE = np.stack([_SPREAD, _SPREAD, _WIDTHS], axis=-1).astype(np.float32)
 
 
 def place(normal, uniform, clip=np.clip):
-    """Heatmaps (..., 7, 3) of random numbers.
+    """Heatmaps (..., 7, 3) from random numbers.
 
     Args:
-      normal: (..., 1, 3) standard normal: the coarse centre; the last number is not used.
-      uniform: (..., 7, 3) in [0, 1): where the other centres lie around it, and the widths.
-      clip: that of the library which the numbers come from.
+        normal: (..., 1, 3) standard normal: the coarse centre; the last number is not used.
+        uniform: (..., 7, 3) in [0, 1): the offsets of the other centres from it, and the widths.
+        clip: `clip` of the library that the arrays belong to.
     """
     return clip(_DEVIATION * normal, -_LIMIT, _LIMIT) + _OFFSET + _SCALE * uniform
 
 
 def of_key(key):
-    """Heatmaps (7, 3) float32 of a JAX key."""
+    """Heatmaps (7, 3) float32 drawn from a JAX key."""
     normal, uniform = jax.random.split(jax.random.fold_in(key, PURPOSE))
     return place(jax.random.normal(normal, (3,))[None], jax.random.uniform(uniform, (3 * NUM_MAPS,)).reshape(NUM_MAPS, 3), jax.numpy.clip)
 
 
 def of_seed(seed):
-    """Heatmaps (7, 3) float32 of an integer seed, the same on every machine."""
+    """Heatmaps (7, 3) float32 drawn from an integer seed, the same on every machine."""
     return np.asarray(of_key(jax.random.key(int(seed))), np.float32)
 
 
 def explicit(centres, widths):
-    """Heatmaps (B, 7, 3) float32 of given numbers.
+    """Heatmaps (B, 7, 3) float32 with given centres and widths.
 
     Args:
-      centres: (7, 2) or (B, 7, 2), each (y, x), in the order of the levels.
-      widths: (7,) or (B, 7); or one number for all.
+        centres: (7, 2) or (B, 7, 2), each (y, x), levels coarse to fine.
+        widths: (7,) or (B, 7), or one number for all maps.
 
     Raises:
-      ValueError: as `check` does.
+        ValueError: shapes do not match, or as in `check`.
     """
     centres = np.asarray(centres, np.float32)
     centres = centres[None] if centres.ndim == 2 else centres
@@ -65,18 +65,18 @@ def explicit(centres, widths):
 
 
 def with_centres(heatmaps, centres):
-    """The same heatmaps (..., 7, 3) with other centres.
+    """The same heatmaps with other centres; the widths are kept.
 
     Args:
-      heatmaps: (..., 7, 3); widths are kept.
-      centres: (7, 2), each (y, x); or (2,) or (1, 2), to which the coarse centre moves while the others keep their places around it.
+        heatmaps: (..., 7, 3).
+        centres: (7, 2), each (y, x); or (2,) or (1, 2), the new coarse centre, while the others keep their offsets from it.
 
     Raises:
-      ValueError: another number of centres, or one that is not finite.
+        ValueError: there is another number of centres, or one is not finite.
     """
     centres = np.asarray(centres, np.float32).reshape(-1, 2)
     if len(centres) not in (1, NUM_MAPS):
-        raise ValueError(f"{len(centres)} centres were given: give {NUM_MAPS}, or 1 to which the coarse one moves and the others with it")
+        raise ValueError(f"{len(centres)} centres were given: give {NUM_MAPS}, or 1 to move the coarse one, which the others follow")
     if not np.isfinite(centres).all():
         raise ValueError(f"the centres {centres.tolist()} are not all finite numbers")
     heatmaps = np.array(heatmaps, np.float32)
@@ -85,7 +85,11 @@ def with_centres(heatmaps, centres):
 
 
 def check(heatmaps, batch):
-    """Heatmaps as float32; raises ValueError unless they are (batch, 7, 3), finite, and have positive widths."""
+    """Checks heatmaps and returns them as float32.
+
+    Raises:
+        ValueError: they are not (batch, 7, 3), a number is not finite, or a width is not positive.
+    """
     heatmaps = np.asarray(heatmaps, np.float32)
     if heatmaps.shape != (batch, NUM_MAPS, 3):
         raise ValueError(f"heatmaps are {heatmaps.shape}, but should be {(batch, NUM_MAPS, 3)}: centre y, centre x and width of each map")

@@ -8,21 +8,25 @@ from oasis_jax import config_flag
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, which only feeds images, is imported
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, samples, TensorBoard files. A run that is there goes on.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, samples, TensorBoard files. A run in it is resumed.")
 
 
 def main(_):
+    from oasis_jax.parallel.processes import join
+
+    join()  # before anything else initialises JAX
+    from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
-    from oasis_jax.training.checkpoint import CheckpointError
-    from oasis_jax.training.loop import Run, TrainingDivergedError
+    from oasis_jax.training.loop import TrainingDivergedError, train
+    from oasis_jax.training.setup import set_up
 
     logging.set_verbosity(logging.WARNING)
     try:
-        run = Run(flags.FLAGS.config, _WORKDIR.value)
-    except (DataError, ValueError) as error:  # a ValueError while training would be our own fault, and keeps its traceback
+        run = set_up(flags.FLAGS.config, _WORKDIR.value)
+    except (DataError, ValueError) as error:  # a ValueError during training would be a bug of ours, and keeps its traceback
         sys.exit(f"error: {error}")
     try:
-        run.train()
+        train(run)
     except (DataError, CheckpointError, TrainingDivergedError) as error:
         sys.exit(f"error: {error}")
 

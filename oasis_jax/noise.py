@@ -1,20 +1,20 @@
-"""Noise to sample with: vectors from seeds, one vector per image, class or region (OASIS section 2), and the way between two noises."""
+"""Noise for sampling: vectors from seeds, one per image, class or region (OASIS section 2), and interpolation between vectors."""
 import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-NUM_SEEDS = 1 << 32  # beyond them seeds would repeat
+NUM_SEEDS = 1 << 32  # seeds from here on would repeat
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RegionNoise:
-    """Noise that is constant on drawn masks or instances, whatever their labels.
+    """Noise that is constant on given masks or instances, whatever their labels.
 
     Attributes:
-      region_map: (B, H, W) integer in 0..M-1: which vector a pixel has.
-      vectors: (B, M, z_dim).
+        region_map: (B, H, W) integer in 0..M-1: index of each pixel's vector.
+        vectors: (B, M, z_dim).
     """
 
     region_map: np.ndarray
@@ -22,10 +22,10 @@ class RegionNoise:
 
 
 def noise_vector(seed, z_dim):
-    """The noise of a seed: (z_dim,) float32, standard normal, the same on every machine.
+    """Noise vector of a seed: (z_dim,) float32, standard normal, the same on every machine.
 
     Raises:
-      ValueError: unless seed is an integer in 0..2**32-1.
+        ValueError: seed is not an integer in 0..2**32-1.
     """
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < NUM_SEEDS:
         raise ValueError(f"seed {seed!r} is not an integer in 0..{NUM_SEEDS - 1}")
@@ -33,21 +33,21 @@ def noise_vector(seed, z_dim):
 
 
 def class_noise(seed, overrides, num_classes, z_dim):
-    """One noise vector per class: that of `seed`, but for some classes that of a seed of their own.
+    """One noise vector per class: from `seed`, or from the class's seed in `overrides`.
 
-    With no overrides it makes the same image as the one vector of `seed`; with some, it redraws these classes alone.
+    Without overrides, the image equals the one made from the single vector of `seed`. Overrides redraw their classes alone.
 
     Args:
-      seed: integer in 0..2**32-1.
-      overrides: {class: seed}.
-      num_classes: N.
-      z_dim: length of a vector.
+        seed: integer in 0..2**32-1.
+        overrides: {class: seed}.
+        num_classes: N.
+        z_dim: length of a vector.
 
     Returns:
-      (N, z_dim) float32.
+        (N, z_dim) float32.
 
     Raises:
-      ValueError: for a class outside 0..N-1 or a seed out of range.
+        ValueError: a class is outside 0..N-1, or a seed is out of range.
     """
     vectors = np.tile(noise_vector(seed, z_dim), (num_classes, 1))
     for class_id, class_seed in overrides.items():
@@ -58,17 +58,17 @@ def class_noise(seed, overrides, num_classes, z_dim):
 
 
 def slerp(start, end, t):
-    """Spherical interpolation: the direction moves at constant speed along the great circle, the norm linearly.
+    """Spherical interpolation: the direction moves at constant speed along the great circle, and the norm changes linearly.
 
-    A straight line between two normal vectors passes through shorter ones than the generator has ever seen. Where the two are parallel,
-    opposite or zero there is no one great circle, and the line is taken.
+    Linear interpolation of two normal vectors passes through vectors shorter than any in training. It is used only for vectors that are
+    parallel, opposite or zero, between which no unique great circle exists.
 
     Args:
-      start, end: (..., d) of one shape; each vector along the last axis is interpolated by itself.
-      t: 0 gives start, 1 gives end, both exactly for float32 vectors.
+        start, end: (..., d) of one shape; vectors along the last axis are interpolated separately.
+        t: 0 gives start and 1 gives end, both exactly for float32 vectors.
 
     Returns:
-      (..., d) in the dtype of start.
+        (..., d) in the dtype of start.
     """
     start, end = np.asarray(start), np.asarray(end)
     a, b = start.astype(np.float64), end.astype(np.float64)

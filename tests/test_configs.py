@@ -7,8 +7,10 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from oasis_jax import build, config_flag
+from oasis_jax import config_flag
 from oasis_jax.config_flag import flat, nearest_field, parse_flags
+from oasis_jax.oasis import family
+from oasis_jax.oasis.networks import make_generator
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
@@ -23,7 +25,9 @@ RECIPES = {
 
 
 def load(name):
-    return config_flag.load(str(ROOT / "configs" / f"{name}.py"))
+    """The config of a file in configs/, or of FILE:VARIANT."""
+    file, *variant = name.split(":")
+    return config_flag.load(":".join([str(ROOT / "configs" / f"{file}.py"), *variant]))
 
 
 @pytest.fixture
@@ -73,19 +77,37 @@ def test_recipe_is_the_published_one(name):
     assert config.loss.balance and config.loss.vgg == 0 and data.flip and data.dontcare_id == 0
 
 
-@pytest.mark.parametrize("name", ["cityscapes", "ade20k", "coco_stuff", "camvid", "scenes"])
-def test_a_spatially_aware_config_is_its_recipe_with_spatial_awareness(name):
-    plain, aware = flat(load(name)), flat(load(f"{name}_sa"))
+VARIED = ["cityscapes", "ade20k", "ade20k_outdoors", "coco_stuff", "camvid", "camvid_small", "custom", "scenes"]
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_the_variant_sa_is_the_same_recipe_with_spatial_awareness(name):
+    plain, aware = flat(load(name)), flat(load(f"{name}:sa"))
     differing = {field for field in plain if plain[field] != aware[field]}
     assert "model.spatial_awareness" in differing
     assert differing <= {"model.spatial_awareness", "model.sel_blocks", "loss.align_warmup"}
     assert aware["loss.align"] == 0.1
-    assert [build.generator(load(each)).spatially_aware for each in (name, f"{name}_sa")] == [False, True]
+    for config, is_aware in ((load(name), False), (load(f"{name}:sa"), True)):
+        config.data.num_classes = config.data.num_classes or 4
+        assert make_generator(config).spatially_aware == is_aware
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "ade20k", "coco_stuff", "camvid", "scenes"])
+def test_the_earlier_file_of_a_variant_gives_the_same_config(name):
+    assert flat(load(f"{name}_sa")) == flat(load(f"{name}:sa"))
+
+
+def test_a_variant_that_does_not_exist_is_an_error(parse, tmp_path):
+    with pytest.raises(SystemExit, match="there is no variant 'fast' of this config: use FILE, or FILE:sa"):
+        parse(config=f"{ROOT / 'configs' / 'scenes.py'}:fast")
+    (tmp_path / "mine.py").write_text("from configs import default\n\ndef get_config():\n    return default.get_config()\n")
+    with pytest.raises(SystemExit, match="mine.py has no variants: leave out :sa"):
+        parse(config=f"{tmp_path / 'mine.py'}:sa")
 
 
 def test_levels_of_blocks_can_be_overridden(parse):
-    config = parse("--config.model.sel_blocks=l1,none,cat", "--config.model.num_blocks=3", config=ROOT / "configs" / "camvid_sa.py")
-    assert build.generator(config).sel_blocks == ("l1", "none", "cat")
+    config = parse("--config.model.sel_blocks=l1,none,cat", "--config.model.num_blocks=3", config=f"{ROOT / 'configs' / 'camvid.py'}:sa")
+    assert make_generator(config).sel_blocks == ("l1", "none", "cat")
 
 
 @pytest.mark.parametrize(
@@ -99,14 +121,14 @@ def test_levels_of_blocks_can_be_overridden(parse):
         ({"loss.align": -1.0}, "loss.align=-1.0 is not positive, or 0"),
         ({"loss.align_every": 0}, "loss.align_every=0 is not 1 or more"),
         ({"loss.align_levels": (1.0, 1.0)}, r"loss.align_levels=\(1.0, 1.0\) is not three weights"),
-        ({"loss.attn_side": "both", "model.num_blocks": 3}, "loss.attn_side=both is not possible with model.num_blocks=3: it takes 4"),
+        ({"loss.attn_side": "both", "model.num_blocks": 3}, "loss.attn_side=both is not possible with model.num_blocks=3: it needs 4"),
     ],
 )
 def test_fields_of_spatial_awareness_that_do_not_fit_are_errors(fields, message):
-    config = load("cityscapes_sa")
+    config = load("cityscapes:sa")
     config.update_from_flattened_dict(fields)
     with pytest.raises(ValueError, match=message):
-        build.train_step(config)
+        family.train_step(config)
 
 
 def test_camvid_names_every_class():

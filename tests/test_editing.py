@@ -62,7 +62,7 @@ def test_heatmaps_that_do_not_fit_are_told(model, heatmaps, message):
 
 
 def test_heatmaps_for_a_model_trained_without_them_are_told(runs):
-    with pytest.raises(ValueError, match="trained without model.spatial_awareness: leave them out"):
+    with pytest.raises(ValueError, match="trained without model.spatial_awareness: omit them"):
         oasis_jax.load(runs["plain"]).sample(LABELS, heatmaps=of_seed(0))
 
 

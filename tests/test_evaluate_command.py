@@ -8,7 +8,7 @@ import sys
 import jax.numpy as jnp
 import pytest
 
-from oasis_jax.training.checkpoint import Checkpoints
+from oasis_jax.checkpoint import Checkpoints
 from tests.tiny_evaluation import make_config, random_state
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -41,7 +41,7 @@ def test_all_centres_can_be_replaced_while_the_widths_are_kept():
 
 @pytest.mark.parametrize(
     ("centres", "message"),
-    [(CENTRES[:3], "3 centres were given: give 7, or 1 to which"), ([np.nan, 0], r"the centres \[\[nan, 0.0\]\] are not all finite")],
+    [(CENTRES[:3], "3 centres were given: give 7, or 1 to move"), ([np.nan, 0], r"the centres \[\[nan, 0.0\]\] are not all finite")],
 )
 def test_centres_that_do_not_fit_are_told(centres, message):
     with pytest.raises(ValueError, match=message):

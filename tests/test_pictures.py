@@ -1,4 +1,4 @@
-"""Laws of colours, grids and curves."""
+"""Laws of colours and grids."""
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,6 +58,17 @@ def test_captions_lie_above_the_images():
     assert captioned[:head].min() < 100
 
 
+def test_notes_lie_below_each_image_and_change_no_pixel_of_it():
+    rows = [[np.full((10, 40, 3), value, np.uint8) for value in row] for row in ((1, 2), (3, 4))]
+    noted = pictures.grid(rows, notes=[["seed 0", "seed 1"], ["", "seed 3"]], gap=2)
+    line = (noted.shape[0] - pictures.grid(rows, gap=2).shape[0]) // 2
+    for i in range(2):
+        top = 2 + i * (10 + line + 2)
+        np.testing.assert_array_equal(noted[top : top + 10, 44:84], rows[i][1])
+        below = noted[top + 10 : top + 10 + line]
+        assert below[:, 44:84].min() < 100 and (below[:, 2:42].min() < 100) == (i == 0)
+
+
 @pytest.mark.parametrize("rows", [[], [[np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)]]])
 def test_grid_refuses_images_that_do_not_fit(rows):
     with pytest.raises(ValueError, match="images of one size"):
@@ -70,18 +81,3 @@ def test_saved_png_reads_back_and_leaves_nothing_else(tmp_path):
         pictures.save_png(tmp_path / "deep" / "picture.png", content)
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "deep" / "picture.png")), content)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["picture.png"]
-
-
-def test_loss_curve_shows_every_series_and_skips_what_is_not_finite():
-    steps = np.arange(50)
-    values = np.where(steps == 7, np.nan, np.exp(-steps / 20))
-    plot = pictures.loss_curve({"d": (steps, values), "g": (steps, 0.3 + 0 * steps)}, size=(120, 200))
-    assert plot.shape == (120, 200, 3) and plot.dtype == np.uint8
-    for colour in pictures.colours(3)[1:]:
-        assert np.any(np.all(plot == colour, axis=-1))
-
-
-def test_loss_curve_of_one_point_is_drawn_and_of_none_is_an_error():
-    pictures.loss_curve({"d": ([10], [0.5])})
-    with pytest.raises(ValueError, match="no finite value"):
-        pictures.loss_curve({"d": ([1, 2], [np.nan, np.inf])})

@@ -11,18 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import scenes
-from oasis_jax import build
-from oasis_jax.data.datasets import open_split
+from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.scenes import CLASS_NAMES
-from oasis_jax.evaluation.sources import Targets
+from oasis_jax.evaluation.networks import Networks
+from oasis_jax.evaluation.sources import Examples, Photos, Targets
 from oasis_jax.evaluation.validation import Validation
-from oasis_jax.metrics.judges import Judges
 from oasis_jax.metrics.nets.label_spaces import LabelSpace
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
-from oasis_jax.sampling import Model
-from oasis_jax.training.evaluation import evaluate as evaluate_by_d
-from oasis_jax.training.sharding import join_processes, make_mesh, over_batch, replicated
+from oasis_jax.oasis import family
+from oasis_jax.parallel.mesh import make_mesh, over_batch, replicated
+from oasis_jax.parallel.processes import join
 from tests.tiny_run import random_state
 
 SPACE = LabelSpace(tuple(CLASS_NAMES[1:]) + ("void",), tuple(range(1, len(CLASS_NAMES))), MeanOver.ALL)
@@ -49,7 +48,7 @@ def segment(images):
     return np.asarray(images).mean(-1).astype(int) * SPACE.num_outputs // 256
 
 
-JUDGES = Judges(extract=extract, dimensions=12, segmenter=ThresholdSegmenter(), segment=segment, sha256={"quarters": "0"})
+NETWORKS = Networks(extract=extract, dimensions=12, segmenter=ThresholdSegmenter(), segment=segment, sha256={"quarters": "0"})
 PROTOCOL = dataclasses.replace(find_protocol("plain"), features="vgg16", diversity_samples=3)
 
 
@@ -62,40 +61,31 @@ def make_config():
 
 
 def make_model(config, seed=0):
-    return Model(build.generator(config), random_state(config, seed).ema, config, 7)
+    return family.model(config, random_state(config, seed).ema, 7)
 
 
-def make_validation(config, cache, protocol=PROTOCOL, devices=1):
-    spec = build.data_spec(config)
+def make_validation(config, cache, protocol=PROTOCOL, devices=1, count=10):
+    spec = DataSpec.of_config(config.data)
     plain = dataclasses.replace(protocol, features="")  # no weights are read
     validation = Validation(plain, config, open_split(spec, "val"), spec, make_mesh(jax.local_devices()[:devices]), cache)
     on_mesh = jax.jit(extract, in_shardings=over_batch(validation.mesh))
-    validation.protocol, validation.judges = protocol, dataclasses.replace(JUDGES, extract=on_mesh)
-    targets = Targets(validation.split, SPACE, (16, 32))
-    validation._targets = validation.photos.targets = targets
+    validation.protocol, validation.networks = protocol, dataclasses.replace(NETWORKS, extract=on_mesh)
+    split = validation.examples.split
+    validation.examples = Examples(split, validation.examples.spec, count, Targets(split, SPACE, (16, 32)))
+    validation.photos = Photos(validation.examples)
     return validation
 
 
-def evaluate(validation, source, keep=True):
-    """The Report on a source."""
-    return validation.report(source, validation.measure(source, keep), {})
-
-
 def everything(folder, devices=1):
-    """All that an evaluation finds, for JSON: the report with diversity and scores by D, what was counted, and shares by image."""
+    """All that an evaluation finds, for JSON: the report with diversity and scores by D, and numbers per image."""
     config = make_config()
     validation = make_validation(config, folder, dataclasses.replace(PROTOCOL, diversity_maps=3, samples_per_label=2), devices)
-    model = make_model(config)
     state = jax.device_put(random_state(config), replicated(make_mesh()))  # as in training: on the devices of all processes
-    samples = validation.samples(dataclasses.replace(model, variables=state.ema))
-    measured = validation.measure(samples)
-    diversity, by_class = validation.diversity(validation.samples(model))
-    by_d = evaluate_by_d(build.train_step(config), state.ema, state, validation.split, validation.spec, 4, 0, validation.mesh)
-    report = validation.report(samples, measured, {}, diversity | by_d, by_class)
-    exact = ("start", "count", "colours", "class_colours", "textures", "confusion", "agreement", "features")
-    return {"report": json.loads(report.as_json()), **{name: np.asarray(getattr(measured[1], name)).tolist() for name in exact}}
+    samples = validation.samples(family.model(config, jax.device_get(state.ema), 7))
+    report = validation.evaluate(samples, {}, state, diversity=True)
+    return {"report": json.loads(report.as_json()), **{name: np.asarray(numbers).tolist() for name, numbers in report.per_image.items()}}
 
 
 if __name__ == "__main__":
-    join_processes()
+    join()
     print(json.dumps(everything(sys.argv[1], int(sys.argv[2]))))

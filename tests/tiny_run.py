@@ -1,13 +1,10 @@
 """A run folder of a tiny model, for the tests of what reads checkpoints."""
-import functools
-
 import jax
 import numpy as np
 
 from configs import default
-from oasis_jax import build
-from oasis_jax.training.checkpoint import Checkpoints
-from oasis_jax.training.state import create_state
+from oasis_jax.checkpoint import Checkpoints
+from oasis_jax.oasis import family
 
 IMAGE_SIZE = (16, 32)
 CLASS_NAMES = ("unlabelled", "road", "car", "sky")
@@ -26,10 +23,7 @@ def tiny_config(**model):
 
 def random_state(config, seed=0):
     """A TrainState at step 0 with large random weights: unlike the images of a fresh generator, theirs vary with labels and noise."""
-    step = build.train_step(config)
-    optimizers = (step.optimizer_g, step.optimizer_d)
-    create = functools.partial(create_state, step.generator, step.discriminator, optimizers, config.data.image_size)
-    rng = np.random.default_rng(seed)
+    step, rng = family.train_step(config), np.random.default_rng(seed)
 
     def fill(path, leaf):
         name = getattr(path[-1], "key", "")
@@ -39,7 +33,7 @@ def random_state(config, seed=0):
             return np.full(leaf.shape, leaf.size**-0.5, leaf.dtype)
         return np.full(leaf.shape, name == "var", leaf.dtype)
 
-    return jax.tree_util.tree_map_with_path(fill, jax.eval_shape(create, seed))
+    return jax.tree_util.tree_map_with_path(fill, jax.eval_shape(lambda: step.init(config.data.image_size)))
 
 
 def save_run(workdir, config, steps=(5,), metrics=None):

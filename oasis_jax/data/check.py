@@ -1,4 +1,4 @@
-"""The check before training: every pair is read once, all faults come in one report, and a clean result is remembered."""
+"""The check of a data set: every example is read once, all faults are reported together, and a clean result is remembered."""
 import concurrent.futures
 import dataclasses
 import hashlib
@@ -9,39 +9,38 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from oasis_jax.boundaries import boundary_counts
 from oasis_jax.data.labels import DataError, resize_label_map
 
 _REPORTED = 50  # faults printed; the others are counted
 _MEMORY = "data_check.json"
 _QUANTILE = 0.999
-LEVELS = 4  # of the generator, from the full image on; coarser ones are nearly all boundary
 
 
 @dataclasses.dataclass(frozen=True)
-class Statistics:
+class Survey:
     """What the check counted.
 
     Attributes:
-        num_pairs: number of pairs.
-        pixels: int64 (num_classes,) pixels of each class, at the stored sizes.
-        boundaries: int64 (LEVELS, 4), as of boundaries.boundary_counts at the size that the pipeline resizes to, of a pair or its mirror
-            image where the pipeline mirrors: each number is exceeded by one pair in a thousand at most. None unless they were asked for.
+        num_examples: number of examples.
+        pixels: int64 (num_classes,) pixels of each class, at the stored sizes; None without label maps.
+        statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
+            if nothing was asked for.
     """
 
-    num_pairs: int
-    pixels: np.ndarray
-    boundaries: np.ndarray | None
+    num_examples: int
+    pixels: np.ndarray | None
+    statistic: np.ndarray | None
 
 
-def check_split(split, spec, workdir=None, count_boundaries=False) -> Statistics:
-    """Reads every pair of `split` once, in parallel: readable, of one size, only ids that have a class, no file without partner.
+def check_split(split, spec, workdir=None, statistic=None) -> Survey:
+    """Reads every example of `split` once, in parallel: readable, columns of one size, only ids that have a class, no file left over.
 
     Args:
         split: Split of datasets.open_split.
         spec: DataSpec.
         workdir: folder whose data_check.json remembers a clean result, until a path, size or date of a file or the label rule changes.
-        count_boundaries: whether conditioning on regions needs their numbers: some 20 ms of a processor for a pair of 256x256.
+        statistic: function of a label map (H, W), at the size that the pipeline resizes to, to an integer array; larger numbers are assumed
+            to be worse. If the pipeline mirrors examples, the maximum over both orientations counts.
 
     Raises:
         DataError: one report of all faults, naming every file; 50 at most are printed.
@@ -50,54 +49,56 @@ def check_split(split, spec, workdir=None, count_boundaries=False) -> Statistics
     remembered = _recall(memory)
     key = _fingerprint(split, spec)
     found = remembered.get(split.name, {})
-    if found.get("key") == key and (found.get("boundaries") or not count_boundaries):
-        boundaries = np.asarray(found.get("boundaries"), np.int64) if found.get("boundaries") else None
-        return Statistics(len(split), np.asarray(found["pixels"], np.int64), boundaries)
+    if found.get("key") == key and (found.get("statistic") or statistic is None):
+        return Survey(len(split), *(_as_counts(found.get(name)) for name in ("pixels", "statistic")))
 
     workers = spec.workers or os.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
-        results = pool.map(lambda index: _check_pair(split, index, spec, count_boundaries), range(len(split)))
-        results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit="pair"))
+        results = pool.map(lambda index: _check_example(split, index, spec, statistic), range(len(split)))
+        results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit="example"))
     faults = list(split.faults) + [result for result in results if isinstance(result, str)]
     if faults:
         raise DataError(_report(split, spec, faults))
-    pixels = np.sum([counted for counted, _ in results], axis=0)
-    boundaries = None
-    if count_boundaries:
-        boundaries = np.quantile([counts for _, counts in results], _QUANTILE, axis=0, method="higher")
+    pixels = measured = None
+    if split.column("label_map"):
+        pixels = np.sum([counted for counted, _ in results], axis=0)
+        if statistic is not None:
+            measured = np.quantile([measured for _, measured in results], _QUANTILE, axis=0, method="higher")
     if memory:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        result = {"key": key, "pixels": pixels.tolist(), "boundaries": boundaries.tolist() if count_boundaries else None}
+        result = {"key": key} | {n: None if v is None else v.tolist() for n, v in (("pixels", pixels), ("statistic", measured))}
         memory.write_text(json.dumps(remembered | {split.name: result}))
-    return Statistics(len(split), pixels, boundaries)
+    return Survey(len(split), pixels, measured)
 
 
-def _check_pair(split, index, spec, count_boundaries):
-    """Pixels of each class and, if wanted, boundary counts, as in Statistics, or the fault as str."""
-    pair = split.pairs[index]
+def _check_example(split, index, spec, statistic):
+    """Pixels of each class and the statistic, or the fault as str."""
+    example, label_map = split.examples[index], split.column("label_map")
     try:
-        photo, stored = split.read(index)
-        label = pair.label or pair.name
-        classes = split.rule(stored, f"label map {label}")
+        values = split.read(index)
+        if label_map:
+            source = example.source("label_map")
+            classes = label_map.rule(values["label_map"], f"label map {source}")
     except DataError as error:
         return str(error)
-    if photo.size != classes.shape[::-1]:
-        (width, height), (label_height, label_width) = photo.size, classes.shape
+    if not label_map:
+        return None, None
+    (height, width), (label_height, label_width) = (column.size(values[column.name]) for column in split.columns)
+    if (height, width) != (label_height, label_width):
         return (
-            f"{pair.photo or pair.name} is {width}x{height} (upright by its EXIF) but label map {label} is {label_width}x{label_height}: "
+            f"{example.source('image')} is {width}x{height} (upright by its EXIF) but label map {source} is {label_width}x{label_height}: "
             "resize the label map (nearest neighbour) or replace one of them"
         )
     pixels = np.bincount(classes.ravel(), minlength=split.rule.num_classes)
-    if not count_boundaries:
+    if statistic is None:
         return pixels, None
     ids = resize_label_map(classes, spec.decoded_size(split.name))
-    # The levels take every second pixel from the left, which are others in a mirrored map.
     both = [ids, ids[:, ::-1]] if spec.flip and split.name == "train" else [ids]
-    return pixels, np.max([boundary_counts(one, LEVELS) for one in both], axis=0)
+    return pixels, np.max([statistic(one) for one in both], axis=0)
 
 
 def _report(split, spec, faults):
-    lines = [f"{len(faults)} faults in the {split.name} split of {spec.root or spec.layout} ({len(split)} pairs):"]
+    lines = [f"{len(faults)} faults in the {split.name} split of {spec.root or spec.layout} ({len(split)} examples):"]
     lines += [f"  {fault}" for fault in faults[:_REPORTED]]
     if len(faults) > _REPORTED:
         lines.append(f"  ... and {len(faults) - _REPORTED} more")
@@ -105,15 +106,16 @@ def _report(split, spec, faults):
 
 
 def _fingerprint(split, spec):
-    """Changes with any file's path, size or date, and with the label rule; for pairs in no files, with spec."""
+    """Changes with any file's path, size or date, and with the label rule; for examples without files, with spec."""
     digest = hashlib.sha256()
-    digest.update(split.rule.table[split.rule.table >= 0].tobytes() + np.flatnonzero(split.rule.table >= 0).tobytes())
-    if split.rule.palette is not None:
-        digest.update(split.rule.palette.tobytes())
-    if split.source is not None:
+    if split.column("label_map"):
+        digest.update(split.rule.table[split.rule.table >= 0].tobytes() + np.flatnonzero(split.rule.table >= 0).tobytes())
+        if split.rule.palette is not None:
+            digest.update(split.rule.palette.tobytes())
+    if split.read_arrays is not None:
         digest.update(repr(spec).encode())
-    for pair in split.pairs:
-        for path in filter(None, (pair.photo, pair.label)):
+    for example in split.examples:
+        for path in example.files.values():
             stat = epath.Path(path).stat()
             digest.update(f"{path} {stat.length} {stat.mtime}\n".encode())
     digest.update("\n".join(split.faults).encode())
@@ -126,3 +128,7 @@ def _recall(memory):
         return json.loads(memory.read_text()) if memory and memory.exists() else {}
     except ValueError:  # cut off while it was written
         return {}
+
+
+def _as_counts(values):
+    return None if values is None else np.asarray(values, np.int64)

@@ -1,6 +1,6 @@
-"""Pixels of files decoded inside a tf.data graph, where many threads work at once: Python's interpreter lock does not bind them.
+"""Image decoding inside a tf.data graph, where many threads run at once without Python's interpreter lock.
 
-Only of files of the most common kinds, whose pixels TensorFlow gives exactly as Pillow does. All others are left to Pillow.
+Only the most common kinds of files are decoded here, for which TensorFlow's pixels exactly equal Pillow's. All others are left to Pillow.
 """
 import functools
 
@@ -15,25 +15,25 @@ _PNG_GREY_8 = b"\x08\x00"
 
 
 def _graph_function(decode):
-    """`decode` of path and kind, traced once for all."""
+    """`decode`, a function of a path, traced once."""
     return tf.function(decode, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 
 
 @_graph_function
 def jpeg_photo(path):
-    """RGB photo, uint8 (H, W, 3), of a JFIF file without EXIF, XMP, colour profile or comment; of others, and of no path, uint8 (0, 0, 3).
+    """RGB photo, uint8 (H, W, 3), of a JFIF file without EXIF, XMP, colour profile or comment; uint8 (0, 0, 3) for others and for no path.
 
     Raises:
         tf.errors.OpError: the file is missing or damaged.
     """
-    decode = functools.partial(tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE")  # the method of Pillow
-    # The quantisation tables follow the header at once: EXIF and XMP, which may turn a photo, would stand between.
+    decode = functools.partial(tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE")  # as in Pillow
+    # Quantisation tables directly after the header rule out EXIF and XMP, which would come first and may rotate the photo.
     return _decoded(path, ((0, _JFIF), (_JFIF_END, _DQT)), decode, 3)
 
 
 @_graph_function
 def png_ids(path):
-    """Ids, uint8 (H, W, 1), of a PNG file of 8 bit grey values; of others, and of no path, uint8 (0, 0, 1).
+    """Ids, uint8 (H, W, 1), of a PNG file of 8-bit grey values; uint8 (0, 0, 1) for others and for no path.
 
     Raises:
         tf.errors.OpError: the file is missing or damaged.

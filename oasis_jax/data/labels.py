@@ -1,4 +1,4 @@
-"""What the ids of a stored label map mean: files and arrays become class maps. Imports no TensorFlow, so that sampling can use it."""
+"""Meaning of stored label ids: files and arrays become class maps. Imports no TensorFlow, so that sampling can use it."""
 import dataclasses
 import functools
 import io
@@ -13,18 +13,21 @@ MAX_IDS = 1 << 16  # stored ids are 8 or 16 bits wide
 
 
 class DataError(Exception):
-    """Data that cannot be used; the message names the file, the value and the mend."""
+    """Data that cannot be used; the message names the file, the value and how to fix it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelRule:
-    """Turns stored ids into classes 0..num_classes-1.
+    """Maps stored ids to classes 0..num_classes-1.
 
     Attributes:
-        num_classes: N, the don't-care class included.
-        offset: class = stored id + offset ...
-        mapping: ... except for these: {stored id: class}.
+        num_classes: N, including the don't-care class.
+        offset: class = stored id + offset, except for the ids in `mapping`.
+        mapping: {stored id: class}.
         palette: uint8 (K, 3) colours of RGB label maps; the stored id of a pixel is the row of its colour.
+
+    Raises:
+        DataError: num_classes or the mapping is out of range.
     """
 
     num_classes: int
@@ -34,14 +37,14 @@ class LabelRule:
 
     def __post_init__(self):
         if not 0 < self.num_classes <= MAX_IDS:
-            raise DataError(f"data.num_classes is {self.num_classes}: set it to the number of classes, the don't-care class included")
+            raise DataError(f"data.num_classes is {self.num_classes}: set it to the number of classes, including the don't-care class")
         for stored, target in self.mapping.items():
             if not (0 <= target < self.num_classes and 0 <= stored < MAX_IDS):
-                raise DataError(f"data.label_map sends {stored} to {target}, but classes are 0..{self.num_classes - 1}: correct it")
+                raise DataError(f"data.label_map maps {stored} to {target}, but classes are 0..{self.num_classes - 1}: correct it")
 
     @functools.cached_property
     def table(self) -> np.ndarray:
-        """int32 (65536,): the class of every stored id, -1 where there is none."""
+        """int32 (65536,): class of every stored id, -1 if it has none."""
         table = np.arange(MAX_IDS, dtype=np.int32) + self.offset
         table[(table < 0) | (table >= self.num_classes)] = -1
         for stored, target in self.mapping.items():
@@ -50,14 +53,14 @@ class LabelRule:
 
     @functools.cached_property
     def colours(self) -> np.ndarray:
-        """int32 (2**24,): the stored id of every packed colour, -1 where the palette has none."""
+        """int32 (2**24,): stored id of every packed colour, -1 if the palette lacks it."""
         colours = np.full(1 << 24, -1, np.int32)
         packed = _pack(self.palette)
-        colours[packed[::-1]] = np.arange(len(packed))[::-1]  # the first line of a colour counts
+        colours[packed[::-1]] = np.arange(len(packed))[::-1]  # the first of several lines with one colour wins
         return colours
 
     def __call__(self, stored, source="the label map") -> np.ndarray:
-        """Classes of an integer array of stored ids, any shape, as int32. Raises DataError, naming `source`, on ids without a class."""
+        """Maps an integer array of stored ids, any shape, to int32 classes. Raises DataError, naming `source`, for ids without a class."""
         stored = np.asarray(stored)
         if not np.issubdtype(stored.dtype, np.integer):
             raise DataError(f"{source} holds {stored.dtype} values: label maps hold integer ids")
@@ -68,7 +71,7 @@ class LabelRule:
         return classes
 
     def stored_of_colours(self, rgb, source="the label map") -> np.ndarray:
-        """Palette rows, uint16 (H, W), of uint8 (H, W, 3) colours. Raises DataError, naming `source`, on unknown colours."""
+        """Maps uint8 (H, W, 3) colours to palette rows, uint16 (H, W). Raises DataError, naming `source`, for unknown colours."""
         stored = self.colours[_pack(rgb)]
         if stored.min() < 0:
             y, x = np.argwhere(stored < 0)[0]
@@ -87,7 +90,7 @@ class LabelRule:
 
 
 def parse_label_map(text) -> dict[int, int]:
-    """Reads "255:0,11:0" (stored:class) as {255: 0, 11: 0}; raises DataError on anything else."""
+    """Parses "255:0,11:0" (stored:class) as {255: 0, 11: 0}; raises DataError for anything else."""
     try:
         return {int(stored): int(target) for stored, target in (entry.split(":") for entry in text.split(",") if entry.strip())}
     except ValueError:
@@ -95,7 +98,7 @@ def parse_label_map(text) -> dict[int, int]:
 
 
 def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Reads a palette file, one "R G B name" a line: colours uint8 (K, 3) and names. Raises DataError naming file and line."""
+    """Reads a palette file, one "R G B name" per line: colours uint8 (K, 3) and names. Raises DataError naming file and line."""
     try:
         lines = epath.Path(path).expanduser().read_text().splitlines()
     except OSError as error:
@@ -115,9 +118,9 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def read_image(path) -> Image.Image:
-    """Opens and decodes an image file (any path etils.epath knows). Raises DataError if it is missing, empty, truncated or no image."""
+    """Opens and decodes an image file (any path etils.epath knows). Raises DataError if it is missing, empty, truncated or not an image."""
     try:
-        image = Image.open(io.BytesIO(_read_bytes(os.fspath(path))))  # one read: decoders ask for little at a time
+        image = Image.open(io.BytesIO(_read_bytes(os.fspath(path))))  # one read, because decoders request small pieces
         image.load()
         return image
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
@@ -127,17 +130,17 @@ def read_image(path) -> Image.Image:
 def _read_bytes(path):
     if "://" in path:
         return epath.Path(path).read_bytes()
-    with open(path, "rb", buffering=0) as file:  # few system calls: after each a thread has to wait for the interpreter lock
+    with open(path, "rb", buffering=0) as file:  # few system calls, because each has to reacquire the interpreter lock
         return file.read()
 
 
 def read_stored_ids(path, rule) -> np.ndarray:
-    """Reads a label file: uint8 or uint16 (H, W) ids as stored.
+    """Reads the ids of a label file as stored: uint8 or uint16 (H, W).
 
-    Grey 8 or 16 bit images hold the ids themselves, palette images their indices, RGB images colours of `rule.palette`.
+    Greyscale images of 8 or 16 bits hold the ids themselves, palette images their indices, RGB images colours of `rule.palette`.
 
     Raises:
-        DataError: unreadable, an image of another kind, or a colour that the palette lacks.
+        DataError: the file is unreadable or an unsupported kind of image, or has a colour that the palette lacks.
     """
     image = read_image(path)
     if image.format == "JPEG":
@@ -160,16 +163,16 @@ def read_label_map(path, rule) -> np.ndarray:
 
 
 def resize_label_map(ids, size, window=None) -> np.ndarray:
-    """Nearest-neighbour resize of (H, W) ids to `size` (height, width): pixel i takes the source pixel that holds its centre.
+    """Nearest-neighbour resize of (H, W) ids to `size` (height, width): result pixel i takes the source pixel that contains its centre.
 
-    Of the result only the window (top, left, height, width) is made, if one is given.
+    With `window` (top, left, height, width), only this part of the result is computed.
     """
     top, left, height, width = window or (0, 0, *size)
     rows, columns = (
         (2 * np.arange(first, first + count) + 1) * old // (2 * new)
         for old, new, first, count in zip(ids.shape, size, (top, left), (height, width), strict=True)
     )
-    return ids[rows].take(columns, axis=1)  # indexing would leave the columns together in memory, slow to go on with
+    return ids[rows].take(columns, axis=1)  # indexing both axes would give a column-major array, which is slow to process
 
 
 def _pack(rgb):

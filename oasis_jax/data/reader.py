@@ -7,12 +7,9 @@ import weakref
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from oasis_jax.data import decode
-from oasis_jax.data.datasets import read_photo
-from oasis_jax.data.labels import DataError, read_stored_ids, resize_label_map
-from oasis_jax.data.resize import resize_photo
+from oasis_jax.data.labels import DataError
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
@@ -27,35 +24,40 @@ def _close_streams():
         stream.close()
 
 
-class Reader:
-    """Batches of the pairs of `split`, resized to `size` and cut to `crop`, read by `workers` threads (0: one for each core).
+# What TensorFlow is asked to decode, by column: the decoder, and the endings of the files that it gets.
+_GRAPH_DECODERS = {"image": (decode.jpeg_photo, (".jpg", ".jpeg")), "label_map": (decode.png_ids, (".png",))}
 
-    tf.data decodes the common kinds of files. One call of Python for a piece of a batch does the rest: other files, resize, crop and
-    mirror. A call for each pair would cost a tenth of the rate, and larger pieces more memory: all files of a piece are decoded at once.
+
+class Reader:
+    """Batches of the examples of `split`, resized to `size` and cut to `crop`, read by `workers` threads (0: one per core).
+
+    tf.data decodes the common kinds of files. One Python call for a piece of a batch does the rest: other files, resize, crop and mirror.
+    One call per example would cost a tenth of the throughput. Larger pieces cost more memory: all files of a piece are decoded at once.
 
     Attributes:
-        cache: all images and label maps at `size`, each in one array, to cut windows from instead of reading files; None at first.
+        cache: {column: all examples at `size` in one array}, to cut windows from instead of reading files; None at first.
     """
 
     def __init__(self, split, size, crop, workers):
         self.split, self.size, self.crop = split, tuple(size), tuple(crop)
-        self.dtype = np.dtype(np.uint8 if split.rule.num_classes < 256 else np.uint16)
         self.cache = None
         self._workers = workers
-        # What TensorFlow is asked to decode; where the path is empty, Pillow does it.
-        photos = [pair.photo if pair.photo.lower().endswith((".jpg", ".jpeg")) else "" for pair in split.pairs]
-        labels = [pair.label if pair.label.lower().endswith(".png") else "" for pair in split.pairs]
-        self._files = [(decode.jpeg_photo, photos), (decode.png_ids, labels)]
+        self._files = []  # per column: the graph's decoder and the paths; where a path is empty, Pillow decodes
+        for column in split.columns:
+            decoder, endings = _GRAPH_DECODERS[column.name]
+            paths = [example.files.get(column.name, "") for example in split.examples]
+            self._files.append((decoder, [path if path.lower().endswith(endings) else "" for path in paths]))
 
     def batches(self, examples_from, batch_size):
-        """Iterator over numpy batches of examples, an example being int64 (4,): index, top, left, mirrored.
+        """Iterator over numpy batches.
 
         Args:
-            examples_from: step -> dataset of (example, more) from batch `step` on; what the dict `more` holds joins the batch as it is.
-            batch_size: examples of a batch; a last one with fewer is dropped.
+            examples_from: step -> dataset of (example, more) from batch `step` on. An example is int64 (4,): index, top, left, mirrored.
+                The dict `more` joins the batch as it is.
+            batch_size: examples per batch; a last batch with fewer is dropped.
 
         Raises:
-            DataError: a pair is unreadable.
+            DataError: an example is unreadable.
         """
         stream = self._stream(examples_from, batch_size)
         _open_streams.add(stream)
@@ -70,7 +72,7 @@ class Reader:
                     step += 1
                 return
             except BaseException as error:  # an interrupt, too
-                traceback.clear_frames(error.__traceback__)  # they would keep the iterator, and its threads, until the interpreter is gone
+                traceback.clear_frames(error.__traceback__)  # they would keep the iterator and its threads alive
                 if not isinstance(error, tf.errors.OpError):
                     raise
                 examples, _ = next(examples_from(step).batch(batch_size).as_numpy_iterator())
@@ -79,7 +81,7 @@ class Reader:
                 failed = step
 
     def _leave_to_pillow(self, examples):
-        """After a failure: has Pillow decode those files of these examples that TensorFlow cannot, and says whether there are any.
+        """After a failure, leaves to Pillow those files of these examples that TensorFlow cannot decode; returns whether there are any.
 
         Raises:
             DataError: Pillow cannot read one either.
@@ -100,47 +102,54 @@ class Reader:
 
     def _dataset(self, examples, batch_size):
         files = []
-        if self.cache is None and self.split.source is None:
+        if self.cache is None and self.split.read_arrays is None:
             files = [(decoder, tf.constant(paths, tf.string)) for decoder, paths in self._files]
+        columns = self.split.columns
 
         def read(examples, more):
             decoded = [decoder(path) for decoder, paths in files for path in tf.unstack(tf.gather(paths, examples[:, 0]))]
-            image, label_map = tf.numpy_function(self._read, (examples, *decoded), (tf.uint8, tf.as_dtype(self.dtype)))
-            image.set_shape((piece_size, *self.crop, 3))
-            label_map.set_shape((piece_size, *self.crop))
-            return {"image": image, "label_map": label_map, **more}
+            arrays = tf.numpy_function(self._read, (examples, *decoded), [tf.as_dtype(column.dtype) for column in columns])
+            for column, array in zip(columns, arrays, strict=True):
+                array.set_shape((piece_size, *self.crop, *column.channels))
+            return {column.name: array for column, array in zip(columns, arrays, strict=True)} | more
 
         piece_size = max(size for size in range(1, _PIECE + 1) if batch_size % size == 0)
         options = tf.data.Options()
-        if self._workers:  # if not, the pool that all of TensorFlow shares, with a thread for each core
+        if self._workers:  # if not, the pool that all of TensorFlow shares, with one thread per core
             options.threading.private_threadpool_size = self._workers
         pieces = examples.batch(piece_size, drop_remainder=True).map(read, self._workers or os.cpu_count(), deterministic=True)
         return pieces.rebatch(batch_size, drop_remainder=True).prefetch(2).with_options(options)
 
     def _read(self, examples, *decoded):
-        """Images and label maps of int64 (B, 4) examples. `decoded`: B photos and B label maps as `decode` gives them, or nothing."""
-        images, label_maps = np.empty((len(examples), *self.crop, 3), np.uint8), np.empty((len(examples), *self.crop), self.dtype)
-        photos, ids = (decoded[: len(examples)], decoded[len(examples) :]) if decoded else 2 * ([()] * len(examples),)
+        """One array per column of int64 (B, 4) examples. `decoded`: for each column B values as `decode` gives them; or nothing."""
+        count, columns = len(examples), self.split.columns
+        parts = [decoded[first : first + count] for first in range(0, len(decoded), count)]
+        batch = [np.empty((count, *self.crop, *column.channels), column.dtype) for column in columns]
         for row, (index, top, left, mirrored) in enumerate(examples.tolist()):
-            image, label_map = self._window(index, (top, left, *self.crop), photos[row], ids[row])
-            if not mirrored:
-                images[row], label_maps[row] = image, label_map
-            else:
-                label_maps[row] = label_map[:, ::-1]
-                for channel in range(3):  # four times as fast as the three at once
-                    images[row, ..., channel] = image[:, ::-1, channel]
-        return images, label_maps
+            values = self._window(index, (top, left, *self.crop), [part[row] for part in parts])
+            for array, value in zip(batch, values, strict=True):
+                if not mirrored:
+                    array[row] = value
+                elif value.ndim == 2:
+                    array[row] = value[:, ::-1]
+                else:
+                    for channel in range(value.shape[-1]):  # four times as fast as all channels at once
+                        array[row, ..., channel] = value[:, ::-1, channel]
+        return batch
 
-    def _window(self, index, window, photo, ids):
+    def _window(self, index, window, decoded):
+        """The window of an example in each column."""
+        columns = self.split.columns
         if self.cache is not None:
             top, left, height, width = window
-            return tuple(arrays[index, top : top + height, left : left + width] for arrays in self.cache)
-        pair = self.split.pairs[index]
-        if self.split.source is not None:
-            photo, ids = self.split.read(index)
+            return [self.cache[column.name][index, top : top + height, left : left + width] for column in columns]
+        example = self.split.examples[index]
+        if self.split.read_arrays is not None:
+            stored = self.split.read(index)
+            values = [stored[column.name] for column in columns]
         else:
-            photo = Image.fromarray(photo) if len(photo) else read_photo(pair.photo)
-            ids = ids[..., 0] if len(ids) else read_stored_ids(pair.label, self.split.rule)
-        # Sampled before the ids are judged: the check before training has judged them all.
-        label_map = self.split.rule(resize_label_map(ids, self.size, window), f"label map {pair.label or pair.name}")
-        return resize_photo(photo, self.size, window), label_map
+            values = []
+            for column, value in zip(columns, decoded or [()] * len(columns), strict=True):
+                known = value if column.channels or not len(value) else value[..., 0]
+                values.append(column.from_array(known) if len(value) else column.read(example.files[column.name]))
+        return [c.fit(value, self.size, window, example.source(c.name)) for c, value in zip(columns, values, strict=True)]

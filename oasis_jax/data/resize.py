@@ -1,4 +1,4 @@
-"""Resize and crop of a photo in one pass, by Pillow."""
+"""Resizing and cropping of a photo in one pass with Pillow."""
 import numpy as np
 from PIL import Image
 
@@ -12,7 +12,7 @@ def resize_photo(photo, size, window=None) -> np.ndarray:
         window: (top, left, height, width) in the resized photo; None is all of it.
 
     Returns:
-        uint8 (height, width, 3): equal to resizing and then cropping, up to two levels where Pillow rounds the other way.
+        uint8 (height, width, 3), equal to resizing and then cropping, up to two levels where Pillow rounds differently.
     """
     top, left, height, width = window or (0, 0, *size)
     scale_x, scale_y = photo.width / size[1], photo.height / size[0]

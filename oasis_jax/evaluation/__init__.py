@@ -1,1 +1,1 @@
-"""Evaluation of a checkpoint, or of a folder of images, against a validation split, by a named protocol."""
+"""Evaluation of a checkpoint, or of a folder of images, on a validation split by a named protocol."""

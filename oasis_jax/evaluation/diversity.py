@@ -1,22 +1,21 @@
-"""How much a generator varies one label map: by other noise for the whole image, and for one class alone, inside and outside it."""
+"""How much a generator varies what it draws of one label map: with other noise for the whole image, and for one class alone."""
 import functools
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from oasis_jax.evaluation.sources import label_map_of
-from oasis_jax.metrics.diversity import absolute_difference, inside_and_outside, mean_over_pairs
 from oasis_jax.metrics.lpips import LPIPS
 from oasis_jax.metrics.msssim import SHORTEST_SIDE, ms_ssim
-from oasis_jax.metrics.parts import gather, part_of
-from oasis_jax.noise import class_noise
+from oasis_jax.metrics.pairs import absolute_difference, inside_and_outside, mean_over_pairs
+from oasis_jax.parallel.processes import gather, is_first, part_of
+from oasis_jax.recipes import Recipe
 
-FIRST_SEED = 1 << 31  # samples of other seeds than those of the evaluation itself
+FIRST_SEED = 1 << 31  # samples have other seeds than those of the evaluation itself
 
 
 def measure_diversity(samples, lpips, remember):
-    """Diversity of `protocol.diversity_maps` label maps of a source, evenly spaced. Every process must call this; each does some of them.
+    """Diversity of `protocol.diversity_maps` label maps, evenly spaced. Every process must call this; each measures some of them.
 
     Args:
         samples: sources.Samples of a generator with noise; K is the diversity_samples of its protocol.
@@ -25,19 +24,19 @@ def measure_diversity(samples, lpips, remember):
 
     Returns:
         ({score: mean over the label maps}, {column: (N,) means over the label maps that have the class}). Over the whole image: LPIPS
-        (higher is more diverse), MS-SSIM (lower is; where the images are large enough) and the mean absolute difference of the pixels, over
-        all pairs of K samples. By class: of a pair of samples whose noise differs in that class alone, inside and outside its region.
+        (higher is more diverse), MS-SSIM (lower is more diverse; if the images are large enough) and the mean absolute pixel difference,
+        over all pairs of K samples. By class: of a pair of samples whose noise differs in that class alone, inside and outside its region.
     """
-    protocol, count = samples.protocol, samples.count
+    protocol, count = samples.protocol, samples.examples.count
     chosen = np.unique(np.linspace(0, count - 1, min(protocol.diversity_maps, count)).round().astype(int))
     found = []
-    for number in tqdm(part_of(len(chosen), 1), "diversity", unit="label map", disable=jax.process_index() > 0):
+    for number in tqdm(part_of(len(chosen), 1), "diversity", unit="label map", disable=not is_first()):
         index = int(chosen[number])
         seeds = [FIRST_SEED + number * protocol.diversity_samples + k for k in range(protocol.diversity_samples)]
         compute = functools.partial(_of_label_map, samples, index, seeds, lpips)
         found.append(remember(["diversity", samples.identity, index, seeds, lpips is not None], compute))
 
-    names = _names(lpips, samples.spec.image_size)
+    names = _names(lpips, samples.examples.spec.image_size)
     local = [name for name in names if name != "ms_ssim"]
     own = {"whole": np.reshape([row["whole"] for row in found], (-1, len(names)))}
     for region in ("inside", "outside"):
@@ -55,25 +54,25 @@ def _names(lpips, image_size):
 
 
 def _of_label_map(samples, index, seeds, lpips):
-    """{"whole": a number for each of `_names`, "inside" and "outside": (N,) for each, NaN for classes that the label map has not}."""
-    model, label_map = samples.model, label_map_of(samples.split, samples.spec, index)
-    num_classes, z_dim = model.num_classes, model.generator.z_dim
-    whole = _of_samples(model.sample(np.repeat(label_map[None], len(seeds), 0), seed=seeds), lpips)
+    """{"whole": a number for each of `_names`, "inside" and "outside": (N,) for each, NaN for classes that the label map lacks}."""
+    model, label_map = samples.model, samples.examples.label_map(index)
 
-    def sample(overrides):
-        images = _unit(model.sample(label_map, noise=class_noise(seeds[0], overrides, num_classes, z_dim)[None]))
-        return images, None if lpips is None else _embed(lpips, images)
+    def images(recipes):
+        return _unit(model.images(model.inputs(recipes, {"label_map": np.repeat(label_map[None], len(recipes), 0)})))
 
-    start = sample({})
-    inside, outside = np.full((2, 1 if lpips is None else 2, num_classes), np.nan)
+    def sample(class_seeds):
+        image = images([Recipe(seeds[0], class_seeds)])
+        return image, None if lpips is None else _embed(lpips, image)
+
+    whole, start = _of_samples(images(seeds), lpips), sample({})
+    inside, outside = np.full((2, 1 if lpips is None else 2, model.num_classes), np.nan)
     for i in np.unique(label_map):
         for row, distances in enumerate(_distance_maps(start, sample({int(i): seeds[1]}), lpips)):
             inside[row, i], outside[row, i] = inside_and_outside(distances[0], label_map == i)
     return {"whole": whole, "inside": inside.tolist(), "outside": outside.tolist()}
 
 
-def _of_samples(samples, lpips):
-    images = _unit(samples)
+def _of_samples(images, lpips):
     found = [float(mean_over_pairs(lambda a, b: absolute_difference(a, b).mean((1, 2)), images))]
     if lpips is not None:
         found.append(float(mean_over_pairs(functools.partial(_lpips_of_embeddings, lpips), _embed(lpips, images))))
@@ -104,7 +103,7 @@ def _lpips_of_embeddings(variables, a, b):
 
 @jax.jit
 def _lpips_map(variables, a, b):
-    return LPIPS().apply(variables, a, b, a[0].shape[1:3], method="distance_map")  # the first tap has the size of the image
+    return LPIPS().apply(variables, a, b, a[0].shape[1:3], method="distance_map")  # the first tap is as large as the image
 
 
 def _mean_where_known(values):

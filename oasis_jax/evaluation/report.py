@@ -1,4 +1,4 @@
-"""What an evaluation found: scores with the protocol that they belong to, as JSON, as a Markdown table, and as a page with pictures."""
+"""What an evaluation found: scores with the protocol that they belong to, as JSON, as Markdown tables, and as a page with pictures."""
 import dataclasses
 import html
 import json
@@ -11,7 +11,8 @@ from etils import epath
 from oasis_jax.pictures import colour_label_map, grid, save_png
 
 _STYLE = "body{font-family:sans-serif;max-width:60em;margin:2em auto}td{padding:.2em 1em}"
-EXAMPLES = 8  # best and worst label maps on the page
+TITLES = {"segmented": "By class of the segmenter", "per_class": "By class of the label maps"}  # of the tables
+EXAMPLES = 8  # best and worst images on the page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,15 +20,15 @@ class Report:
     """Scores of one set of images.
 
     Attributes:
-        protocol: fields of the Protocol, with the size of the images and what the segmenter counts.
+        protocol: fields of the Protocol, with the size of the images and what the segmenter ignores.
         weights: sha256 of the weights of each network.
         subject: what was evaluated: a checkpoint and its step, or a folder.
         images: number of generated images and of real photos.
         scores: {name: number}; NaN where there is none.
-        real: scores that real photos have by the same networks: the ceiling.
-        segmented: [{"class", "IoU", ...}] for the classes of the segmenter.
-        per_class: [{"class", "colour", ...}] for the classes of the label maps.
-        notes: what one must know to read the scores.
+        real: scores of real photos by the same networks: the ceiling.
+        tables: {name of TITLES: [{"class", column, ...}]}.
+        per_image: {name: (images,)} of the generated images.
+        notes: what a reader must know about the scores.
     """
 
     protocol: dict[str, Any]
@@ -36,21 +37,23 @@ class Report:
     images: dict[str, int]
     scores: dict[str, float]
     real: dict[str, float]
-    segmented: list[dict[str, Any]]
-    per_class: list[dict[str, Any]]
+    tables: dict[str, list[dict[str, Any]]]
+    per_image: dict[str, Any]
     notes: list[str]
 
     def as_json(self):
-        """JSON text; numbers that are not finite are null."""
-        return json.dumps(_finite(dataclasses.asdict(self)), indent=2, sort_keys=True) + "\n"
+        """JSON text; numbers that are not finite are null. Numbers per image are left out."""
+        fields = vars(self) | {name: self.tables.get(name, []) for name in TITLES}
+        del fields["tables"], fields["per_image"]
+        return json.dumps(_finite(fields), indent=2, sort_keys=True) + "\n"
 
     def as_markdown(self):
-        """The same as Markdown tables."""
+        """Markdown tables."""
         lines = [f"# Evaluation by protocol {self.protocol['name']}", ""]
         lines += _table(["", "generated", "real photos"], [[n, _number(v), _number(self.real.get(n))] for n, v in self.scores.items()])
         lines += ["", *(f"* {note}" for note in self.notes)] if self.notes else []
-        for title, rows in (("By class of the segmenter", self.segmented), ("By class of the label maps", self.per_class)):
-            if rows:
+        for name, title in TITLES.items():
+            if rows := self.tables.get(name):
                 cells = [[str(row[c]) if c == "class" else _number(row[c]) for c in rows[0]] for row in rows]
                 lines += ["", f"## {title}", "", *_table(list(rows[0]), cells)]
         facts = {**self.subject, **{f"{name} images": count for name, count in self.images.items()}}
@@ -60,11 +63,38 @@ class Report:
         return "\n".join(lines) + "\n"
 
 
+def make_report(protocol, weights, subject, images, findings, rows, more=({}, {}), notes=()):
+    """Puts together what the metrics found.
+
+    Args:
+        protocol, weights, subject, images: as in Report.
+        findings: of `metrics.metric.Finding`, in the order of the report.
+        rows: {table: names of its rows}.
+        more: ({score: number}, {column: one value per class}) measured elsewhere, such as diversity.
+        notes: further notes.
+    """
+    scores, ceiling, columns, per_image, all_notes = {}, {}, {name: {} for name in rows}, {}, []
+    for finding in findings:
+        scores |= finding.scores
+        ceiling |= finding.ceiling
+        per_image |= finding.per_image
+        all_notes += finding.notes
+        for table, found in finding.tables.items():
+            columns[table] |= found
+    if more[1]:
+        columns["per_class"] |= more[1]
+    tables = {
+        table: [{"class": name} | {column: float(values[i]) for column, values in columns[table].items()} for i, name in enumerate(names)]
+        for table, names in rows.items()
+    }
+    return Report(protocol, dict(weights), subject, images, scores | more[0], ceiling, tables, per_image, [*all_notes, *notes])
+
+
 def write_report(folder, report, panels=()):
     """Writes report.json, report.md and, with panels, report.html with its pictures.
 
     Args:
-        folder: is made.
+        folder: is created.
         report: Report.
         panels: of `best_and_worst`.
     """
@@ -75,29 +105,32 @@ def write_report(folder, report, panels=()):
     if panels:
         (folder / "report.html").write_text(_page(report, folder, panels))
     else:
-        (folder / "report.html").unlink(missing_ok=True)  # it would show another report
+        (folder / "report.html").unlink(missing_ok=True)  # that of another report
 
 
-def best_and_worst(generated, photos, agreement, num_classes):
-    """The label maps that the generated images follow best and worst, as the segmenter sees it.
+def best_and_worst(generated, photos, report):
+    """The generated images with the highest and the lowest number, of the first numbers per image that a report has.
 
     Args:
-        generated, photos: sources; image j of `generated` belongs to pair j % len(photos.names).
-        agreement: (N,) share of rightly labelled pixels of each generated image.
-        num_classes: N of the label maps.
+        generated, photos: sources; image j of `generated` belongs to example j % len(photos.names).
+        report: Report, with label maps.
 
     Returns:
-        [(title, [(name, share, uint8 picture of label map, photo and image side by side)])]; empty without shares.
+        [(title, [(name, number, uint8 picture of label map, photo and image side by side)])]; empty without such numbers.
     """
-    known = np.flatnonzero(np.isfinite(agreement))
-    order = known[np.argsort(-agreement[known], kind="stable")]
+    if not report.per_image:
+        return []
+    numbers = np.asarray(next(iter(report.per_image.values())))
+    known = np.flatnonzero(np.isfinite(numbers))
+    order = known[np.argsort(-numbers[known], kind="stable")]
     shown = min(EXAMPLES, len(order) // 2)
+    num_classes = photos.examples.split.rule.num_classes
 
     def panel(index):
-        pair = int(index) % len(photos.names)
-        label_map = photos.label_map(pair)
-        picture = grid([[colour_label_map(label_map, num_classes), photos.image(pair), generated.image(int(index))]])
-        return generated.names[index], float(agreement[index]), picture
+        example = int(index) % len(photos.names)
+        label_map = photos.examples.label_map(example)
+        picture = grid([[colour_label_map(label_map, num_classes), photos.image(example), generated.image(int(index))]])
+        return generated.names[index], float(numbers[index]), picture
 
     return [("Best", [panel(i) for i in order[:shown]]), ("Worst", [panel(i) for i in order[::-1][:shown]])] if shown else []
 

@@ -1,29 +1,29 @@
-"""The sets of images that are measured: real photos, what a generator makes of their label maps, and a folder of another system's images.
+"""The sets of images that are measured: real photos, what a generator makes, and a folder of another system's images.
 
-Each source has `identity` (a JSON value: all that its images and targets depend on), `names` (one for each image), `batches(start, stop,
-batch_size)` (an iterator of `Batch` over images start..stop-1) and `image(index)` (uint8 (H, W, 3)).
+Each source has `identity` (a JSON value: all that its images and targets depend on), `description` (for progress bars), `names` (one per
+image), `notes` (for the report), `batches(start, stop, batch_size)` (an iterator of `metrics.metric.Batch` over images start..stop-1) and
+`image(index)` (uint8 (H, W, 3)).
 """
 import dataclasses
 import functools
 import hashlib
 import io
+import itertools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from PIL import Image
 
-from oasis_jax.data.datasets import read_photo
-from oasis_jax.data.labels import DataError, read_stored_ids, resize_label_map
+from oasis_jax import sampling
+from oasis_jax.data.columns import read_photo
+from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
-from oasis_jax.heatmaps import of_seed
-from oasis_jax.metrics.image_set import Batch, as_bytes
+from oasis_jax.metrics.metric import Batch, as_bytes
 from oasis_jax.metrics.nets.label_spaces import IGNORED
-from oasis_jax.noise import noise_vector
-from oasis_jax.training.sharding import put_batch, replicated
+from oasis_jax.parallel.mesh import put_batch, replicate
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -66,72 +66,139 @@ class Targets:
         return np.asarray(table, np.int32)
 
     def __call__(self, indices, label_maps):
-        """(B, h, w) int32 for the pairs of these indices, whose label maps (B, H, W) are taken where they have the right size."""
+        """(B, h, w) int32 for the examples of these indices, whose label maps (B, H, W) are used if they have the right size."""
         if label_maps.shape[1:] != tuple(self.size):
             label_maps = np.stack([resize_label_map(self._classes(index), self.size) for index in indices])
         return self.table[label_maps]
 
     def _classes(self, index):
-        pair, split = self.split.pairs[index], self.split
-        stored = split.source(index)[1] if split.source else read_stored_ids(pair.label, split.rule)
-        return split.rule(stored, f"label map {pair.label or pair.name}")
+        labels_alone = dataclasses.replace(self.split, columns=(self.split.column("label_map"),))
+        source = self.split.examples[index].source("label_map")
+        return self.split.rule(labels_alone.read(index)["label_map"], f"label map {source}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """The examples of a split that are evaluated, and what a segmenter should find in them.
+
+    Attributes:
+        split: Split.
+        spec: DataSpec; its image_size is that of the evaluation.
+        count: how many examples.
+        targets: Targets, or None.
+    """
+
+    split: Any
+    spec: Any
+    count: int
+    targets: Targets | None = None
+
+    @property
+    def identity(self):
+        """All that the photos, label maps and targets depend on."""
+
+        def stamp(path):
+            stat = epath.Path(path).stat()
+            return [path, stat.length, stat.mtime]
+
+        examples = self.split.examples[: self.count]
+        files = [[example.name, *(stamp(path) for path in example.files.values())] for example in examples]
+        meaning = ""
+        if self.split.column("label_map"):
+            rule = self.split.rule
+            meaning = hashlib.sha256(rule.table.tobytes() + (b"" if rule.palette is None else rule.palette.tobytes())).hexdigest()
+        targets = self.targets and [list(self.targets.size), self.targets.table.tolist()]
+        return [self.split.name, repr(self.spec), meaning, hashlib.sha256(repr(files).encode()).hexdigest(), self.count, targets]
+
+    @property
+    def names(self):
+        """Names of the examples."""
+        return [example.name for example in self.split.examples[: self.count]]
+
+    def batches(self, indices, batch_size, first, columns=None):
+        """Batches over the examples of these indices.
+
+        Args:
+            indices: of the examples; may repeat some.
+            batch_size: examples per batch.
+            first: number that the first image has in its set.
+            columns: to read; None reads all.
+
+        Yields:
+            ({column: array}, Batch without images).
+        """
+        if columns is not None and not any(self.split.column(name) for name in columns):
+            batches = itertools.repeat({}, -(-len(indices) // batch_size))
+        else:
+            batches = eval_batches(self.split.subset(indices), self.spec, batch_size, columns)
+        for begin, columns_of_batch in zip(range(0, len(indices), batch_size), batches, strict=True):
+            padded = list(indices[begin : begin + batch_size])
+            count = len(padded)
+            padded += padded[-1:] * (batch_size - count)
+            label_map = columns_of_batch.get("label_map")
+            targets = self.targets and self.targets(padded, label_map)
+            yield columns_of_batch, Batch(None, label_map, targets, first + begin, count)
+
+    def label_map(self, index):
+        """(H, W) integer classes of an example, at spec.image_size."""
+        return next(eval_batches(self.split.subset([index]), self.spec, 1, ("label_map",)))["label_map"][0]
 
 
 class Photos:
     """The photos of a split, resized to `spec.image_size` by Pillow (bicubic).
 
     Args:
-        split, spec: Split and DataSpec.
-        targets: Targets, or None.
-        count: how many pairs.
+        examples: Examples.
     """
 
-    def __init__(self, split, spec, targets, count):
-        self.split, self.spec, self.targets, self.count = split, spec, targets, count
+    description = "real photos"
+    notes = ()
+
+    def __init__(self, examples):
+        self.examples = examples
 
     @property
     def identity(self):
-        return {"photos": _identity(self.split, self.spec, self.count), "targets": _targets_identity(self.targets)}
+        return {"photos": self.examples.identity}
 
     @property
     def names(self):
-        return [pair.name for pair in self.split.pairs[: self.count]]
+        return self.examples.names
 
     def batches(self, start, stop, batch_size):
-        for indices, batch in label_batches(self.split, self.spec, range(start, stop), batch_size):
-            targets = self.targets and self.targets(indices, batch["label_map"])
-            yield Batch(batch["image"], batch["label_map"], targets, int(batch["mask"].sum()))
+        for columns, batch in self.examples.batches(range(start, stop), batch_size, start):
+            batch.images = columns["image"]
+            yield batch
 
     def image(self, index):
-        return resize_photo(self.split.read(index)[0], self.spec.image_size)
-
-    def label_map(self, index):
-        """(H, W) integer classes of pair `index`."""
-        return label_map_of(self.split, self.spec, index)
+        return resize_photo(self.examples.split.read(index)["image"], self.examples.spec.image_size)
 
 
 class Samples:
-    """Images of a generator for the label maps of a split: image k * count + i is sample k of label map i.
+    """Images of a generator for the examples of a split: image k * count + i is sample k of example i.
 
-    Image j has the noise and the heatmaps of seed noise_seed + j: `oasis_jax.load(...).sample(labels, seed=noise_seed + j)` shows it again.
+    Image j has the seed noise_seed + j. `oasis_jax.load(...).sample` reproduces it from this seed, and from the example's label map if the
+    model takes one.
 
     Args:
-        model: sampling.Model.
-        split, spec, targets, count: as Photos takes them.
+        model: family.Model.
+        examples: Examples.
         protocol: Protocol; gives samples_per_label, noise_seed and whether images are rounded.
         mesh: of this process's devices.
+        description: for progress bars.
 
     Raises:
         DataError: the model has other classes than the split.
     """
 
-    def __init__(self, model, split, spec, targets, count, protocol, mesh):
-        self.model, self.split, self.spec, self.targets, self.count = model, split, spec, targets, count
-        self.protocol, self.mesh, self.notes = protocol, mesh, []
-        if model.num_classes != split.rule.num_classes:
-            raise DataError(f"the checkpoint has {model.num_classes} classes, the data {split.rule.num_classes}: use the config of its run")
-        if model.image_size != tuple(spec.image_size):
-            trained, asked = ("x".join(map(str, size)) for size in (model.image_size, spec.image_size))
+    def __init__(self, model, examples, protocol, mesh, description="generated"):
+        self.model, self.examples, self.protocol, self.mesh = model, examples, protocol, mesh
+        self.description, self.notes = description, []
+        num_classes = examples.split.rule.num_classes if "label_map" in model.columns else 0
+        if num_classes and model.num_classes != num_classes:
+            raise DataError(f"the checkpoint has {model.num_classes} classes, the data {num_classes}: use the config of its run")
+        if model.image_size != tuple(examples.spec.image_size):
+            trained, asked = ("x".join(map(str, size)) for size in (model.image_size, examples.spec.image_size))
             self.notes.append(f"the model was trained on {trained} and generates {asked} here")
 
     @functools.cached_property
@@ -140,66 +207,55 @@ class Samples:
         for leaf in jax.tree.leaves(jax.device_get(self.model.variables)):
             weights.update(np.ascontiguousarray(leaf))
         return {
-            "samples": _identity(self.split, self.spec, self.count),
+            "samples": self.examples.identity,
             "weights": weights.hexdigest(),
-            "generator": repr(self.model.generator),
+            "generator": repr(self.model.generate),
             "noise": [self.protocol.samples_per_label, self.protocol.noise_seed, self.protocol.rounded],
-            "targets": _targets_identity(self.targets),
         }
 
     @property
     def names(self):
-        names = [pair.name for pair in self.split.pairs[: self.count]]
+        names = self.examples.names
         return [f"{name} #{k}" if k else name for k in range(self.protocol.samples_per_label) for name in names]
 
     def batches(self, start, stop, batch_size):
-        pairs = [number % self.count for number in range(start, stop)]
-        for number, (indices, batch) in enumerate(label_batches(self.split, self.spec, pairs, batch_size)):
-            images = self.generate(batch["label_map"], start + number * batch_size + np.arange(batch_size))
-            if self.protocol.rounded:
-                images = as_bytes(np.asarray(images))
-            targets = self.targets and self.targets(indices, batch["label_map"])
-            yield Batch(images, batch["label_map"], targets, int(batch["mask"].sum()))
+        indices = [number % self.examples.count for number in range(start, stop)]
+        for columns, batch in self.examples.batches(indices, batch_size, start, columns=("label_map",)):
+            # In [0, 1], as evaluation networks take them.
+            images = (self.generate(columns, self.protocol.noise_seed + batch.first + np.arange(batch_size)) + 1) / 2
+            batch.images = as_bytes(np.asarray(images)) if self.protocol.rounded else images
+            yield batch
 
     def image(self, index):
-        labels = label_map_of(self.split, self.spec, index % self.count)
-        return self.model.sample(labels, seed=self.protocol.noise_seed + index)[0]
+        label_map = self.examples.label_map(index % self.examples.count)
+        return self.model.images(self.model.inputs([self.protocol.noise_seed + index], {"label_map": label_map[None]}))[0]
 
-    def generate(self, label_map, images):
-        """float32 (B, H, W, 3) in [0, 1] on the devices, for label maps (B, H, W) and the numbers of the images (B,)."""
-        generator = self.model.generator
-        batch = {"label_map": np.asarray(label_map, np.int32)}
-        seeds = [self.protocol.noise_seed + int(image) for image in images]
-        if generator.z_dim:
-            batch["noise"] = np.stack([noise_vector(seed, generator.z_dim) for seed in seeds])
-        if generator.spatially_aware:
-            batch["heatmaps"] = np.stack([of_seed(seed) for seed in seeds])
-        return _generate(generator, self._variables, **put_batch(batch, self.mesh))
+    def generate(self, columns, seeds):
+        """float32 (B, H, W, 3) in [-1, 1] on the devices, for the columns of a batch and B seeds."""
+        inputs = self.model.inputs([int(seed) for seed in seeds], columns)
+        return sampling.generate(self.model.generate, self._variables, put_batch(inputs, self.mesh)).astype(np.float32)
 
     @functools.cached_property
     def _variables(self):
-        # By way of the host: in training they lie on the devices of all processes.
-        return jax.device_put(jax.device_get(self.model.variables), replicated(self.mesh))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _generate(generator, variables, label_map, noise=None, heatmaps=None):
-    return (generator.apply(variables, label_map, noise, heatmaps).astype(jnp.float32) + 1) / 2
+        return replicate(self.model.variables, self.mesh)
 
 
 class Folder:
-    """Images of any other system in one folder, each called like the photo or the label map of its pair.
+    """Images of any other system in one folder, each called like the photo or the label map of its example.
 
     Args:
         path: folder; images of another size than `spec.image_size` are resized by Pillow (bicubic).
-        split, spec, targets, count: as Photos takes them.
+        examples: Examples.
 
     Raises:
-        DataError: no such folder, pairs without image, or one image for several pairs, naming them.
+        DataError: no such folder, examples without image, or one image for several examples, naming them.
     """
 
-    def __init__(self, path, split, spec, targets, count):
-        self.path, self.split, self.spec, self.targets, self.count = epath.Path(path).expanduser(), split, spec, targets, count
+    description = "generated"
+
+    def __init__(self, path, examples):
+        self.path, self.examples = epath.Path(path).expanduser(), examples
+        split, spec, count = examples.split, examples.spec, examples.count
         if not self.path.is_dir():
             raise DataError(f"--images={path} is no folder: name the folder of the generated images")
         found = sorted(file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
@@ -208,8 +264,8 @@ class Folder:
             twice = next(file for file in found if files[file.stem] != file)
             raise DataError(f"{twice} and {files[twice.stem]} differ in their ending only: remove one of them")
         self.files, missing = [], []
-        for pair in split.pairs[:count]:
-            stems = [epath.Path(text).stem for text in (pair.photo, pair.label) if text] or [pair.name.rsplit("/", 1)[-1]]
+        for example in split.examples[:count]:
+            stems = [epath.Path(path).stem for path in example.files.values()] or [example.name.rsplit("/", 1)[-1]]
             file = next((files[stem] for stem in stems if stem in files), None)
             self.files.append(file)
             if file is None:
@@ -231,48 +287,17 @@ class Folder:
     @property
     def identity(self):
         stats = [[file.name, file.stat().length, file.stat().mtime] for file in self.files]
-        labels = _identity(self.split, self.spec, self.count)
-        return {"folder": str(self.path), "files": stats, "labels": labels, "targets": _targets_identity(self.targets)}
+        return {"folder": str(self.path), "files": stats, "labels": self.examples.identity}
 
     @property
     def names(self):
-        return [pair.name for pair in self.split.pairs[: self.count]]
+        return self.examples.names
 
     def batches(self, start, stop, batch_size):
-        for indices, batch in label_batches(self.split, self.spec, range(start, stop), batch_size):
-            images = np.stack([self.image(index) for index in indices])
-            targets = self.targets and self.targets(indices, batch["label_map"])
-            yield Batch(images, batch["label_map"], targets, int(batch["mask"].sum()))
+        for _, batch in self.examples.batches(range(start, stop), batch_size, start, columns=("label_map",)):
+            images = [self.image(index) for index in range(batch.first, batch.first + batch.count)]
+            batch.images = np.stack(images + images[-1:] * (batch_size - batch.count))
+            yield batch
 
     def image(self, index):
-        return resize_photo(read_photo(self.files[index]), self.spec.image_size)
-
-
-def label_batches(split, spec, pairs, batch_size):
-    """Batches of `eval_batches` over the pairs of these indices, each with its indices; the last repeats the last pair."""
-    batches = eval_batches(split.subset(pairs), spec, batch_size)
-    for first, batch in zip(range(0, len(pairs), batch_size), batches, strict=True):
-        indices = list(pairs[first : first + batch_size])
-        yield indices + indices[-1:] * (batch_size - len(indices)), batch
-
-
-def label_map_of(split, spec, index):
-    """(H, W) integer classes of pair `index`, at spec.image_size."""
-    return next(eval_batches(split.subset([index]), spec, 1))["label_map"][0]
-
-
-def _targets_identity(targets):
-    return targets and [list(targets.size), targets.table.tolist()]
-
-
-def _identity(split, spec, count):
-    def stamp(path):
-        if not path:
-            return None
-        stat = epath.Path(path).stat()
-        return [path, stat.length, stat.mtime]
-
-    rule = split.rule
-    files = [[pair.name, stamp(pair.photo), stamp(pair.label)] for pair in split.pairs[:count]]
-    meaning = hashlib.sha256(rule.table.tobytes() + (b"" if rule.palette is None else rule.palette.tobytes())).hexdigest()
-    return [split.name, repr(spec), meaning, hashlib.sha256(repr(files).encode()).hexdigest(), count]
+        return resize_photo(read_photo(self.files[index]), self.examples.spec.image_size)

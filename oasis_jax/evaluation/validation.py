@@ -1,4 +1,4 @@
-"""A validation split as a protocol sees it: photos, targets and judges together, ready to score any set of images made for it.
+"""A validation split as a protocol sees it: photos, targets and networks together, ready to score any set of images made for it.
 
 Of several processes each measures its part of the images, on its own devices; the report is the same in all of them.
 """
@@ -8,27 +8,60 @@ import pathlib
 
 import jax
 
+from oasis_jax.evaluation.cache import cache_folder, remembered
 from oasis_jax.evaluation.diversity import measure_diversity
-from oasis_jax.evaluation.scores import make_report
-from oasis_jax.evaluation.sources import Folder, Photos, Samples, Targets
-from oasis_jax.metrics.cache import cache_folder, remembered
-from oasis_jax.metrics.image_set import measure
-from oasis_jax.metrics.judges import load_judges
-from oasis_jax.metrics.protocols import default_protocol, find_protocol
-from oasis_jax.training.sharding import over_batch, replicated
+from oasis_jax.evaluation.image_set import measure
+from oasis_jax.evaluation.networks import load_networks, make_metrics
+from oasis_jax.evaluation.report import make_report
+from oasis_jax.evaluation.sources import Examples, Folder, Photos, Samples, Targets
+from oasis_jax.family import find_family
+from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, SAMPLES
+from oasis_jax.metrics.protocols import find_protocol
+from oasis_jax.parallel.mesh import over_batch, padded_batch_size, replicated
 
 WEIGHTS = ("inception", "vgg16", "segmenter")
 
 
 def choose_protocol(config, name=""):
     """The Protocol of this name, or of config.eval.protocol, or of the data set; raises ValueError if there is no such protocol."""
-    data = config.data
-    chosen = name or config.eval.protocol or default_protocol(data.layout, data.num_classes, data.scene_categories)
-    return find_protocol(chosen)
+    family = find_family(config)
+    return find_protocol(name or config.eval.protocol or family.default_protocol(config), family.protocols)
+
+
+def protocol_of_run(config, count):
+    """The Protocol by which a run is evaluated during training: config.eval.protocol, or one that needs no further network.
+
+    Args:
+        config: ConfigDict.
+        count: examples of the validation split, of which eval.max_examples limits how many are used.
+
+    Raises:
+        ValueError: there is no such protocol.
+    """
+    protocol = find_protocol(config.eval.protocol or "plain", find_family(config).protocols)
+    most = config.eval.max_examples
+    if most and most < count:
+        return dataclasses.replace(protocol, name=f"{protocol.name}, first {most} examples", max_images=most)
+    return protocol
+
+
+def score_direction(config, protocol):
+    """Whether config.eval.score is better when it is higher.
+
+    Raises:
+        ValueError: it is not one of the measured scores that can choose the best checkpoint; the message lists those.
+    """
+    family = find_family(config)
+    metrics = [*make_metrics(protocol, num_classes="label_map" in family.columns(config)), *family.scores(config, None)]
+    directions = {name: higher for metric in metrics for name, higher in metric.higher_is_better.items()}
+    if config.eval.score not in directions:
+        with_protocol = f"eval.protocol={config.eval.protocol}" if config.eval.protocol else "no eval.protocol"
+        raise ValueError(f"eval.score={config.eval.score} is not one of {', '.join(directions)}, which are measured with {with_protocol}")
+    return directions[config.eval.score]
 
 
 class Validation:
-    """Loading it reads the weights of all networks.
+    """Everything that an evaluation needs besides the images to score. Creating it reads the weights of all networks.
 
     Args:
         protocol: Protocol.
@@ -36,72 +69,92 @@ class Validation:
         split: the validation Split.
         spec: its DataSpec; sizes and crop are replaced by those of the protocol.
         mesh: of this process's devices.
-        cache: folder of the statistics; by default that of the user.
+        cache: folder of what was measured; by default the user's.
 
     Attributes:
-        protocol, split, spec: as evaluated.
+        protocol: as evaluated.
+        networks: its Networks.
+        examples: Examples.
         photos: the source of real photos.
-        judges: Judges.
-        count: pairs.
 
     Raises:
-        WeightsError, DataError: with the mend in the message.
+        WeightsError, DataError: naming the file or field, and how to fix it.
     """
 
     def __init__(self, protocol, config, split, spec, mesh, cache=None):
-        self.protocol, self.split, self.mesh = protocol, split, mesh
+        self.protocol, self.config, self.mesh = protocol, config, mesh
         self._cache = pathlib.Path(cache or cache_folder())
-        self.spec = dataclasses.replace(spec, image_size=protocol.image_size or spec.image_size, resize_size=(), cache=False)
-        files = {name: config.eval[f"{name}_weights"] for name in WEIGHTS}
+        spec = dataclasses.replace(spec, image_size=protocol.image_size or spec.image_size, resize_size=(), cache=False)
+        files = {name: config.eval.get(f"{name}_weights", "") for name in WEIGHTS}  # older checkpoints lack the fields
         place, spread = (functools.partial(jax.device_put, device=sharding(mesh)) for sharding in (replicated, over_batch))
-        self.judges = load_judges(protocol, files, place, spread)
-        self.batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
-        self.count = min(len(split), protocol.max_images or len(split))
-        self._dontcare_id = config.data.dontcare_id
-        self._targets = None
-        if segmenter := self.judges.segmenter:
-            self._targets = Targets(split, segmenter.labels, tuple(segmenter.label_size(self.spec.image_size)))
-        self.photos = Photos(split, self.spec, self._targets, self.count)
+        self.networks = load_networks(protocol, files, place, spread)
+        self._batch_size = padded_batch_size(config.eval.batch_size, mesh)
+        targets = None
+        if segmenter := self.networks.segmenter:
+            targets = Targets(split, segmenter.labels, tuple(segmenter.label_size(spec.image_size)))
+        self.examples = Examples(split, spec, min(len(split), protocol.max_images or len(split)), targets)
+        self.photos = Photos(self.examples)
 
     def samples(self, model):
-        """The source of a sampling.Model's images."""
-        return Samples(model, self.split, self.spec, self._targets, self.count, self.protocol, self.mesh)
+        """The source of a family.Model's images."""
+        return Samples(model, self.examples, self.protocol, self.mesh)
 
     def folder(self, path):
         """The source of another system's images; raises DataError as Folder does."""
-        return Folder(path, self.split, self.spec, self._targets, self.count)
+        return Folder(path, self.examples)
 
-    def measure(self, generated, keep=True):
-        """Statistics of the real photos and of a set of generated images.
+    def evaluate(self, generated, subject, state=None, keep=True, diversity=False):
+        """Scores a set of generated images. Every process must call this.
 
         Args:
             generated: a source of `samples` or `folder`.
-            keep: keep what was measured of the generated images, so that the same evaluation goes on or is not done again.
+            subject: JSON value that says what was generated, for the report.
+            state: train state of the model's run, or its nested dicts, for the scores that need the run's own networks; None omits them.
+            keep: whether to keep what was measured of the generated images, so that the evaluation can be resumed and is not repeated.
+            diversity: whether to measure the diversity of a source of `samples`.
+
+        Returns:
+            Report.
 
         Raises:
-            ValueError: features that are not finite.
+            ValueError: features that are not finite, or fewer than two images for a distance that needs them.
         """
-        pass_over = functools.partial(
-            measure, judges=self.judges, num_classes=self.split.rule.num_classes, batch_size=self.batch_size, folder=self._cache
-        )
-        return pass_over(self.photos, description="real photos"), pass_over(generated, description="generated", keep=keep)
+        split, metrics, sources = self.examples.split, self._metrics(), {PHOTOS: self.photos, SAMPLES: generated}
+        if state is not None:
+            metrics += find_family(self.config).scores(self.config, state, self.mesh)
+            variables = state["generator"] if isinstance(state, dict) else state.generator
+            raw = dataclasses.replace(generated.model, variables=variables)
+            once = dataclasses.replace(self.protocol, samples_per_label=1)
+            sources[RAW_SAMPLES] = Samples(raw, self.examples, once, self.mesh, RAW_SAMPLES)
+        measured = {}
+        for name, source in sources.items():
+            wanted = [metric for metric in metrics if name in metric.sets]
+            kept = [metric for metric in wanted if keep or (name == PHOTOS and not metric.of_run)]
+            found = measure(source, wanted, self._batch_size, self._cache, kept.__contains__) if wanted else []
+            measured |= {(metric, name): each for metric, each in zip(wanted, found, strict=True)}
+        findings = [metric.finish(*(measured[metric, name] for name in metric.sets)) for metric in metrics]
+        more = measure_diversity(generated, self.networks.lpips, functools.partial(remembered, self._cache)) if diversity else ({}, {})
+        notes = list(generated.notes)
+        if self.protocol.diversity_maps and self.networks.lpips is None:
+            notes.append("lpips was not measured: there are no weights of VGG16")
+        images = {"generated": len(generated.names), "real": len(self.photos.names)}
+        rows = {"per_class": split.class_names if split.column("label_map") else ()}
+        if segmenter := self.networks.segmenter:
+            rows["segmented"] = segmenter.labels.class_names
+        return make_report(self._described(), self.networks.sha256, subject, images, findings, rows, more, notes)
 
-    def diversity(self, generated):
-        """({score: value}, {column: (N,) values}) of `measure_diversity` of a source of `samples`."""
-        return measure_diversity(generated, self.judges.lpips, functools.partial(remembered, self._cache))
+    def _metrics(self):
+        split = self.examples.split
+        num_classes = split.rule.num_classes if split.column("label_map") else 0
+        return make_metrics(self.protocol, self.networks, num_classes, self.config.data.dontcare_id)
 
-    def report(self, generated, measured, subject, extra=None, by_class=None):
-        """The Report on a set of generated images.
-
-        Args:
-            generated: the source.
-            measured: what `measure` found.
-            subject: what it is, for the report.
-            extra: {score: value} measured elsewhere.
-            by_class: {column: (N,) values} measured elsewhere.
-
-        Raises:
-            ValueError: fewer than two images.
-        """
-        report = make_report(self.protocol, self.judges, self.photos, *measured, subject, self._dontcare_id, extra, by_class)
-        return dataclasses.replace(report, notes=[*report.notes, *generated.notes])
+    def _described(self):
+        """The whole protocol as a JSON value."""
+        size = self.examples.spec.image_size
+        described = dataclasses.asdict(self.protocol)
+        described |= {"image_size": list(size), "resize": "photos to image_size by Pillow, bicubic"}
+        if segmenter := self.networks.segmenter:
+            space = segmenter.labels
+            ignored = f"stored ids but {', '.join(map(str, space.stored_ids))}" if space.num_classes < 40 else "stored ids of no class"
+            described |= {"label_size": list(segmenter.label_size(size)), "ignored": ignored}
+        return described

@@ -1,14 +1,14 @@
-"""How far a discriminator is ahead of its generator: the disequilibrium indicator (DI) of EqGAN-SA, and its analogue for OASIS.
+"""Disequilibrium indicator (DI) of EqGAN-SA and its analogue for discriminators that label pixels: how far D is ahead of G.
 
 EqGAN-SA (Wang et al., 2021) prints a DI without a formula; the definitions here are this project's own:
 
-* `DI`, of a discriminator with one logit per image:  DI = mean D(real) - mean D(fake), over raw logits.
-* `DI_seg`, of a discriminator that labels each pixel with one of N classes or as fake:  with l(p) = log softmax(D(image))_fake at pixel p,
+* `DI`, for a discriminator with one logit per image:  DI = mean D(real) - mean D(fake), over raw logits.
+* `DI_seg`, for a discriminator that labels each pixel with one of N classes or as fake:  with l(p) = log softmax(D(image))_fake at pixel p,
   DI_seg = mean over the classes c of [mean of l over the pixels of c in generated images - mean of l over the pixels of c in real images].
 
-Both are near 0 where D cannot tell the two sets apart, and grow as it can; they are on different scales and must never share a column. Use
-as many real as generated images, real ones without augmentation, generated ones by G itself (not its moving average) for the same label
-maps, D in inference mode; print the number of images and the step along with the value.
+Both are near 0 if D cannot tell the two sets apart, and grow as it can. They are on different scales and must never share a column. Use as
+many real as generated images: real ones without augmentation, generated ones from G itself (not its moving average) for the same label
+maps, with D in inference mode. Report the number of images and the step with the value.
 """
 import dataclasses
 
@@ -21,20 +21,20 @@ DI_SEG_FORMULA = "DI_seg = mean_c [ mean_{p in c} log p_fake(generated) - mean_{
 
 
 def log_fake_probability(logits):
-    """(B, H, W, N+1) logits, channel 0 the fake class -> (B, H, W) log-probability that a pixel is fake."""
+    """Logits (B, H, W, N + 1), channel 0 the fake class, -> log-probability (B, H, W) that a pixel is fake."""
     return logits[..., 0] - jax.nn.logsumexp(logits, axis=-1)
 
 
 def di_seg_of_batch(real, generated, label_map, num_classes, dontcare_id=-1):
-    """DI_seg of one batch as a JAX scalar, for the curve of a training run; 0 where every pixel is don't-care.
+    """DI_seg of one batch as a JAX scalar, for the curve of a training run; 0 if every pixel is don't-care.
 
-    It is noisier than that of a validation split, and of images cropped and mirrored as they are trained on.
+    It is noisier than DI_seg on a validation split, and its images are cropped and mirrored as in training.
 
     Args:
-      real, generated: `log_fake_probability` (B, H, W).
-      label_map: (B, H, W) integer in 0..num_classes-1.
-      num_classes: N.
-      dontcare_id: class that is left out, or -1.
+        real, generated: (B, H, W) from `log_fake_probability`.
+        label_map: (B, H, W) integer in 0..num_classes-1.
+        num_classes: N.
+        dontcare_id: class to exclude, or -1.
     """
     classes = jnp.where(jnp.arange(num_classes) == dontcare_id, -1, jnp.arange(num_classes))
     belongs = label_map.reshape(-1, 1) == classes
@@ -49,8 +49,8 @@ class ClassMeans:
     """Streaming means of a value by class, in float64. Immutable.
 
     Attributes:
-      total: (N,) float64, sum of the values of each class.
-      count: (N,) int64, their number.
+        total: (N,) float64, sum of the values of each class.
+        count: (N,) int64, number of values of each class.
     """
 
     total: np.ndarray
@@ -58,52 +58,54 @@ class ClassMeans:
 
     @classmethod
     def empty(cls, num_classes):
+        """Means of no values."""
         return cls(np.zeros(num_classes), np.zeros(num_classes, np.int64))
 
     def update(self, values, classes):
-        """These values and more of them; those whose class is outside 0..N-1 are left out.
+        """Adds values; those whose class is outside 0..N-1 are ignored.
 
         Args:
-          values: real array of any shape.
-          classes: integer array of the same shape.
+            values: real array of any shape.
+            classes: integer array of the same shape.
 
         Raises:
-          ValueError: the shapes differ, or a value is not finite.
+            ValueError: the shapes differ, or a value is not finite.
         """
         values, classes = np.asarray(values, np.float64), np.asarray(classes)
         if values.shape != classes.shape:
             raise ValueError(f"values of shape {values.shape} and classes of shape {classes.shape} do not match")
         if not np.isfinite(values).all():
-            raise ValueError("D gives a value that is NaN or infinite: its weights or its input are broken")
+            raise ValueError("D returned a value that is NaN or infinite: check its weights and its input")
         known = (classes >= 0) & (classes < len(self.total))
         values, classes = values[known], classes[known]
         total = np.bincount(classes, values, len(self.total))
         return ClassMeans(self.total + total, self.count + np.bincount(classes, minlength=len(self.total)))
 
     def merge(self, other):
-        """Means of the values of both."""
+        """Means over the values of both."""
         return ClassMeans(self.total + other.total, self.count + other.count)
 
     @property
     def means(self):
-        """(N,) float64; NaN where a class has no value."""
+        """(N,) float64; NaN for a class without values."""
         return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Equilibrium:
-    """What D makes of real and of generated images. Immutable; one class gives DI, the classes of a label map give DI_seg."""
+    """Outputs of D on real and on generated images. Immutable; one class gives DI, the classes of a label map give DI_seg."""
 
     real: ClassMeans
     generated: ClassMeans
 
     @classmethod
     def empty(cls, num_classes=1):
+        """Outputs on no images."""
         return cls(ClassMeans.empty(num_classes), ClassMeans.empty(num_classes))
 
     def merge(self, other):
-        """That of both sets together."""
+        """Outputs on both pairs of sets together."""
         return Equilibrium(self.real.merge(other.real), self.generated.merge(other.generated))
 
     def update_logits(self, real, generated):
@@ -125,10 +127,10 @@ class Equilibrium:
 
     @property
     def di_seg_per_class(self):
-        """(N,) DI_seg of each class, after `update_log_fake`; NaN where a class is absent."""
+        """(N,) DI_seg of each class, after `update_log_fake`; NaN for an absent class."""
         return self.generated.means - self.real.means
 
     def di_seg(self, dontcare_id=-1):
-        """DI_seg, every class that occurs counting alike, the class `dontcare_id` (-1: none) left out; NaN without classes."""
+        """DI_seg, with equal weight for every class that occurs, excluding `dontcare_id` (-1: none); NaN without classes."""
         counted = (self.real.count > 0) & (np.arange(len(self.real.count)) != dontcare_id)
         return float(self.di_seg_per_class[counted].mean()) if counted.any() else float("nan")

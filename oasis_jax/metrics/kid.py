@@ -9,14 +9,14 @@ from oasis_jax.metrics.features import as_features, check_same_dimensions
 
 @dataclasses.dataclass(frozen=True)
 class KID:
-    """A distance and how sure it is. May be negative, since it is unbiased. Papers print it times 1000.
+    """A distance and its uncertainty. The estimate is unbiased, so it may be negative. Papers report it times 1000.
 
     Attributes:
-      mean: mean over the subsets.
-      std: population standard deviation over the subsets, the number that torch-fidelity prints. It depends on the size of the subsets,
-        and is 0 where a subset is the whole set: no error of the mean.
-      standard_error: of the mean, for other images drawn from the same two sources and other subsets of them.
-      subsets, subset_size: how it was measured.
+        mean: mean over the subsets.
+        std: population standard deviation over the subsets, as printed by torch-fidelity. It depends on the subset size and is 0 if every
+            subset is the whole set, so it is not the error of the mean.
+        standard_error: standard error of the mean, for other images from the same two sources and other subsets of them.
+        subsets, subset_size: number of subsets, and images per set in a subset.
     """
 
     mean: float
@@ -32,10 +32,11 @@ def polynomial_kernel(x, y):
 
 
 def mmd2_and_influence(x, y):
-    """The unbiased squared discrepancy of features (m, d) and (n, d) float64, and what each image adds to it.
+    """Unbiased squared discrepancy of features (m, d) and (n, d) float64, and the influence of each image on it.
 
     Returns:
-      float, (m,) and (n,): the estimate, and for each image its mean kernel value with its own set less that with the other set.
+        float, (m,) and (n,): the estimate, and for each image its mean kernel value with its own set minus its mean kernel value with the
+        other.
     """
     m, n = len(x), len(y)
     own_x, own_y = polynomial_kernel(x, x), polynomial_kernel(y, y)
@@ -46,22 +47,22 @@ def mmd2_and_influence(x, y):
 
 
 def kernel_inception_distance(real, generated, subsets=100, subset_size=1000, seed=2020):
-    """KID with the subsets that torch-fidelity draws.
+    """KID on the subsets that torch-fidelity draws.
 
-    The standard error is that of a U-statistic to first order (Hoeffding, 1948), 4 Var(influence) / images for either set, together with
-    the spread over the subsets. Where both sources are the same it is an upper bound.
+    The standard error combines the first-order error of a U-statistic (Hoeffding, 1948), 4 Var(influence) / images for either set, with the
+    spread over the subsets. It is an upper bound if both sources are the same.
 
     Args:
-      real, generated: (N, d) and (M, d) real arrays; may lie in files (np.memmap), of which one subset at a time is read.
-      subsets: number of subsets, each without replacement.
-      subset_size: images of either set in a subset; as many as the smaller set has, if that is fewer.
-      seed: of numpy's RandomState.
+        real, generated: (N, d) and (M, d) real arrays; of memory-mapped files (np.memmap), one subset is read at a time.
+        subsets: number of subsets, each drawn without replacement.
+        subset_size: images per set in a subset; reduced to the size of the smaller set.
+        seed: seed of numpy's RandomState.
 
     Returns:
-      KID; its `subset_size` is the size used.
+        KID with the subset size that was used.
 
     Raises:
-      ValueError: fewer than two images, other dimensions, or features of a drawn image that are not finite.
+        ValueError: there are fewer than two images, the dimensions differ, or features of a drawn image are not finite.
     """
     check_same_dimensions(real.shape[1], generated.shape[1])
     size = min(subset_size, len(real), len(generated))

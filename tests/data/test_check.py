@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oasis_jax.boundaries import boundary_counts
 from oasis_jax.data import check
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import Split, open_split
@@ -38,19 +37,32 @@ def test_a_long_report_is_cut_and_counted(root, spec, monkeypatch):
 
 def test_statistics_count_the_pixels_of_each_class(spec):
     split = open_split(spec, "train")
-    expected = sum(np.bincount(split.read(i)[1].ravel(), minlength=6) for i in range(7))
+    expected = sum(np.bincount(split.read(i)["label_map"].ravel(), minlength=6) for i in range(7))
     statistics = check_split(split, spec)
-    assert statistics.num_pairs == 7 and (statistics.pixels == expected).all()
+    assert statistics.num_examples == 7 and (statistics.pixels == expected).all()
 
 
-def test_boundaries_are_counted_on_request_of_a_map_and_its_mirror_image(spec, tmp_path):
+def row_sums(ids):
+    """A statistic that differs between a label map and its mirror image."""
+    return ids[:, :4].sum(axis=1)
+
+
+def test_a_statistic_is_measured_on_request_of_a_map_and_its_mirror_image(spec, tmp_path):
     split = open_split(spec, "train")
-    assert check_split(split, spec, tmp_path).boundaries is None
-    counted = check_split(split, spec, tmp_path, count_boundaries=True).boundaries
-    maps = [split.read(i)[1] for i in range(7)]
-    expected = [boundary_counts(ids[:, ::way], check.LEVELS) for ids in maps for way in (1, -1)]
-    np.testing.assert_array_equal(counted, np.max(expected, axis=0))
-    np.testing.assert_array_equal(check_split(split, spec, tmp_path, count_boundaries=True).boundaries, counted)
+    assert check_split(split, spec, tmp_path).statistic is None
+    measured = check_split(split, spec, tmp_path, row_sums).statistic
+    maps = [split.read(i)["label_map"].astype(int) for i in range(7)]
+    np.testing.assert_array_equal(measured, np.max([row_sums(ids[:, ::way]) for ids in maps for way in (1, -1)], axis=0))
+    np.testing.assert_array_equal(check_split(split, spec, tmp_path, row_sums).statistic, measured)
+
+
+def test_photos_alone_are_checked_too(root, spec):
+    split = open_split(spec, "train", ("image",))
+    survey = check_split(split, spec)
+    assert (survey.num_examples, survey.pixels) == (7, None)
+    (root / "train/photos/pair1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"pair1\.png cannot be read"):
+        check_split(split, spec)
 
 
 def test_a_clean_check_is_remembered_until_a_file_or_the_rule_changes(root, spec, tmp_path, monkeypatch):
@@ -79,4 +91,4 @@ def test_a_clean_check_is_remembered_until_a_file_or_the_rule_changes(root, spec
 
 def test_a_damaged_memory_is_forgotten(spec, tmp_path):
     (tmp_path / "data_check.json").write_text('{"train": ')
-    assert check_split(open_split(spec, "train"), spec, tmp_path).num_pairs == 7
+    assert check_split(open_split(spec, "train"), spec, tmp_path).num_examples == 7

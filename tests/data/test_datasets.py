@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from configs import coco_stuff
-from oasis_jax import build
-from oasis_jax.data.datasets import DataSpec, open_split, read_photo
+from oasis_jax.data.columns import read_photo
+from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
 from oasis_jax.sample import find_label_files
 
@@ -41,7 +41,7 @@ def test_coco_stuff_ids_move_up_by_one_and_255_is_the_dont_care_class(tmp_path):
     photo, label, *_ = LAYOUTS["coco_stuff"]
     save(tmp_path / photo.format("train"), PHOTO)
     save(tmp_path / label.format("train"), IDS)
-    spec = dataclasses.replace(build.data_spec(coco_stuff.get_config()), root=str(tmp_path))
+    spec = dataclasses.replace(DataSpec.of_config(coco_stuff.get_config().data), root=str(tmp_path))
     assert open_split(spec, "train").rule(np.array([0, 181, 255])).tolist() == [1, 182, 0]
     stored_as_classes = dataclasses.replace(spec, label_offset=0, label_map="")
     assert open_split(stored_as_classes, "train").rule(np.array([0, 181])).tolist() == [0, 181]
@@ -53,7 +53,7 @@ def test_label_files_of_cityscapes_leave_out_what_lies_beside_them(tmp_path):
     save(tmp_path / label.format("train"), IDS)
     save(tmp_path / label.format("train").replace("labelIds", "color"), PHOTO)
     split = open_split(DataSpec(layout="cityscapes", root=str(tmp_path)), "train")
-    assert [str(file) for file in find_label_files(split.label_files)] == [pair.label for pair in split.pairs]
+    assert [str(file) for file in find_label_files(split.label_files)] == [example.files["label_map"] for example in split.examples]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def ade20k(tmp_path):
 def test_scene_categories_choose_the_images_of_ade20k(ade20k):
     assert len(open_split(ade20k(), "train")) == 4
     split = open_split(ade20k("beach", "street"), "train")
-    assert [pair.name for pair in split.pairs] == ["ADE_train_1", "ADE_train_2", "ADE_train_4"] and not split.faults
+    assert [pair.name for pair in split.examples] == ["ADE_train_1", "ADE_train_2", "ADE_train_4"] and not split.faults
 
 
 def test_wrong_scene_categories_are_named(ade20k, tmp_path):
@@ -93,7 +93,7 @@ def test_pairs_are_matched_by_name_whatever_the_ending_and_subfolder(tmp_path):
     save(tmp_path / "train/photos/a.webp", PHOTO)
     save(tmp_path / "train/labels/day/b.png", IDS)
     save(tmp_path / "train/labels/a.bmp", IDS)
-    assert [pair.name for pair in open_split(DataSpec(root=str(tmp_path), num_classes=2), "train").pairs] == ["a", "day/b"]
+    assert [pair.name for pair in open_split(DataSpec(root=str(tmp_path), num_classes=2), "train").examples] == ["a", "day/b"]
 
 
 def test_every_file_without_partner_is_a_fault(root, spec):
@@ -120,7 +120,7 @@ def test_swapped_folders_are_recognised(root, spec, split):
         ({"num_classes": 0}, "data.num_classes is 0"),
         ({"layout": "cityscape"}, "it is one of folders, cityscapes"),
         ({"class_names": ("a", "b")}, "2 class names are given for 6 classes"),
-        ({"label_map": "9:6"}, "sends 9 to 6"),
+        ({"label_map": "9:6"}, "maps 9 to 6"),
         ({"palette": "/no/palette.txt"}, "/no/palette.txt cannot be read"),
     ],
 )
@@ -151,4 +151,4 @@ def test_greyscale_photos_become_rgb_and_16_bits_become_8(tmp_path):
 
 def test_training_and_validation_scenes_differ():
     spec = DataSpec(layout="scenes", scenes_train=1, scenes_val=1, image_size=(32, 32))
-    assert open_split(spec, "train").read(0)[0] != open_split(spec, "val").read(0)[0]
+    assert open_split(spec, "train").read(0)["image"] != open_split(spec, "val").read(0)["image"]

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from oasis_jax.data.datasets import read_photo
+from oasis_jax.data.columns import read_photo
 from oasis_jax.data.decode import jpeg_photo, png_ids
 
 SIZE = (37, 51)

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from oasis_jax.data import reader
+from oasis_jax.data.columns import LabelMap, Photo
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.decode import png_ids
-from oasis_jax.data.heatmaps import draw
+from oasis_jax.data.heatmap_draws import draw
 from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.pipeline import eval_batches, train_batches
 
@@ -62,7 +62,7 @@ def test_streams_differ_by_seed(spec):
 def test_photo_and_label_map_share_crop_and_flip(spec):
     spec = dataclasses.replace(spec, image_size=(17, 19), resize_size=(24, 32))
     split = open_split(spec, "train")
-    stored = [split.read(i)[1] for i in range(7)]
+    stored = [split.read(i)["label_map"] for i in range(7)]
     seen = set()
     for batch in take(train_batches(split, spec, 7, seed=0), 6):
         assert (batch["image"][..., 0] == 40 * batch["label_map"]).all()
@@ -77,7 +77,7 @@ def test_without_flip_nothing_is_mirrored(spec):
     split = open_split(spec, "train")
     for batch in take(train_batches(split, spec, 7, seed=0), 2):
         for number, label_map in zip(batch["image"][:, 0, 0, 2], batch["label_map"], strict=True):
-            assert (split.read(number)[1] == label_map).all()
+            assert (split.read(number)["label_map"] == label_map).all()
 
 
 def test_a_cache_of_many_pairs_holds_each_in_its_place(monkeypatch):
@@ -107,7 +107,7 @@ def test_labels_hold_only_ids_that_existed(spec):
     split = open_split(spec, "train")
     for batch in take(train_batches(split, spec, 7, seed=0), 1):
         for number, label_map in zip(batch["image"][:, 0, 0, 2], batch["label_map"], strict=True):
-            assert set(np.unique(label_map)) <= set(np.unique(split.read(number)[1]))
+            assert set(np.unique(label_map)) <= set(np.unique(split.read(number)["label_map"]))
 
 
 def test_evaluation_is_in_order_and_pads_the_last_batch(spec):
@@ -140,7 +140,7 @@ def test_every_kind_of_file_gives_the_pixels_that_pillow_reads(root, spec):
     split = open_split(spec, "train")
     (batch,) = eval_batches(split, spec, 4)
     for i in range(4):
-        assert (batch["image"][i] == np.asarray(split.read(i)[0])).all()
+        assert (batch["image"][i] == np.asarray(split.read(i)["image"])).all()
         assert (batch["label_map"][i] == ids).all()
 
 
@@ -218,11 +218,11 @@ def test_common_files_are_not_decoded_in_python(root, spec, monkeypatch):
         Image.open(path).save(path.with_suffix(".jpg"))
         path.unlink()
 
-    def refuse(path, *_):
+    def refuse(column, path):
         raise AssertionError(f"{path} was left to Pillow")
 
-    for name in ("read_photo", "read_stored_ids"):
-        monkeypatch.setattr(reader, name, refuse)
+    for column in (Photo, LabelMap):
+        monkeypatch.setattr(column, "read", refuse)
     assert len(take(train_batches(open_split(spec, "train"), spec, 4, seed=0), 4)) == 4
 
 
@@ -246,6 +246,7 @@ def test_faults_and_uneven_batches_are_refused(root, spec):
 def test_a_program_ends_while_its_stream_is_open(end, code):
     program = f"""
 import signal
+from oasis_jax.data.columns import LabelMap, Photo
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import train_batches
 spec = DataSpec(layout="scenes", scenes_train=4, image_size=(64, 64))
@@ -265,7 +266,7 @@ def test_scenes_flow_through_the_pipeline():
     assert batch["image"].shape == (3, 32, 64, 3) and batch["label_map"].max() < split.rule.num_classes == len(split.class_names)
     spec = dataclasses.replace(spec, resize_size=())
     (batch,) = eval_batches((split := open_split(spec, "val")).subset(range(2)), spec, 2)
-    assert (batch["label_map"][1] == resize_label_map(split.read(1)[1], (32, 64))).all()
+    assert (batch["label_map"][1] == resize_label_map(split.read(1)["label_map"], (32, 64))).all()
 
 
 @pytest.mark.parametrize("hosts", [1, 2])
@@ -278,3 +279,17 @@ def test_heatmaps_join_the_stream_and_change_nothing_else(spec, hosts):
     assert_equal(plain[2:], joined)
     alone = np.stack([draw(3, position, 4) for position in range(8, 20)]).reshape(3, 4, 2, 7, 3)
     np.testing.assert_allclose(found, alone, rtol=0, atol=1e-6)
+
+
+def test_columns_that_nobody_asks_for_are_not_read(root, spec):
+    split = open_split(spec, "train")
+    (root / "train/photos/pair3.png").write_bytes(b"")
+    (batch,) = eval_batches(split, spec, 7, columns=("label_map",))
+    assert batch.keys() == {"label_map", "mask", "name"}
+    assert (batch["label_map"][3] == split.column("label_map").read(root / "train/labels/pair3.png")).all()
+
+
+def test_photos_alone_flow_through_the_pipeline(spec):
+    pairs, photos = open_split(spec, "train"), open_split(spec, "train", ("image",))
+    for both, alone in zip(take(train_batches(pairs, spec, 4, seed=0), 3), take(train_batches(photos, spec, 4, seed=0), 3), strict=True):
+        assert alone.keys() == {"image"} and (alone["image"] == both["image"]).all()

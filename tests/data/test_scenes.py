@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oasis_jax.data import scenes as scenes_lib
-from oasis_jax.data.scenes import CLASS_NAMES, NUM_CLASSES, Scenes
+from oasis_jax.data.scenes import CLASS_NAMES, Scenes
+from oasis_jax.data.scenes import scenes as scenes_lib
+from oasis_jax.data.scenes.scenes import NUM_CLASSES
 
 SIZE = (64, 128)
 ROAD, SKY, TREE, POLE = (CLASS_NAMES.index(name) for name in ("road", "sky", "tree", "pole"))

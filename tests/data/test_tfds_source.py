@@ -51,8 +51,8 @@ def test_a_builder_with_photo_and_label_map_is_a_data_set(spec):
 
 def test_pairs_are_read_at_the_size_that_they_are_stored_at(spec):
     opened = open_split(dataclasses.replace(spec, image_size=(8, 8)), "val")
-    photo, stored = opened.read(1)
-    assert photo.size[::-1] == stored.shape == SIZE
+    stored = opened.read(1)
+    assert stored["image"].size[::-1] == stored["label_map"].shape == SIZE
 
 
 def test_a_missing_feature_split_or_builder_is_named(spec):

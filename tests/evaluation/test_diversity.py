@@ -9,11 +9,12 @@ import pytest
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.scenes import CLASS_NAMES
 from oasis_jax.evaluation import diversity
-from oasis_jax.metrics.cache import remembered
+from oasis_jax.evaluation.cache import remembered
+from oasis_jax.evaluation.sources import Examples
 from oasis_jax.metrics.lpips import LPIPS
 from oasis_jax.metrics.nets import vgg16
 from oasis_jax.metrics.protocols import Protocol
-from oasis_jax.noise import noise_vector
+from oasis_jax.recipes import as_recipes
 
 SIZE = (32, 64)
 
@@ -22,18 +23,17 @@ class LocalModel:
     """Paints each class in a colour that is its noise, so that the noise of a class acts in its region alone."""
 
     num_classes = len(CLASS_NAMES)
-    generator = types.SimpleNamespace(z_dim=3)
 
     def __init__(self, loudness=1.0):
         self.loudness, self.calls = loudness, 0
 
-    def sample(self, labels, seed=None, noise=None):
+    def inputs(self, recipes, batch):
+        return batch["label_map"], np.stack([recipe.noise(self.num_classes, 3) for recipe in as_recipes(recipes)])
+
+    def images(self, inputs):
         self.calls += 1
-        labels = np.reshape(labels, (-1, *SIZE))
-        if noise is None:
-            noise = np.stack([np.tile(noise_vector(s, 3), (self.num_classes, 1)) for s in seed])
-        colours = 128 + 50 * np.clip(self.loudness * noise, -2, 2)
-        return np.stack([table[label_map] for table, label_map in zip(colours, labels, strict=True)]).astype(np.uint8)
+        colours = 128 + 50 * np.clip(self.loudness * inputs[1], -2, 2)
+        return np.stack([table[label_map] for table, label_map in zip(colours, inputs[0], strict=True)]).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,8 @@ def lpips():
 def samples_of(model, maps=1):
     spec = DataSpec(layout="scenes", image_size=SIZE, scenes_val=4)
     protocol = Protocol("x", diversity_samples=3, diversity_maps=maps)
-    return types.SimpleNamespace(model=model, split=open_split(spec, "val"), spec=spec, count=4, protocol=protocol, identity=model.loudness)
+    examples = Examples(open_split(spec, "val"), spec, 4)
+    return types.SimpleNamespace(model=model, examples=examples, protocol=protocol, identity=model.loudness)
 
 
 def test_noise_of_a_class_is_found_inside_its_region_and_beyond_it_only_as_far_as_deep_features_look(lpips, tmp_path):
@@ -77,7 +78,7 @@ def test_every_image_is_embedded_once(lpips, tmp_path, monkeypatch):
     monkeypatch.setattr(diversity, "_embed", lambda variables, images: embedded.extend(images) or embed(variables, images))
     samples = samples_of(LocalModel())
     diversity.measure_diversity(samples, lpips, functools.partial(remembered, tmp_path))
-    classes = len(np.unique(diversity.label_map_of(samples.split, samples.spec, 0)))
+    classes = len(np.unique(samples.examples.label_map(0)))
     assert len(embedded) == samples.protocol.diversity_samples + 1 + classes
 
 
@@ -86,10 +87,10 @@ def test_what_was_interrupted_goes_on_at_the_next_label_map(tmp_path):
         return diversity.measure_diversity(samples_of(model, 2), None, functools.partial(remembered, tmp_path))
 
     class Interrupted(LocalModel):
-        def sample(self, labels, seed=None, noise=None):
-            if seed is not None and self.calls:  # the second label map begins
+        def images(self, inputs):
+            if len(inputs[0]) > 1 and self.calls:  # the second label map begins
                 raise KeyboardInterrupt
-            return super().sample(labels, seed, noise)
+            return super().images(inputs)
 
     with pytest.raises(KeyboardInterrupt):
         measure(Interrupted())

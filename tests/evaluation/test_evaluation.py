@@ -14,25 +14,31 @@ import pytest
 
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.scenes import CLASS_NAMES
+from oasis_jax.evaluation.image_set import measure
+from oasis_jax.evaluation.networks import Networks
 from oasis_jax.evaluation.report import best_and_worst, write_report
 from oasis_jax.evaluation.sources import Targets
-from oasis_jax.evaluation.validation import choose_protocol
-from oasis_jax.metrics.image_set import measure
+from oasis_jax.evaluation.validation import choose_protocol, protocol_of_run, score_direction
+from oasis_jax.metrics.colour import ColourDistance
+from oasis_jax.metrics.feature_distances import FeatureDistances
 from oasis_jax.metrics.nets.label_spaces import LabelSpace
-from oasis_jax.metrics.protocols import PROTOCOLS, default_protocol, find_protocol
+from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
+from oasis_jax.metrics.texture import TextureDistance
+from oasis_jax.oasis import family
 from oasis_jax.pictures import save_png
-from tests.tiny_evaluation import JUDGES, PROTOCOL, evaluate, everything, extract, make_config, make_model, make_validation
+from tests.tiny_evaluation import NETWORKS, PROTOCOL, everything, extract, make_config, make_model, make_validation
+from tests.tiny_run import random_state
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def config():
     return make_config()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model(config):
     return make_model(config)
 
@@ -43,14 +49,14 @@ def validation(config, tmp_path):
 
 
 def scores(validation, source, **options):
-    return evaluate(validation, source, **options).scores
+    return validation.evaluate(source, {}, **options).scores
 
 
 def test_two_evaluations_are_equal_and_the_second_looks_at_no_image(validation, model, config, tmp_path, monkeypatch):
     first = scores(validation, validation.samples(model))
     assert {"fd_vgg16", "kd_vgg16_x1000", "miou", "colour_distance", "texture_distance"} < first.keys()
     assert scores(make_validation(config, tmp_path / "other"), validation.samples(model)) == first
-    monkeypatch.setattr("oasis_jax.metrics.image_set.Statistics.update", None)
+    monkeypatch.setattr("oasis_jax.evaluation.image_set.Tally.add", None)
     assert scores(validation, validation.samples(model)) == first
     with pytest.raises(TypeError):
         scores(validation, validation.samples(model), keep=False)
@@ -69,7 +75,7 @@ def test_an_interrupted_evaluation_goes_on_and_ends_equal(validation, model, con
             seen.append(part)
             yield batch
 
-    monkeypatch.setattr("oasis_jax.metrics.image_set.SAVE_EVERY_SECONDS", 0)
+    monkeypatch.setattr("oasis_jax.evaluation.image_set.SAVE_EVERY_SECONDS", 0)
     monkeypatch.setattr(source, "batches", interrupted)
     with pytest.raises(KeyboardInterrupt):
         scores(again, source)
@@ -91,7 +97,7 @@ def test_other_weights_noise_or_labels_are_measured_anew(validation, model, conf
 def test_real_photos_are_at_distance_zero_from_themselves_and_agree_as_the_ceiling_says(validation, tmp_path):
     for index, name in enumerate(validation.photos.names):
         save_png(tmp_path / "images" / f"{name}.png", validation.photos.image(index))
-    report = evaluate(validation, validation.folder(tmp_path / "images"))
+    report = validation.evaluate(validation.folder(tmp_path / "images"), {})
     assert report.scores["fd_vgg16"] < 1e-6
     assert report.scores["colour_distance"] == report.scores["texture_distance"] == 0
     assert report.scores["miou"] == report.real["miou"]
@@ -112,7 +118,7 @@ def test_an_image_can_be_made_again_from_its_seed(validation, model):
     images = np.concatenate([batch.images[: batch.count] for batch in batches])
     assert len(images) == len(source.names) == 20
     for index in (0, 13):
-        again = model.sample(validation.photos.label_map(index % 10), seed=index)[0]
+        again = model.sample(validation.examples.label_map(index % 10), seed=index)[0]
         assert np.abs(again.astype(int) - images[index]).max() <= 1
     tail = np.concatenate([batch.images[: batch.count] for batch in source.batches(8, 20, 4)])
     assert (tail == images[8:]).all()
@@ -167,14 +173,14 @@ def test_several_processes_find_what_one_finds(alone, tmp_path):
     first, second = (result(process) for process in processes)
     assert first == second
     assert_same(first, alone)
-    assert len(list(tmp_path.glob("*.npz"))) == 4  # each has its part of the photos and of the samples
+    kept = 2 * (6 + 5 + 1)  # each process has its part of the photos by six metrics, of the samples by five, of the raw samples by one
+    assert len(list(tmp_path.glob("*.npz"))) == kept
 
 
 def test_the_report_says_the_whole_protocol_and_shows_best_and_worst(validation, model, tmp_path):
     source = validation.samples(model)
-    measured = validation.measure(source)
-    report = validation.report(source, measured, {"checkpoint": "runs/x", "step": 7})
-    panels = best_and_worst(source, validation.photos, measured[1].agreement, len(CLASS_NAMES))
+    report = validation.evaluate(source, {"checkpoint": "runs/x", "step": 7})
+    panels = best_and_worst(source, validation.photos, report)
     write_report(tmp_path, report, panels)
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["protocol"]["noise_seed"] == 0 and found["protocol"]["image_size"] == [16, 32] and found["weights"] == {"quarters": "0"}
@@ -186,17 +192,38 @@ def test_the_report_says_the_whole_protocol_and_shows_best_and_worst(validation,
     assert any("biased upwards" in note for note in report.notes)  # 10 images, 12 dimensions
 
 
+def test_one_name_is_one_number_in_the_score_and_in_the_table(validation, model):
+    report = validation.evaluate(validation.samples(model), {})
+    of_classes = [row["colour"] for row in report.tables["per_class"]][1:]  # the don't-care class does not count
+    assert report.scores["colour_distance"] == pytest.approx(np.nanmean(of_classes), rel=1e-12)
+
+
+def test_scores_by_the_run_are_of_the_images_that_the_protocol_scores(validation, model, config):
+    """The same numbers with and without a protocol that names further networks."""
+    state = random_state(config)
+    by_protocol = validation.evaluate(validation.samples(model), {}, state).scores
+    validation.protocol, validation.networks = dataclasses.replace(PROTOCOL, features=""), Networks()
+    plain = validation.evaluate(validation.samples(model), {}, state).scores
+    assert {"colour_distance", "miou_by_d", "accuracy_by_d", "di_seg"} < plain.keys()
+    assert {name: by_protocol[name] for name in plain} == plain
+
+
 def test_diversity_is_none_where_noise_has_no_effect(validation, model):
     validation.protocol = dataclasses.replace(PROTOCOL, diversity_maps=2)
-    found, columns = validation.diversity(validation.samples(model))
-    assert found["pixel_change_of_3_samples"] > 0
-    inside, outside = columns["pixel_change_inside"], columns["pixel_change_outside"]
+
+    def diversity(model):
+        report = validation.evaluate(validation.samples(model), {}, diversity=True)
+        columns = {name: np.array([row[name] for row in report.tables["per_class"]]) for name in report.tables["per_class"][0]}
+        return report.scores["pixel_change_of_3_samples"], columns["pixel_change_inside"], columns["pixel_change_outside"]
+
+    found, inside, outside = diversity(model)
+    assert found > 0
     known = np.isfinite(inside)
     assert known.any() and (inside[known] > outside[known]).mean() > 0.5
     deaf = jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf * 0 if "shared" in str(path) or "conv_in" in str(path) else leaf, model.variables
     )
-    assert validation.diversity(validation.samples(dataclasses.replace(model, variables=deaf)))[0]["pixel_change_of_3_samples"] == 0
+    assert diversity(dataclasses.replace(model, variables=deaf))[0] == 0
 
 
 def test_missing_images_and_unknown_classes_are_named(validation, tmp_path):
@@ -207,27 +234,58 @@ def test_missing_images_and_unknown_classes_are_named(validation, tmp_path):
     with pytest.raises(DataError, match=rf"10 of 10 label maps have no image .*first: {validation.photos.names[0]}, .*holds stranger"):
         validation.folder(tmp_path / "images")
     with pytest.raises(DataError, match="knows none of the classes"):
-        Targets(validation.split, LabelSpace(("a",), (999,), MeanOver.ALL), (16, 32))
+        Targets(validation.examples.split, LabelSpace(("a",), (999,), MeanOver.ALL), (16, 32))
 
 
 def test_one_image_is_too_few(config, tmp_path, model):
-    one = make_validation(config, tmp_path)
-    one.count = one.photos.count = 1
+    one = make_validation(config, tmp_path, count=1)
     with pytest.raises(ValueError, match="at least 2 images"):
-        evaluate(one, one.samples(model))
+        one.evaluate(one.samples(model), {})
 
 
-def test_features_that_are_not_finite_name_the_image(validation, monkeypatch):
-    broken = dataclasses.replace(JUDGES, extract=lambda images: extract(images).at[1].set(jnp.nan))
+def test_features_that_are_not_finite_name_the_image(validation, tmp_path):
+    broken = FeatureDistances("fd", "kd", lambda images: extract(images).at[1].set(jnp.nan), NETWORKS.dimensions)
     with pytest.raises(ValueError, match="image 1 "):
-        measure(validation.photos, broken, len(CLASS_NAMES), 4, "", keep=False)
+        measure(validation.photos, [broken], 4, tmp_path)
+
+
+def test_a_metric_that_is_measured_is_not_measured_again_for_another(validation, tmp_path, monkeypatch):
+    (colours,) = measure(validation.photos, [ColourDistance(len(CLASS_NAMES))], 4, tmp_path)
+    monkeypatch.setattr(ColourDistance, "add", None)
+    again, textures = measure(validation.photos, [ColourDistance(len(CLASS_NAMES)), TextureDistance()], 4, tmp_path)
+    assert again.images == textures.images == 10
+    np.testing.assert_array_equal(again.counts["by_class"], colours.counts["by_class"])
+
+
+def test_a_damaged_file_of_counts_is_measured_anew(validation, tmp_path):
+    (whole,) = measure(validation.photos, [TextureDistance()], 4, tmp_path)
+    (file,) = tmp_path.glob("*.npz")
+    file.write_bytes(file.read_bytes()[:40])
+    (again,) = measure(validation.photos, [TextureDistance()], 4, tmp_path)
+    np.testing.assert_array_equal(again.counts["patterns"], whole.counts["patterns"])
 
 
 def test_protocols_are_found_by_name_and_by_data_set(config):
     with pytest.raises(ValueError, match="did you mean cityscapes-oasis"):
-        find_protocol("cityscape-oasis")
-    assert default_protocol("cityscapes", 35) == "cityscapes-oasis"
-    assert default_protocol("ade20k", 151, ("beach",)) == "ade20k-outdoors-oasis"
-    assert default_protocol("coco_stuff", 183) == "coco-stuff-oasis"
+        find_protocol("cityscape-oasis", family.protocols)
+    for layout, num_classes, categories, name in (
+        ("cityscapes", 35, (), "cityscapes-oasis"),
+        ("ade20k", 151, ("beach",), "ade20k-outdoors-oasis"),
+        ("coco_stuff", 183, (), "coco-stuff-oasis"),
+        ("folders", 12, (), "plain"),
+    ):
+        other = make_config()
+        other.data.update(layout=layout, num_classes=num_classes, scene_categories=categories)
+        assert family.default_protocol(other) == choose_protocol(other).name == name
     assert choose_protocol(config).name == "plain" and choose_protocol(config, "camvid-espnet").segmenter == "espnet"
-    assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
+
+
+def test_the_best_checkpoint_is_chosen_by_a_score_that_is_measured(config):
+    directions = {}
+    for name in ("colour_distance", "texture_distance", "miou_by_d", "fid", "kid_x1000", "miou"):
+        config.eval.score, config.eval.protocol = name, "cityscapes-oasis"
+        directions[name] = score_direction(config, protocol_of_run(config, 10))
+    assert directions == {name: "miou" in name for name in directions}
+    config.eval.score, config.eval.protocol = "fid", ""
+    with pytest.raises(ValueError, match="eval.score=fid is not one of colour_distance, .*measured with no eval.protocol"):
+        score_direction(config, protocol_of_run(config, 10))

@@ -1,15 +1,18 @@
-"""Golden cases: numbers of the published PyTorch system, found through the manifests of a folder.
+"""Golden numbers of the published PyTorch systems: a folder with a full or a small set of them.
 
 The folder is OASIS_GOLDEN_DIR, or ../shared/golden beside the checkout, or the small set in this directory. Weights and inputs that a case
 does not store are regenerated with numpy. Arrays are in PyTorch's layout: NCHW, OIHW.
 """
 import dataclasses
+import functools
 import json
 import os
 import pathlib
+import re
 import zlib
 
 import numpy as np
+import pytest
 
 SMALL_SET = pathlib.Path(__file__).parent / "golden"
 BESIDE = pathlib.Path(__file__).parents[3] / "shared" / "golden"
@@ -19,6 +22,30 @@ def golden_dir():
     if "OASIS_GOLDEN_DIR" in os.environ:
         return pathlib.Path(os.environ["OASIS_GOLDEN_DIR"])
     return BESIDE if BESIDE.is_dir() else SMALL_SET
+
+
+@functools.cache
+def golden_arrays(name):
+    """The arrays of a file, by its name in the golden folder without the ending: "eval/miou_toy"."""
+    with np.load(golden_dir() / f"{name}.npz") as stored:
+        return dict(stored)
+
+
+def needs_photos(name):
+    """Mark of a test whose numbers were measured on photos of CamVid, which may not be passed on: only a full set has the file."""
+    return pytest.mark.skipif(not (golden_dir() / name).is_file(), reason=f"measured on photos of CamVid: the set at hand has no {name}")
+
+
+def thinned(arrays, name):
+    """(array, 1) of an output that is stored whole, or (array, K) of one stored as NAME_sK: every K-th row and column of it.
+
+    Raises:
+      KeyError: it is not stored at all.
+    """
+    for key, array in arrays.items():
+        if found := re.fullmatch(rf"{re.escape(name)}(?:_s(\d+))?", key):
+            return array, int(found[1] or 1)
+    raise KeyError(name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # hashable, for pytest to order tests by
@@ -52,16 +79,14 @@ class Case:
 
 
 def find_cases():
-    """(all cases of all manifests with cases, names of manifests of another form)."""
-    cases, others = [], []
+    """The cases of all manifests that list cases; other manifests describe the weights of one network."""
+    cases = []
     for path in sorted(golden_dir().rglob("*manifest.json")):
         manifest = json.loads(path.read_text())
         if "cases" in manifest:
             entries = manifest["cases"]
             cases += [Case(path.parent, entry) for entry in (entries.values() if isinstance(entries, dict) else entries)]
-        else:
-            others.append(f"{path.parent.name}/{path.name}")
-    return cases, others
+    return cases
 
 
 def _rng(name, seed):

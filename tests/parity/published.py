@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from goldens import find_cases
 
-from oasis_jax.boundaries import boundary_counts
-from oasis_jax.interop.pytorch import from_state_dict, to_state_dict
-from oasis_jax.models import Discriminator, Generator
-from oasis_jax.models.capacities import choose_capacities
+from oasis_jax.oasis.boundaries import boundary_counts
+from oasis_jax.oasis.capacities import choose_capacities
+from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.generator import Generator
+from oasis_jax.oasis.published import from_state_dict, to_state_dict
 
-CASES, OTHERS = find_cases()
+CASES = find_cases()
 KINDS = ("G_forward", "D_forward", "losses", "step")
 
 

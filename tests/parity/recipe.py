@@ -1,14 +1,14 @@
 """Weights that stand in for published ones in golden cases: made from names and a seed, entry by entry."""
 import json
-import pathlib
 import zlib
 
 import numpy as np
+from goldens import golden_dir
 
 
-def recipe_weights(manifest_path):
-    """State dict {name: float32 array} of the evaluator, whose entries are {name, shape, kind, gain} in PyTorch's names and layouts."""
-    manifest = json.loads(pathlib.Path(manifest_path).read_text())
+def recipe_weights(name):
+    """State dict {name: float32 array} of a net of the evaluator, in PyTorch's names and layouts; `name` is that of its case."""
+    manifest = json.loads((golden_dir() / f"{name}.manifest.json").read_text())
     return {entry["name"]: _array(entry, manifest["seed"]) for entry in manifest["entries"]}
 
 
@@ -31,8 +31,13 @@ def eqgan_normal(tag, shape, seed):
     return np.random.default_rng(zlib.crc32(tag.encode()) + seed).standard_normal(tuple(shape), dtype=np.float32)
 
 
-def eqgan_weights(manifest_path, module):
+def eqgan_module(module):
+    """What the manifest says of one of EqGAN-SA's modules."""
+    return json.loads((golden_dir() / "eqgan/manifest.json").read_text())[module]
+
+
+def eqgan_weights(module):
     """State dict {name: float32 array} of one of EqGAN-SA's modules that is built of weights and biases alone."""
-    entry = json.loads(pathlib.Path(manifest_path).read_text())[module]
+    entry = eqgan_module(module)
     state = {name: eqgan_normal(entry["prefix"] + name, shape, entry["seed"]) for name, shape in entry["tensors"]}
     return {name: array * np.float32(0.1) if name.endswith(".bias") else array for name, array in state.items()}

@@ -4,7 +4,7 @@ import pytest
 from goldens import make_labels, make_normal
 from published import Comparison, cases_of, check_forwards, load_generator, on_regions_alone
 
-from oasis_jax.models.conditioning import from_noise, from_regions
+from oasis_jax.oasis.conditioning import from_noise, from_regions
 
 
 def inputs_of_generator(case, generator):

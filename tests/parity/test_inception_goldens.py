@@ -4,34 +4,35 @@ import functools
 import jax
 import numpy as np
 import pytest
-from goldens import golden_dir
+from goldens import golden_arrays
 from recipe import recipe_weights
 
 from oasis_jax.metrics.nets.inception import InceptionFID, inception_variables, preprocess
 
-FOLDER = golden_dir() / "eval"
-pytestmark = pytest.mark.skipif(not (FOLDER / "inception_fid.npz").is_file(), reason="the golden set at hand has no Inception")
-
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(FOLDER / "inception_fid.npz") as stored:
-        return dict(stored)
+    return golden_arrays("eval/inception_fid")
 
 
 @pytest.fixture(scope="module")
-def outputs():
-    variables = inception_variables(recipe_weights(FOLDER / "inception_fid.manifest.json"))
+def state():
+    return recipe_weights("eval/inception_fid")
+
+
+@pytest.fixture(scope="module")
+def outputs(state):
+    variables = inception_variables(state)
     network = jax.jit(InceptionFID().apply)
     return lambda images, resize: network(variables, jax.jit(functools.partial(preprocess, resize=resize))(images))
 
 
 def assert_close(found, expected, relative=1e-5):
+    assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= relative * np.abs(expected).max()
 
 
-def test_recipe_gives_the_published_check_values():
-    state = recipe_weights(FOLDER / "inception_fid.manifest.json")
+def test_recipe_gives_the_published_check_values(state):
     for name, first, total in [
         ("Conv2d_1a_3x3.conv.weight", (-0.212966397, 0.403651714), -4.236812),
         ("Conv2d_1a_3x3.bn.weight", (0.525870502, 1.11958921), 29.706769),
@@ -53,7 +54,8 @@ def test_float_images_give_what_uint8_images_give(golden, outputs):
 
 
 def test_resize_that_shrinks_equals_the_published_one(golden, outputs):
-    assert_close(outputs(np.repeat(golden["big_image"], 4, 0), "torch")["pool"][:1], golden["big_pool2048"])
+    batch = np.repeat(golden["big_image"], len(golden["images"]), 0)  # of the size that is compiled already
+    assert_close(outputs(batch, "torch")["pool"][:1], golden["big_pool2048"])
 
 
 def test_resize_of_torch_fidelity(golden, outputs):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from published import Comparison, cases_of, cast, nchw, nhwc
 
-from oasis_jax.training import losses
+from oasis_jax.oasis import losses
 
 
 @pytest.mark.parametrize("case", cases_of("losses"))

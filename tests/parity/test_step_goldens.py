@@ -9,9 +9,9 @@ import pytest
 from goldens import sample_index
 from published import Comparison, cases_of, cast, load_discriminator, load_generator, nchw, nhwc, on_regions_alone
 
-from oasis_jax.interop.pytorch import to_state_dict
-from oasis_jax.training.state import TrainState, adam_without_momentum
-from oasis_jax.training.step import Draws, Recipe, TrainStep
+from oasis_jax.oasis.published import to_state_dict
+from oasis_jax.oasis.train_step import Draws, Hyperparameters, TrainStep
+from oasis_jax.updates import TrainState, adam_without_momentum
 
 
 def whole_step(case, precision, published=True):
@@ -24,14 +24,14 @@ def whole_step(case, precision, published=True):
     discriminator, variables_d = load_discriminator(case, case.state_dict("state_dict_D"), precision, size)
     _, ema = load_generator(case, case.state_dict("state_dict_EMA"), precision, size)
     optimizer_g, optimizer_d = (optax.chain(recording_gradients(), adam_without_momentum(config[lr])) for lr in ("lr_g", "lr_d"))
-    recipe = Recipe(
+    hyper = Hyperparameters(
         dontcare_id=0 if config["contain_dontcare_label"] else -1,
         balance=not config.get("no_balancing_inloss", False),
         labelmix=config["lambda_labelmix"],
         ema_decay=config["ema_decay"],
         sequential=published,
     )
-    step = TrainStep(generator, discriminator, optimizer_g, optimizer_d, recipe)
+    step = TrainStep(generator, discriminator, optimizer_g, optimizer_d, hyper)
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         generator=variables_g,

@@ -1,4 +1,5 @@
 """Laws of a whole run, on tiny scenes: resume is exact, faults stop it with a message that helps, everything lands in the workdir."""
+import dataclasses
 import json
 import os
 import pathlib
@@ -6,16 +7,23 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from configs import scenes
+from oasis_jax import evaluate
+from oasis_jax.checkpoint import CheckpointError, Checkpoints, load_config, load_ema
+from oasis_jax.data.labels import read_label_map
 from oasis_jax.heatmaps import of_seed
+from oasis_jax.parallel.mesh import replicated
 from oasis_jax.sampling import load
-from oasis_jax.training.checkpoint import CheckpointError, Checkpoints, load_ema
-from oasis_jax.training.loop import Run, TrainingDivergedError, train_and_evaluate
+from oasis_jax.training import samples
+from oasis_jax.training.loop import TrainingDivergedError, check_state, restore_or_create, train_and_evaluate
+from oasis_jax.training.setup import set_up
 
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
@@ -71,10 +79,9 @@ def run_until_killed(workdir, signal_number, after_step):
 
 def saved_state(workdir):
     config = tiny_config()
-    run = Run(config, workdir)
-    with Checkpoints(workdir, 2, run.score, False, read_only=True) as checkpoints:
+    with Checkpoints(workdir, 2, config.eval.score, False, read_only=True) as checkpoints:
         assert checkpoints.latest_step() == config.train.num_steps
-        return jax.device_get(run.restore_or_create(checkpoints))
+        return jax.device_get(restore_or_create(set_up(config, workdir), checkpoints))
 
 
 def assert_identical(a, b):
@@ -101,7 +108,7 @@ def test_run_leaves_everything_in_its_workdir_and_says_where(uninterrupted):
 def test_resume_after_sigkill_equals_uninterrupted_run(uninterrupted, tmp_path):
     _, code = run_until_killed(tmp_path, signal.SIGKILL, after_step=20)
     assert code == -signal.SIGKILL
-    assert "going on from step" in run_to_end(tmp_path)
+    assert "resuming from step" in run_to_end(tmp_path)
     assert_identical(saved_state(tmp_path), saved_state(uninterrupted[0]))
 
 
@@ -110,7 +117,7 @@ def test_sigterm_saves_first_and_resume_equals_uninterrupted_run(uninterrupted, 
     assert code == 0 and "stopped by SIGTERM at step" in output
     stopped_at = int(output.split("stopped by SIGTERM at step ")[1].split(",")[0])
     assert (tmp_path / "checkpoints" / str(stopped_at)).exists()
-    assert f"going on from step {stopped_at}" in run_to_end(tmp_path)
+    assert f"resuming from step {stopped_at}" in run_to_end(tmp_path)
     assert_identical(saved_state(tmp_path), saved_state(uninterrupted[0]))
 
 
@@ -136,13 +143,13 @@ def test_diverged_loss_stops_the_run_with_step_and_term_and_checkpoint(tmp_path)
 
 
 def test_state_that_is_not_finite_is_not_saved_as_good(tmp_path):
-    run = Run(tiny_config(), tmp_path)
-    with Checkpoints(tmp_path, 2, run.score, False) as checkpoints:
-        state = run.restore_or_create(checkpoints)
-    run.check_state(state, 7, None)
+    run = set_up(tiny_config(), tmp_path)
+    with Checkpoints(tmp_path, 2, run.config.eval.score, False) as checkpoints:
+        state = restore_or_create(run, checkpoints)
+    check_state(run, state, 7, None)
     params = jax.tree.map(lambda leaf: leaf * np.nan, state.discriminator["params"])
     with pytest.raises(TrainingDivergedError, match=r"step 7: .discriminator.*is not finite after the update; no checkpoint"):
-        run.check_state(state.replace(discriminator=state.discriminator | {"params": params}), 7, None)
+        check_state(run, state.replace(discriminator=state.discriminator | {"params": params}), 7, None)
 
 
 def test_rates_and_warmup_may_change_when_a_run_goes_on(uninterrupted, capsys):
@@ -158,7 +165,7 @@ def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path
     assert "conditioning on regions at 16x32 for" in capsys.readouterr().out
     assert 0 < scores["texture_distance"] < 1 and scores["colour_distance"] < 1 and np.isfinite(scores["di_seg"])
     report = (tmp_path / "evaluation" / "training" / "report.md").read_text()
-    assert "protocol plain, first 3 label maps" in report and "| generated images | 3 |" in report
+    assert "protocol plain, first 3 examples" in report and "| generated images | 3 |" in report
     measured = {
         int(folder.parent.parent.name): json.loads(folder.read_text())["texture_distance"]
         for folder in tmp_path.glob("checkpoints/*/metrics/metrics")
@@ -184,7 +191,7 @@ def test_a_spatially_aware_run_resumed_equals_the_uninterrupted_one_and_samples(
 def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot write to the workdir .*choose another --workdir"):
-        Run(tiny_config(), tmp_path / "file" / "run")
+        set_up(tiny_config(), tmp_path / "file" / "run")
 
 
 @pytest.mark.parametrize(
@@ -203,4 +210,33 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
 )
 def test_fields_that_do_not_fit_are_errors(tmp_path, fields, message):
     with pytest.raises(ValueError, match=message):
-        Run(tiny_config(**fields), tmp_path)
+        set_up(tiny_config(**fields), tmp_path)
+
+
+def test_any_image_of_a_sample_grid_is_reproduced_from_its_seed(uninterrupted, monkeypatch):
+    workdir, _ = uninterrupted
+    run, drawn = set_up(tiny_config(), workdir), {}
+    monkeypatch.setattr(samples, "grid", lambda rows, captions, notes: drawn.update(rows=rows, notes=notes) or np.zeros((1, 1, 3)))
+    grid = samples.SampleGrid.of(run.val_split, run.spec)
+    model = load(workdir)
+    grid.picture(dataclasses.replace(model, variables=jax.device_put(model.variables, replicated(run.mesh))))
+    names = [example.name for example in run.val_split.examples]
+    assert [row[0] for row in drawn["notes"]] == names
+    for images, notes in zip(drawn["rows"], drawn["notes"], strict=True):
+        labels = run.val_split.read(names.index(notes[0]))["label_map"]  # scenes are drawn at the size of the model
+        for image, note in zip(images[2:], notes[2:], strict=True):
+            assert note.startswith("seed ")
+            np.testing.assert_array_equal(model.sample(labels, seed=int(note.removeprefix("seed ")))[0], image)
+    np.testing.assert_array_equal(grid.columns["label_map"][0], read_label_map(workdir / "labels" / f"{names[0]}.png", run.val_split.rule))
+
+
+def test_the_loop_and_the_command_report_the_same_numbers_under_the_same_names(uninterrupted, tmp_path):
+    """The validation split is smaller than eval.max_examples, so both score the same images."""
+    workdir, _ = uninterrupted
+    in_loop = json.loads((workdir / "evaluation.json").read_text())
+    options = types.SimpleNamespace(checkpoint=str(workdir), images=None, output=str(tmp_path), protocol="plain", best=False)
+    report = evaluate.run(options, ConfigDict(load_config(workdir)))
+    assert in_loop.pop("step") == 60
+    assert {name: report.scores[name] for name in in_loop} == pytest.approx(in_loop, rel=1e-6)
+    in_table = [row["colour"] for row in report.tables["per_class"]][1:]
+    assert report.scores["colour_distance"] == pytest.approx(np.nanmean(in_table))

@@ -1,1 +1,1 @@
-"""Published networks that judge images: inference only, NHWC float32, weights from the files of their authors."""
+"""Published evaluation networks: inference only, NHWC float32, with weights from the files of their authors."""

@@ -1,4 +1,4 @@
-"""The bottleneck block of ResNets, with the stride in its 3x3 convolution."""
+"""Bottleneck block of ResNets, with the stride in its 3x3 convolution."""
 import jax
 from flax import linen as nn
 
@@ -6,12 +6,12 @@ from oasis_jax.metrics.nets.torch_layers import BatchNorm, Conv
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolution beside a shortcut, (B, H, W, C) -> (B, H / stride, W / stride, 4 planes).
+    """1x1, 3x3 and 1x1 convolution with a shortcut, (B, H, W, C) -> (B, H / stride, W / stride, 4 planes).
 
     Attributes:
         planes: channels of the first two convolutions.
-        stride, dilation: of the 3x3 convolution.
-        project: whether the shortcut is a convolution, as in the first block of a stage.
+        stride, dilation: stride and dilation of the 3x3 convolution.
+        project: use a convolution as shortcut, as in the first block of a stage.
     """
 
     planes: int

@@ -1,4 +1,4 @@
-"""DeepLabV2 on ResNet-101 at three scales, the net that judges images of COCO-Stuff.
+"""DeepLabV2 on ResNet-101 at three scales, the evaluation network for COCO-Stuff.
 
 "DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully Connected CRFs" (Chen et al., 2017). The
 published weights are `deeplabv2_resnet101_msc-cocostuff164k-100000.pth`.
@@ -22,12 +22,12 @@ _OTHER_SCALES = (0.5, 0.75)
 
 
 def preprocess(images):
-    """uint8 RGB (B, H, W, 3) -> float32 BGR input of the net."""
+    """uint8 RGB (B, H, W, 3) -> float32 BGR input of the network."""
     return jnp.asarray(images, jnp.float32)[..., ::-1] - jnp.array(_MEAN_BGR)
 
 
 class _ConvNorm(nn.Module):
-    """Convolution and batch norm."""
+    """Convolution and batch normalisation."""
 
     features: int
     kernel_size: int
@@ -42,7 +42,7 @@ class _ConvNorm(nn.Module):
 
 
 class _Block(nn.Module):
-    """Bottleneck with the stride in its first convolution."""
+    """Bottleneck block with the stride in its first convolution."""
 
     features: int
     stride: int
@@ -60,7 +60,7 @@ class _Block(nn.Module):
 
 
 class DeepLabV2(nn.Module):
-    """One scale: preprocessed images (B, H, W, 3) -> float32 logits at about /8, 182 channels."""
+    """The network at one scale: preprocessed images (B, H, W, 3) -> float32 logits (B, about H / 8, W / 8, 182)."""
 
     @nn.compact
     def __call__(self, x):
@@ -77,7 +77,8 @@ class DeepLabV2(nn.Module):
 
 
 class DeepLabV2MSC(nn.Module):
-    """Elementwise maximum of the logits at scales 1, 1/2 and 3/4: preprocessed images (B, H, W, 3) -> float32 (B, about H/8, W/8, 182)."""
+    """Elementwise maximum of the logits at scales 1, 1/2 and 3/4: preprocessed images (B, H, W, 3) -> float32 (B, about H / 8, W / 8, 182).
+    """
 
     @nn.compact
     def __call__(self, x):
@@ -102,7 +103,7 @@ def _resized_classes(logits, size):
 
 @dataclasses.dataclass(frozen=True)
 class DeepLabSegmenter(Segmenter):
-    """COCO-Stuff by DeepLabV2, at the size of the images."""
+    """Segmentation into the classes of COCO-Stuff by DeepLabV2, at the size of the images."""
 
     labels = COCO_STUFF
     module = DeepLabV2MSC()

@@ -1,4 +1,4 @@
-"""DRN-D-105, the net that judges images of Cityscapes, and the ways in which its tool is run.
+"""DRN-D-105, the evaluation network for Cityscapes, and the modes in which its tool is run.
 
 "Dilated Residual Networks" (Yu et al., 2017). The published weights are `drn-d-105_ms_cityscapes.pth`.
 """
@@ -26,12 +26,12 @@ UPSAMPLED = (1024, 2048)
 
 
 def preprocess(images):
-    """uint8 RGB (B, H, W, 3) -> float32 input of the net."""
+    """uint8 RGB (B, H, W, 3) -> float32 input of the network."""
     return (jnp.asarray(images, jnp.float32) / 255 - jnp.array(_MEAN)) / jnp.array(_STD)
 
 
 class DRN105(nn.Module):
-    """Preprocessed images (B, H, W, 3), H and W divisible by 8 -> float32 logits (B, H / 8, W / 8, 19)."""
+    """The network: preprocessed images (B, H, W, 3), H and W divisible by 8 -> float32 logits (B, H / 8, W / 8, 19)."""
 
     @nn.compact
     def __call__(self, x):
@@ -54,10 +54,10 @@ class DRN105(nn.Module):
 
 
 def log_probabilities(logits):
-    """Logits (B, h, w, C) of the net -> log-softmax (B, 8 h, 8 w, C) of the upsampled logits.
+    """Upsamples logits (B, h, w, C) and returns their log-softmax (B, 8 h, 8 w, C).
 
-    The tool upsamples each channel by a transposed convolution with a fixed 16x16 kernel, the outer product of a triangle with itself: that
-    is one product with a matrix along the rows and one along the columns. Beyond the borders there are zeros.
+    The tool upsamples each channel by a transposed convolution with a fixed 16x16 kernel, the outer product of a triangle with itself. This
+    equals one matrix product along the rows and one along the columns, with zeros beyond the borders.
     """
     rows, columns = (jnp.asarray(_upsampling(size)) for size in logits.shape[1:3])
     x = jnp.einsum("Yy,byxc->bYxc", rows, logits, precision=jax.lax.Precision.HIGHEST)
@@ -66,7 +66,7 @@ def log_probabilities(logits):
 
 
 def _upsampling(size):
-    """(8 size, size) float32: column i is the triangle of width 16 about the centre of the pixels 8 i .. 8 i + 7."""
+    """(8 size, size) float32: column i is a triangle of width 16 around the centre of pixels 8 i .. 8 i + 7."""
     distance = np.abs(np.arange(_STRIDE * size)[:, None] - (_STRIDE * np.arange(size) + (_STRIDE - 1) / 2))
     return np.maximum(1 - distance / _STRIDE, 0).astype(np.float32)
 
@@ -81,17 +81,17 @@ def _resized_log_probabilities(logits, size):
     maps = log_probabilities(logits)
     if maps.shape[1:3] == size:
         return maps
-    # Antialiased, and so equal to Pillow's bilinear resize of float channels, which the tool uses.
+    # Antialiased, which numerically matches the tool's resize: Pillow, bilinear, on float channels.
     return jax.image.resize(maps, (maps.shape[0], *size, maps.shape[3]), "linear", precision=jax.lax.Precision.HIGHEST)
 
 
 @dataclasses.dataclass(frozen=True)
 class DRNSegmenter(Segmenter):
-    """Cityscapes by DRN-D-105.
+    """Segmentation into the classes of Cityscapes by DRN-D-105.
 
     Attributes:
-        upsample_to: size (height, width) to which images are brought (Pillow, bilinear) before anything else, UPSAMPLED for that of the
-            photos of Cityscapes; None runs the net at the size of the images, and label maps are brought to that.
+        upsample_to: size (height, width) to which images are resized first (Pillow, bilinear): UPSAMPLED for the size of Cityscapes photos.
+            None runs the network at the size of the images, to which label maps are resized.
         multi_scale: sum the log-probabilities of six scales (the tool's `--ms`).
     """
 
@@ -102,8 +102,8 @@ class DRNSegmenter(Segmenter):
     module = DRN105()
 
     def variables(self, state):
-        """Flax variables from the published state_dict. Raises WeightsError if it is another net's."""
-        learned = {name: array for name, array in state.items() if name != "up.weight"}  # the fixed kernel of the upsampling
+        """Flax variables from the published state_dict. Raises WeightsError if it belongs to another network."""
+        learned = {name: array for name, array in state.items() if name != "up.weight"}  # fixed kernel of the upsampling
         return super().variables(learned)
 
     def label_size(self, image_size):
@@ -111,11 +111,11 @@ class DRNSegmenter(Segmenter):
         return self.upsample_to or super().label_size(image_size)
 
     def logits(self, variables, images):
-        """uint8 (B, H, W, 3) -> float32 (B, H / 8, W / 8, 19), the images taken as they are."""
+        """uint8 (B, H, W, 3) -> float32 (B, H / 8, W / 8, 19), without resizing the images."""
         return _logits(variables, images)
 
     def log_probabilities(self, variables, images):
-        """uint8 (B, H, W, 3) -> float32 (B, h, w, 19): log-probabilities, summed over six scales if multi_scale, at the label size."""
+        """uint8 (B, H, W, 3) -> float32 (B, h, w, 19): log-probabilities at the label size, summed over six scales if `multi_scale`."""
         height, width = size = self.label_size(images.shape[1:3])
         images = resize_images(images, size, BILINEAR)
         total = _resized_log_probabilities(self.logits(variables, images), size)

@@ -1,4 +1,4 @@
-"""ESPNet (p = 2, q = 8), the net that judges images of CamVid.
+"""ESPNet (p = 2, q = 8), the evaluation network for CamVid.
 
 "ESPNet: Efficient Spatial Pyramid of Dilated Convolutions for Semantic Segmentation" (Mehta et al., 2018). The published weights are
 `espnet_p_2_q_8_camvid.pth`.
@@ -14,7 +14,7 @@ from oasis_jax.metrics.nets.label_spaces import CAMVID
 from oasis_jax.metrics.nets.segmenter import Segmenter
 from oasis_jax.metrics.nets.torch_layers import BatchNorm, Conv, ConvTranspose, PReLU, avg_pool
 
-_MEAN_BGR, _STD_BGR = (110.33, 108.41, 105.03), (72.13, 72.69, 69.90)  # of the photos to train on; the authors give none
+_MEAN_BGR, _STD_BGR = (110.33, 108.41, 105.03), (72.13, 72.69, 69.90)  # of the training photos; the authors publish none
 _SIZE = (360, 480)
 _EPSILON = 1e-3
 _DILATIONS = (1, 2, 4, 8, 16)
@@ -22,7 +22,7 @@ _OUTPUTS = CAMVID.num_outputs
 
 
 def preprocess(images):
-    """uint8 RGB (B, H, W, 3) -> float32 BGR input of the net, divided by 255 only after it is normalised."""
+    """uint8 RGB (B, H, W, 3) -> float32 BGR input of the network, divided by 255 only after normalisation."""
     return (jnp.asarray(images, jnp.float32)[..., ::-1] - jnp.array(_MEAN_BGR)) / jnp.array(_STD_BGR) / 255
 
 
@@ -31,7 +31,7 @@ def _join(*parts):
 
 
 class _NormAct(nn.Module):
-    """Batch norm and PReLU."""
+    """Batch normalisation and PReLU."""
 
     @nn.compact
     def __call__(self, x):
@@ -39,7 +39,7 @@ class _NormAct(nn.Module):
 
 
 class _ConvNormAct(nn.Module):
-    """3x3 convolution, batch norm and PReLU."""
+    """3x3 convolution, batch normalisation and PReLU."""
 
     features: int
     stride: int = 1
@@ -51,11 +51,11 @@ class _ConvNormAct(nn.Module):
 
 
 class _Pyramid(nn.Module):
-    """Spatial pyramid: the input is reduced to few channels, seen through five dilations, and summed from the finest to each of them.
+    """Spatial pyramid: reduces the input to few channels, applies five dilations, and adds up the outputs from small to large dilations.
 
     Attributes:
         features: channels of the output.
-        downsample: reduce by a 3x3 convolution of stride 2; otherwise by a 1x1 convolution.
+        downsample: reduce by a 3x3 convolution with stride 2; otherwise by a 1x1 convolution.
         residual: add the input.
     """
 
@@ -84,7 +84,7 @@ class _Pyramid(nn.Module):
 
 
 class ESPNet(nn.Module):
-    """Preprocessed images (B, H, W, 3), H and W divisible by 8 -> float32 logits (B, H, W, 12)."""
+    """The network: preprocessed images (B, H, W, 3), H and W divisible by 8 -> float32 logits (B, H, W, 12)."""
 
     @nn.compact
     def __call__(self, x):
@@ -111,7 +111,7 @@ class ESPNet(nn.Module):
         return self._double(y, "classifier")
 
     def _inputs(self, x):
-        """The input at half and at a quarter of its size."""
+        """The input at 1/2 and at 1/4 of its size."""
         half = avg_pool(x, 3, 2, 1)
         return half, avg_pool(half, 3, 2, 1)
 
@@ -126,7 +126,7 @@ def _logits(variables, images):
 
 @dataclasses.dataclass(frozen=True)
 class ESPNetSegmenter(Segmenter):
-    """CamVid by ESPNet, at 360x480."""
+    """Segmentation into the classes of CamVid by ESPNet, at 360x480."""
 
     labels = CAMVID
     module = ESPNet()
@@ -137,10 +137,10 @@ class ESPNetSegmenter(Segmenter):
         return _SIZE
 
     def logits(self, variables, images):
-        """uint8 (B, H, W, 3) -> float32 (B, 360, 480, 12): images of another size are resized first (Pillow, bilinear)."""
+        """uint8 (B, H, W, 3) -> float32 (B, 360, 480, 12); images of another size are resized first (Pillow, bilinear)."""
         return _logits(variables, resize_images(images, _SIZE, BILINEAR))
 
     def segment(self, variables, images, label_size):
-        """uint8 (B, H, W, 3) -> int32 (B, 360, 480) classes, 11 where the net sees none. Raises ValueError for another label_size."""
+        """uint8 (B, H, W, 3) -> int32 (B, 360, 480) classes, 11 where the network finds none. Raises ValueError for another label_size."""
         check_label_size("ESPNet", label_size, _SIZE)
         return jnp.argmax(self.logits(variables, images), axis=-1)

@@ -1,4 +1,4 @@
-"""What is done to images before a net sees them: Pillow's resize of a batch, and the sizes a net can take."""
+"""Image preparation for evaluation networks: Pillow's resize of a batch, and checks of sizes."""
 import jax
 import numpy as np
 from PIL import Image
@@ -7,15 +7,15 @@ BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 
 
 def resize_images(images, size, resampling):
-    """Pillow's resize, antialiased when shrinking and rounded to bytes, on the host, as the tools of the networks do it.
+    """Resizes a batch with Pillow on the host, as the networks' tools do: antialiased when shrinking, and rounded to bytes.
 
     Args:
         images: uint8 (B, H, W, 3).
-        size: (height, width); images of this size are returned as they are.
+        size: (height, width); images of this size are returned unchanged.
         resampling: BILINEAR or BICUBIC.
 
     Returns:
-        uint8 (B, height, width, 3); on devices where the images were, each with as many of them.
+        uint8 (B, height, width, 3); JAX arrays keep their sharding.
     """
     if tuple(images.shape[1:3]) == tuple(size):
         return images
@@ -32,7 +32,7 @@ def check_divisible(net, x, divisor=8):
 
 
 def check_label_size(net, label_size, expected):
-    """Raises ValueError if label maps are asked for at another size than the tool compares them."""
+    """Raises ValueError unless label_size is the size at which the tool compares label maps."""
     if tuple(label_size) != tuple(expected):
         (height, width), (right_height, right_width) = label_size, expected
         raise ValueError(f"{net} compares label maps of {right_height}x{right_width}, not {height}x{width}: resize them to that")

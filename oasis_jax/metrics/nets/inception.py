@@ -1,8 +1,8 @@
-"""InceptionV3 of the Frechet inception distance (Heusel et al. 2017), as pytorch-fid and torch-fidelity run it.
+"""InceptionV3 for the Frechet inception distance (Heusel et al., 2017), as run by pytorch-fid and torch-fidelity.
 
-It is not the Inception of torchvision: average pools leave the padding out of the count, the last block has a max pool, and the head has
-1008 outputs. The structure is a table: a block is a list of branches, and a branch a chain of (name, features, kernel size, stride), of
-which the last may be several convolutions of one input.
+It differs from torchvision's InceptionV3: average pools exclude the padding from the count, the last block has a max pool, and the head has
+1008 outputs. The structure is a table: a block is a list of branches, and a branch is a chain of (name, features, kernel size, stride),
+whose last element may be several convolutions of one input.
 """
 import jax
 import jax.numpy as jnp
@@ -85,9 +85,9 @@ _POOLS = {
 
 
 class ConvUnit(nn.Module):
-    """Convolution with its BatchNorm, folded into it when the weights are loaded, and ReLU.
+    """Convolution and ReLU; the BatchNorm between them is folded into the convolution when weights are loaded.
 
-    Unless `padding` is given, stride 1 keeps the size and stride 2 pads nothing.
+    Unless `padding` is given, stride 1 keeps the size and stride 2 does not pad.
     """
 
     features: int
@@ -105,7 +105,7 @@ class ConvUnit(nn.Module):
 
 
 class Mixed(nn.Module):
-    """An Inception block: branches side by side, concatenated."""
+    """An Inception block: parallel branches, concatenated."""
 
     branches: tuple
 
@@ -129,19 +129,19 @@ class Mixed(nn.Module):
 
 
 class InceptionFID(nn.Module):
-    """The network; FID section 2 of Heusel et al. takes "pool" of many images."""
+    """The network. FID uses its output "pool" over many images (Heusel et al., 2017, section 2)."""
 
     @nn.compact
     def __call__(self, x):
-        """Features of images that `preprocess` made.
+        """Computes features of images from `preprocess`.
 
         Args:
-          x: (B, 299, 299, 3) float32 in [-1, 1].
+            x: (B, 299, 299, 3) float32 in [-1, 1].
 
         Returns:
-          A dict of float32 arrays: "avg64", "avg192", "avg768" (B, 64 | 192 | 768), spatial means behind the first and the second max pool
-          and Mixed_6e; "pool" (B, 2048), the feature of FID and KID; "logits" (B, 1008) and "logits_unbiased", which is without the bias
-          and is the input of the Inception score.
+            Dict of float32 arrays: "avg64", "avg192", "avg768" (B, 64 | 192 | 768), spatial means after the first and second max pool and
+            after Mixed_6e; "pool" (B, 2048), the feature of FID and KID; "logits" (B, 1008); and "logits_unbiased", the logits without
+            bias, for the Inception score.
         """
         outputs = {}
         x = ConvUnit(32, 3, 2, name="Conv2d_1a_3x3")(x)
@@ -163,25 +163,25 @@ class InceptionFID(nn.Module):
 
 
 def preprocess(images, resize="torch"):
-    """Images as the network takes them.
+    """Converts images to the input of the network.
 
     Args:
-      images: (B, H, W, 3) RGB, uint8, or float in [0, 1], which is not rounded.
-      resize: "torch" as pytorch-fid and OASIS resize (bilinear between pixel centres, no antialiasing), "tf1" as torch-fidelity does (pixel
-        corners, and 128 for zero).
+        images: (B, H, W, 3) RGB, uint8, or float in [0, 1], which is not rounded.
+        resize: "torch" as in pytorch-fid and the published system (bilinear between pixel centres, no antialiasing), or "tf1" as in
+            torch-fidelity (bilinear from pixel corners, with 128 as zero).
 
     Returns:
-      (B, 299, 299, 3) float32 in [-1, 1].
+        (B, 299, 299, 3) float32 in [-1, 1].
 
     Raises:
-      ValueError: no such resize.
+        ValueError: `resize` is unknown.
     """
     x = images / jnp.float32(255) if images.dtype == jnp.uint8 else images.astype(jnp.float32)
     if resize == "torch":
         return resize_bilinear(x, SIZE) * 2 - 1
     if resize == "tf1":
         return (resize_bilinear_tf1(x, SIZE) * 255 - 128) / 128
-    raise ValueError(f"resize={resize!r} is not known; take 'torch' or 'tf1'")
+    raise ValueError(f"resize={resize!r} is not known; use 'torch' or 'tf1'")
 
 
 def inception_variables(state):
@@ -191,9 +191,9 @@ def inception_variables(state):
 
 
 def load_inception(path=None):
-    """Variables of InceptionFID from the published file: downloaded, or at `path`. Its sha256 is checked either way.
+    """Loads the variables of InceptionFID from the published file, at `path` or downloaded. The sha256 is checked either way.
 
     Raises:
-      WeightsError: the file cannot be had, is another one, or PyTorch is missing to read it.
+        WeightsError: the file is unavailable or has another hash, or PyTorch is missing to read it.
     """
     return inception_variables(read_weights(path or WEIGHTS_URL, WEIGHTS_SHA256))

@@ -1,4 +1,4 @@
-"""The classes that the segmentation nets tell apart: their names, the stored ids that mean them, and how their scores are averaged."""
+"""Classes of the evaluation networks: their names, their ids in label files, and the averaging rule of their benchmarks."""
 import dataclasses
 import functools
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from oasis_jax.metrics.segmentation import MeanOver
 
-IGNORED = -1  # class of the pixels that do not count
+IGNORED = -1  # class of pixels that are not scored
 _MAX_IDS = 1 << 16  # stored ids are 8 or 16 bits wide
 
 
@@ -15,10 +15,10 @@ class LabelSpace:
     """Classes 0..num_classes-1 of a benchmark.
 
     Attributes:
-        outputs: the names of a net's outputs. The first num_classes are the classes; what follows (a void output) can be predicted,
-            always wrongly, but is no class.
-        stored_ids: the id of each class in the label files of the data set; pixels of any other id are ignored.
-        averaged_over: the rule of the benchmark's own tool.
+        outputs: names of the network's outputs. The first num_classes are the classes; further ones (a void output) can be predicted, but
+            are always wrong.
+        stored_ids: id of each class in the label files of the data set; pixels with other ids are ignored.
+        averaged_over: rule of the benchmark's own tool.
     """
 
     outputs: tuple[str, ...]
@@ -44,7 +44,7 @@ class LabelSpace:
         return table
 
     def classes(self, stored):
-        """int32 classes, or IGNORED, of an integer array of stored ids below 65536, any shape; a negative id is ignored."""
+        """int32 classes, or IGNORED, of an integer array of stored ids below 65536, any shape; negative ids are ignored."""
         return np.where(stored < 0, IGNORED, self._table[stored])
 
 

@@ -1,4 +1,4 @@
-"""What the networks that label images, as they are run by their tools, have in common."""
+"""Base class of the segmentation networks, run as in their own tools."""
 import dataclasses
 from typing import ClassVar
 
@@ -12,10 +12,11 @@ from oasis_jax.metrics.nets.weights import to_variables
 
 @dataclasses.dataclass(frozen=True)
 class Segmenter:
-    """A network with its tool: `segment(variables, images, label_size)` makes int32 classes (B, *label_size) of uint8 images (B, H, W, 3).
+    """A segmentation network with its tool: `segment(variables, images, label_size)` maps uint8 (B, H, W, 3) to int32 classes (B,
+    *label_size).
 
-    Class attributes:
-        labels: what it tells apart.
+    Attributes:
+        labels: LabelSpace of the outputs.
         module: the network.
     """
 
@@ -23,9 +24,9 @@ class Segmenter:
     module: ClassVar[nn.Module]
 
     def variables(self, state):
-        """Flax variables from the published state_dict. Raises WeightsError if it is another net's."""
+        """Flax variables from the published state_dict. Raises WeightsError if it belongs to another network."""
         return to_variables(self.module, state, jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32))
 
     def label_size(self, image_size):
-        """Size (height, width) at which label maps are compared: here that of the images."""
+        """Size (height, width) at which label maps are compared; by default the size of the images."""
         return tuple(image_size)

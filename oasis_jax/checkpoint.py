@@ -1,0 +1,298 @@
+"""Checkpoints of a run. This is the only file that uses Orbax.
+
+The folder `WORKDIR/checkpoints/STEP` holds the items `state` (the whole train state, to resume), `ema` (the averaged generator, enough to
+sample), `config`, `metrics` and `score` (which metric determines the best step). It gets its final name by a rename after the last byte is
+written, so a run that is killed leaves only complete steps.
+"""
+import contextlib
+import json
+import math
+import shutil
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+FOLDER = "checkpoints"
+# Fields that must equal those of the checkpoint on resume; everything else (rates, lengths, folders) may change.
+FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map", "palette")
+FREE_MODEL_FIELDS = ("dtype", "remat", "conditioning", "region_share")  # they change how the model is computed, not the model
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is missing, damaged, cannot be written, or does not fit; the message names the folder and how to fix it."""
+
+
+class Checkpoints:
+    """The checkpoints of one run. Use as a context manager, or call `close`, so that a pending save is finished.
+
+    Args:
+        workdir: the run's folder; `~` and gs:// work.
+        keep: number of latest steps to keep; the best by `score_name` is kept in addition.
+        score_name: metric that determines the best step; a step saved without it, or with NaN, is the worst.
+        higher_is_better: direction of the metric.
+        read_only: create, clean and save nothing.
+
+    Raises:
+        CheckpointError: the folder cannot be created, has a file in place of a step, or has damaged metrics.
+    """
+
+    def __init__(self, workdir, keep, score_name, higher_is_better, read_only=False):
+        self.directory = _absolute(workdir) / FOLDER
+        self._score_name, self._higher_is_better, self._read_only = score_name, higher_is_better, read_only
+        best = ocp.checkpoint_managers.BestN(get_metric_fn=self._score, reverse=not higher_is_better, n=1)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy([ocp.checkpoint_managers.LatestN(keep), best]),
+            best_fn=self._score,  # without it, Orbax writes no metrics
+            create=not read_only,
+            cleanup_tmp_directories=not read_only,  # unfinished saves of a killed run
+            # Create directories synchronously: if this fails, threads waiting for them would keep the process alive for minutes.
+            async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
+        )
+        try:
+            if self.directory.exists():
+                _check_steps(self.directory)
+            self._manager = ocp.CheckpointManager(self.directory, options=options)
+        except OSError as error:
+            raise CheckpointError(f"cannot store checkpoints in {self.directory} ({error}): choose another workdir") from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def save(self, step, state, ema, config, metrics=None, wait=False):
+        """Saves one step, in the background unless `wait`; an existing step is not overwritten. Every process must call this.
+
+        The caller may donate the arrays as soon as this returns.
+
+        Args:
+            step: int.
+            state: pytree of arrays, or None for a generator that is only sampled from.
+            ema: {"params", "batch_stats", "spectral_norm"}, nested dicts of arrays.
+            config: the run's config as nested dicts of plain values.
+            metrics: name to float, or None.
+            wait: return only when the step is on disk.
+
+        Returns:
+            Whether the step was new.
+
+        Raises:
+            CheckpointError: this save or the previous one failed; complete steps stay complete.
+        """
+        if self._read_only:
+            raise CheckpointError(f"{self.directory} was opened read-only")
+        self.wait()  # Orbax drops a step whose save failed from its list only here
+        if step in self._manager.all_steps():
+            return False
+        score = {"name": self._score_name, "higher_is_better": self._higher_is_better}
+        items = {"ema": ocp.args.StandardSave(ema), "config": ocp.args.JsonSave(config), "score": ocp.args.JsonSave(score)}
+        if state is not None:
+            items["state"] = ocp.args.StandardSave(state)
+        metrics = {name: float(value) for name, value in (metrics or {}).items()}
+        with self._save_errors():
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics, force=True)
+        if wait:
+            self.wait()
+        return True
+
+    def latest_step(self):
+        """The newest step (int), or None if there is none."""
+        return self._manager.latest_step()
+
+    def restore(self, state_template, step=None):
+        """Restores the train state of the latest step, or of `step`.
+
+        Args:
+            state_template: pytree of jax.ShapeDtypeStruct with shardings; the result has these, whatever devices saved it.
+
+        Raises:
+            CheckpointError: there is no checkpoint, or it is damaged or of another structure. Never falls back to an older step.
+        """
+        self.wait()
+        return _read(self._manager, self._step(step), "state", ocp.args.StandardRestore(state_template))
+
+    def restore_config(self, step=None):
+        """The config (nested dicts, tuples as lists) saved with the latest step, or with `step`; raises as `restore` does."""
+        return _read(self._manager, self._step(step), "config", ocp.args.JsonRestore())
+
+    def wait(self):
+        """Blocks until every save is on disk.
+
+        Raises:
+            CheckpointError: a save in the background failed.
+        """
+        with self._save_errors():
+            self._manager.wait_until_finished()
+
+    def close(self):
+        """Waits as `wait` does, then ends the background threads."""
+        try:
+            self.wait()
+        finally:
+            with self._save_errors():
+                self._manager.close()
+
+    def _step(self, step):
+        step = self.latest_step() if step is None else step
+        if step is None:
+            raise CheckpointError(f"no checkpoint in {self.directory}: start a run there first")
+        return step
+
+    def _score(self, metrics):
+        score = metrics.get(self._score_name, math.nan)
+        if math.isnan(score):
+            return -math.inf if self._higher_is_better else math.inf
+        return score
+
+    @contextlib.contextmanager
+    def _save_errors(self):
+        try:
+            yield
+        except Exception as error:  # Orbax's errors have no common base
+            room = ""
+            if "://" not in str(self.directory) and self.directory.exists():
+                room = f", whose disk has {shutil.disk_usage(self.directory).free / 2**20:.1f} MiB free"
+            newest = self.latest_step()
+            whole = "there is no complete checkpoint yet" if newest is None else f"the newest complete checkpoint is step {newest}"
+            message = f"could not save a checkpoint in {self.directory}{room}: {_cause(error)}; {whole}"
+            raise CheckpointError(message) from error
+
+
+def load_ema(path, best=False):
+    """Loads the averaged generator of a checkpoint, without a template and on any machine.
+
+    Args:
+        path: a run's workdir, its checkpoints folder, or the folder of one step.
+        best: load the best step, by the score that the run was saved with, instead of the latest.
+
+    Returns:
+        (ema, config, step): nested dicts of numpy arrays; the config as nested dicts, tuples as lists; int.
+
+    Raises:
+        CheckpointError: there is no checkpoint, it is damaged, or no step has a score.
+    """
+    with _opened(path, best) as (manager, step):
+        return _read(manager, step, "ema"), _read(manager, step, "config", ocp.args.JsonRestore()), step
+
+
+def load_config(path, best=False):
+    """Loads the config of a checkpoint as nested dicts; arguments and errors as in `load_ema`."""
+    with _opened(path, best) as (manager, step):
+        return _read(manager, step, "config", ocp.args.JsonRestore())
+
+
+def load_state(path, best=False):
+    """Loads the train state of a checkpoint as nested dicts of numpy arrays, or None if it has only an averaged generator; as `load_ema`.
+    """
+    with _opened(path, best) as (manager, step):
+        return _read(manager, step, "state") if (manager.directory / str(step) / "state").is_dir() else None
+
+
+@contextlib.contextmanager
+def _opened(path, best):
+    path = _absolute(path)
+    folder = path / FOLDER if (path / FOLDER).is_dir() else path
+    directory, step = (folder.parent, int(folder.name)) if folder.name.isdigit() and not (folder / FOLDER).exists() else (folder, None)
+    what = f"give a run's workdir, its {FOLDER} folder, or the folder of one step"
+    if not directory.is_dir():
+        raise CheckpointError(f"no checkpoint at {path}: no such folder; {what}")
+    _check_steps(directory)
+    with _reader(directory) as manager:
+        steps = manager.all_steps()
+        if not steps or step not in (None, *steps):
+            raise CheckpointError(f"no checkpoint at {path}: {what}")
+        if step is None:
+            step = _best_step(manager) if best else manager.latest_step()
+        yield manager, step
+
+
+def check_config_fits(saved, current):
+    """Checks that a run with config `current` can be resumed from a checkpoint with config `saved` (both nested dicts).
+
+    Raises:
+        CheckpointError: fields differ that must not; the message names them.
+    """
+    saved, current = json.loads(json.dumps([saved, current]))  # a tuple equals a list
+    fields = [("data", name) for name in FIXED_DATA_FIELDS]
+    # Model fields that the checkpoint lacks are newer than it; whether they fit shows in its structure.
+    fields += [("model", name) for name in sorted(set(saved["model"]) - set(FREE_MODEL_FIELDS))]
+    differing = [
+        f"{section}.{name} (checkpoint {saved[section].get(name)!r}, config {current[section].get(name)!r})"
+        for section, name in fields
+        if saved[section].get(name) != current[section].get(name)
+    ]
+    if differing:
+        raise CheckpointError(f"config and checkpoint differ in {', '.join(differing)}: restore the values, or choose another workdir")
+
+
+def _absolute(path):
+    path = epath.Path(path).expanduser()
+    return path if "://" in str(path) else path.absolute()
+
+
+def _reader(directory):
+    return ocp.CheckpointManager(directory, options=ocp.CheckpointManagerOptions(create=False, lightweight_initialize=True))
+
+
+def _check_steps(directory):
+    """Finds faults that Orbax would skip silently, so that the run would start over, or report without naming the file."""
+    for path in directory.iterdir():
+        if path.name.isdigit() and not path.is_dir():
+            raise CheckpointError(f"{path} is a file of {path.stat().length} bytes, not a checkpoint folder: remove it")
+    with _reader(directory) as manager:
+        for step in manager.all_steps():
+            _read(manager, step, "metrics")
+
+
+def _best_step(manager):
+    score = _read(manager, manager.latest_step(), "score", ocp.args.JsonRestore())
+    values = {step: (manager.metrics(step) or {}).get(score["name"], math.nan) for step in manager.all_steps()}
+    values = {step: value for step, value in values.items() if not math.isnan(value)}
+    if not values:
+        raise CheckpointError(f"no checkpoint in {manager.directory} has a {score['name']!r} metric: take the latest instead")
+    return (max if score["higher_is_better"] else min)(values, key=values.get)
+
+
+def _read(manager, step, item, restore_args=None):
+    """One item of one step; without `restore_args` its arrays are numpy arrays."""
+    folder = manager.directory / str(step) / item
+    try:
+        return _read_item(manager, step, item, restore_args)
+    except Exception as error:  # Orbax raises ValueError, KeyError, JSONDecodeError and plain Exception
+        empty = [str(file.relative_to(folder)) for file in _files(folder) if file.stat().length == 0]
+        fault = f"{', '.join(empty)}: 0 bytes" if empty else _cause(error)
+        whole = next((older for older in sorted(manager.all_steps(), reverse=True) if older < step and _is_whole(manager, older)), None)
+        mend = f"to resume from step {whole}, the newest older complete one, remove {folder.parent}"
+        raise CheckpointError(f"cannot read {folder}: {fault}; {'no older step is complete' if whole is None else mend}") from error
+
+
+def _read_item(manager, step, item, restore_args=None):
+    if item == "metrics":
+        return manager.metrics(step)
+    if restore_args is None:
+        stored = ocp.StandardCheckpointHandler().metadata(manager.directory / str(step) / item)
+        restore_args = ocp.args.StandardRestore(jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored.tree))
+    return manager.restore(step, args=ocp.args.Composite(**{item: restore_args}))[item]
+
+
+def _is_whole(manager, step):
+    try:
+        for item in ("metrics", "state", "ema"):
+            _read_item(manager, step, item)
+        _read_item(manager, step, "config", ocp.args.JsonRestore())
+    except Exception:
+        return False
+    return True
+
+
+def _files(folder):
+    return sorted(file for depth in ("*", "*/*", "*/*/*") for file in folder.glob(depth) if not file.is_dir())
+
+
+def _cause(error):
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,0 +1,48 @@
+"""Measurements stored under a key of everything that they depend on: nothing is measured twice, and what was interrupted is resumed."""
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+
+from filelock import FileLock
+
+VERSION = 3  # of what is measured: increase it whenever a number changes, or the cache would return the old one
+
+
+def cache_folder():
+    """$OASIS_JAX_CACHE/statistics, or ~/.cache/oasis_jax/statistics."""
+    return pathlib.Path(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax")).expanduser() / "statistics"
+
+
+def key_of(identity):
+    """Hex key of a JSON value that says what a measurement depends on."""
+    return hashlib.sha256(json.dumps([VERSION, identity], sort_keys=True).encode()).hexdigest()[:24]
+
+
+def locked(file):
+    """A lock, as a context manager: of two programs that measure the same thing at once, the second waits and then finds it measured."""
+    return FileLock(file.with_suffix(".lock"))
+
+
+@contextlib.contextmanager
+def replacing(file):
+    """Yields a stream whose content replaces the file at the end, atomically: a reader finds the old content or the new."""
+    unfinished = file.with_suffix(f".{os.getpid()}.tmp")
+    with unfinished.open("wb") as stream:
+        yield stream
+    unfinished.replace(file)
+
+
+def remembered(folder, identity, compute):
+    """The JSON value of `compute()`, read from the folder if it was computed before for this identity."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{key_of(identity)}.json"
+    with locked(file):
+        try:
+            return json.loads(file.read_text())
+        except (OSError, ValueError):  # missing or damaged
+            value = compute()
+        with replacing(file) as stream:
+            stream.write(json.dumps(value).encode())
+    return value

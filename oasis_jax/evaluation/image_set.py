@@ -1,0 +1,141 @@
+"""One pass over a set of images, for all metrics at once. Memory does not grow with the number of images; rows per image are on disk.
+
+The same pass measures real photos, generated images and those of any other system. It can be interrupted: each metric's counts are kept in
+a cache under a key of everything that they depend on, and the pass is resumed from there. What was measured completely is not measured
+again. Of several processes, each measures and keeps its part of the set.
+"""
+import contextlib
+import functools
+import pathlib
+import tempfile
+import time
+import zipfile
+
+import jax
+import numpy as np
+import PIL
+from tqdm import tqdm
+
+from oasis_jax.evaluation.cache import key_of, locked, replacing
+from oasis_jax.metrics.metric import Measured
+from oasis_jax.parallel.processes import gather, gather_rows, is_first, part_of
+
+SAVE_EVERY_SECONDS = 60.0
+
+
+def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
+    """Counts every metric over a set of images, as far as the cache does not hold them. Every process must call this.
+
+    Args:
+        source: has `identity`, a JSON value on which the images and targets depend; `description`, for the progress bar; `names`, one per
+            image; and `batches(start, stop, batch_size)`, an iterator of `metrics.metric.Batch` over images start..stop-1.
+        metrics: of `metrics.metric.Metric`.
+        batch_size: images at once.
+        folder: of the cache, which processes may share or not.
+        keep: metric -> whether its counts are read from and stored in the cache.
+
+    Returns:
+        [Measured], one for each metric.
+
+    Raises:
+        ValueError: values that are not finite, and what the source raises.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    part = part_of(len(source.names), batch_size)
+    with contextlib.ExitStack() as stack:
+        scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        tallies = []
+        for metric in metrics:
+            key = key_of([PIL.__version__, source.identity, metric.identity, batch_size, part.start, part.stop])
+            tallies.append(Tally(metric, (folder if keep(metric) else scratch) / f"{key}.npz", part, keep(metric)))
+        for file in sorted({tally.file for tally in tallies if tally.kept}):  # in one order, so that two programs cannot block each other
+            stack.enter_context(locked(file))
+        for tally in tallies:
+            tally.restore()
+        _pass_over(source, tallies, part, batch_size)
+    return [_merge_processes(tally) for tally in tallies]
+
+
+def _pass_over(source, tallies, part, batch_size):
+    done, saved = min((tally.images for tally in tallies), default=len(part)), time.monotonic()
+    if done == len(part):
+        return
+    with tqdm(total=len(part), initial=done, unit="image", desc=source.description, disable=not is_first(), leave=False) as progress:
+        for batch in source.batches(part.start + done, part.stop, batch_size):
+            for tally in tallies:
+                tally.add(batch)
+            done += batch.count
+            progress.update(batch.count)
+            if time.monotonic() - saved > SAVE_EVERY_SECONDS or done == len(part):
+                for tally in tallies:
+                    tally.save()
+                saved = time.monotonic()
+
+
+class Tally:
+    """What one metric has counted of one process's part of a set, in a file.
+
+    Attributes:
+        metric: the metric.
+        file: of its counts; the rows are in files beside it.
+        part: range of the images to count.
+        kept: whether the files outlive the pass.
+        images: number of images counted.
+        counts, rows: as in `Measured`.
+    """
+
+    def __init__(self, metric, file, part, kept):
+        self.metric, self.file, self.part, self.kept = metric, file, part, kept
+        self.images, self.counts, self.rows = 0, metric.start(), {}
+
+    def restore(self):
+        """Reads what the file holds; a damaged file, or one whose rows are missing, is measured anew."""
+        row_files = {name: self.file.with_suffix(f".{name}.npy") for name in self.metric.rows}
+        stored = _read(self.file) if all(file.is_file() for file in row_files.values()) else None
+        if stored is not None and stored.keys() == self.counts.keys() | {"images"}:
+            self.images = int(stored.pop("images"))
+            self.counts = stored
+        for name, (shape, dtype) in self.metric.rows.items():
+            mode = "r+" if self.images else "w+"
+            self.rows[name] = np.lib.format.open_memmap(row_files[name], mode, dtype, (len(self.part), *shape))
+
+    def add(self, batch):
+        """Counts a batch, unless it was counted before."""
+        begin = batch.first - self.part.start
+        if begin < self.images:
+            return
+        self.counts, rows = self.metric.add(self.counts, batch)
+        for name, values in rows.items():
+            self.rows[name][begin : begin + batch.count] = values
+        self.images = begin + batch.count
+
+    def save(self):
+        """Writes the counts, if they are to be kept."""
+        if self.kept:
+            for rows in self.rows.values():
+                rows.flush()  # before the count that vouches for them
+            with replacing(self.file) as stream:
+                np.savez(stream, images=self.images, **self.counts)
+
+
+def _merge_processes(tally):
+    """The Measured of the whole set, of which every process has a part."""
+    if jax.process_count() == 1:
+        return Measured(tally.images, tally.counts, tally.rows)
+    parts = gather({"images": tally.images, "counts": tally.counts})
+    counts = functools.reduce(tally.metric.merge, (each["counts"] for each in parts))
+    images, rows = [each["images"] for each in parts], {}
+    for name, own in tally.rows.items():
+        with tempfile.TemporaryFile() as file:
+            rows[name] = gather_rows(own, images, file)
+    return Measured(sum(images), counts, rows)
+
+
+def _read(file):
+    """The arrays of a file of counts; None if it is missing or damaged."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:  # NumPy would leave a damaged file open
+            return dict(stored)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None

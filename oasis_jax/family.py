@@ -1,0 +1,120 @@
+"""The seam between model families and everything that they share.
+
+A family is a folder `oasis_jax/NAME` with a module `family.py` that has the members of `Family`. `config.family` is its NAME. Everything
+outside of that folder reaches the family through the protocols below.
+"""
+import importlib
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+# Checkpoints that are older than the field are of the family that the package is named after.
+NAMESAKE = __package__.removesuffix("_jax")
+
+
+class TrainStep(Protocol):
+    """The update of a train state by one batch. Calling it is pure: the loop compiles it as one function.
+
+    Attributes:
+        recent_batches: how many of the latest batches `averaged` needs.
+        legend: {metric: formula}, for metrics that need an explanation.
+    """
+
+    recent_batches: int
+    legend: Mapping[str, str]
+
+    def init(self, image_size: tuple[int, int]) -> Any:
+        """The train state at step 0, a pytree with a field `step`: a pure function of the run's seed."""
+
+    def __call__(self, state: Any, batch: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The new state, and scalar metrics; "loss_..." must be finite. Random numbers are functions of (seed, step, purpose)."""
+
+    def averaged(self, state: Any, recent: Iterable[tuple[int, Mapping[str, Any]]]) -> Any:
+        """The averaged generator's variables to sample with; `recent` has the number and the columns, except images, of recent batches."""
+
+    def learning_rates(self, step: int) -> dict[str, float]:
+        """Learning rates after `step` updates, to be logged."""
+
+    def describe(self, image_size: tuple[int, int]) -> str:
+        """A line of text about how images of a size (H, W) are computed; may be empty."""
+
+
+class Model(Protocol):
+    """An averaged generator to sample from. Sampling, sample grids, evaluation and editing use `inputs` and `generate` and nothing else.
+
+    Attributes:
+        variables: of the averaged generator.
+        config: ConfigDict of the run.
+        step: number of updates when it was saved.
+        image_size: (H, W) of training.
+        columns: columns of a batch that `inputs` needs, such as ("label_map",), or ().
+        has_noise: whether seeds change the noise.
+        spatially_aware: whether it takes heatmaps.
+        generate: (variables, inputs) -> float (B, H, W, 3), nominally in [-1, 1]. Pure and hashable; equal for equal networks.
+    """
+
+    variables: Any
+    config: Any
+    step: int
+    image_size: tuple[int, int]
+    columns: tuple[str, ...]
+    has_noise: bool
+    spatially_aware: bool
+    generate: Callable[[Any, Any], Any]
+
+    def inputs(self, recipes: Sequence[Any], batch: Mapping[str, np.ndarray]) -> Any:
+        """A pytree of numpy arrays with leading axis B for B seeds or `recipes.Recipe`s: the one place that says what a seed means."""
+
+    def images(self, inputs: Any) -> np.ndarray:
+        """uint8 (B, H, W, 3). Each image is computed by itself, so it does not depend on the others to the last bit."""
+
+    def sample(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        """uint8 (B, H, W, 3), by the family's own friendly signature."""
+
+
+class Family(Protocol):
+    """What a module `oasis_jax/NAME/family.py` offers.
+
+    Attributes:
+        protocols: `evaluation.protocols.Protocol`s of the family's papers.
+        published_files: {flag: help} of the files of a published checkpoint; the first is required.
+    """
+
+    protocols: tuple[Any, ...]
+    published_files: Mapping[str, str]
+
+    def columns(self, config: Any) -> tuple[str, ...]:
+        """What a training example holds: "image", perhaps "label_map", perhaps "heatmaps"."""
+
+    def statistic(self, config: Any) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What the check of the training data measures of each example's label map (H, W), for `train_step`; None for nothing."""
+
+    def train_step(self, config: Any, survey: Any = None) -> TrainStep:
+        """The step of a config; `survey` is the result of the data check. Raises ValueError for fields that do not fit."""
+
+    def model(self, config: Any, variables: Any, step: int) -> Model:
+        """The model to sample from."""
+
+    def scores(self, config: Any, state: Any, mesh: Any = None) -> list[Any]:
+        """`metrics.metric.Metric`s that need the networks of a train state or its nested dicts. With state None they only have names."""
+
+    def default_protocol(self, config: Any) -> str:
+        """Name of the evaluation protocol that is established for the data of a config."""
+
+    def from_published(self, config: Any, files: Mapping[str, Any]) -> tuple[Any, Any]:
+        """(averaged generator's variables, train state or None) from the files of a published checkpoint: {flag: path}."""
+
+
+def find_family(config) -> Family:
+    """The family that `config.family` names.
+
+    Raises:
+        ValueError: there is no such family; the message lists those that exist.
+    """
+    name = config.get("family", NAMESAKE)
+    families = sorted(file.parent.name for file in pathlib.Path(__file__).parent.glob("*/family.py"))
+    if name not in families:
+        raise ValueError(f"family={name} is not one of {', '.join(families)}")
+    return importlib.import_module(f"{__package__}.{name}.family")

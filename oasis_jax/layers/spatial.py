@@ -1,0 +1,144 @@
+"""Spatial awareness of the generator (EqGAN-SA): heatmaps rendered on the device, their encoder, and the spatial encoding layer (SEL).
+
+All convolutions here use an equalised learning rate, as in EqGAN-SA, and none is spectrally normalised.
+"""
+import math
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import lax
+
+from oasis_jax.heatmaps import LEVELS, NUM_MAPS
+from oasis_jax.layers.convolution import conv2d, leaky_relu, wide
+
+ALL_LEVELS = "cat"  # features of all levels, concatenated
+FEATURES = (*LEVELS, ALL_LEVELS)
+FLOOR = 0.01  # added to every heatmap
+
+
+def render(heatmaps, size, isotropic=False):
+    """Renders heatmaps: exp(-|p - c|^2 / width) + 0.01 at every pixel p of the square [-1, 1]^2.
+
+    Args:
+        heatmaps: (B, 7, 3): centre y, centre x and width of each map (`oasis_jax.heatmaps`).
+        size: (H, W).
+        isotropic: measure distances in units of the image height, so that the maps are round; otherwise they have the image's aspect ratio.
+
+    Returns:
+        (B, H, W, 7) in (0.01, 1.01].
+
+    Raises:
+        ValueError: heatmaps have another shape.
+    """
+    if heatmaps.ndim != 3 or heatmaps.shape[1:] != (NUM_MAPS, 3):
+        raise ValueError(f"heatmaps are {heatmaps.shape}, but should be (B, {NUM_MAPS}, 3): centre y, centre x and width of each map")
+    stretch = (1, size[1] / size[0] if isotropic else 1)
+    # exp(-y^2 - x^2) factorises, so the exponential is needed for rows and columns only.
+    rows, columns = (
+        jnp.exp(-jnp.square((jnp.linspace(-1, 1, size[axis]) - heatmaps[..., axis, None]) * stretch[axis]) / heatmaps[..., 2, None])
+        for axis in (0, 1)
+    )
+    return jnp.einsum("bnh,bnw->bhwn", rows, columns, precision=lax.Precision.HIGHEST) + FLOOR
+
+
+def resize(x, size):
+    """Bilinear resize with aligned corners and without antialiasing: (B, H, W, C) -> (B, *size, C).
+
+    Two small matrix products, whose gradients are matrix products too. Gathers would need scatters in the backward pass.
+    """
+    for axis, side in enumerate(size, 1):
+        if side != x.shape[axis]:
+            matrix = jnp.asarray(interpolation_matrix(x.shape[axis], side), x.dtype)
+            x = jnp.moveaxis(jnp.tensordot(matrix, x, (1, axis), precision=lax.Precision.HIGHEST), 0, axis)
+    return x
+
+
+def interpolation_matrix(old, new):
+    """(new, old) float64: row i holds the weights of the two pixels around position i (old - 1) / (new - 1)."""
+    positions = np.arange(new) * ((old - 1) / max(new - 1, 1))
+    return np.maximum(1 - np.abs(positions[:, None] - np.arange(old)), 0)
+
+
+def at_level(features, level, size):
+    """Heatmap features of a level, resized for a SEL: (B, *size, 32), or 96 channels for all levels.
+
+    Args:
+        features: {level: (B, H, W, 32)} from `HeatmapEncoder`.
+        level: one of FEATURES.
+        size: (h, w).
+    """
+    return jnp.concatenate([resize(features[name], size) for name in (LEVELS if level == ALL_LEVELS else (level,))], axis=-1)
+
+
+def _standard_normal(key, shape, dtype=float):
+    """Standard normal values, drawn along one axis: XLA takes twenty times as long to compile a draw along several."""
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+class EqualizedConv(nn.Module):
+    """Convolution with equalised learning rate: stored weights are of order one and are divided by sqrt(k k C) when used.
+
+    `zero_init` initialises the weights to zero instead of standard normal values.
+    """
+
+    features: int
+    kernel_size: int = 3
+    zero_init: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        """(B, H, W, C) -> (B, H, W, features) in the dtype of x."""
+        initializer = nn.initializers.zeros if self.zero_init else _standard_normal
+        weight = self.param("weight", initializer, (self.kernel_size, self.kernel_size, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return conv2d(x, (weight / math.sqrt(math.prod(weight.shape[:3]))).astype(x.dtype)) + bias.astype(x.dtype)
+
+
+class HeatmapEncoder(nn.Module):
+    """Two convolutions for the heatmaps of each level, at the full image size."""
+
+    WIDTHS: ClassVar = (16, 32)
+
+    @nn.compact
+    def __call__(self, maps):
+        """Rendered heatmaps (B, H, W, 7) -> {level: (B, H, W, 32)}."""
+        features, first = {}, 0
+        for level, count in LEVELS.items():
+            x = maps[..., first : first + count]
+            x = math.sqrt(2) * leaky_relu(EqualizedConv(self.WIDTHS[0], name=f"{level}_0")(x))
+            features[level] = leaky_relu(EqualizedConv(self.WIDTHS[1], name=f"{level}_1")(x))
+            first += count
+        return features
+
+
+class SpatialEncoding(nn.Module):
+    """SEL: x + 0.1 conv(lrelu(IN(x) (1 + sigma) + mu)), with one-channel sigma and mu computed from the heatmap features.
+
+    Attributes:
+        strength: strength of the branch, in multiples of the published 0.1.
+        zero_init: initialise the last convolution to zero, so that the layer at first returns x bit for bit. Only this convolution has a
+            gradient then; the others follow once its weights have changed. EqGAN-SA itself starts with a random branch.
+        hidden: channels of the hidden layer.
+    """
+
+    strength: float = 1.0
+    zero_init: bool = True
+    hidden: int = 64
+
+    @nn.compact
+    def __call__(self, x, feature):
+        """x (B, h, w, C) and heatmap features (B, h, w, m) -> (B, h, w, C)."""
+        shared = math.sqrt(2) * leaky_relu(EqualizedConv(self.hidden, name="shared")(feature))
+        sigma, mu = jnp.split(EqualizedConv(2, name="sigma_mu")(shared), 2, axis=-1)
+        y = leaky_relu(instance_norm(x) * (1 + sigma) + mu)
+        return x + 0.1 * self.strength * EqualizedConv(x.shape[-1], zero_init=self.zero_init, name="output")(y)
+
+
+def instance_norm(x, epsilon=1e-5):
+    """Normalises each image and channel to zero mean and unit biased variance: (B, h, w, C) -> the same shape and dtype."""
+    values = x.astype(wide(x.dtype))
+    centred = values - jnp.mean(values, (1, 2), keepdims=True)
+    return (centred * lax.rsqrt(jnp.mean(jnp.square(centred), (1, 2), keepdims=True) + epsilon)).astype(x.dtype)

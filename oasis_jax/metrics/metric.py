@@ -1,0 +1,116 @@
+"""What a metric is: it counts over sets of images, and makes scores of the counts of two sets."""
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+# Sets of images that metrics compare.
+PHOTOS = "photos"
+SAMPLES = "samples"  # by the averaged generator, or a folder of any system's images
+RAW_SAMPLES = "raw samples"  # by the generator in training, not its average
+
+
+@dataclasses.dataclass(eq=False)
+class Batch:
+    """Some images of a set.
+
+    Attributes:
+        images: (B, H, W, 3), uint8, or float32 in [0, 1]; may be on devices.
+        label_map: (B, H, W) integer classes of the data; None without label maps.
+        targets: (B, h, w) integer classes of the segmenter, IGNORED where none counts; None without a segmenter.
+        first: index of the first image in the whole set.
+        count: images that count; a last batch may be padded.
+    """
+
+    images: Any
+    label_map: np.ndarray | None
+    targets: np.ndarray | None
+    first: int
+    count: int
+    _computed: dict[Any, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def bytes(self):
+        """The images as uint8 on the host, with padding."""
+        return self.once("bytes", lambda batch: as_bytes(np.asarray(batch.images)))
+
+    def once(self, key, function: Callable[["Batch"], Any]):
+        """`function(self)`, computed once for all metrics that use this key."""
+        if key not in self._computed:
+            self._computed[key] = function(self)
+        return self._computed[key]
+
+
+@dataclasses.dataclass(eq=False)
+class Measured:
+    """What a metric has counted over a whole set.
+
+    Attributes:
+        images: number of images.
+        counts: {name: array}.
+        rows: {name: (images, ...)}, one row per image; may be memory-mapped files.
+    """
+
+    images: int
+    counts: Mapping[str, np.ndarray]
+    rows: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a metric makes of two sets.
+
+    Attributes:
+        scores: {name: number}; NaN where there is none.
+        ceiling: {name: number}, scores of the photos themselves.
+        tables: {table: {column: one value per row}}, for the tables of a report.
+        per_image: {name: (images,)}, of the second set; NaN where there is none.
+        notes: what a reader must know about the scores.
+    """
+
+    scores: Mapping[str, float]
+    ceiling: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+    per_image: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Metric(Protocol):
+    """Scores that are computed from one pass over each of two sets.
+
+    Attributes:
+        sets: the two sets: the reference, and the one that is scored.
+        higher_is_better: {score: bool}, for the scores that can choose the best checkpoint.
+        identity: JSON value: all that the counts depend on, besides the images and their labels.
+        of_run: whether the counts depend on the run's own networks.
+        rows: {name: (shape, dtype)} of what `add` returns for each image.
+    """
+
+    sets: tuple[str, str]
+    higher_is_better: Mapping[str, bool]
+    identity: Any
+    of_run: bool
+    rows: Mapping[str, tuple[tuple[int, ...], Any]]
+
+    def start(self) -> dict[str, np.ndarray]:
+        """The counts of no images."""
+
+    def add(self, counts, batch: Batch) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The counts with one more batch, and the rows of the batch's `count` images. Raises ValueError for values that are not finite."""
+
+    def merge(self, counts, following) -> dict[str, np.ndarray]:
+        """The counts of both parts of a set."""
+
+    def finish(self, reference: Measured, scored: Measured) -> Finding:
+        """The scores."""
+
+
+def sum_counts(counts, following):
+    """Counts that add up."""
+    return {name: counts[name] + following[name] for name in counts}
+
+
+def as_bytes(images):
+    """Rounds images in [0, 1] to uint8; returns uint8 images as they are."""
+    return images if images.dtype == np.uint8 else np.round(images * 255).astype(np.uint8)

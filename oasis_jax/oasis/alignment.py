@@ -1,0 +1,75 @@
+"""Alignment of the generator's heatmaps with the attention of OASIS's U-Net discriminator."""
+import dataclasses
+
+import jax.numpy as jnp
+
+from oasis_jax.heatmaps import LEVELS
+from oasis_jax.layers import attention
+
+SIDES = ("decoder", "encoder", "both")
+OBJECTIVES = ("ce", "fake")
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """How G is rewarded for heatmaps that D's attention follows.
+
+    Attributes:
+        weight: of the alignment loss beside G's adversarial loss.
+        warmup: steps over which the weight rises linearly from 0.
+        every: the loss is computed every so many steps, and then weighted by as much.
+        side: the attended features of D: "decoder", "encoder", or "both" for the mean of the two maps.
+        objective: the scalar S of GradCAM: "ce", G's adversarial loss, or "fake", the log-probability of the fake class.
+        level_weights: of the coarse, the middle and the fine level.
+        threshold: differences up to it are not penalised.
+        mask_dontcare: leave out the don't-care pixels.
+    """
+
+    weight: float = 0.1
+    warmup: int = 5000
+    every: int = 1
+    side: str = "decoder"
+    objective: str = "ce"
+    level_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
+    threshold: float = 0.25
+    mask_dontcare: bool = True
+
+    def weight_at(self, step):
+        """The weight in a step that computes the loss."""
+        return self.weight * self.every * jnp.minimum(1.0, (step + 1) / max(self.warmup, 1))
+
+
+def attended_blocks(side, num_blocks):
+    """The blocks of D whose outputs have the resolution of G's first, second and third block.
+
+    Args:
+        side: one of SIDES.
+        num_blocks: R.
+
+    Returns:
+        For each level, coarse to fine, a tuple of block names: one name, or two for "both".
+    """
+    pairs = [(f"decoder_{i}", f"encoder_{num_blocks - 2 - i}") for i in range(len(LEVELS))]
+    return [pair if side == "both" else (pair[SIDES.index(side)],) for pair in pairs]
+
+
+def attended_forward(discriminator, variables, image, blocks, mutable):
+    """The attention.Forward of a Discriminator in training mode.
+
+    Args:
+        discriminator: Discriminator.
+        variables: of D; not differentiated.
+        image: (B, H, W, 3) in [-1, 1].
+        blocks: as of `attended_blocks`.
+        mutable: collections that the pass updates.
+    """
+    names = sum(blocks, ())
+
+    def trunk(image, offsets):
+        (carry, features), updated = discriminator.apply(variables, image, offsets, train=True, mutable=mutable, method="trunk")
+        return (carry, {name: features[name] for name in names}), updated
+
+    def head(carry, updated):
+        return discriminator.apply({**variables, **updated}, carry, train=True, mutable=mutable, method="head")
+
+    return attention.forward(trunk, head, image)

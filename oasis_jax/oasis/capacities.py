@@ -1,0 +1,81 @@
+"""Capacities of region-wise conditioning, level by level, chosen from the boundary counts of label maps."""
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from oasis_jax.oasis.boundaries import boundary_counts
+
+LARGEST_SHARE = 0.8  # of pixels with a mixed 5x5 neighbourhood up to which a level is computed on regions
+
+# _BUCKETS: shares of pixels of the full image whose 5x5 neighbourhood is mixed. _USUAL: capacities per such pixel; rows are levels, columns
+# are those of boundary_counts. The values are a tenth above the average of CamVid's label maps; a map above them takes the next share.
+_BUCKETS = (0.1, 0.14, 0.17, 0.21, 0.26, 0.36, 0.5)
+_USUAL = np.asarray([[0.62, 1, 0.13, 0.47], [0.26, 0.43, 0.08, 0.225], [0.105, 0.175, 0.045, 0.105], [0.042, 0.068, 0.026, 0.048]])
+
+
+class Capacity(NamedTuple):
+    """Limits for an image at one level, in the units of `boundaries.boundary_counts`.
+
+    Attributes:
+        near, far: pixels with a mixed 3x3 and a mixed 5x5 neighbourhood.
+        hidden, modulation: distinct mixed 3x3 and 5x5 neighbourhoods.
+    """
+
+    near: int
+    far: int
+    hidden: int
+    modulation: int
+
+
+def choose_capacities(counts, size, largest=LARGEST_SHARE, slack=1.05):
+    """Capacities for a Generator that hold given counts, at the levels where few enough pixels are mixed.
+
+    Args:
+        counts: (levels, 4) from `boundaries.boundary_counts`, which must fit.
+        size: (H, W) of the full image.
+        largest: share of pixels with a mixed 5x5 neighbourhood above which dense computation is faster.
+        slack: factor by which capacities exceed the counts.
+
+    Returns:
+        Tuple of Capacity, or None for a dense level, fine to coarse, without trailing dense levels.
+    """
+    capacities = []
+    for level, row in enumerate(np.asarray(counts)):
+        pixels = size[0] * size[1] // 4**level
+        capacity = Capacity(*(min(math.ceil(slack * count), pixels) for count in row))
+        capacities.append(capacity if capacity.far <= largest * pixels else None)
+    return _without_dense_end(capacities)
+
+
+def describe(capacities, size):
+    """One line of text with the levels that are computed on regions, and their capacities, for images of size (H, W)."""
+    levels = [(f"{size[0] >> level}x{size[1] >> level}", capacity) for level, capacity in enumerate(capacities) if capacity]
+    rooms = [f"{name} for {capacity.modulation} different neighbourhoods of {capacity.far} pixels" for name, capacity in levels]
+    return f"conditioning on regions at {', '.join(rooms)}; dense elsewhere" if rooms else "conditioning is dense"
+
+
+def bucket(ids, largest=LARGEST_SHARE):
+    """Capacities from a short list, so that images of one size share a few compiled programs.
+
+    Args:
+        ids: (H, W) integer, not negative.
+        largest: as in `choose_capacities`.
+
+    Returns:
+        The smallest capacities of the list that hold the ids at the levels where regions pay off, as in `choose_capacities`; () if none
+        does.
+    """
+    counts = boundary_counts(ids, len(_USUAL))
+    pixels = ids.size // 4 ** np.arange(len(_USUAL))
+    pays = counts[:, 1] <= largest * pixels
+    for share in _BUCKETS:
+        rooms = np.minimum(np.ceil(_USUAL * share * ids.size), pixels[:, None]).astype(int)
+        if np.any(pays) and np.all(counts[pays] <= rooms[pays]):
+            return _without_dense_end([Capacity(*row) if pay else None for row, pay in zip(rooms.tolist(), pays, strict=True)])
+    return ()
+
+
+def _without_dense_end(capacities):
+    last = max((i for i, capacity in enumerate(capacities) if capacity), default=-1)
+    return tuple(capacities[: last + 1])

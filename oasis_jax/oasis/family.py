@@ -1,0 +1,142 @@
+"""OASIS as a model family: a `family.Family`."""
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from oasis_jax.oasis.boundaries import boundary_counts
+from oasis_jax.oasis.capacities import choose_capacities
+from oasis_jax.oasis.model import Model
+from oasis_jax.oasis.networks import make_alignment, make_discriminator, make_generator, on_regions
+from oasis_jax.oasis.perceptual import load_features
+from oasis_jax.oasis.protocols import PROTOCOLS, default_protocol
+from oasis_jax.oasis.published import from_state_dict, read_pth
+from oasis_jax.oasis.scores import Disequilibrium, OwnDiscriminator, ScoresByDiscriminator
+from oasis_jax.oasis.train_step import Hyperparameters, TrainStep
+from oasis_jax.updates import adam_without_momentum, create_state, rate_at
+
+__all__ = ["columns", "default_protocol", "from_published", "model", "protocols", "published_files", "scores", "statistic", "train_step"]
+
+BOUNDARY_LEVELS = 4  # whose boundaries are counted, from the full image on; on coarser levels nearly every pixel is at a boundary
+
+_load_features = functools.lru_cache(maxsize=1)(load_features)
+
+protocols = PROTOCOLS
+published_files = {
+    "ema": "Published *_EMA.pth.",
+    "generator": "Published *_G.pth, to resume training.",
+    "discriminator": "Published *_D.pth, to resume training.",
+}
+
+
+def columns(config):
+    """What a training example holds."""
+    return ("image", "label_map", *(("heatmaps",) if config.model.get("spatial_awareness") else ()))
+
+
+def statistic(config):
+    """Boundary counts of a label map, if conditioning is computed on regions: they tell how much capacity the data need."""
+    return functools.partial(boundary_counts, levels=BOUNDARY_LEVELS) if on_regions(config, config.data.image_size) else None
+
+
+def train_step(config, survey=None):
+    """The TrainStep of a config.
+
+    Args:
+        config: ConfigDict; data.num_classes is set.
+        survey: `data.check.Survey` of the training data; without it, conditioning is dense.
+
+    Raises:
+        ValueError: a field is out of range or does not fit another.
+    """
+    train, loss = config.train, config.loss
+    if train.discriminator_schedule not in ("batched", "sequential"):
+        raise ValueError(f"train.discriminator_schedule={train.discriminator_schedule} is not one of batched, sequential")
+    if loss.balance_groups < 1 or train.batch_size % loss.balance_groups:
+        raise ValueError(
+            f"loss.balance_groups={loss.balance_groups} does not divide train.batch_size={train.batch_size}: choose one of its divisors"
+        )
+    hyper = Hyperparameters(
+        dontcare_id=config.data.dontcare_id,
+        balance=loss.balance,
+        balance_groups=loss.balance_groups,
+        labelmix=loss.labelmix,
+        perceptual=loss.vgg,
+        ema_decay=train.ema_decay,
+        sequential=train.discriminator_schedule == "sequential",
+        init_gain=train.init_gain,
+        refresh_batches=train.ema_refresh_batches,
+    )
+    generator = make_generator(config)
+    if survey is not None and survey.statistic is not None:
+        counts = survey.statistic[: config.model.num_blocks]
+        generator = generator.clone(capacities=choose_capacities(counts, config.data.image_size, config.model.region_share))
+    optimizers = [adam_without_momentum(rate, train.adam_b2, train.adam_eps, train.warmup_steps) for rate in (train.lr_g, train.lr_d)]
+    schedule = functools.partial(rate_at, warmup_steps=train.warmup_steps)
+    return TrainStep(
+        generator=generator,
+        discriminator=make_discriminator(config),
+        optimizer_g=optimizers[0],
+        optimizer_d=optimizers[1],
+        hyper=hyper,
+        seed=config.seed,
+        features=_load_features(loss.vgg_weights) if loss.vgg else None,
+        alignment=make_alignment(config),
+        schedules=tuple((name, functools.partial(schedule, learning_rate=train[name])) for name in ("lr_g", "lr_d")),
+    )
+
+
+def model(config, variables, step):
+    """The Model to sample from."""
+    return Model(make_generator(config), variables, config, step)
+
+
+def scores(config, state, mesh=None):
+    """How well the run's own discriminator finds the label maps in generated images, and the disequilibrium indicator.
+
+    Args:
+        config: ConfigDict; data.num_classes is set.
+        state: TrainState, or its nested dicts; None for metrics that only have names.
+        mesh: of this process's devices.
+    """
+    variables = state["discriminator"] if isinstance(state, dict) else getattr(state, "discriminator", None)
+    discriminator = OwnDiscriminator(make_discriminator(config), variables, mesh)
+    return [metric(discriminator, config.data.dontcare_id) for metric in (ScoresByDiscriminator, Disequilibrium)]
+
+
+def from_published(config, files):
+    """Our variables from the files of a published checkpoint; arguments and errors as for `from_state_dicts`, with paths of .pth files."""
+    return from_state_dicts(config, {name: read_pth(path) for name, path in files.items()})
+
+
+def from_state_dicts(config, files):
+    """Our variables from published state dicts.
+
+    Args:
+        config: ConfigDict of the data set that the networks were trained on.
+        files: {"ema", and both or none of "generator" and "discriminator": state dict {name: numpy array} in PyTorch's layout}.
+
+    Returns:
+        (variables of the averaged generator; a TrainState at step 0 with fresh optimizer states, or None without the two networks).
+
+    Raises:
+        ValueError: only one of the two networks is given, or an entry is missing, unexpected or of another shape than the config says.
+    """
+    if ("generator" in files) != ("discriminator" in files):
+        raise ValueError("training is resumed from both networks: give --generator and --discriminator, or neither of them to sample only")
+    step = train_step(config)
+    template = jax.eval_shape(functools.partial(step.init, tuple(config.data.image_size)))
+    ema = _fill("ema", files["ema"], template.ema)
+    if "generator" not in files:
+        return ema, None
+    generator = _fill("generator", files["generator"], template.generator)
+    discriminator = _fill("discriminator", files["discriminator"], template.discriminator)
+    return ema, create_state(generator, discriminator, step.optimizer_g, step.optimizer_d, ema)
+
+
+def _fill(name, state_dict, template):
+    try:
+        variables = from_state_dict(state_dict, template)
+    except ValueError as error:
+        raise ValueError(f"--{name}: {error}\nIs --config that of the data set it was trained on?") from error
+    return jax.tree.map(lambda array, leaf: jnp.asarray(array, leaf.dtype), variables, template)

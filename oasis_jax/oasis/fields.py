@@ -1,0 +1,53 @@
+"""The config fields that OASIS has besides the shared ones, with their defaults: the published recipe for ADE20K and COCO-Stuff."""
+import ml_collections
+
+
+def add_fields(config):
+    """Adds config.model, config.loss and OASIS's own fields of config.train to a ConfigDict."""
+    config.model = model = ml_collections.ConfigDict()
+    model.num_blocks = 6  # R: image sides must be divisible by 2**R
+    model.channels = 64  # ch of the generator: widths are 16, 16, 16, 8, 4, 2, 1 times this, cut at the coarse end for R < 6
+    model.spade_hidden = 128  # channels of SPADE's hidden layer
+    model.z_dim = 64  # length of a noise vector; 0 is the ablation without 3D noise
+    model.d_channels = (128, 128, 256, 256, 512, 512)  # encoder of the discriminator, fine to coarse; the first R are used
+    model.d_last = 64  # channels before the discriminator's logits
+    model.dtype = "auto"  # of activations: bfloat16 on TPU and GPU and float32 on CPU, or float32, bfloat16, float64
+    # How SPADE's convolutions of the label map are computed: "regions" once for each different neighbourhood of ids, "dense" at every
+    # pixel, "auto" on regions on CPU, for images above 10,000 pixels. The images are the same.
+    model.conditioning = "auto"
+    model.region_share = 0.8  # levels on which a larger share of the pixels is near a boundary stay dense
+    model.remat = False  # recompute each residual block in the backward pass: less memory, about a third more time
+    model.spatial_awareness = False  # EqGAN-SA: the generator takes heatmaps, through a spatial encoding layer (SEL) after its blocks
+    # What the SEL after each block sees, coarse to fine: the coarse, middle or fine heatmaps (l1, l2, l3), all of them (cat), or none for
+    # no SEL, as at the full size of the image, where it costs most. The first R are used.
+    model.sel_blocks = "l1,l2,l3,cat,cat,none"
+    model.sel_strength = 1.0  # of the SELs, in multiples of the published 0.1
+    model.isotropic = False  # heatmaps are round; otherwise they have the aspect ratio of the image
+
+    config.loss = loss = ml_collections.ConfigDict()
+    loss.balance = True  # weight each class by its inverse frequency
+    loss.balance_groups = 1  # count classes within this many groups of the global batch (published: 4, one per GPU)
+    loss.labelmix = 10.0  # weight of the LabelMix consistency loss; 0 turns it off
+    loss.vgg = 0.0  # weight of the VGG19 feature loss (ablation; published with 10)
+    loss.vgg_weights = ""  # .npz with torchvision's names of VGG19, needed if loss.vgg > 0
+    # With spatial awareness: the distance of D's attention (GradCAM) from the heatmaps that G was given.
+    loss.align = 0.1  # weight; 0 trains the SELs without alignment
+    loss.align_warmup = 5000  # steps over which the weight rises from 0
+    loss.align_every = 1  # 4: compute it in every fourth step only, with four times the weight
+    loss.align_levels = (1.0, 1.0, 1.0)  # weights of the coarse, the middle and the fine heatmaps
+    loss.attn_side = "decoder"  # attended features of D: of its decoder, of its encoder, or both: the mean of the two maps
+    loss.attn_objective = "ce"  # attention follows G's adversarial loss; "fake": where D takes pixels for fake (costs more)
+    loss.mask_dontcare = True  # don't-care pixels do not count
+
+    train = config.train
+    train.lr_g = 1e-4
+    train.lr_d = 4e-4
+    # The published kernels start so small that for some hundred steps each step changes them faster than one power iteration can follow:
+    # losses jump, and Adam remembers that for a thousand steps. Short runs need a gain of 1 and some steps of warm-up.
+    train.init_gain = 0.02  # of the Xavier-normal kernels
+    train.warmup_steps = 0  # the learning rates rise linearly from 0 over so many steps
+    train.adam_b2 = 0.999  # beta1 is 0
+    train.adam_eps = 1e-8
+    train.ema_decay = 0.9999
+    train.ema_refresh_batches = 51  # forward passes that refresh the averaged generator's batch statistics before it is used or saved
+    train.discriminator_schedule = "batched"  # fake, real and mixed as one batch; "sequential": one power iteration each, as published

@@ -1,0 +1,103 @@
+"""From a config to OASIS's networks: where its fields become typed."""
+import jax
+
+from oasis_jax.layers.dtype import compute_dtype
+from oasis_jax.layers.spatial import FEATURES
+from oasis_jax.oasis.alignment import OBJECTIVES, SIDES, Alignment
+from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.generator import WIDTHS, Generator, check_sides
+
+SMALL = 100 * 100  # pixels of an image up to which the dense form is chosen, for its shorter compilation
+
+
+def make_generator(config):
+    """The Generator of a config.
+
+    Raises:
+        ValueError: the image size does not fit the number of blocks, or another field is out of range.
+    """
+    model = config.model
+    if not 1 <= model.num_blocks <= len(WIDTHS):
+        raise ValueError(f"model.num_blocks={model.num_blocks} is not in 1..{len(WIDTHS)}")
+    if config.data.num_classes < 1:
+        raise ValueError("data.num_classes is not set: give the number of classes N, including the don't-care class")
+    check_sides(*config.data.image_size, model.num_blocks)
+    on_regions(config, config.data.image_size)  # raises for an unknown value
+    return Generator(
+        num_classes=config.data.num_classes,
+        num_blocks=model.num_blocks,
+        channels=model.channels,
+        spade_hidden=model.spade_hidden,
+        z_dim=model.z_dim,
+        dtype=compute_dtype(model.dtype),
+        remat=model.remat,
+        **_spatial_fields(model),
+    )
+
+
+def _spatial_fields(model):
+    """The fields of a spatially aware Generator; none without model.spatial_awareness."""
+    if not model.get("spatial_awareness"):  # older checkpoints lack the field
+        return {}
+    levels, known = tuple(model.sel_blocks.split(",")), (*FEATURES, "none")
+    levels = levels[: model.num_blocks]
+    if not set(levels) <= set(known) or len(levels) < model.num_blocks or set(levels) == {"none"}:
+        raise ValueError(
+            f"model.sel_blocks={model.sel_blocks}: give for each of model.num_blocks={model.num_blocks} blocks one of {', '.join(known)}, "
+            "and not none for all"
+        )
+    return {"sel_blocks": levels, "sel_strength": model.sel_strength, "isotropic": model.isotropic}
+
+
+def make_discriminator(config):
+    """The Discriminator of a config; raises ValueError if it has too few widths."""
+    model = config.model
+    if len(model.d_channels) < model.num_blocks:
+        raise ValueError(f"model.d_channels={tuple(model.d_channels)} is shorter than model.num_blocks={model.num_blocks}")
+    return Discriminator(
+        num_classes=config.data.num_classes,
+        channels=tuple(model.d_channels),
+        last=model.d_last,
+        num_blocks=model.num_blocks,
+        dtype=compute_dtype(model.dtype),
+        remat=model.remat,
+    )
+
+
+def make_alignment(config):
+    """The Alignment of a config; None without spatial awareness or with weight 0.
+
+    Raises:
+        ValueError: a field is out of range.
+    """
+    loss, blocks = config.loss, config.model.num_blocks
+    if not config.model.get("spatial_awareness") or not loss.align:
+        return None
+    least = 3 if loss.attn_side == "decoder" else 4
+    for name, good, what in (
+        ("attn_side", loss.attn_side in SIDES, f"one of {', '.join(SIDES)}"),
+        ("attn_objective", loss.attn_objective in OBJECTIVES, f"one of {', '.join(OBJECTIVES)}"),
+        ("align", loss.align > 0, "positive, or 0 for no alignment"),
+        ("align_every", loss.align_every > 0, "1 or more"),
+        ("align_levels", len(loss.align_levels) == 3, "three weights: of the coarse, the middle and the fine level"),
+        ("attn_side", blocks >= least, f"possible with model.num_blocks={blocks}: it needs {least} or more"),
+    ):
+        if not good:
+            raise ValueError(f"loss.{name}={loss[name]} is not {what}")
+    return Alignment(
+        weight=loss.align,
+        warmup=loss.align_warmup,
+        every=loss.align_every,
+        side=loss.attn_side,
+        objective=loss.attn_objective,
+        level_weights=tuple(loss.align_levels),
+        mask_dontcare=loss.mask_dontcare,
+    )
+
+
+def on_regions(config, size):
+    """Whether conditioning is computed on regions for images of a size (H, W); raises ValueError for an unknown `model.conditioning`."""
+    name = config.model.get("conditioning", "auto")  # older checkpoints lack the field
+    if name not in ("auto", "dense", "regions"):
+        raise ValueError(f"model.conditioning={name} is not one of auto, dense, regions")
+    return name == "regions" or (name == "auto" and jax.default_backend() == "cpu" and size[0] * size[1] > SMALL)

@@ -1,0 +1,314 @@
+"""One training step of OASIS (section 6): G update, D update on fakes of the updated G, EMA of G. Pure; compiled as one function."""
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from oasis_jax.heatmaps import NUM_MAPS
+from oasis_jax.layers import attention
+from oasis_jax.layers.convolution import KERNEL_GAIN
+from oasis_jax.layers.initial import initial_variables
+from oasis_jax.layers.spatial import render
+from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
+from oasis_jax.oasis import losses
+from oasis_jax.oasis.alignment import Alignment, attended_blocks, attended_forward
+from oasis_jax.oasis.capacities import describe
+from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.generator import Generator
+from oasis_jax.updates import create_state, descend
+
+MUTABLE_G = ["batch_stats", "spectral_norm"]
+MUTABLE_D = ["spectral_norm"]
+REFRESH = 3  # purpose of the random numbers of `refresh_once`; a step uses 0 to 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameters:
+    """The numbers of a training recipe; the defaults are the published ones for ADE20K and COCO-Stuff.
+
+    Attributes:
+        dontcare_id: class without loss weight, -1 for none.
+        balance: weight classes by inverse frequency.
+        balance_groups: groups of the global batch within which classes are counted.
+        labelmix: lambda of the LabelMix consistency loss, 0 for none.
+        perceptual: weight of the feature loss, used if the step has a feature network.
+        ema_decay: of every entry of G's variables.
+        sequential: run D on fake, real and mixed images one after the other, with one power iteration each, as the published system does;
+            otherwise as one batch with one power iteration.
+        init_gain: of the Xavier-normal kernels.
+        refresh_batches: batches whose forward passes refresh the averaged generator's batch statistics.
+    """
+
+    dontcare_id: int = 0
+    balance: bool = True
+    balance_groups: int = 1
+    labelmix: float = 10.0
+    perceptual: float = 0.0
+    ema_decay: float = 0.9999
+    sequential: bool = False
+    init_gain: float = KERNEL_GAIN
+    refresh_batches: int = 51
+
+
+@flax.struct.dataclass
+class Draws:
+    """The random numbers of one step.
+
+    Attributes:
+        noise_g, noise_d: (B, z_dim), for the fakes of the G update and of the D update; None without noise.
+        labelmix_mask: (B, H, W) of 0 and 1, 1 where the mixed image is real.
+        heatmaps_g, heatmaps_d: (B, 7, 3), for the two updates; None without spatial awareness.
+    """
+
+    noise_g: jax.Array | None
+    noise_d: jax.Array | None
+    labelmix_mask: jax.Array
+    heatmaps_g: jax.Array | None = None
+    heatmaps_d: jax.Array | None = None
+
+
+def draw(seed, step, label_map, num_classes, z_dim, heatmaps=None):
+    """The Draws of a step, a function of (seed, step, purpose) alone, whatever the sharding. Heatmaps (B, 2, 7, 3) come with the batch."""
+    keys = [jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), purpose) for purpose in range(3)]
+    batch = label_map.shape[0]
+    # Drawn along one axis: XLA takes twenty times as long to compile a draw along two axes.
+    noise = [jax.random.normal(key, (batch * z_dim,)).reshape(batch, z_dim) if z_dim else None for key in keys[:2]]
+    bits = jax.random.bernoulli(keys[2], shape=(batch * num_classes,)).reshape(batch, num_classes)
+    of_updates = (None, None) if heatmaps is None else (heatmaps[:, 0], heatmaps[:, 1])
+    return Draws(*noise, losses.labelmix_mask(label_map, bits), *of_updates)
+
+
+def normalise(image):
+    """Converts uint8 images 0..255 to floats in [-1, 1]."""
+    return image.astype(float) / 127.5 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """The update of a TrainState by one batch; a `family.TrainStep`.
+
+    Attributes:
+        generator, discriminator: modules.
+        optimizer_g, optimizer_d: optax transformations.
+        hyper: Hyperparameters.
+        seed: of the run.
+        features: image (B, H, W, 3) -> sequence of (weight, feature map), for the perceptual loss; None omits that loss.
+        alignment: Alignment of G's heatmaps with D's attention, for a spatially aware generator; None omits it.
+        schedules: (name, step -> learning rate) pairs, to be logged.
+    """
+
+    generator: Generator
+    discriminator: Discriminator
+    optimizer_g: optax.GradientTransformation
+    optimizer_d: optax.GradientTransformation
+    hyper: Hyperparameters
+    seed: int = 0
+    features: Callable[[jax.Array], Any] | None = None
+    alignment: Alignment | None = None
+    schedules: tuple[tuple[str, Callable], ...] = ()
+
+    legend = {"di_seg_of_batch": DI_SEG_FORMULA, "di_seg": DI_SEG_FORMULA}
+
+    @property
+    def recent_batches(self):
+        """How many of the latest batches `averaged` needs."""
+        return self.hyper.refresh_batches
+
+    def learning_rates(self, step):
+        """{name: float}, after `step` updates."""
+        return {name: float(schedule(step)) for name, schedule in self.schedules}
+
+    def describe(self, image_size):
+        """A line of text: how conditioning is computed for images of a size (H, W)."""
+        return describe(self.generator.capacities, image_size)
+
+    def init(self, image_size):
+        """The TrainState at step 0 for images of a size (H, W): a pure function of the seed."""
+        key_g, key_d = jax.random.split(jax.random.key(self.seed))
+        generator, gain = self.generator, self.hyper.init_gain
+        labels = jnp.zeros((1, *image_size), jnp.int32)
+        noise = jnp.zeros((1, generator.z_dim)) if generator.z_dim else None
+        heatmaps = jnp.ones((1, NUM_MAPS, 3)) if generator.spatially_aware else None
+        variables_g = initial_variables(generator, gain, key_g, labels, noise, heatmaps)
+        variables_d = initial_variables(self.discriminator, gain, key_d, jnp.zeros((1, *image_size, 3)))
+        return create_state(variables_g, variables_d, self.optimizer_g, self.optimizer_d)
+
+    def averaged(self, state, recent):
+        """The averaged generator to sample with: `state.ema` with batch statistics refreshed on recent batches.
+
+        The running average itself is left as it is, so that when a checkpoint is saved does not influence the training.
+
+        Args:
+            state: TrainState.
+            recent: iterable of (number of the batch, batch), batches as for the call, without images.
+        """
+        ema = state.ema
+        for number, batch in recent:
+            ema = refresh_once(self.generator, ema, batch, self.seed, number)
+        return ema
+
+    def __call__(self, state, batch):
+        """Updates a TrainState by a batch.
+
+        Args:
+            state: TrainState.
+            batch: {"image": (B, H, W, 3) uint8, "label_map": (B, H, W) integer}, and "heatmaps" (B, 2, 7, 3) if G is spatially aware.
+
+        Returns:
+            (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch",
+            with D as before its update (`metrics.equilibrium`).
+        """
+        label_map = batch["label_map"].astype(jnp.int32)
+        draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim, batch.get("heatmaps"))
+        return self.update(state, normalise(batch["image"]), label_map, draws)
+
+    def update(self, state, image, label_map, draws):
+        """The step for given random numbers; image (B, H, W, 3) in [-1, 1]."""
+        weights = self.pixel_weights(label_map)
+        state, metrics_g = self.update_generator(state, image, label_map, weights, draws)
+        state, metrics_d = self.update_discriminator(state, image, label_map, weights, draws)
+        decay = self.hyper.ema_decay
+        ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
+        metrics = metrics_g | metrics_d
+        if self.generator.capacities:
+            metrics["dense_fallback"] = 1.0 - self.generator.fits(label_map)  # averaged over steps: the share that exceeded the capacities
+        return state.replace(step=state.step + 1, ema=ema), metrics
+
+    def pixel_weights(self, label_map):
+        """The weight omega_t of every pixel, (B, H, W); 1 without class balance."""
+        if not self.hyper.balance:
+            return 1.0
+        return losses.class_weights(label_map, self.generator.num_classes, self.hyper.dontcare_id, self.hyper.balance_groups)
+
+    def update_generator(self, state, image, label_map, weights, draws):
+        """Adam step of G. D's singular vectors are updated as in any of its forward passes, its params are not."""
+        params, opt_state, (metrics, statistics_g, statistics_d) = descend(
+            lambda params: self.generator_loss(params, state, image, label_map, weights, draws),
+            state.generator["params"],
+            self.optimizer_g,
+            state.opt_state_g,
+        )
+        state = state.replace(
+            generator={"params": params, **statistics_g},
+            discriminator={**state.discriminator, **statistics_d},
+            opt_state_g=opt_state,
+        )
+        return state, metrics
+
+    def generator_loss(self, params, state, image, label_map, weights, draws):
+        """mean(omega_t CE(D(fake), t + 1)), and alignment and perceptual loss if any -> (loss, (metrics, new statistics of G, of D))."""
+        variables = {**state.generator, "params": params}
+        fake, statistics_g = self.generator.apply(variables, label_map, draws.noise_g, draws.heatmaps_g, train=True, mutable=MUTABLE_G)
+
+        def adversarial(logits):
+            return losses.real_target_loss(logits, label_map, weights)
+
+        if self.alignment is None:
+            logits, statistics_d = self.discriminator.apply(state.discriminator, fake, train=True, mutable=MUTABLE_D)
+            metrics = {"loss_g": adversarial(logits)}
+        else:
+            metrics, statistics_d = self.aligned_loss(adversarial, fake, state, label_map, draws.heatmaps_g)
+        if self.features is not None:
+            pairs = zip(self.features(fake), self.features(image), strict=True)
+            distance = sum(weight * jnp.mean(jnp.abs(of_fake - of_real)) for (weight, of_fake), (_, of_real) in pairs)
+            metrics["loss_g_perceptual"] = self.hyper.perceptual * distance
+        return sum(metrics.values()), (metrics, statistics_g, statistics_d)
+
+    def aligned_loss(self, adversarial, fake, state, label_map, heatmaps):
+        """The adversarial loss of the fakes and the alignment of D's attention with G's heatmaps -> (metrics, new statistics of D)."""
+        rule, size = self.alignment, label_map.shape[1:]
+        blocks = attended_blocks(rule.side, self.discriminator.num_blocks)
+        targets = attention.targets(render(heatmaps, size, self.generator.isotropic))
+        cared = label_map != self.hyper.dontcare_id
+
+        def align(features, gradients):
+            pairs = zip(attention.attention_maps(features, gradients, blocks, size), targets, strict=True)
+            of_levels = [attention.alignment_loss(*pair, rule.threshold, cared if rule.mask_dontcare else None) for pair in pairs]
+            return rule.weight_at(state.step) * sum(w * loss for w, loss in zip(rule.level_weights, of_levels, strict=True))
+
+        def fakeness(logits):
+            return jnp.sum(jnp.where(cared, log_fake_probability(logits), 0))
+
+        passed = attended_forward(self.discriminator, state.discriminator, jax.lax.stop_gradient(fake), blocks, MUTABLE_D)
+        objective = None if rule.objective == "ce" else fakeness
+        due = None if rule.every == 1 else state.step % rule.every == 0
+        loss, aligned, gradient = attention.value_and_gradient(passed, adversarial, align, objective, due)
+        # The gradient is that of both losses; it enters G's backward pass with the first.
+        return {"loss_g": attention.with_gradient(fake, loss, gradient), "loss_g_align": aligned}, passed.collections
+
+    def update_discriminator(self, state, image, label_map, weights, draws):
+        """Adam step of D, on fakes of the G in `state`; G's statistics are updated as in any of its forward passes."""
+        fake, statistics_g = self.generator.apply(
+            state.generator, label_map, draws.noise_d, draws.heatmaps_d, train=True, mutable=MUTABLE_G
+        )
+        params, opt_state, (metrics, statistics_d) = descend(
+            lambda params: self.discriminator_loss(params, state, image, fake, label_map, weights, draws),
+            state.discriminator["params"],
+            self.optimizer_d,
+            state.opt_state_d,
+        )
+        state = state.replace(
+            generator={**state.generator, **statistics_g},
+            discriminator={"params": params, **statistics_d},
+            opt_state_d=opt_state,
+        )
+        return state, metrics
+
+    def discriminator_loss(self, params, state, image, fake, label_map, weights, draws):
+        """Real by class, fake as fake, and the LabelMix consistency -> (loss, (metrics, new statistics of D))."""
+        image = image.astype(fake.dtype)
+        mixes = [losses.mix(draws.labelmix_mask, image, fake)] if self.hyper.labelmix else []
+        run = self._one_by_one if self.hyper.sequential else self._as_one_batch
+        logits, statistics = run({**state.discriminator, "params": params}, [fake, image, *mixes])
+        on_fake, on_real, *on_mixed = logits
+        metrics = {
+            "loss_d_fake": losses.fake_target_loss(on_fake),
+            "loss_d_real": losses.real_target_loss(on_real, label_map, weights),
+        }
+        if on_mixed:
+            metrics["loss_d_labelmix"] = self.hyper.labelmix * losses.labelmix_loss(on_mixed[0], on_real, on_fake, draws.labelmix_mask)
+        log_fake = [jax.lax.stop_gradient(log_fake_probability(result)) for result in (on_real, on_fake)]
+        di_seg = di_seg_of_batch(*log_fake, label_map, self.generator.num_classes, self.hyper.dontcare_id)
+        return sum(metrics.values()), ({**metrics, "di_seg_of_batch": di_seg}, statistics)
+
+    def _one_by_one(self, variables, images):
+        logits = []
+        for image in images:
+            result, statistics = self.discriminator.apply(variables, image, train=True, mutable=MUTABLE_D)
+            variables = {**variables, **statistics}
+            logits.append(result)
+        return logits, statistics
+
+    def _as_one_batch(self, variables, images):
+        # Stacked behind the batch axis, never concatenated along it: each device keeps its own examples, and no data are moved.
+        stacked = jnp.stack(images, axis=1)
+        result, statistics = self.discriminator.apply(variables, stacked.reshape(-1, *stacked.shape[2:]), train=True, mutable=MUTABLE_D)
+        result = result.reshape(*stacked.shape[:2], *result.shape[1:])
+        return [result[:, i] for i in range(len(images))], statistics
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def refresh_once(generator, variables, batch, seed, number):
+    """One forward pass of the averaged generator in training mode (OASIS section 6).
+
+    Args:
+        generator: Generator module.
+        variables: of the averaged generator.
+        batch: {"label_map": (B, H, W) integer}, and "heatmaps" (B, 2, 7, 3) for a spatially aware generator, of which those of the G update
+            are used.
+        seed: of the run.
+        number: of this batch; together with the seed it determines the noise.
+
+    Returns:
+        The variables with updated batch statistics and singular vectors, and the same params.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), REFRESH)
+    label_map, heatmaps = batch["label_map"].astype("int32"), batch["heatmaps"][:, 0] if generator.spatially_aware else None
+    noise = jax.random.normal(key, (label_map.shape[0] * generator.z_dim,)).reshape(-1, generator.z_dim) if generator.z_dim else None
+    _, statistics = generator.apply(variables, label_map, noise, heatmaps, train=True, mutable=MUTABLE_G)
+    return {**variables, **statistics}

@@ -1,0 +1,63 @@
+"""What reproduces an image: seeds, changed classes, the way from one noise to another, centres of heatmaps."""
+import dataclasses
+
+import numpy as np
+
+from oasis_jax.heatmaps import of_seed, with_centres
+from oasis_jax.noise import class_noise, slerp
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How one image is drawn. A bare seed is the recipe with that seed and nothing else.
+
+    Attributes:
+        seed: of noise and heatmaps.
+        class_seeds: {class: seed} of classes whose noise differs.
+        end: (seed, class_seeds) of a second noise, to interpolate to; None for no interpolation.
+        t: position between the two, from 0 to 1.
+        centres: of the heatmaps, (1, 2) or (7, 2) as `heatmaps.with_centres` takes them; None for those of the seed.
+    """
+
+    seed: int
+    class_seeds: dict[int, int] = dataclasses.field(default_factory=dict)
+    end: tuple[int, dict[int, int]] | None = None
+    t: float = 0.0
+    centres: tuple[tuple[float, float], ...] | None = None
+
+    def noise(self, num_classes, z_dim):
+        """One vector per class: (num_classes, z_dim) float32."""
+        start = class_noise(self.seed, self.class_seeds, num_classes, z_dim)
+        return start if self.end is None else slerp(start, class_noise(*self.end, num_classes, z_dim), self.t)
+
+    def heatmaps(self):
+        """(7, 3) float32; interpolated linearly."""
+        found = of_seed(self.seed)
+        if self.end is not None:
+            found = (1 - self.t) * found + self.t * of_seed(self.end[0])
+        return found if self.centres is None else with_centres(found, self.centres)
+
+    def as_json(self, class_names):
+        """The fields as JSON values, classes by name."""
+
+        def side(seed, class_seeds):
+            return {"seed": seed, "class_seeds": {class_names[i]: class_seeds[i] for i in sorted(class_seeds)}}
+
+        return side(self.seed, self.class_seeds) | ({"interpolation": side(*self.end) | {"t": self.t}} if self.end else {})
+
+
+def as_recipes(seeds):
+    """Recipes from integers in 0..2**32-1 or Recipes."""
+    return [seed if isinstance(seed, Recipe) else Recipe(seed) for seed in seeds]
+
+
+def count_from(seed, count):
+    """The seeds of `count` images: counted from an integer, or a sequence of as many.
+
+    Raises:
+        ValueError: the sequence has another length.
+    """
+    seeds = range(seed, seed + count) if isinstance(seed, (int, np.integer)) else list(seed)
+    if len(seeds) != count:
+        raise ValueError(f"{len(seeds)} seeds were given for {count} images: give one each, or a single one to count from")
+    return seeds

@@ -1,0 +1,82 @@
+"""The losses of a run as a picture, and what it is drawn from."""
+import io
+import json
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+FILE = "losses.json"
+SMOOTH = 0.9  # share of the running mean that each point keeps from its past
+
+
+class Losses:
+    """The logged losses of a run, saved in its workdir, so that the curve of a resumed run begins at its first step.
+
+    Args:
+        workdir: path of the run.
+        last_step: losses after this step are dropped: a resumed run computes them again.
+
+    Attributes:
+        series: {name: {step: value}}.
+    """
+
+    def __init__(self, workdir, last_step):
+        self._file = workdir / FILE
+        stored = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self.series = {name: {int(s): v for s, v in values.items() if int(s) <= last_step} for name, values in stored.items()}
+
+    def add(self, step, scalars):
+        """Keeps those scalars whose names begin with "loss_"."""
+        for name, value in scalars.items():
+            if name.startswith("loss_"):
+                self.series.setdefault(name, {})[step] = value
+
+    def save(self):
+        """Writes the series; to be called with every checkpoint."""
+        partial = self._file.parent / f".{FILE}.partial"
+        partial.write_text(json.dumps(self.series))
+        partial.replace(self._file)
+
+    def picture(self):
+        """The curves, uint8 (H, W, 3), or None if there is nothing to draw."""
+        series = {name: (list(values), list(values.values())) for name, values in self.series.items() if values}
+        return loss_curve(series) if series else None
+
+
+def loss_curve(series, size=(640, 320)):
+    """Draws training curves over steps.
+
+    Args:
+        series: {name: (steps, values)}; values that are not finite are left out.
+        size: (width, height) in pixels.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        ValueError: there is no finite value to draw.
+    """
+    figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    for rank, (name, points) in enumerate(series.items()):
+        steps, values = (array[np.isfinite(points).all(0)] for array in np.array(points, np.float64))
+        if len(steps):
+            axes.plot(steps, values, color=f"C{rank}", alpha=0.3, linewidth=1)
+            axes.plot(steps, _smoothed(values), color=f"C{rank}", label=name)
+    if not axes.lines:
+        raise ValueError(f"no finite value to draw in the series {sorted(series)}")
+    axes.set_xlabel("step")
+    axes.legend(loc="upper right", fontsize="small")
+    axes.grid(alpha=0.3)
+    encoded = io.BytesIO()
+    figure.savefig(encoded, format="png")
+    with Image.open(encoded) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _smoothed(values):
+    mean = values.copy()
+    for i in range(1, len(mean)):
+        mean[i] = SMOOTH * mean[i - 1] + (1 - SMOOTH) * mean[i]
+    return mean

@@ -1,0 +1,54 @@
+"""Sample grids: what the generator makes of a few validation examples, with the seed that reproduces each image."""
+import dataclasses
+
+import jax
+import numpy as np
+
+from oasis_jax.data.pipeline import eval_batches
+from oasis_jax.pictures import colour_label_map, grid, save_png
+
+EXAMPLES = 4
+SAMPLES = 3  # per example
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SampleGrid:
+    """A few validation examples, far apart because neighbours are often frames of one film.
+
+    Attributes:
+        split: Split of these examples.
+        columns: {column: (EXAMPLES, ...)}, resized to the size of the model.
+    """
+
+    split: object
+    columns: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, split, spec):
+        """The examples of a validation split."""
+        few = split.spread(min(EXAMPLES, len(split)))
+        return cls(few, next(eval_batches(few, spec, len(few))))
+
+    def picture(self, model):
+        """uint8 (H, W, 3): a row per example, with the seed below each sample. `Model.sample` of that seed reproduces the image.
+
+        Args:
+            model: family.Model, whose variables may be on many devices.
+        """
+        model = dataclasses.replace(model, variables=jax.device_put(jax.device_get(model.variables)))
+        rows, notes = [], []
+        for i, example in enumerate(self.split.examples):
+            given = {name: self.columns[name][i : i + 1] for name in model.columns}
+            # Where a label map varies the images, one seed in all rows shows what the noise alone does.
+            seeds = [k if given else i * SAMPLES + k for k in range(SAMPLES)]
+            samples = [model.images(model.inputs([seed], given))[0] for seed in seeds]
+            label_maps = [colour_label_map(self.columns["label_map"][i], model.num_classes)] if "label_map" in given else []
+            rows.append([*label_maps, self.columns["image"][i], *samples])
+            notes.append([*[example.name] * len(label_maps), "" if label_maps else example.name, *(f"seed {seed}" for seed in seeds)])
+        captions = [*["label map"] * len(label_maps), "photo", *(f"sample {k + 1}" for k in range(SAMPLES))]
+        return grid(rows, captions, notes)
+
+    def save_label_maps(self, folder):
+        """Writes the stored label maps of the examples as PNG files."""
+        for index, example in enumerate(self.split.examples):
+            save_png(folder / f"{example.name}.png", self.split.read(index)["label_map"])

@@ -1,0 +1,110 @@
+"""What a run sets up before its first step: config and data are checked, networks and evaluation are made."""
+import dataclasses
+from typing import Any
+
+from etils import epath
+
+from oasis_jax.data.check import check_split
+from oasis_jax.data.datasets import DataSpec, Split, open_split
+from oasis_jax.evaluation.validation import Validation, protocol_of_run, score_direction
+from oasis_jax.family import Family, TrainStep, find_family
+from oasis_jax.parallel.mesh import make_local_mesh, make_mesh
+from oasis_jax.parallel.processes import is_first
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """The pieces of a run.
+
+    Attributes:
+        config: ConfigDict, with what is known of the labels written out: a checkpoint then says how to read label files.
+        workdir: path.
+        family: of the config.
+        step: its TrainStep.
+        num_steps: number of steps to train.
+        mesh: of the devices of all processes.
+        spec: DataSpec.
+        train_split, val_split: Splits, checked.
+        validation: Validation, by which the run is scored.
+        higher_is_better: direction of config.eval.score.
+    """
+
+    config: Any
+    workdir: epath.Path
+    family: Family
+    step: TrainStep
+    num_steps: int
+    mesh: Any
+    spec: DataSpec
+    train_split: Split
+    val_split: Split
+    validation: Validation
+    higher_is_better: bool
+
+    @property
+    def image_size(self):
+        """(H, W) of the training images."""
+        return tuple(self.config.data.image_size)
+
+    def model(self, variables, step):
+        """The family.Model of these variables after `step` updates."""
+        return self.family.model(self.config, variables, step)
+
+
+def set_up(config, workdir) -> Run:
+    """Checks config and data, and makes what a run needs.
+
+    Args:
+        config: ConfigDict with the fields of configs/default.py.
+        workdir: folder of the run; `~` and gs:// work.
+
+    Raises:
+        DataError: faults in the data, in one report.
+        WeightsError: weights of an evaluation network are missing. They are read now: they must not be missing after hours.
+        ValueError: fields that are out of range or do not fit each other, or a workdir that cannot be written.
+    """
+    workdir, family = prepare_workdir(workdir), find_family(config)
+    protocol = protocol_of_run(config, count=0)
+    higher_is_better = score_direction(config, protocol)
+    mesh = make_mesh()
+    batch_size = config.train.batch_size
+    if batch_size < 1 or batch_size % mesh.size:
+        raise ValueError(f"train.batch_size={batch_size} does not divide over {mesh.size} devices: choose a multiple of {mesh.size}")
+
+    spec, columns = DataSpec.of_config(config.data), family.columns(config)
+    train_split, val_split = (open_split(spec, name, columns) for name in ("train", "val"))
+    config = config.copy_and_resolve_references()
+    config.data.update(train_split.resolved_fields())
+    family.train_step(config)  # raises for fields that do not fit, before all data are read
+    num_steps = count_steps(config, len(train_split))
+
+    memory = workdir if is_first() else None
+    survey = check_split(train_split, spec, memory, family.statistic(config))
+    check_split(val_split, spec, memory)
+    step = family.train_step(config, survey)
+    print(step.describe(tuple(config.data.image_size)))
+    validation = Validation(protocol_of_run(config, len(val_split)), config, val_split, spec, make_local_mesh())
+    return Run(config, workdir, family, step, num_steps, mesh, spec, train_split, val_split, validation, higher_is_better)
+
+
+def count_steps(config, num_examples):
+    """train.num_steps, or the steps of train.num_epochs; raises ValueError if that is not one step."""
+    train = config.train
+    num_steps = train.num_steps or train.num_epochs * num_examples // train.batch_size
+    if num_steps < 1:
+        examples = f"{num_examples} training examples with train.batch_size={train.batch_size}"
+        raise ValueError(f"train.num_epochs={train.num_epochs} of {examples} is not one step: set train.num_steps")
+    return num_steps
+
+
+def prepare_workdir(workdir):
+    """The workdir as a path, created; raises ValueError if nothing can be written there."""
+    path = epath.Path(workdir).expanduser()
+    probe = path / ".writable"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"cannot write to the workdir {path} ({error}): choose another --workdir") from error
+    return path

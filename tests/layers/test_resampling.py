@@ -1,0 +1,51 @@
+"""Laws of resampling and of the convolutions fused with it."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oasis_jax.layers import resampling
+from oasis_jax.layers.convolution import conv2d
+
+
+def normal(seed, shape):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def test_downsampling_undoes_upsampling():
+    x = normal(0, (2, 3, 5, 2))
+    np.testing.assert_array_equal(resampling.upsample(x), np.asarray(x).repeat(2, axis=1).repeat(2, axis=2))
+    np.testing.assert_allclose(resampling.downsample(resampling.upsample(x)), x, atol=1e-15)
+
+
+PAIRS = {
+    "down": (resampling.downsampled_conv2d, lambda x, kernel: resampling.downsample(conv2d(x, kernel))),
+    "up": (resampling.conv2d_of_upsampled, lambda x, kernel: conv2d(resampling.upsample(x), kernel)),
+}
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6, 3), (1, 2, 2, 1), (1, 34, 18, 2)], ids=str)
+@pytest.mark.parametrize("name", PAIRS)
+def test_fused_convolution_equals_one_after_the_other_in_value_and_gradients(name, shape, monkeypatch):
+    monkeypatch.setattr(resampling, "FEW", 0)
+    fused, separate = PAIRS[name]
+    x, kernel = normal(0, shape), normal(1, (3, 3, shape[-1], 5))
+    (actual, pull_actual), (expected, pull_expected) = jax.vjp(fused, x, kernel), jax.vjp(separate, x, kernel)
+    gradient = normal(2, expected.shape)
+    for a, b in zip((actual, *pull_actual(gradient)), (expected, *pull_expected(gradient)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
+
+
+def test_fused_convolutions_are_each_others_transpose():
+    x, kernel, y = normal(0, (2, 46, 66, 3)), normal(1, (4, 4, 3, 5)), normal(2, (2, 23, 33, 5))
+    forward, back = resampling.strided_conv2d(x, kernel), resampling.transposed_conv2d(y, kernel)
+    np.testing.assert_allclose(jnp.vdot(forward, y), jnp.vdot(x, back), rtol=1e-12)
+    by_xla = jax.vjp(lambda kernel: resampling.strided_conv2d.fun(x, kernel), kernel)[1](y)[0]
+    np.testing.assert_allclose(resampling.kernel_gradient_by_products(x, y), by_xla, atol=1e-12)
+    np.testing.assert_allclose(resampling.xla_kernel_gradient(x, y), by_xla, atol=1e-12)

@@ -1,0 +1,95 @@
+"""Laws of the generator, the discriminator and what conditions the generator."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oasis_jax.oasis.conditioning import from_noise, from_regions
+from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.generator import Generator, check_sides
+
+N, Z = 4, 3
+LABELS = np.random.default_rng(0).integers(0, N, (2, 8, 12))
+
+
+def normal(seed, shape):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32))
+
+
+def tiny_generator(**fields):
+    return Generator(num_classes=N, num_blocks=2, channels=2, spade_hidden=4, z_dim=Z, **fields)
+
+
+def tiny_discriminator(**fields):
+    return Discriminator(num_classes=N, num_blocks=2, channels=(4, 6), last=4, **fields)
+
+
+def test_published_widths_have_the_published_numbers_of_parameters():
+    def count(module, *inputs):
+        return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]))
+
+    assert count(Generator(num_classes=35), jnp.zeros((1, 64, 64), jnp.int32), jnp.zeros((1, 64))) == 71_107_523
+    assert count(Discriminator(num_classes=35), jnp.zeros((1, 64, 64, 3))) == 22_251_364
+
+
+def test_one_vector_per_image_is_one_region_is_the_same_noise_at_every_pixel():
+    noise = normal(0, (2, Z))
+    per_image = from_noise(LABELS, noise, N)
+    others = {
+        "one region": from_regions(LABELS, np.zeros_like(LABELS), noise[:, None], N),
+        "every class": from_noise(LABELS, jnp.broadcast_to(noise[:, None], (2, N, Z)), N),
+        "every pixel": from_noise(LABELS, jnp.broadcast_to(noise[:, None, None], (*LABELS.shape, Z)), N),
+    }
+    for size in ((8, 12), (4, 6)):
+        expected = per_image.dense(*size)
+        assert expected.shape == (2, *size, Z + N)
+        for name, conditioning in others.items():
+            np.testing.assert_array_equal(conditioning.dense(*size), expected, err_msg=name)
+
+
+def test_conditioning_is_noise_first_then_the_one_hot_label():
+    noise = normal(0, (2, N, Z))
+    dense = from_noise(LABELS, noise, N).dense(8, 12)
+    np.testing.assert_array_equal(dense[..., Z:], np.eye(N)[LABELS])
+    np.testing.assert_array_equal(dense[1, ..., :Z], noise[1][LABELS[1]])
+
+
+def test_noise_that_does_not_fit_names_what_does():
+    with pytest.raises(ValueError, match=r"noise is \(2, 5, 3\).*\(2, 4, 'z_dim'\)"):
+        from_noise(LABELS, jnp.zeros((2, 5, Z)), N)
+    with pytest.raises(ValueError, match="z_dim=3, but noise vectors of length 5"):
+        tiny_generator().condition(LABELS, jnp.zeros((2, 5)))
+    with pytest.raises(ValueError, match="region_map is"):
+        from_regions(LABELS, LABELS[:1], jnp.zeros((2, 1, Z)), N)
+
+
+def test_sides_that_do_not_fit_name_the_nearest_that_do():
+    with pytest.raises(ValueError, match="100x256 does not fit.*divisible by 64; nearest heights 64 or 128, widths 256"):
+        check_sides(100, 256, 6)
+    with pytest.raises(ValueError, match="nearest heights 64, widths 64"):
+        check_sides(0, 10, 6)
+
+
+def sum_of_outputs(module, variables, *inputs):
+    return lambda params: jnp.sum(
+        jnp.sin(module.apply({**variables, "params": params}, *inputs, train=True, mutable=["batch_stats", "spectral_norm"])[0])
+    )
+
+
+@pytest.mark.parametrize("build", [tiny_generator, tiny_discriminator])
+def test_rematerialisation_does_not_change_gradients(build):
+    inputs = (jnp.asarray(LABELS), normal(0, (2, Z))) if build is tiny_generator else (normal(0, (2, 8, 12, 3)),)
+    variables = build().init(jax.random.key(0), *inputs)
+    params = jax.tree.map(lambda x: 30 * x, variables["params"])
+    plain, remat = (jax.jit(jax.grad(sum_of_outputs(build(remat=remat), variables, *inputs)))(params) for remat in (False, True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), plain, remat)
+
+
+def test_bfloat16_activations_give_float32_images_logits_and_parameters():
+    generator, discriminator = tiny_generator(dtype=jnp.bfloat16), tiny_discriminator(dtype=jnp.bfloat16)
+    image, variables = generator.init_with_output(jax.random.key(0), jnp.asarray(LABELS), normal(0, (2, Z)))
+    logits, variables_d = discriminator.init_with_output(jax.random.key(1), image)
+    assert image.dtype == logits.dtype == jnp.float32
+    assert logits.shape == (2, 8, 12, N + 1)
+    assert {leaf.dtype for leaf in jax.tree.leaves((variables, variables_d))} == {jnp.dtype("float32")}
+    assert np.isfinite(logits).all() and np.abs(image).max() <= 1

@@ -1,0 +1,239 @@
+"""Region-wise conditioning equals the dense one, in value and in every gradient."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oasis_jax.oasis import conditioning, regions
+from oasis_jax.oasis.boundaries import boundary_counts
+from oasis_jax.oasis.capacities import Capacity, bucket
+from oasis_jax.oasis.generator import Generator
+
+VECTOR, HIDDEN, CHANNELS = 5, 6, 4
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def normal(seed, shape):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+def streets(height=14, width=18):
+    """Two maps of large regions with a thin one."""
+    ids = np.zeros((2, height, width), int)
+    ids[0, height // 2 :, width // 3 :] = 1
+    ids[0, :, width // 2] = 2
+    ids[1, :, width // 2 :] = 2
+    return ids
+
+
+def one_pixel_regions():
+    ids = np.zeros((2, 14, 18), int)
+    ids[0, 5, 6], ids[1, 0, 0], ids[1, 13, 3] = 1, 1, 2
+    return ids
+
+
+MAPS = {
+    "streets": streets(),
+    "random": np.random.default_rng(0).integers(0, 3, (2, 14, 18)),
+    "one class": np.full((2, 14, 18), 2),
+    "one-pixel regions": one_pixel_regions(),
+    "every id at the border": np.broadcast_to(np.arange(18) % 3, (2, 14, 18)),
+    "one row": streets(1, 12),
+    "one pixel": np.zeros((2, 1, 1), int),
+    "no interior": streets(4, 4),
+}
+make_plan = jax.jit(regions.make_plan, static_argnums=(1, 2))
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def by_both_ways(ids, num_ids, capacity, arguments, gradient):
+    """((value, gradients) on regions, those of the dense way, the Plan)."""
+    plan = regions.make_plan(ids, num_ids, capacity)
+
+    def by_regions(x, table, shared, gamma_beta):
+        return regions.modulate(x, regions.Regions(ids, table, plan), shared, gamma_beta)
+
+    def densely(x, table, shared, gamma_beta):
+        return regions.modulate_dense(x, regions.look_up(table, ids), shared, gamma_beta)
+
+    def value_and_gradients(function):
+        value, pull_back = jax.vjp(function, *arguments)
+        return value, pull_back(gradient)
+
+    return value_and_gradients(by_regions), value_and_gradients(densely), plan
+
+
+def check_equal_to_dense(ids, num_ids, capacity):
+    shared = normal(2, (3, 3, VECTOR, HIDDEN)), normal(3, (HIDDEN,))
+    gamma_beta = normal(4, (3, 3, HIDDEN, 2 * CHANNELS)), normal(5, (2 * CHANNELS,))
+    arguments = normal(0, (*ids.shape, CHANNELS)), normal(1, (len(ids), num_ids, VECTOR)), shared, gamma_beta
+    results = by_both_ways(jnp.asarray(ids), num_ids, capacity, arguments, normal(6, arguments[0].shape))
+    (actual, gradients), (expected, expected_gradients), plan = results
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
+    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
+    return plan
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_regions_equal_dense(name):
+    ids = MAPS[name]
+    assert check_equal_to_dense(ids, 3, Capacity(*[ids[0].size] * 4)).fits
+
+
+@pytest.mark.parametrize("short", [Capacity(*np.where(np.arange(4) == i, 1, 200).tolist()) for i in range(4)], ids=str)
+def test_a_batch_that_overflows_is_computed_densely(short):
+    assert not check_equal_to_dense(MAPS["streets"], 3, short).fits
+
+
+def test_a_capacity_that_is_just_enough_is_enough():
+    ids = MAPS["streets"]
+    most = Capacity(*np.max([boundary_counts(row, 1)[0] for row in ids], axis=0).tolist())
+    assert check_equal_to_dense(ids, 3, most).fits
+    assert make_plan(jnp.asarray(ids), 3, Capacity(200, 200, most.hidden, most.modulation)).fits
+    for name, value in most._asdict().items():
+        assert not make_plan(jnp.asarray(ids), 3, most._replace(**{name: value - 1})).fits
+
+
+def test_different_neighbourhoods_with_one_fingerprint_are_never_taken_for_equal(monkeypatch):
+    monkeypatch.setattr(regions, "fingerprints", lambda patterns, xp: jnp.zeros((*patterns.shape[:-1], 2), jnp.uint32))
+    assert not check_equal_to_dense(MAPS["streets"], 3, Capacity(*[300] * 4)).fits
+
+
+def test_regions_equal_dense_where_64_bits_are_off():
+    with jax.enable_x64(False):
+        ids, table, x = jnp.asarray(MAPS["streets"], jnp.int32), normal(0, (2, 3, VECTOR)), normal(1, (2, 14, 18, CHANNELS))
+        shared = normal(2, (3, 3, VECTOR, HIDDEN)), normal(3, (HIDDEN,))
+        gamma_beta = normal(4, (3, 3, HIDDEN, 2 * CHANNELS)), normal(5, (2 * CHANNELS,))
+        plan = make_plan(ids, 3, Capacity(*[252] * 4))
+        assert plan.fits and x.dtype == jnp.float32
+        actual = jax.jit(regions.modulate)(x, regions.Regions(ids, table, plan), shared, gamma_beta)
+        expected = jax.jit(regions.modulate_dense)(x, regions.look_up(table, ids), shared, gamma_beta)
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_bfloat16_costs_no_more_precision_on_regions_than_densely():
+    ids = np.zeros((1, 120, 90), int)
+    ids[0, 40:, 20:70] = 1
+    plan = make_plan(jnp.asarray(ids), 2, Capacity(*[3000] * 4))
+    shapes = (*ids.shape, CHANNELS), (1, 2, VECTOR), (3, 3, VECTOR, HIDDEN), (HIDDEN,), (3, 3, HIDDEN, 2 * CHANNELS), (2 * CHANNELS,)
+    arguments = [normal(i, shape).astype(jnp.bfloat16) for i, shape in enumerate(shapes)]
+
+    def by_regions(x, table, *weights):
+        return regions.modulate(x, regions.Regions(ids, table, plan), weights[:2], weights[2:])
+
+    def densely(x, table, *weights):
+        return regions.modulate_dense(x, regions.look_up(table, ids), weights[:2], weights[2:])
+
+    def value_and_gradients(function, dtype):
+        def compute(*arguments):
+            value, pull_back = jax.vjp(function, *arguments)
+            return value, *pull_back(jnp.cos(arguments[0]))
+
+        return [np.asarray(a, np.float64) for a in jax.jit(compute)(*(a.astype(dtype) for a in arguments))]
+
+    exact = value_and_gradients(densely, jnp.float64)
+    losses = [
+        [np.linalg.norm(a - e) / np.linalg.norm(e) for a, e in zip(value_and_gradients(function, jnp.bfloat16), exact, strict=True)]
+        for function in (by_regions, densely)
+    ]
+    assert plan.fits and max(losses[0]) < 0.005
+    assert np.all(np.asarray(losses[0]) <= 1.5 * np.asarray(losses[1])), losses
+
+
+def test_the_gradient_of_a_look_up_counts_every_pixel_in_bfloat16():
+    ids = jnp.zeros((1, 40, 50), jnp.int32).at[0, 0, 0].set(1)
+    table = jnp.zeros((1, 2, 3), jnp.bfloat16)
+    gradient = jax.grad(lambda table: regions.look_up(table, ids).sum())(table)
+    np.testing.assert_array_equal(gradient[0], jnp.asarray([[1999] * 3, [1] * 3], jnp.bfloat16))  # summed in bfloat16 it stops at 256
+
+
+def test_more_room_than_a_chunk_of_rows(monkeypatch):
+    monkeypatch.setattr(regions, "CHUNK", 7)
+    by_both_ways.clear_cache()
+    assert check_equal_to_dense(MAPS["random"], 3, Capacity(*[252] * 4)).fits
+    by_both_ways.clear_cache()
+
+
+def generators(capacities, **fields):
+    dense = Generator(num_classes=4, num_blocks=2, channels=4, spade_hidden=8, z_dim=6, dtype=jnp.float64, **fields)
+    return dense, dense.clone(capacities=capacities)
+
+
+FINE, COARSE = Capacity(*[700] * 4), Capacity(*[170] * 4)
+
+
+def several_noise_regions():
+    labels, drawn = np.zeros((2, 24, 28), int), np.zeros((2, 24, 28), int)
+    labels[:, 10:], labels[0, :4, :9], drawn[:, 3:9, 5:20], drawn[1, 18:] = 1, 3, 1, 2
+    return conditioning.from_regions(jnp.asarray(labels), jnp.asarray(drawn), normal(0, (2, 3, 6)), 4, jnp.float64), None
+
+
+def noise_per_class():
+    labels = several_noise_regions()[0].ids % 4
+    return labels, normal(1, (2, 4, 6))
+
+
+def noise_per_pixel():
+    labels, _ = noise_per_class()
+    return labels, normal(2, (2, 24, 28, 6))
+
+
+def test_generator_is_the_same_function_with_regions():
+    label_map, noise = several_noise_regions()
+    dense, by_regions = generators((FINE, COARSE), remat=True)
+    variables = jax.jit(dense.init)(jax.random.key(0), label_map, noise)
+
+    def loss(generator):
+        def of_variables(variables):
+            image, statistics = generator.apply(variables, label_map, noise, train=True, mutable=["batch_stats", "spectral_norm"])
+            return jnp.sum(normal(3, image.shape) * image), (image, statistics)
+
+        return jax.jit(jax.grad(of_variables, has_aux=True))(variables)
+
+    (expected_gradients, expected), (gradients, actual) = loss(dense), loss(by_regions)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
+
+
+def test_noise_per_pixel_is_computed_densely():
+    label_map, noise = noise_per_pixel()
+    dense, by_regions = generators((FINE,))
+    variables = jax.jit(dense.init)(jax.random.key(0), label_map, noise)
+    np.testing.assert_array_equal(*(jax.jit(generator.apply)(variables, label_map, noise) for generator in (dense, by_regions)))
+
+
+def test_gradient_of_noise_is_the_same_with_regions():
+    label_map, noise = noise_per_class()
+    dense, by_regions = generators((None, COARSE))
+    variables = jax.jit(dense.init)(jax.random.key(0), label_map, noise)
+
+    def gradient(generator):
+        return jax.jit(jax.grad(lambda noise: jnp.sum(generator.apply(variables, label_map, noise) ** 2)))(noise)
+
+    expected, actual = gradient(dense), gradient(by_regions)
+    assert np.abs(expected).max() > 1e-6
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("largest", [0.1, 0.2, 0.5, 1])
+def test_a_bucket_has_room_on_every_level_where_regions_pay_and_on_no_other(largest):
+    ids = streets(128, 256)[0]
+    counts = boundary_counts(ids, 4)
+    shares = counts[:, 1] / (ids.size // 4 ** np.arange(4))
+    capacities = bucket(ids, largest)
+    assert len(capacities) == np.sum(shares <= largest) > 0  # coarser levels have more boundary
+    assert all(np.all(count <= capacity) for count, capacity in zip(counts, capacities, strict=False))
+
+
+def test_a_map_without_interior_has_no_bucket():
+    assert bucket(np.random.default_rng(0).integers(0, 3, (64, 64)), largest=1) == ()

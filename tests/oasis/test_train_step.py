@@ -1,0 +1,189 @@
+"""Laws of the whole training step, on tiny networks."""
+import dataclasses
+import functools
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oasis_jax.heatmaps import of_seed
+from oasis_jax.oasis.alignment import Alignment
+from oasis_jax.oasis.capacities import Capacity
+from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.generator import Generator
+from oasis_jax.oasis.train_step import Hyperparameters, TrainStep, draw
+from oasis_jax.parallel.mesh import make_mesh, over_batch, put_batch, replicated
+from oasis_jax.updates import adam_without_momentum
+
+N, SIZE = 4, (4, 8)
+
+
+def tiny_step(sel_blocks=(), **fields):
+    dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+    return TrainStep(
+        generator=Generator(num_classes=N, num_blocks=2, channels=2, spade_hidden=3, z_dim=2, dtype=dtype, sel_blocks=sel_blocks),
+        discriminator=Discriminator(num_classes=N, num_blocks=2, channels=(3, 4), last=2, dtype=dtype),
+        optimizer_g=adam_without_momentum(1e-3),
+        optimizer_d=adam_without_momentum(2e-3),
+        hyper=Hyperparameters(ema_decay=0.9),
+        **fields,
+    )
+
+
+def first_state(step, size=SIZE):
+    return step.init(size)
+
+
+def batch_of(size, seed=0):
+    rng = np.random.default_rng(seed)
+    return {"image": rng.integers(0, 256, (size, *SIZE, 3), np.uint8), "label_map": rng.integers(0, N, (size, *SIZE), np.uint8)}
+
+
+def compiled_on(mesh, step):
+    rep, data = replicated(mesh), over_batch(mesh)
+    return jax.jit(step, in_shardings=(rep, data), out_shardings=(rep, rep), donate_argnums=0)
+
+
+@pytest.fixture(scope="module")
+def run():
+    """One update on one device: (copies of the state before and after, metrics, compiled step, step, the states themselves)."""
+    step = tiny_step()
+    mesh = make_mesh(jax.devices()[:1])
+    compiled = compiled_on(mesh, step)
+    before = jax.jit(lambda: first_state(step), out_shardings=replicated(mesh))()
+    kept = jax.tree.map(np.array, before)  # copies: a view would keep the state from being donated
+    after, metrics = compiled(before, put_batch(batch_of(2), mesh))
+    return kept, jax.tree.map(np.array, after), jax.device_get(metrics), compiled, step, before, after
+
+
+def differences(a, b):
+    return [np.max(np.abs(np.asarray(x, np.float64) - y)) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+
+
+def test_ema_is_the_decayed_average_of_every_variable_of_the_generator(run):
+    before, after = run[:2]
+    expected = jax.tree.map(lambda average, new: 0.9 * average + 0.1 * new, before.ema, after.generator)
+    assert max(differences(after.ema, expected)) < 1e-6
+    assert after.step == 1
+
+
+def test_all_parameters_vectors_and_statistics_move(run):
+    before, after, metrics = run[:3]
+    for moved in (differences(before.generator, after.generator), differences(before.discriminator, after.discriminator)):
+        assert np.mean(np.asarray(moved) > 0) > 0.9
+    assert sorted(metrics) == ["di_seg_of_batch", "loss_d_fake", "loss_d_labelmix", "loss_d_real", "loss_g"]
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_state_is_donated_and_the_step_is_compiled_once(run):
+    compiled, before, after = run[3], run[5], run[6]
+    kept = [path for path, leaf in jax.tree_util.tree_leaves_with_path(before) if not leaf.is_deleted()]
+    assert all(str(path[-1]) == "['v']" for path in kept), kept  # each iteration begins with u, so that a step does not read the old v
+    mesh, state = make_mesh(jax.devices()[:1]), jax.tree.map(jnp.copy, after)
+    state = jax.device_put(state, replicated(mesh))
+    for seed in range(3):
+        state, _ = compiled(state, put_batch(batch_of(2, seed), mesh))
+    assert compiled._cache_size() == 1
+    assert int(state.step) == 4
+
+
+def test_update_of_the_generator_leaves_the_parameters_of_the_discriminator_alone(run):
+    before, step = run[0], run[4]
+    batch = batch_of(2)
+    labels = jnp.asarray(batch["label_map"], jnp.int32)
+    drawn = draw(0, 0, labels, N, 2)
+    update = functools.partial(step.update_generator, image=jnp.zeros((2, *SIZE, 3)), label_map=labels, weights=1.0, draws=drawn)
+    jaxpr = jax.make_jaxpr(lambda state: update(state)[0].discriminator["params"])(before).jaxpr
+    assert set(jaxpr.outvars) <= set(jaxpr.invars)  # returned as they came
+
+
+def test_feature_loss_adds_its_weighted_term():
+    step = tiny_step(features=lambda image: [(0.5, image), (2.0, image[:, ::2])])
+    step = dataclasses.replace(step, hyper=dataclasses.replace(step.hyper, perceptual=10.0))
+    state, batch = jax.eval_shape(lambda: first_state(step)), batch_of(2)
+    state = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1, leaf.dtype), state)
+    labels, image = jnp.asarray(batch["label_map"], jnp.int32), jnp.zeros((2, *SIZE, 3))
+    drawn = draw(0, 0, labels, N, 2)
+    loss, (metrics, *_) = step.generator_loss(state.generator["params"], state, image, labels, 1.0, drawn)
+    fake, _ = step.generator.apply(state.generator, labels, drawn.noise_g, train=True, mutable=["batch_stats", "spectral_norm"])
+    expected = 10 * (0.5 * np.abs(fake).mean() + 2 * np.abs(fake[:, ::2]).mean())
+    np.testing.assert_allclose(metrics["loss_g_perceptual"], expected, rtol=1e-5)
+    np.testing.assert_allclose(loss, metrics["loss_g"] + expected, rtol=1e-5)
+
+
+def test_draws_differ_between_steps_and_purposes_and_repeat():
+    labels = jnp.asarray(batch_of(3)["label_map"], jnp.int32)
+    first, again, later = (draw(7, step, labels, N, 2) for step in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert not np.array_equal(first.noise_g, first.noise_d)
+    assert not np.array_equal(first.noise_g, later.noise_g)
+
+
+def aware_step():
+    """A spatially aware step whose D has as many blocks as attention looks at."""
+    step = tiny_step(("l1", "cat", "l3"), alignment=Alignment(weight=1.0, warmup=3, every=2))
+    generator, discriminator = (dataclasses.replace(network, num_blocks=3) for network in (step.generator, step.discriminator))
+    # Of a bias that a normalisation takes away again, Adam makes steps out of rounding errors; a low rate keeps them below the tolerance.
+    rates = {"optimizer_g": adam_without_momentum(1e-4), "optimizer_d": adam_without_momentum(2e-4)}
+    return dataclasses.replace(step, generator=generator, discriminator=dataclasses.replace(discriminator, channels=(3, 4, 4)), **rates)
+
+
+def step_on_regions():
+    """A step whose fine level has room for every map, and whose coarse level for none."""
+    step = tiny_step()
+    return dataclasses.replace(step, generator=step.generator.clone(capacities=(Capacity(*[32] * 4), Capacity(*[2] * 4))))
+
+
+def aware_batch_of(size, seed=0):
+    """Images of four times the sides, which three blocks need, and heatmaps."""
+    batch = {name: array.repeat(4, 1).repeat(4, 2) for name, array in batch_of(size, seed).items()}
+    heatmaps = [[of_seed(1000 * seed + 2 * i + update) for update in range(2)] for i in range(size)]
+    return {**batch, "heatmaps": np.asarray(heatmaps, np.float32)}
+
+
+def five_steps(devices, build, batches):
+    """Losses of five steps, the state afterwards and the draws of a step, on so many devices."""
+    step, mesh = build(), make_mesh(jax.devices()[:devices])
+    size = batches(devices)["image"].shape[1:3]
+    state = jax.device_put(jax.jit(lambda: first_state(step, size))(), replicated(mesh))
+    compiled, rows = compiled_on(mesh, step), []
+    for seed in range(5):
+        state, metrics = compiled(state, put_batch(batches(8, seed), mesh))
+        rows.append([float(metrics[name]) for name in sorted(metrics)])
+    labels = put_batch(batches(8), mesh)["label_map"]
+    drawn = jax.jit(lambda labels: draw(0, 0, labels, N, 2))(labels)
+    leaves = [np.asarray(leaf).reshape(-1).tolist() for leaf in jax.tree.leaves(state)]
+    return {"losses": rows, "leaves": sum(leaves, []), "draw": [np.asarray(leaf).reshape(-1).tolist() for leaf in jax.tree.leaves(drawn)]}
+
+
+STEPS = {
+    "oasis": (tiny_step, batch_of, (1, 2, 4, 8)),
+    "on regions": (step_on_regions, batch_of, (1, 8)),
+    "spatially aware": (aware_step, aware_batch_of, (1, 8)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEPS)
+def test_five_steps_do_not_depend_on_the_device_count(name):
+    """In a process of its own: other tests shall see one device, as a user of a CPU does."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, __file__, name], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    alone, *others = json.loads(done.stdout.splitlines()[-1])
+    assert len(others) == len(STEPS[name][2]) - 1
+    for several in others:
+        np.testing.assert_allclose(several["losses"], alone["losses"], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(several["leaves"], alone["leaves"], rtol=0, atol=1e-9)
+        assert several["draw"] == alone["draw"]
+
+
+if __name__ == "__main__":
+    build, batches, counts = STEPS[sys.argv[1]]
+    print(json.dumps([five_steps(devices, build, batches) for devices in counts]))

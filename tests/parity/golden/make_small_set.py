@@ -1,0 +1,188 @@
+"""Cuts the small golden set out of a full one.
+
+    python make_small_set.py FULL_DIR [SMALL_DIR]
+
+SMALL_DIR is this folder unless it is given. Needs numpy alone. README.md says what the small set holds and how its arrays are named.
+"""
+import json
+import pathlib
+import re
+import sys
+
+import numpy as np
+
+# Which arrays of a case are kept.
+OASIS = {
+    "g_tiny_pi2": r"in/.*|out/eval/.*|out/train/(?!after/body\.[1-4]\.).*",
+    "g_tiny_no3dnoise": r".*",
+    "d_tiny_pi2": r".*",
+    "loss_absent": r".*",
+    "loss_nobalance": r".*",
+    "step_tiny": r"in/(?!labelmix_bits).*|out/losses|out/step./(grad_norm|delta_norm|samples)_[^/]*",
+}
+UNUSED = ("weights_check", "param_sensitivity", "shared_power_iteration_diff", "full_tensors")  # facts about a case that no test needs
+UNUSED_OF_OUTPUTS = ("scale_std", "max_abs", "f32_vs_f64_max", "f32_vs_f64_mean")
+EQGAN_TENSORS = {"G_small": r"synthesis\.hm_conv.*\.(weight|bias)", "sel0": r".*\.(weight|bias)", "sel1": r".*\.(weight|bias)"}
+NETS = ("inception_fid", "drn_d_105", "upernet101_ade20k", "deeplabv2_resnet101_msc")
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, separators=(",", ":")))
+
+
+def read(path, pattern=r".*"):
+    """The arrays of a file whose whole name matches."""
+    with np.load(path) as stored:
+        return {name: stored[name] for name in stored.files if re.fullmatch(pattern, name)}
+
+
+def write(path, arrays):
+    np.savez_compressed(path, **arrays)
+
+
+def thin(arrays, step):
+    """Every step-th row and column of maps (..., H, W), named NAME_sSTEP; of maps that are thinned already, the steps multiply."""
+    found = {}
+    for name, array in arrays.items():
+        base, before = re.fullmatch(r"(.*?)(?:_s(\d+))?", name).groups()
+        found[f"{base}_s{step * int(before or 1)}"] = array[..., ::step, ::step]
+    return found
+
+
+def first(arrays):
+    """The first example of a batch; scalars belong to all examples."""
+    return {name: array[:1] if array.ndim else array for name, array in arrays.items()}
+
+
+def without(entry, names):
+    return {key: value for key, value in entry.items() if key not in names}
+
+
+def cut_oasis(full, small):
+    manifest = read_json(full / "manifest.json")
+    manifest["cases"] = [without(case, UNUSED) for case in manifest["cases"] if case["name"] in OASIS]
+    networks = set()
+    for case in manifest["cases"]:
+        arrays = read(full / case["file"], OASIS[case["name"]])
+        write(small / case["file"], arrays)
+        outputs = case["outputs"].items()
+        case["outputs"] = {name: without(about, UNUSED_OF_OUTPUTS) for name, about in outputs if f"out/{name}" in arrays}
+        networks |= {network for key, network in case.items() if key.startswith("state_dict")}
+    write_json(small / "manifest.json", manifest)
+    stored = read_json(full / "state_dicts.json")
+    write_json(small / "state_dicts.json", {network: {"entries": stored[network]["entries"]} for network in sorted(networks)})
+
+
+def cut_eqgan(full, small):
+    manifest = read_json(full / "manifest.json")
+    for name, pattern in EQGAN_TENSORS.items():
+        manifest[name]["tensors"] = [tensor for tensor in manifest[name]["tensors"] if re.fullmatch(pattern, tensor[0])]
+    write_json(small / "manifest.json", {name: manifest[name] for name in EQGAN_TENSORS})
+
+    path = full / "heatmaps.npz"
+    write(small / path.name, read(path, r"in\..*") | thin(read(path, r"(out|ovr)32\..*"), 2) | thin(read(path, r"out64\..*"), 4))
+
+    path = full / "encoder_sel.npz"
+    layers = read(path, r"sel.\.(x|out|grad_x|grad_hm_mean|inorm|hm_resized|sigma|mu|branch)")
+    write(small / path.name, first(read(path, r"enc\.in\..*") | thin(read(path, r"enc\.conv1\..*"), 4) | layers))
+
+    # The case "zero" holds random examples beside the one whose map is zero, so that "rand" adds little.
+    path = full / "align.npz"
+    networks = read(path, r"hm\..*|(gradcam_w|act_raw)\..*|align\..*") | thin(read(path, r"act_norm\..*"), 2)
+    write(small / path.name, networks | first(read(path, r"feat\..*")) | read(path, r"unit\.(zero|small)\..*"))
+
+
+def cut_nets(full, small):
+    """InceptionV3 and the segmentation nets. Outputs that cost further programs of a whole net, beside its main one, are left out."""
+    for net in NETS:
+        write_json(small / f"{net}.manifest.json", read_json(full / f"{net}.manifest.json"))
+
+    path = full / "inception_fid.npz"
+    write(small / path.name, first(read(path)))
+    path = full / "drn_d_105.npz"
+    write(small / path.name, read(path, r"image|logits|logsoftmax_s4|argmax"))
+    path = full / "upernet101_ade20k.npz"
+    write(small / path.name, read(path, r"image|seg_size|argmax") | thin(read(path, r"logits_s2|prob_s8"), 4))
+    path = full / "deeplabv2_resnet101_msc.npz"
+    write(small / path.name, read(path, r"image|argmax") | thin(read(path, r"logits_msc"), 2))
+
+
+def cut_metrics(full, small):
+    for name in ("miou_toy.npz", "frechet_kid_features.npz"):
+        write(small / name, read(full / name))
+
+    pictures = read(full / "lpips_msssim.npz", r"(rect|odd)_.*")  # a and b are photos
+    write(small / "lpips_msssim.npz", pictures)
+
+    numbers, photos = read_json(full / "metrics.json"), read(full / "lpips_msssim.npz", r"[ab]")
+    arrays, distances = colour_and_texture(photos["a"], photos["b"])
+    for name, expected in (read(full / "color_texture_hist.npz") | numbers["color_texture"]).items():
+        found = (arrays | distances)[name]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5, err_msg=name)  # rounding may move a pixel to another bin
+    arrays, distances = colour_and_texture(pictures["rect_a"][None], pictures["rect_b"][None])
+    write(small / "color_texture_hist.npz", arrays)
+    kept = {name: numbers[name] for name in ("seed", "frechet_kid", "miou_toy")}
+    write_json(small / "metrics.json", kept | {"color_texture": distances})
+
+
+def colour_and_texture(a, b):
+    """What color_texture_hist.npz and metrics.json hold of two sets of images, by plain formulas: (arrays, distances)."""
+    arrays = {"lab_pixels_rgb": a[0, :4, :4], "lab_pixels": lab(a[0, :4, :4])}
+    for side, images in (("a", a), ("b", b)):
+        arrays |= {f"lab_hist_{side}": lab_histograms(images), f"lbp_hist_{side}": pattern_histogram(images)}
+    of_channels = [float(d) for d in chi_square(arrays["lab_hist_a"], arrays["lab_hist_b"])]
+    distances = dict(zip(("chi2_L", "chi2_a", "chi2_b"), of_channels, strict=True))
+    distances["chi2_lbp"] = float(chi_square(arrays["lbp_hist_a"], arrays["lbp_hist_b"]))
+    distances["chi2_lbp_first_pair"] = float(chi_square(pattern_histogram(a[:1]), pattern_histogram(b[:1])))
+    distances["chi2_Lab_first_pair"] = chi_square(lab_histograms(a[:1]), lab_histograms(b[:1])).tolist()
+    return arrays, distances
+
+
+def lab(rgb):
+    """sRGB uint8 (..., 3) -> CIE Lab under D65."""
+    value = rgb.astype(np.float64) / 255
+    r, g, b = np.moveaxis(np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4), -1, 0)
+    xyz = (
+        (0.4124564 * r + 0.3575761 * g + 0.1804375 * b) / 0.95047,
+        0.2126729 * r + 0.7151522 * g + 0.0721750 * b,
+        (0.0193339 * r + 0.1191920 * g + 0.9503041 * b) / 1.08883,
+    )
+    x, y, z = (np.where(t > 216 / 24389, np.cbrt(t), (24389 / 27 * t + 16) / 116) for t in xyz)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def lab_histograms(images):
+    """Shares (3, 64) of the pixels, for each channel."""
+    low, high = np.array([0, -110, -110]), np.array([100, 110, 110])
+    channels = np.clip(lab(images), low, high).reshape(-1, 3).T
+    counts = [np.histogram(channel, 64, span)[0] for channel, span in zip(channels, zip(low, high, strict=True), strict=True)]
+    return np.array(counts) / channels.shape[1]
+
+
+def pattern_histogram(images):
+    """Shares (256,) of the local binary patterns: bits of the neighbours, clockwise from the upper left."""
+    grey = np.floor(images @ np.array([0.299, 0.587, 0.114]) + 0.5)
+    neighbours = [(0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0)]
+    height, width = grey.shape[1] - 2, grey.shape[2] - 2
+    patterns = sum(2**i * (grey[:, y : y + height, x : x + width] >= grey[:, 1:-1, 1:-1]) for i, (y, x) in enumerate(neighbours))
+    return np.bincount(patterns.ravel(), minlength=256) / patterns.size
+
+
+def chi_square(p, q):
+    return 0.5 * np.sum((p - q) ** 2 / np.where(p + q > 0, p + q, 1), axis=-1)
+
+
+def main(full, small=pathlib.Path(__file__).parent):
+    full, small = pathlib.Path(full), pathlib.Path(small)
+    for part, cuts in {"oasis": (cut_oasis,), "eqgan": (cut_eqgan,), "eval": (cut_nets, cut_metrics)}.items():
+        (small / part).mkdir(parents=True, exist_ok=True)
+        for cut in cuts:
+            cut(full / part, small / part)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
