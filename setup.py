@@ -12,7 +12,7 @@ readme = Path(__file__).with_name("README.md")
 setup(
     name="oasis_jax",
     version="0.1.0",
-    description="Semantic image synthesis with OASIS in JAX: train, sample and evaluate on CPU, GPU and TPU",
+    description="Image synthesis with GANs in JAX: train, sample and evaluate on CPU, GPU and TPU",
     long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
@@ -23,10 +23,12 @@ setup(
         "absl-py>=2.1",
         "clu>=0.0.12",
         "etils[epath]>=1.10",
+        "filelock>=3.16",
         "flax>=0.12",
         "google-cloud-storage>=2.18",  # orbax imports it for gs:// without asking for it
         "importlib_resources>=6",  # tensorflow-datasets imports it without asking for it
         "jax>=0.10",
+        "matplotlib>=3.9",
         "ml-collections>=1.1",
         "numpy>=2.0",
         "optax>=0.2.5",

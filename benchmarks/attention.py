@@ -23,7 +23,7 @@ from oasis_jax.layers.attention import alignment_loss, attention_maps, targets
 from oasis_jax.layers.spatial import render
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import attended_blocks, attended_forward
-from oasis_jax.oasis.networks import make_discriminator
+from oasis_jax.oasis.from_config import make_discriminator
 from oasis_jax.oasis.train_step import MUTABLE_D, normalise
 
 

@@ -25,7 +25,7 @@ from flax import linen as nn
 from benchmarks import label_maps
 from configs import default
 from oasis_jax.heatmaps import NUM_MAPS, of_seed
-from oasis_jax.layers import convolution, resampling
+from oasis_jax.layers import convolution, normalised, resampling
 from oasis_jax.layers.spatial import EqualizedConv
 from oasis_jax.oasis import family
 from oasis_jax.oasis.boundaries import boundary_counts
@@ -40,7 +40,7 @@ def convolution_work(module, *inputs):
     def count(next_method, args, kwargs, context):
         layer, result = context.module, next_method(*args, **kwargs)
         path = "/".join(layer.path)
-        if isinstance(layer, (convolution.Conv, EqualizedConv)) and context.method_name == "__call__":
+        if isinstance(layer, (normalised.Conv, EqualizedConv)) and context.method_name == "__call__":
             pooled = 4 if getattr(layer, "convolve", None) is resampling.downsampled_conv2d else 1
             work[path] = 2e-9 * pooled * result.size * args[0].shape[-1] * layer.kernel_size**2
         if isinstance(layer, SPADE):
@@ -132,7 +132,7 @@ class Candidate:
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         memory = self.compiled.memory_analysis()
         self.peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
-        print(f"{name}: {self.gflop:.0f} GFLOP of convolutions as published; {self.peak / 2**30:.2f} GiB; ", end="")
+        print(f"{name}: published convolutions {self.gflop:.0f} GFLOP; {self.peak / 2**30:.2f} GiB; ", end="")
         print(f"compiled in {wall:.1f} s ({processor:.1f} s of processor time)", flush=True)
         self.create, self.state, self.times = create, None, []
 

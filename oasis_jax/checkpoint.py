@@ -17,7 +17,6 @@ from etils import epath
 FOLDER = "checkpoints"
 # Fields that must equal those of the checkpoint on resume; everything else (rates, lengths, folders) may change.
 FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map", "palette")
-FREE_MODEL_FIELDS = ("dtype", "remat", "conditioning", "region_share")  # they change how the model is computed, not the model
 
 
 class CheckpointError(RuntimeError):
@@ -209,8 +208,12 @@ def _opened(path, best):
         yield manager, step
 
 
-def check_config_fits(saved, current):
-    """Checks that a run with config `current` can be resumed from a checkpoint with config `saved` (both nested dicts).
+def check_config_fits(saved, current, free_model_fields=()):
+    """Checks that a run with config `current` can be resumed from a checkpoint with config `saved`.
+
+    Args:
+        saved, current: nested dicts.
+        free_model_fields: fields of config.model that change how the model is computed, not the model.
 
     Raises:
         CheckpointError: fields differ that must not; the message names them.
@@ -218,12 +221,10 @@ def check_config_fits(saved, current):
     saved, current = json.loads(json.dumps([saved, current]))  # a tuple equals a list
     fields = [("data", name) for name in FIXED_DATA_FIELDS]
     # Model fields that the checkpoint lacks are newer than it; whether they fit shows in its structure.
-    fields += [("model", name) for name in sorted(set(saved["model"]) - set(FREE_MODEL_FIELDS))]
-    differing = [
-        f"{section}.{name} (checkpoint {saved[section].get(name)!r}, config {current[section].get(name)!r})"
-        for section, name in fields
-        if saved[section].get(name) != current[section].get(name)
-    ]
+    fields += [("model", name) for name in sorted(set(saved["model"]) - set(free_model_fields))]
+    pairs = {f"{section}.{name}": (saved[section].get(name), current[section].get(name)) for section, name in fields}
+    pairs["family"] = (saved.get("family", current.get("family")), current.get("family"))  # older checkpoints lack the field
+    differing = [f"{name} (checkpoint {old!r}, config {new!r})" for name, (old, new) in pairs.items() if old != new]
     if differing:
         raise CheckpointError(f"config and checkpoint differ in {', '.join(differing)}: restore the values, or choose another workdir")
 
@@ -265,8 +266,8 @@ def _read(manager, step, item, restore_args=None):
         empty = [str(file.relative_to(folder)) for file in _files(folder) if file.stat().length == 0]
         fault = f"{', '.join(empty)}: 0 bytes" if empty else _cause(error)
         whole = next((older for older in sorted(manager.all_steps(), reverse=True) if older < step and _is_whole(manager, older)), None)
-        mend = f"to resume from step {whole}, the newest older complete one, remove {folder.parent}"
-        raise CheckpointError(f"cannot read {folder}: {fault}; {'no older step is complete' if whole is None else mend}") from error
+        fix = f"to resume from step {whole}, the newest older complete one, remove {folder.parent}"
+        raise CheckpointError(f"cannot read {folder}: {fault}; {'no older step is complete' if whole is None else fix}") from error
 
 
 def _read_item(manager, step, item, restore_args=None):

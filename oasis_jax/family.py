@@ -80,10 +80,12 @@ class Family(Protocol):
     Attributes:
         protocols: `evaluation.protocols.Protocol`s of the family's papers.
         published_files: {flag: help} of the files of a published checkpoint; the first is required.
+        free_model_fields: fields of config.model that may change on resume: they change how the model is computed, not the model.
     """
 
     protocols: tuple[Any, ...]
     published_files: Mapping[str, str]
+    free_model_fields: tuple[str, ...]
 
     def columns(self, config: Any) -> tuple[str, ...]:
         """What a training example holds: "image", perhaps "label_map", perhaps "heatmaps"."""
@@ -113,8 +115,11 @@ def find_family(config) -> Family:
     Raises:
         ValueError: there is no such family; the message lists those that exist.
     """
-    name = config.get("family", NAMESAKE)
-    families = sorted(file.parent.name for file in pathlib.Path(__file__).parent.glob("*/family.py"))
-    if name not in families:
-        raise ValueError(f"family={name} is not one of {', '.join(families)}")
-    return importlib.import_module(f"{__package__}.{name}.family")
+    module = f"{__package__}.{config.get('family', NAMESAKE)}.family"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not module.startswith(error.name or "."):  # something that the family itself imports
+            raise
+        families = sorted(file.parent.name for file in pathlib.Path(__file__).parent.glob("*/family.py"))
+        raise ValueError(f"family={config.family} is not one of {', '.join(families)}") from None

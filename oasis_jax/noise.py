@@ -1,4 +1,4 @@
-"""Noise for sampling: vectors from seeds, one per image, class or region (OASIS section 2), and interpolation between vectors."""
+"""Noise for sampling: vectors from seeds, one per image, class or region, and interpolation between vectors."""
 import dataclasses
 
 import jax

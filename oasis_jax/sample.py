@@ -60,57 +60,56 @@ def recipes(seed, samples_per_label=1, resample_classes=(), class_seeds=None, in
     return [Recipe(*sample(k), centres=centres) for k in range(samples_per_label)]
 
 
-def sample_label_files(model, label_files, output, image_recipes, size):
-    """Generates and writes OUTPUT/NAME_K.png for every label file and recipe, and the contact sheet.
+def label_map_subjects(model, label_files, size):
+    """What `sample_all` samples for label files: (name, fields of the record, batch of one label map, its picture) of each.
 
     Args:
         model: a family.Model that takes label maps.
         label_files: paths whose names without ending differ.
+        size: (H, W) of the images.
+
+    Raises:
+        DataError: naming every label file that cannot be used.
+    """
+    rule = _label_rule(model)
+    _check_label_files(label_files, rule)
+    for path in label_files:
+        labels = resize_label_map(read_label_map(path, rule), size)
+        yield path.stem, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
+
+
+def sample_all(model, subjects, count, output, image_recipes):
+    """Generates and writes OUTPUT/NAME_K.png for every subject and recipe, and the contact sheet.
+
+    Args:
+        model: a family.Model.
+        subjects: of `label_map_subjects`; for a model without label maps, one without label map and picture.
+        count: number of subjects.
         output: folder.
         image_recipes: list of Recipe.
-        size: (H, W) of the images.
 
     Returns:
         The list "images" of samples.json: for each image its file, label file and recipe, and its heatmaps if it has any.
 
     Raises:
-        DataError: naming every label file that cannot be used; nothing is written then.
         OSError: the output cannot be written.
     """
-    rule = _label_rule(model)
-    _check_label_files(label_files, rule)
     records, sheet = [], []
-    with tqdm(total=len(label_files) * len(image_recipes), unit="image", desc="sampling") as progress:
-        for path in label_files:
-            labels = resize_label_map(read_label_map(path, rule), size)
-            row = [pictures.colour_label_map(labels, model.num_classes)]
+    class_names = getattr(model, "class_names", ())
+    with tqdm(total=count * len(image_recipes), unit="image", desc="sampling") as progress:
+        for name, fields, batch, row in subjects:
             for k, recipe in enumerate(image_recipes):
-                record = {"label_file": str(path)} | recipe.as_json(model.class_names)
-                row.append(_write_image(model, recipe, {"label_map": labels[None]}, output, f"{path.stem}_{k}.png", record, records))
+                image = model.images(model.inputs([recipe], batch))[0]
+                file = f"{name}_{k}.png"
+                pictures.save_png(output / file, image)
+                heatmaps = {"heatmaps": recipe.heatmaps().tolist()} if model.spatially_aware else {}
+                records.append({"file": file} | fields | recipe.as_json(class_names) | heatmaps)
+                row.append(image)
                 progress.update()
             if len(sheet) < SHEET_ROWS:
                 sheet.append(row)
     pictures.save_png(output / "contact_sheet.png", pictures.grid(sheet))
     return records
-
-
-def sample_images(model, output, image_recipes):
-    """Like `sample_label_files`, for a model without label maps: writes OUTPUT/image_K.png for every recipe, and the contact sheet."""
-    records, images = [], []
-    for k, recipe in enumerate(tqdm(image_recipes, unit="image", desc="sampling")):
-        images.append(_write_image(model, recipe, {}, output, f"image_{k}.png", recipe.as_json(()), records))
-    columns = max(1, round(len(images) ** 0.5))
-    pictures.save_png(output / "contact_sheet.png", pictures.grid([images[i : i + columns] for i in range(0, len(images), columns)]))
-    return records
-
-
-def _write_image(model, recipe, batch, output, file, record, records):
-    """Generates and writes one image, appends its record to `records`, and returns the image (H, W, 3)."""
-    image = model.images(model.inputs([recipe], batch))[0]
-    pictures.save_png(output / file, image)
-    heatmaps = {"heatmaps": recipe.heatmaps().tolist()} if model.spatially_aware else {}
-    records.append({"file": file} | record | heatmaps)
-    return image
 
 
 def find_label_files(pattern):
@@ -211,11 +210,13 @@ def _define_flags():
 
 
 def run(options):
-    """Does what the flags (attributes of `options`) say; raises as `sample_label_files`, `recipes` and `sampling.load` do."""
+    """Does what the flags (attributes of `options`) say; raises as `label_map_subjects`, `sample_all`, `recipes` and `sampling.load` do."""
     model = sampling.load(options.checkpoint, options.best)
     with_labels = "label_map" in model.columns
     if with_labels != bool(options.labels):
         raise ValueError("this model takes label maps: give --labels=DIR" if with_labels else "this model takes no --labels: omit them")
+    if not with_labels and (options.resample_classes or options.noise_seed_per_class):
+        raise ValueError("this model has no classes: omit --resample_classes and --noise_seed_per_class")
     class_names = model.class_names if with_labels else ()
     class_seeds = _class_seeds(options.noise_seed_per_class, class_names)
     resample = tuple(find_class(name, class_names) for name in options.resample_classes)
@@ -226,18 +227,17 @@ def run(options):
     if not model.has_noise and (len(image_recipes) > 1 or class_seeds):
         raise ValueError("this model has no noise (model.z_dim is 0), so all its samples are equal: ask for one sample and no class seeds")
     image_recipes[0].heatmaps()  # raises for centres that do not fit before anything is written
+    size, label_files = model.image_size, [None]
     if with_labels:
-        size = _size(options.size) if options.size else model.image_size
+        size = _size(options.size) if options.size else size
         model.check_size(*size)
         label_files = find_label_files(options.labels)
     elif options.size:
         raise ValueError("--size: this model generates images of one size; omit it")
     output = _new_folder(options.output)
 
-    if with_labels:
-        images = sample_label_files(model, label_files, output, image_recipes, size)
-    else:
-        size, images = model.image_size, sample_images(model, output, image_recipes)
+    subjects = label_map_subjects(model, label_files, size) if with_labels else [("image", {}, {}, [])]
+    images = sample_all(model, subjects, len(label_files), output, image_recipes)
     config_json = json.dumps(model.config.to_dict(), sort_keys=True)
     summary = {
         "command": f"python -m oasis_jax.sample {shlex.join(sys.argv[1:])}",

@@ -314,13 +314,18 @@ def test_a_config_that_changes_rates_folders_or_precision_fits():
     changed["train"]["lr_g"] = 1.0
     changed["data"]["root"] = "/b"
     changed["model"] |= {"dtype": "bfloat16", "remat": True}
-    check_config_fits(CONFIG, changed)
+    check_config_fits(CONFIG, changed, ("dtype", "remat"))
+    with pytest.raises(CheckpointError, match=r"model.remat \(checkpoint False, config True\)"):
+        check_config_fits(CONFIG, changed, ("dtype",))
 
 
 def test_fields_newer_than_the_checkpoint_fit():
     changed = json.loads(json.dumps(CONFIG))
     changed["model"]["spatial_awareness"] = False
+    changed["family"] = "one"
     check_config_fits(CONFIG, changed)
+    with pytest.raises(CheckpointError, match=r"family \(checkpoint 'two', config 'one'\)"):
+        check_config_fits(CONFIG | {"family": "two"}, changed)
 
 
 def test_what_orbax_imports_for_a_bucket_is_installed():

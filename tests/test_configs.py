@@ -10,7 +10,7 @@ from ml_collections import config_flags
 from oasis_jax import config_flag
 from oasis_jax.config_flag import flat, nearest_field, parse_flags
 from oasis_jax.oasis import family
-from oasis_jax.oasis.networks import make_generator
+from oasis_jax.oasis.from_config import make_generator
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))

@@ -1,41 +1,18 @@
-"""What an example holds: its columns. A column knows how its files are read, checked and brought to the size of a batch."""
+"""What an example holds: its columns.
+
+A column has a `name` (its key in a batch), `things` (what its files are called in messages, in the plural), the `dtype` of a batch and
+`channels` (the shape of a pixel). It can `read` a file as a stored value, or make one `from_array`, tell its `size`, and `fit` it: resize
+it and cut a window (top, left, height, width) out of it.
+"""
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from oasis_jax.data.labels import LabelRule, read_image, read_stored_ids, resize_label_map
 from oasis_jax.data.resize import resize_photo
-
-
-class Column(Protocol):
-    """One entry of every example.
-
-    Attributes:
-        name: key in a batch.
-        things: what its files are called in messages, in the plural.
-        dtype: of a batch.
-        channels: shape of a pixel in a batch.
-    """
-
-    name: str
-    things: str
-    dtype: np.dtype
-    channels: tuple[int, ...]
-
-    def read(self, path):
-        """The stored value of a file. Raises DataError if it cannot be read."""
-
-    def from_array(self, array):
-        """The stored value from an array that is not in a file."""
-
-    def size(self, value):
-        """(height, width) of a stored value."""
-
-    def fit(self, value, size, window, source):
-        """A window (top, left, height, width), or all for None, of the value resized to `size`. Raises DataError naming `source`."""
 
 
 class Photo:
@@ -112,7 +89,7 @@ def read_photo(path) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def make_columns(names, make_label_map: Callable[[], LabelMap]) -> tuple[Column, ...]:
+def make_columns(names, make_label_map: Callable[[], LabelMap]):
     """The columns of these names that are read from a data set; others ("heatmaps") are drawn by the pipeline."""
     known = {"image": Photo, "label_map": make_label_map}
     return tuple(known[name]() for name in names if name in known)

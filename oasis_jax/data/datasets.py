@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from oasis_jax.data.columns import Column, LabelMap, make_columns
+from oasis_jax.data.columns import LabelMap, Photo, make_columns
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_palette
 
 SPLITS = ("train", "val")
@@ -91,7 +91,7 @@ class Split:
 
     name: str
     examples: tuple[Example, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[Photo | LabelMap, ...]
     faults: tuple[str, ...] = ()
     read_arrays: Callable[[int], Mapping[str, np.ndarray]] | None = None
     label_files: str = ""

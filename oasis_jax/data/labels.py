@@ -83,10 +83,10 @@ class LabelRule:
         some = ", ".join(map(str, wrong[:5])) + (f" and {wrong.size - 5} more" if wrong.size > 5 else "")
         shift = f" and data.label_offset is {self.offset}" if self.offset else ""
         first, last = -self.offset, self.num_classes - 1 - self.offset
-        mend = f"map id {wrong[0]} in data.label_map"
+        fix = f"map id {wrong[0]} in data.label_map"
         if wrong[-1] > last:
-            mend = f"set data.num_classes={wrong[-1] + self.offset + 1} or {mend}"
-        return f"id {some}, but data.num_classes is {self.num_classes}{shift} (ids {first}..{last}): {mend}"
+            fix = f"set data.num_classes={wrong[-1] + self.offset + 1} or {fix}"
+        return f"id {some}, but data.num_classes is {self.num_classes}{shift} (ids {first}..{last}): {fix}"
 
 
 def parse_label_map(text) -> dict[int, int]:

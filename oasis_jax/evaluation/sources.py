@@ -227,8 +227,9 @@ class Samples:
             yield batch
 
     def image(self, index):
-        label_map = self.examples.label_map(index % self.examples.count)
-        return self.model.images(self.model.inputs([self.protocol.noise_seed + index], {"label_map": label_map[None]}))[0]
+        example = index % self.examples.count
+        given = {"label_map": self.examples.label_map(example)[None]} if "label_map" in self.model.columns else {}
+        return self.model.images(self.model.inputs([self.protocol.noise_seed + index], given))[0]
 
     def generate(self, columns, seeds):
         """float32 (B, H, W, 3) in [-1, 1] on the devices, for the columns of a batch and B seeds."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from oasis_jax.heatmaps import LEVELS
-from oasis_jax.layers.convolution import wide
+from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.spatial import resize
 
 

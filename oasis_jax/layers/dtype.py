@@ -1,4 +1,4 @@
-"""The dtype of activations."""
+"""The dtype of activations, and of sums over them."""
 import jax
 import jax.numpy as jnp
 
@@ -17,3 +17,8 @@ def compute_dtype(name):
     if name not in dtypes:
         raise ValueError(f"model.dtype={name} is not one of auto, {', '.join(dtypes)}")
     return dtypes[name]
+
+
+def wide(dtype):
+    """Dtype in which values of a dtype are accumulated: float32 or wider."""
+    return jnp.promote_types(dtype, jnp.float32)

@@ -1,9 +1,21 @@
 """Initial variables of a network."""
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax.layers.convolution import kernel_scale
+KERNEL_GAIN = 0.02  # of Xavier-normal kernels
+
+
+def kernel_scale(shape, gain=KERNEL_GAIN):
+    """Standard deviation of the Xavier-normal initial values of a kernel (k, k, C, D)."""
+    return gain * math.sqrt(2 / (shape[0] * shape[1] * (shape[2] + shape[3])))
+
+
+def kernel_init(key, shape, dtype=float):
+    """Flax initialiser of one kernel; `layers.initial.initial_variables` draws all kernels of a network at once."""
+    return kernel_scale(shape) * jax.random.normal(key, shape, dtype)
 
 
 def initial_variables(module, gain, key, *inputs):

@@ -12,7 +12,8 @@ from flax import linen as nn
 from jax import lax
 
 from oasis_jax.heatmaps import LEVELS, NUM_MAPS
-from oasis_jax.layers.convolution import conv2d, leaky_relu, wide
+from oasis_jax.layers.convolution import conv2d, leaky_relu
+from oasis_jax.layers.dtype import wide
 
 ALL_LEVELS = "cat"  # features of all levels, concatenated
 FEATURES = (*LEVELS, ALL_LEVELS)

@@ -43,7 +43,6 @@ def di_seg_of_batch(real, generated, label_map, num_classes, dontcare_id=-1):
     return jnp.sum(gaps) / jnp.maximum(jnp.sum(count > 0), 1)
 
 
-@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassMeans:
     """Streaming means of a value by class, in float64. Immutable.
@@ -91,46 +90,28 @@ class ClassMeans:
         return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, eq=False)
-class Equilibrium:
-    """Outputs of D on real and on generated images. Immutable; one class gives DI, the classes of a label map give DI_seg."""
+def di(real, generated):
+    """DI of the ClassMeans of raw logits, all of class 0; NaN without images. Raises ValueError for sets of different sizes."""
+    return float(_gaps(generated, real)[0])
 
-    real: ClassMeans
-    generated: ClassMeans
 
-    @classmethod
-    def empty(cls, num_classes=1):
-        """Outputs on no images."""
-        return cls(ClassMeans.empty(num_classes), ClassMeans.empty(num_classes))
+def di_seg(real, generated, dontcare_id=-1):
+    """DI_seg of the ClassMeans of `log_fake_probability`, with equal weight for every class that occurs; NaN without classes.
 
-    def merge(self, other):
-        """Outputs on both pairs of sets together."""
-        return Equilibrium(self.real.merge(other.real), self.generated.merge(other.generated))
+    Args:
+        real, generated: of photos, and of images generated for their label maps.
+        dontcare_id: class to exclude, or -1.
 
-    def update_logits(self, real, generated):
-        """Adds raw logits (B,) or (B, ...) of as many real as generated images; raises ValueError if their shapes differ."""
-        real, generated = np.asarray(real), np.asarray(generated)
-        if real.shape != generated.shape:
-            raise ValueError(f"logits of shapes {real.shape} and {generated.shape}: use as many real as generated images")
-        everything = np.zeros(real.shape, np.int64)
-        return Equilibrium(self.real.update(real, everything), self.generated.update(generated, everything))
+    Raises:
+        ValueError: the sets differ in size.
+    """
+    gaps = _gaps(real, generated)
+    counted = (real.count > 0) & (np.arange(len(gaps)) != dontcare_id)
+    return float(gaps[counted].mean()) if counted.any() else float("nan")
 
-    def update_log_fake(self, real, generated, label_map):
-        """Adds `log_fake_probability` (B, H, W) of real images and of images generated for their label maps (B, H, W)."""
-        return Equilibrium(self.real.update(real, label_map), self.generated.update(generated, label_map))
 
-    @property
-    def di(self):
-        """DI, after `update_logits`; NaN without images."""
-        return float(self.real.means[0] - self.generated.means[0])
-
-    @property
-    def di_seg_per_class(self):
-        """(N,) DI_seg of each class, after `update_log_fake`; NaN for an absent class."""
-        return self.generated.means - self.real.means
-
-    def di_seg(self, dontcare_id=-1):
-        """DI_seg, with equal weight for every class that occurs, excluding `dontcare_id` (-1: none); NaN without classes."""
-        counted = (self.real.count > 0) & (np.arange(len(self.real.count)) != dontcare_id)
-        return float(self.di_seg_per_class[counted].mean()) if counted.any() else float("nan")
+def _gaps(first, second):
+    """(N,) mean of the second minus mean of the first; NaN for an absent class."""
+    if (first.count != second.count).any():
+        raise ValueError(f"{first.count.sum()} values and {second.count.sum()} cannot be compared: use as many real as generated images")
+    return second.means - first.means

@@ -51,8 +51,8 @@ def choose_capacities(counts, size, largest=LARGEST_SHARE, slack=1.05):
 def describe(capacities, size):
     """One line of text with the levels that are computed on regions, and their capacities, for images of size (H, W)."""
     levels = [(f"{size[0] >> level}x{size[1] >> level}", capacity) for level, capacity in enumerate(capacities) if capacity]
-    rooms = [f"{name} for {capacity.modulation} different neighbourhoods of {capacity.far} pixels" for name, capacity in levels]
-    return f"conditioning on regions at {', '.join(rooms)}; dense elsewhere" if rooms else "conditioning is dense"
+    held = [f"{name} (capacity: {capacity.modulation} distinct neighbourhoods of {capacity.far} pixels)" for name, capacity in levels]
+    return f"conditioning on regions at {', '.join(held)}; dense elsewhere" if held else "conditioning is dense"
 
 
 def bucket(ids, largest=LARGEST_SHARE):

@@ -4,7 +4,9 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from oasis_jax.layers.convolution import Conv, conv2d, leaky_relu, wide
+from oasis_jax.layers.convolution import conv2d, leaky_relu
+from oasis_jax.layers.dtype import wide
+from oasis_jax.layers.normalised import Conv
 from oasis_jax.layers.resampling import conv2d_of_upsampled, downsample, downsampled_conv2d, upsample
 from oasis_jax.oasis.generator import check_sides
 

@@ -6,16 +6,15 @@ import jax.numpy as jnp
 
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import choose_capacities
+from oasis_jax.oasis.from_config import make_alignment, make_discriminator, make_generator, on_regions
 from oasis_jax.oasis.model import Model
-from oasis_jax.oasis.networks import make_alignment, make_discriminator, make_generator, on_regions
 from oasis_jax.oasis.perceptual import load_features
-from oasis_jax.oasis.protocols import PROTOCOLS, default_protocol
+from oasis_jax.oasis.protocols import PROTOCOLS
+from oasis_jax.oasis.protocols import default_protocol as default_protocol
 from oasis_jax.oasis.published import from_state_dict, read_pth
 from oasis_jax.oasis.scores import Disequilibrium, OwnDiscriminator, ScoresByDiscriminator
 from oasis_jax.oasis.train_step import Hyperparameters, TrainStep
 from oasis_jax.updates import adam_without_momentum, create_state, rate_at
-
-__all__ = ["columns", "default_protocol", "from_published", "model", "protocols", "published_files", "scores", "statistic", "train_step"]
 
 BOUNDARY_LEVELS = 4  # whose boundaries are counted, from the full image on; on coarser levels nearly every pixel is at a boundary
 
@@ -27,6 +26,7 @@ published_files = {
     "generator": "Published *_G.pth, to resume training.",
     "discriminator": "Published *_D.pth, to resume training.",
 }
+free_model_fields = ("dtype", "remat", "conditioning", "region_share")
 
 
 def columns(config):

@@ -4,7 +4,9 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from oasis_jax.layers.convolution import Conv, leaky_relu, wide
+from oasis_jax.layers.convolution import leaky_relu
+from oasis_jax.layers.dtype import wide
+from oasis_jax.layers.normalised import Conv
 from oasis_jax.layers.resampling import upsample
 from oasis_jax.layers.spatial import HeatmapEncoder, SpatialEncoding, at_level, render
 from oasis_jax.oasis import conditioning as cond

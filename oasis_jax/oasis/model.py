@@ -12,8 +12,8 @@ from oasis_jax.heatmaps import check
 from oasis_jax.noise import RegionNoise
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.capacities import LARGEST_SHARE, bucket, describe
+from oasis_jax.oasis.from_config import on_regions
 from oasis_jax.oasis.generator import Generator, check_sides
-from oasis_jax.oasis.networks import on_regions
 from oasis_jax.recipes import as_recipes, count_from
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax.layers.convolution import by_platform, conv2d, wide
+from oasis_jax.layers.convolution import by_platform, conv2d
+from oasis_jax.layers.dtype import wide
 from oasis_jax.oasis.boundaries import fingerprints, mixed
 
 CHUNK = 512  # rows of gamma and beta computed at once on CPU, few enough for their patches to stay in the cache

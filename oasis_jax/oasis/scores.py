@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA, ClassMeans, Equilibrium, log_fake_probability
+from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA, ClassMeans, di_seg, log_fake_probability
 from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, SAMPLES, Finding, sum_counts
 from oasis_jax.metrics.segmentation import MeanOver, confusion_matrix, mean_iou, pixel_accuracy
 from oasis_jax.oasis.discriminator import Discriminator
@@ -76,7 +76,7 @@ class ScoresByDiscriminator:
 
     @property
     def identity(self):
-        return ["by_d", self.discriminator.identity, self.dontcare_id]
+        return [type(self).__name__, self.discriminator.identity, self.dontcare_id]
 
     def start(self):
         return {"confusion": np.zeros((self.discriminator.module.num_classes,) * 2, np.int64)}
@@ -95,27 +95,11 @@ class ScoresByDiscriminator:
         return Finding(scores)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Disequilibrium:
-    """DI_seg, the disequilibrium indicator of `metrics.equilibrium`, with images of G itself, not of its average; a `metric.Metric`.
-
-    Attributes:
-        discriminator: OwnDiscriminator.
-        dontcare_id: class that is left out, or -1.
-    """
-
-    discriminator: OwnDiscriminator
-    dontcare_id: int
+class Disequilibrium(ScoresByDiscriminator):
+    """DI_seg, the disequilibrium indicator of `metrics.equilibrium`, with images of G itself, not of its average; a `metric.Metric`."""
 
     sets: ClassVar = (PHOTOS, RAW_SAMPLES)
     higher_is_better: ClassVar = {}  # a low indicator is no aim by itself
-    of_run: ClassVar = True
-    rows: ClassVar = {}
-    merge: ClassVar = staticmethod(sum_counts)
-
-    @property
-    def identity(self):
-        return ["di_seg", self.discriminator.identity]
 
     def start(self):
         return vars(ClassMeans.empty(self.discriminator.module.num_classes))
@@ -125,6 +109,5 @@ class Disequilibrium:
         return vars(ClassMeans(**counts).update(log_fake, batch.label_map[: batch.count])), {}
 
     def finish(self, reference, scored):
-        real, generated = ClassMeans(**reference.counts), ClassMeans(**scored.counts)
-        di_seg = Equilibrium(real, generated).di_seg(self.dontcare_id)
-        return Finding({"di_seg": di_seg}, notes=(f"{DI_SEG_FORMULA}, by the run's own networks",))
+        score = di_seg(ClassMeans(**reference.counts), ClassMeans(**scored.counts), self.dontcare_id)
+        return Finding({"di_seg": score}, notes=(f"{DI_SEG_FORMULA}, by the run's own networks",))

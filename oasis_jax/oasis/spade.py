@@ -2,7 +2,8 @@
 import jax
 from flax import linen as nn
 
-from oasis_jax.layers.convolution import BatchNorm, Conv, leaky_relu
+from oasis_jax.layers.convolution import leaky_relu
+from oasis_jax.layers.normalised import BatchNorm, Conv
 from oasis_jax.oasis.regions import Regions, modulate, modulate_dense
 
 

@@ -11,8 +11,7 @@ import optax
 
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
-from oasis_jax.layers.convolution import KERNEL_GAIN
-from oasis_jax.layers.initial import initial_variables
+from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables
 from oasis_jax.layers.spatial import render
 from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis import losses

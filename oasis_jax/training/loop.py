@@ -73,7 +73,7 @@ def restore_or_create(run, checkpoints):
     """The state of the newest checkpoint, whatever devices saved it, or that of step 0."""
     if checkpoints.latest_step() is None:
         return create_state(run.step, run.image_size, run.mesh)
-    check_config_fits(checkpoints.restore_config(), plain(run.config))
+    check_config_fits(checkpoints.restore_config(), plain(run.config), run.family.free_model_fields)
     state = checkpoints.restore(state_template(run.step, run.image_size, run.mesh))
     print(f"resuming from step {int(state.step)} in {run.workdir}")
     return state
@@ -207,6 +207,7 @@ class Progress:
         print(f"\ntrained to step {step}; evaluation on {len(run.validation.photos.names)} validation examples:")
         for name, value in scores.items():
             print(f"  {name:32s} {value:.4f}" + (f"   {run.step.legend[name]}" if name in run.step.legend else ""))
+        print(f"report:        {run.workdir / 'evaluation' / 'training' / 'report.md'}")
         print(f"sample grids:  {run.workdir / 'samples'}")
         print(f"loss curve:    {run.workdir / 'losses.png'}")
         print(f"checkpoints:   {run.workdir / FOLDER}")

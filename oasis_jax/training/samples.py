@@ -45,7 +45,7 @@ class SampleGrid:
             label_maps = [colour_label_map(self.columns["label_map"][i], model.num_classes)] if "label_map" in given else []
             rows.append([*label_maps, self.columns["image"][i], *samples])
             notes.append([*[example.name] * len(label_maps), "" if label_maps else example.name, *(f"seed {seed}" for seed in seeds)])
-        captions = [*["label map"] * len(label_maps), "photo", *(f"sample {k + 1}" for k in range(SAMPLES))]
+        captions = [*["label map"] * len(label_maps), "photo", *["sample"] * SAMPLES]
         return grid(rows, captions, notes)
 
     def save_label_maps(self, folder):

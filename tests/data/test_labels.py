@@ -52,9 +52,9 @@ def test_offset_applies_except_to_mapped_ids():
     assert rule(np.array([0, 10, 11, 255], np.uint8)).tolist() == [1, 11, 0, 3]
 
 
-@pytest.mark.parametrize("stored, mend", [([34], "data.num_classes=35 or map id 34"), ([40000, 1], "map id 40000"), ([-1], "map id -1")])
-def test_ids_without_a_class_are_named_with_the_mend(stored, mend):
-    with pytest.raises(DataError, match=f"x.png holds id .* data.num_classes is 34 .ids 0..33.: .*{mend}"):
+@pytest.mark.parametrize("stored, fix", [([34], "data.num_classes=35 or map id 34"), ([40000, 1], "map id 40000"), ([-1], "map id -1")])
+def test_ids_without_a_class_are_named_with_the_fix(stored, fix):
+    with pytest.raises(DataError, match=f"x.png holds id .* data.num_classes is 34 .ids 0..33.: .*{fix}"):
         LabelRule(34)(np.array(stored), "x.png")
 
 

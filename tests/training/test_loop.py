@@ -162,7 +162,7 @@ def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path
     fields = {"train__num_steps": 4, "eval__every_steps": 1, "checkpoint__every_steps": 1, "eval__max_examples": 3}
     fields |= {"model__conditioning": "regions", "model__region_share": 1.0}
     scores = train_and_evaluate(tiny_config(eval__protocol="plain", eval__score="texture_distance", **fields), tmp_path)
-    assert "conditioning on regions at 16x32 for" in capsys.readouterr().out
+    assert "conditioning on regions at 16x32 (capacity: " in capsys.readouterr().out
     assert 0 < scores["texture_distance"] < 1 and scores["colour_distance"] < 1 and np.isfinite(scores["di_seg"])
     report = (tmp_path / "evaluation" / "training" / "report.md").read_text()
     assert "protocol plain, first 3 examples" in report and "| generated images | 3 |" in report

@@ -1,0 +1,84 @@
+"""The seam holds: a family that the spine has never heard of is trained, resumed, evaluated and sampled without a change elsewhere."""
+import json
+import types
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+import oasis_jax
+from oasis_jax import evaluate, sample
+from oasis_jax.checkpoint import load_config, load_state
+from oasis_jax.family import find_family
+from oasis_jax.training.loop import train_and_evaluate
+from tests import toy_family
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed():
+    toy_family.install()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("toy")
+    return workdir, train_and_evaluate(toy_family.get_config(), workdir)
+
+
+def test_it_trains_and_shows_its_images_with_their_seeds(run):
+    workdir, scores = run
+    assert {"colour_distance_l", "texture_distance", "score_gap_of_set"} <= scores.keys()
+    assert not {"colour_distance", "miou_by_d"} & scores.keys()  # of label maps, which it has none of
+    assert (workdir / "samples" / "step_0000006.png").exists() and (workdir / "losses.png").exists()
+    assert not (workdir / "labels").exists()
+
+
+def test_it_resumes_exactly(run, tmp_path):
+    config = toy_family.get_config()
+    with config.unlocked():
+        config.train.num_steps = 3
+    train_and_evaluate(config, tmp_path)
+    train_and_evaluate(toy_family.get_config(), tmp_path)
+    once, twice = (load_state(workdir) for workdir in (run[0], tmp_path))
+    np.testing.assert_equal(once, twice)
+
+
+def test_it_is_evaluated_by_the_command_with_the_numbers_of_the_loop(run, tmp_path):
+    workdir, scores = run
+    options = types.SimpleNamespace(checkpoint=str(workdir), images=None, output=str(tmp_path), protocol="", best=False)
+    report = evaluate.run(options, ConfigDict(load_config(workdir)))
+    assert {name: report.scores[name] for name in scores} == pytest.approx(scores, rel=1e-6)
+
+
+def options_of_sample(workdir, output, **changed):
+    flags = dict(seed=0, samples_per_label=1, resample_classes=[], noise_seed_per_class=[], interpolate=0, size="", best=False)
+    return types.SimpleNamespace(checkpoint=workdir, labels=None, output=str(output), heatmap_centres=[], **(flags | changed))
+
+
+def test_it_is_sampled_by_the_command_and_any_image_is_reproduced_from_its_seed(run, tmp_path):
+    sample.run(options_of_sample(run[0], tmp_path / "out", samples_per_label=3, seed=5))
+    records = json.loads((tmp_path / "out" / "samples.json").read_text())["images"]
+    model = oasis_jax.load(run[0])
+    assert [record["seed"] for record in records] == [5, 6, 7]
+    for record in records:
+        image = np.asarray(Image.open(tmp_path / "out" / record["file"]))
+        np.testing.assert_array_equal(model.sample(1, seed=record["seed"])[0], image)
+
+
+def test_options_for_label_maps_are_refused(run, tmp_path):
+    with pytest.raises(ValueError, match="takes no --labels"):
+        sample.run(with_labels(run[0], tmp_path / "out"))
+    with pytest.raises(ValueError, match="has no classes: omit --resample_classes"):
+        sample.run(options_of_sample(run[0], tmp_path / "out", resample_classes=["road"]))
+
+
+def with_labels(workdir, output):
+    options = options_of_sample(workdir, output)
+    options.labels = "labels/"
+    return options
+
+
+def test_a_family_that_does_not_exist_is_an_error_that_lists_those_that_do():
+    with pytest.raises(ValueError, match="family=pix2pix is not one of .*oasis"):
+        find_family(ConfigDict({"family": "pix2pix"}))

@@ -1,0 +1,88 @@
+"""The floors of the house (docs/architecture.md): no import goes back up, and the spine names no family."""
+import ast
+import pathlib
+import re
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
+FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
+COMMANDS = {"main", "sample", "evaluate", "convert"}
+GROUND = {"checkpoint", "config_flag", "family", "heatmaps", "noise", "pictures", "recipes", "sampling", "updates"}
+
+# What each room may import besides itself and the ground floor.
+MAY_IMPORT = {
+    "layers": set(),
+    "data": set(),
+    "metrics": set(),
+    "parallel": set(),
+    **dict.fromkeys(FAMILIES, {"layers", "metrics", "parallel"}),
+    "editing": {"layers"},
+    "evaluation": {"data", "metrics", "parallel"},
+    "training": {"data", "evaluation", "parallel"},
+    **dict.fromkeys(COMMANDS, {"data", "evaluation", "parallel", "training"}),
+}
+# The order of the ground floor itself, from the lowest up.
+GROUND_ORDER = ["config_flag", "heatmaps", "noise", "pictures", "updates", "recipes", "checkpoint", "family", "sampling"]
+
+
+def modules():
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+def room(path):
+    """The folder of a module below the package, or the module itself if it lies directly in it."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path):
+    """Rooms of the package that a module imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "oasis_jax" else [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith("oasis_jax.")}
+    return found
+
+
+def test_every_room_has_a_floor():
+    assert {room(path) for path in modules()} == MAY_IMPORT.keys() | GROUND
+    assert set(GROUND_ORDER) == GROUND
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_import_goes_back_up(path):
+    own, imported = room(path), imported_rooms(path)
+    if own in GROUND:
+        allowed = set(GROUND_ORDER[: GROUND_ORDER.index(own) + 1])
+    else:
+        allowed = MAY_IMPORT[own] | GROUND | {own}
+    assert imported <= allowed, f"{path.relative_to(PACKAGE)} imports {', '.join(sorted(imported - allowed))}"
+
+
+def test_the_families_are_found_by_their_folders():
+    assert FAMILIES == {"oasis"}
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_nothing_outside_its_folder_names_a_family(family):
+    """Besides the name of the package, which the first family shares, in imports, messages and environment variables."""
+    for path in modules():
+        if room(path) != family:
+            text = re.sub(r"oasis_jax|OASIS_JAX_CACHE|OASIS_VGG16_WEIGHTS", "", path.read_text())
+            assert family not in text.lower(), f"{path.relative_to(PACKAGE)} names the family {family}"
+
+
+def test_no_file_holds_more_than_one_idea_can_take():
+    assert {str(path.relative_to(PACKAGE)) for path in modules() if len(path.read_text().splitlines()) > 350} == set()
+
+
+def test_no_two_files_share_a_name():
+    names = [path.name for path in modules() if path.name != "__init__.py"]
+    shared = {name for name in names if names.count(name) > 1}
+    # A family's folder and the spine use the same word for the same thing on both sides of the seam.
+    assert shared == {"family.py", "protocols.py"}
