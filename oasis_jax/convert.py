@@ -13,7 +13,6 @@ from absl import app, flags, logging
 
 from oasis_jax import config_flag
 from oasis_jax.checkpoint import CheckpointError, Checkpoints
-from oasis_jax.evaluation.validation import protocol_of_run, score_direction
 from oasis_jax.family import find_family
 
 
@@ -30,8 +29,9 @@ def write_run(workdir, config, ema, state=None):
         CheckpointError: the folder holds checkpoints already, or cannot be written.
         ValueError: config.eval.score is not a score that the run measures.
     """
-    higher_is_better = score_direction(config, protocol_of_run(config, count=0))
-    with Checkpoints(workdir, config.checkpoint.keep, config.eval.score, higher_is_better) as checkpoints:
+    from oasis_jax.training.setup import score_direction  # which imports TensorFlow
+
+    with Checkpoints(workdir, config.checkpoint.keep, config.eval.score, score_direction(config)) as checkpoints:
         if checkpoints.latest_step() is not None:
             raise CheckpointError(f"{checkpoints.directory} holds checkpoints already: choose another --output")
         checkpoints.save(0, state, ema, config.to_dict(), wait=True)

@@ -36,10 +36,9 @@ def run(options, config):
     from oasis_jax.data.check import check_split
     from oasis_jax.data.datasets import DataSpec, open_split
     from oasis_jax.evaluation.report import best_and_worst, write_report
-    from oasis_jax.evaluation.validation import Validation, choose_protocol
-    from oasis_jax.family import find_family
-    from oasis_jax.parallel.mesh import make_local_mesh
+    from oasis_jax.family import find_family, own_networks
     from oasis_jax.parallel.processes import is_first
+    from oasis_jax.training.setup import make_validation
 
     if not options.images and not options.checkpoint:
         raise ValueError("nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE")
@@ -52,8 +51,8 @@ def run(options, config):
     spec = DataSpec.of_config(config.data)
     split = open_split(spec, "val", find_family(config).columns(config))
     check_split(split, spec, output if is_first() else None)
-    validation = Validation(protocol, config, split, spec, make_local_mesh())
-    state, diversity = None, False
+    validation = make_validation(config, protocol, split, spec)
+    own, diversity = None, False
     if options.images:
         generated, subject = validation.folder(options.images), {"images": str(options.images)}
     else:
@@ -61,14 +60,23 @@ def run(options, config):
         generated, subject = validation.samples(model), {"checkpoint": str(options.checkpoint), "step": model.step}
         diversity = bool(protocol.diversity_maps) and model.has_noise and "label_map" in model.columns
         state = load_state(options.checkpoint, options.best)
-        if state is not None and int(state["step"]) != model.step:  # a run that is training may have saved another step in between
-            state = None
-    report = validation.evaluate(generated, subject, state, diversity=diversity)
+        if state is not None and int(state["step"]) == model.step:  # a run that is training may have saved another step in between
+            own = own_networks(config, model, state, validation.mesh)
+    report = validation.evaluate(generated, subject, own, diversity=diversity)
     if is_first():
         write_report(output, report, best_and_worst(generated, validation.photos, report))
         print(report.as_markdown())
         print(f"the report lies in {output}")
     return report
+
+
+def choose_protocol(config, name=""):
+    """The Protocol of this name, or of config.eval.protocol, or of the data set; raises ValueError if there is no such protocol."""
+    from oasis_jax.family import find_family
+    from oasis_jax.metrics.protocols import find_protocol
+
+    family = find_family(config)
+    return find_protocol(name or config.eval.protocol or family.default_protocol(config), family.protocols)
 
 
 def _folder_of_run(checkpoint):

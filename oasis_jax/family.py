@@ -3,6 +3,7 @@
 A family is a folder `oasis_jax/NAME` with a module `family.py` that has the members of `Family`. `config.family` is its NAME. Everything
 outside of that folder reaches the family through the protocols below.
 """
+import dataclasses
 import importlib
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -107,6 +108,19 @@ class Family(Protocol):
 
     def from_published(self, config: Any, files: Mapping[str, Any]) -> tuple[Any, Any]:
         """(averaged generator's variables, train state or None) from the files of a published checkpoint: {flag: path}."""
+
+
+def own_networks(config, model, state, mesh):
+    """What the scores by a run's own networks need: (metrics, the Model with the generator in training in place of its average).
+
+    Args:
+        config: ConfigDict of the run.
+        model: its Model.
+        state: its train state, or the nested dicts of one, with the entry `generator`.
+        mesh: of this process's devices.
+    """
+    generator = state["generator"] if isinstance(state, dict) else state.generator
+    return find_family(config).scores(config, state, mesh), dataclasses.replace(model, variables=generator)
 
 
 def find_family(config) -> Family:

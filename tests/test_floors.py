@@ -19,8 +19,8 @@ MAY_IMPORT = {
     **dict.fromkeys(FAMILIES, {"layers", "metrics", "parallel"}),
     "editing": {"layers"},
     "evaluation": {"data", "metrics", "parallel"},
-    "training": {"data", "evaluation", "parallel"},
-    **dict.fromkeys(COMMANDS, {"data", "evaluation", "parallel", "training"}),
+    "training": {"data", "evaluation", "metrics", "parallel"},
+    **dict.fromkeys(COMMANDS, {"data", "evaluation", "metrics", "parallel", "training"}),
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = ["config_flag", "heatmaps", "noise", "pictures", "updates", "recipes", "checkpoint", "family", "sampling"]

@@ -16,6 +16,7 @@ from oasis_jax.data.scenes import CLASS_NAMES
 from oasis_jax.evaluation.networks import Networks
 from oasis_jax.evaluation.sources import Examples, Photos, Targets
 from oasis_jax.evaluation.validation import Validation
+from oasis_jax.family import own_networks
 from oasis_jax.metrics.nets.label_spaces import LabelSpace
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
@@ -67,7 +68,8 @@ def make_model(config, seed=0):
 def make_validation(config, cache, protocol=PROTOCOL, devices=1, count=10):
     spec = DataSpec.of_config(config.data)
     plain = dataclasses.replace(protocol, features="")  # no weights are read
-    validation = Validation(plain, config, open_split(spec, "val"), spec, make_mesh(jax.local_devices()[:devices]), cache)
+    mesh = make_mesh(jax.local_devices()[:devices])
+    validation = Validation(plain, open_split(spec, "val"), spec, mesh, config.eval.batch_size, cache=cache)
     on_mesh = jax.jit(extract, in_shardings=over_batch(validation.mesh))
     validation.protocol, validation.networks = protocol, dataclasses.replace(NETWORKS, extract=on_mesh)
     split = validation.examples.split
@@ -81,8 +83,9 @@ def everything(folder, devices=1):
     config = make_config()
     validation = make_validation(config, folder, dataclasses.replace(PROTOCOL, diversity_maps=3, samples_per_label=2), devices)
     state = jax.device_put(random_state(config), replicated(make_mesh()))  # as in training: on the devices of all processes
-    samples = validation.samples(family.model(config, jax.device_get(state.ema), 7))
-    report = validation.evaluate(samples, {}, state, diversity=True)
+    model = family.model(config, jax.device_get(state.ema), 7)
+    own = own_networks(config, model, state, validation.mesh)
+    report = validation.evaluate(validation.samples(model), {}, own, diversity=True)
     return {"report": json.loads(report.as_json()), **{name: np.asarray(numbers).tolist() for name, numbers in report.per_image.items()}}
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from oasis_jax.data.labels import LabelRule, read_image, read_stored_ids, resize_label_map
+from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_image, read_palette, read_stored_ids, resize_label_map
 from oasis_jax.data.resize import resize_photo
 
 
@@ -93,3 +93,14 @@ def make_columns(names, make_label_map: Callable[[], LabelMap]):
     """The columns of these names that are read from a data set; others ("heatmaps") are drawn by the pipeline."""
     known = {"image": Photo, "label_map": make_label_map}
     return tuple(known[name]() for name in names if name in known)
+
+
+def make_label_column(spec, num_classes=0, class_names=()) -> LabelMap:
+    """The label maps' column; `num_classes` and `class_names` are what the layout implies where spec is silent."""
+    palette, palette_names = read_palette(spec.palette) if spec.palette else (None, ())
+    num_classes = spec.num_classes or num_classes or len(palette_names)
+    rule = LabelRule(num_classes, spec.label_offset, parse_label_map(spec.label_map), palette)
+    names = tuple(spec.class_names or class_names or palette_names)
+    if names and len(names) != num_classes:
+        raise DataError(f"{len(names)} class names are given for {num_classes} classes: correct data.class_names or data.num_classes")
+    return LabelMap(rule, names or tuple(map(str, range(num_classes))))

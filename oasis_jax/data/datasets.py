@@ -1,12 +1,10 @@
-"""Data sets: their fields, their splits, and where the examples of a split lie."""
+"""Data sets: their fields, and how their splits are opened."""
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
 
-import numpy as np
-
-from oasis_jax.data.columns import LabelMap, Photo, make_columns
-from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_palette
+from oasis_jax.data.columns import make_columns, make_label_column
+from oasis_jax.data.folders import open_folders
+from oasis_jax.data.labels import DataError
+from oasis_jax.data.split import Example, Split
 
 SPLITS = ("train", "val")
 PAIRS = ("image", "label_map")  # columns of a data set of photos with label maps
@@ -64,80 +62,6 @@ class DataSpec:
         return tuple(self.resize_size if split == "train" and self.resize_size else self.image_size)
 
 
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """A name, and the file of each column; no files for examples that are generated or read from TFDS."""
-
-    name: str
-    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    def source(self, column) -> str:
-        """The file of a column for messages; the example's name if there is none."""
-        return self.files.get(column, self.name)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Split:
-    """The examples of one split, in a fixed order.
-
-    Attributes:
-        name: train or val.
-        examples: tuple of Example, sorted by name.
-        columns: what an example holds.
-        faults: one line per file that belongs to no example; the split may be used only if there are none.
-        read_arrays: for examples without files, i -> {column: array}: the photo as uint8 (H, W, 3), stored ids as (H, W).
-        label_files: the folder of the label maps, or a pattern if the folder holds other files too; empty without files.
-    """
-
-    name: str
-    examples: tuple[Example, ...]
-    columns: tuple[Photo | LabelMap, ...]
-    faults: tuple[str, ...] = ()
-    read_arrays: Callable[[int], Mapping[str, np.ndarray]] | None = None
-    label_files: str = ""
-
-    def __len__(self):
-        return len(self.examples)
-
-    def column(self, name) -> Any:
-        """The column of this name, or None."""
-        return next((column for column in self.columns if column.name == name), None)
-
-    @property
-    def rule(self) -> LabelRule:
-        """The LabelRule of a split with label maps."""
-        return self.column("label_map").rule
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The class names of a split with label maps."""
-        return self.column("label_map").class_names
-
-    def subset(self, indices) -> "Split":
-        """The split with only the examples of these indices, in this order."""
-        read_arrays = self.read_arrays and (lambda i: self.read_arrays(indices[i]))
-        return dataclasses.replace(self, examples=tuple(self.examples[i] for i in indices), read_arrays=read_arrays)
-
-    def spread(self, count) -> "Split":
-        """A subset of `count` examples, evenly spaced from the first to the last; some are repeated if there are fewer."""
-        return self.subset(np.linspace(0, len(self) - 1, count).astype(int).tolist())
-
-    def read(self, index) -> dict[str, Any]:
-        """{column: stored value} of an example at full size: RGB Image, ids uint8 or uint16 (H, W). Raises DataError if unreadable."""
-        if self.read_arrays is not None:
-            arrays = self.read_arrays(index)
-            return {column.name: column.from_array(arrays[column.name]) for column in self.columns}
-        return {column.name: column.read(self.examples[index].files[column.name]) for column in self.columns}
-
-    def resolved_fields(self) -> dict[str, Any]:
-        """The fields of config.data that say how to read label files, without the data set: a checkpoint holds them."""
-        if self.column("label_map") is None:
-            return {}
-        rule = self.rule
-        label_map = ",".join(f"{stored}:{class_id}" for stored, class_id in sorted(rule.mapping.items()))
-        return {"num_classes": rule.num_classes, "class_names": self.class_names, "label_offset": rule.offset, "label_map": label_map}
-
-
 def open_split(spec, split, columns=PAIRS) -> Split:
     """Lists the examples of a split.
 
@@ -160,20 +84,7 @@ def open_split(spec, split, columns=PAIRS) -> Split:
         opened = make_columns(columns, lambda: make_label_column(spec))
         names, read_arrays = open_tfds(spec, split, opened)
         return Split(split, tuple(map(Example, names)), opened, read_arrays=read_arrays)
-    from oasis_jax.data.folders import open_folders
-
     return open_folders(spec, split, columns)
-
-
-def make_label_column(spec, num_classes=0, class_names=()) -> LabelMap:
-    """The label maps' column; `num_classes` and `class_names` are what the layout implies where spec is silent."""
-    palette, palette_names = read_palette(spec.palette) if spec.palette else (None, ())
-    num_classes = spec.num_classes or num_classes or len(palette_names)
-    rule = LabelRule(num_classes, spec.label_offset, parse_label_map(spec.label_map), palette)
-    names = tuple(spec.class_names or class_names or palette_names)
-    if names and len(names) != num_classes:
-        raise DataError(f"{len(names)} class names are given for {num_classes} classes: correct data.class_names or data.num_classes")
-    return LabelMap(rule, names or tuple(map(str, range(num_classes))))
 
 
 def _open_scenes(spec, split, columns):

@@ -6,9 +6,9 @@ import warnings
 from etils import epath
 from PIL import Image
 
-from oasis_jax.data.columns import make_columns
-from oasis_jax.data.datasets import Example, Split, make_label_column
+from oasis_jax.data.columns import make_columns, make_label_column
 from oasis_jax.data.labels import DataError
+from oasis_jax.data.split import Example, Split
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 

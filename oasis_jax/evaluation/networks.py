@@ -79,6 +79,18 @@ def make_metrics(protocol, networks=None, num_classes=0, dontcare_id=-1):
     return [*metrics, ColourDistance(num_classes, dontcare_id), TextureDistance()]
 
 
+def direction_of(score, metrics):
+    """Whether a score is better when it is higher.
+
+    Raises:
+        ValueError: no metric has such a score that can choose the best checkpoint; the message lists those that can.
+    """
+    directions = {name: higher for metric in metrics for name, higher in metric.higher_is_better.items()}
+    if score not in directions:
+        raise ValueError(f"{score} is not one of {', '.join(directions)}")
+    return directions[score]
+
+
 def load_networks(protocol, files=None, place=jax.device_put, spread=jax.device_put) -> Networks:
     """Loads the networks that a protocol names.
 

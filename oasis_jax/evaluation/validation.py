@@ -14,50 +14,8 @@ from oasis_jax.evaluation.image_set import measure
 from oasis_jax.evaluation.networks import load_networks, make_metrics
 from oasis_jax.evaluation.report import make_report
 from oasis_jax.evaluation.sources import Examples, Folder, Photos, Samples, Targets
-from oasis_jax.family import find_family
 from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, SAMPLES
-from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import over_batch, padded_batch_size, replicated
-
-WEIGHTS = ("inception", "vgg16", "segmenter")
-
-
-def choose_protocol(config, name=""):
-    """The Protocol of this name, or of config.eval.protocol, or of the data set; raises ValueError if there is no such protocol."""
-    family = find_family(config)
-    return find_protocol(name or config.eval.protocol or family.default_protocol(config), family.protocols)
-
-
-def protocol_of_run(config, count):
-    """The Protocol by which a run is evaluated during training: config.eval.protocol, or one that needs no further network.
-
-    Args:
-        config: ConfigDict.
-        count: examples of the validation split, of which eval.max_examples limits how many are used.
-
-    Raises:
-        ValueError: there is no such protocol.
-    """
-    protocol = find_protocol(config.eval.protocol or "plain", find_family(config).protocols)
-    most = config.eval.max_examples
-    if most and most < count:
-        return dataclasses.replace(protocol, name=f"{protocol.name}, first {most} examples", max_images=most)
-    return protocol
-
-
-def score_direction(config, protocol):
-    """Whether config.eval.score is better when it is higher.
-
-    Raises:
-        ValueError: it is not one of the measured scores that can choose the best checkpoint; the message lists those.
-    """
-    family = find_family(config)
-    metrics = [*make_metrics(protocol, num_classes="label_map" in family.columns(config)), *family.scores(config, None)]
-    directions = {name: higher for metric in metrics for name, higher in metric.higher_is_better.items()}
-    if config.eval.score not in directions:
-        with_protocol = f"eval.protocol={config.eval.protocol}" if config.eval.protocol else "no eval.protocol"
-        raise ValueError(f"eval.score={config.eval.score} is not one of {', '.join(directions)}, which are measured with {with_protocol}")
-    return directions[config.eval.score]
 
 
 class Validation:
@@ -65,10 +23,11 @@ class Validation:
 
     Args:
         protocol: Protocol.
-        config: ConfigDict of the run.
         split: the validation Split.
         spec: its DataSpec; sizes and crop are replaced by those of the protocol.
         mesh: of this process's devices.
+        batch_size: images at once, rounded up to a multiple of the devices.
+        weights: paths of the networks' weights, as `networks.load_networks` takes them.
         cache: folder of what was measured; by default the user's.
 
     Attributes:
@@ -81,14 +40,13 @@ class Validation:
         WeightsError, DataError: naming the file or field, and how to fix it.
     """
 
-    def __init__(self, protocol, config, split, spec, mesh, cache=None):
-        self.protocol, self.config, self.mesh = protocol, config, mesh
+    def __init__(self, protocol, split, spec, mesh, batch_size=8, weights=None, cache=None):
+        self.protocol, self.mesh = protocol, mesh
         self._cache = pathlib.Path(cache or cache_folder())
         spec = dataclasses.replace(spec, image_size=protocol.image_size or spec.image_size, resize_size=(), cache=False)
-        files = {name: config.eval.get(f"{name}_weights", "") for name in WEIGHTS}  # older checkpoints lack the fields
         place, spread = (functools.partial(jax.device_put, device=sharding(mesh)) for sharding in (replicated, over_batch))
-        self.networks = load_networks(protocol, files, place, spread)
-        self._batch_size = padded_batch_size(config.eval.batch_size, mesh)
+        self.networks = load_networks(protocol, weights, place, spread)
+        self._batch_size = padded_batch_size(batch_size, mesh)
         targets = None
         if segmenter := self.networks.segmenter:
             targets = Targets(split, segmenter.labels, tuple(segmenter.label_size(spec.image_size)))
@@ -103,13 +61,13 @@ class Validation:
         """The source of another system's images; raises DataError as Folder does."""
         return Folder(path, self.examples)
 
-    def evaluate(self, generated, subject, state=None, keep=True, diversity=False):
+    def evaluate(self, generated, subject, own=None, keep=True, diversity=False):
         """Scores a set of generated images. Every process must call this.
 
         Args:
             generated: a source of `samples` or `folder`.
             subject: JSON value that says what was generated, for the report.
-            state: train state of the model's run, or its nested dicts, for the scores that need the run's own networks; None omits them.
+            own: `family.own_networks` of the model's run, for the scores that need them; None omits those.
             keep: whether to keep what was measured of the generated images, so that the evaluation can be resumed and is not repeated.
             diversity: whether to measure the diversity of a source of `samples`.
 
@@ -120,10 +78,9 @@ class Validation:
             ValueError: features that are not finite, or fewer than two images for a distance that needs them.
         """
         split, metrics, sources = self.examples.split, self._metrics(), {PHOTOS: self.photos, SAMPLES: generated}
-        if state is not None:
-            metrics += find_family(self.config).scores(self.config, state, self.mesh)
-            variables = state["generator"] if isinstance(state, dict) else state.generator
-            raw = dataclasses.replace(generated.model, variables=variables)
+        if own is not None:
+            own_metrics, raw = own
+            metrics += own_metrics
             once = dataclasses.replace(self.protocol, samples_per_label=1)
             sources[RAW_SAMPLES] = Samples(raw, self.examples, once, self.mesh, RAW_SAMPLES)
         measured = {}
@@ -146,7 +103,7 @@ class Validation:
     def _metrics(self):
         split = self.examples.split
         num_classes = split.rule.num_classes if split.column("label_map") else 0
-        return make_metrics(self.protocol, self.networks, num_classes, self.config.data.dontcare_id)
+        return make_metrics(self.protocol, self.networks, num_classes, self.examples.spec.dontcare_id)
 
     def _described(self):
         """The whole protocol as a JSON value."""

@@ -38,6 +38,10 @@ class Protocol:
     diversity_maps: int = 0
     published: str = ""
 
+    def limited_to(self, most, count):
+        """This protocol on the first `most` of `count` examples, which its name then says; 0 uses all."""
+        return self if not most or most >= count else dataclasses.replace(self, name=f"{self.name}, first {most} examples", max_images=most)
+
 
 # Protocols for any data; `Family.protocols` adds those of a family's papers.
 PROTOCOLS = (

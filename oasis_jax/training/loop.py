@@ -13,6 +13,7 @@ import tqdm
 from oasis_jax.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import write_report
+from oasis_jax.family import own_networks
 from oasis_jax.parallel.mesh import put_batch
 from oasis_jax.parallel.processes import is_first, place_among
 from oasis_jax.pictures import save_png
@@ -185,8 +186,10 @@ class Progress:
     def evaluate(self, step, state, variables):
         """{score: number} of the averaged generator, and its report in the workdir. Every process must call this."""
         run = self.run
-        samples = run.validation.samples(run.model(variables, step))
-        report = run.validation.evaluate(samples, {"workdir": str(run.workdir), "step": step}, state, keep=False)
+        model = run.model(variables, step)
+        own = own_networks(run.config, model, state, run.validation.mesh)
+        subject = {"workdir": str(run.workdir), "step": step}
+        report = run.validation.evaluate(run.validation.samples(model), subject, own, keep=False)
         scores = {name: value for name, value in report.scores.items() if np.isfinite(value)}
         if is_first():
             write_report(run.workdir / "evaluation" / "training", report)

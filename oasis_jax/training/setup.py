@@ -5,9 +5,12 @@ from typing import Any
 from etils import epath
 
 from oasis_jax.data.check import check_split
-from oasis_jax.data.datasets import DataSpec, Split, open_split
-from oasis_jax.evaluation.validation import Validation, protocol_of_run, score_direction
+from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.split import Split
+from oasis_jax.evaluation.networks import direction_of, make_metrics
+from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import Family, TrainStep, find_family
+from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import make_local_mesh, make_mesh
 from oasis_jax.parallel.processes import is_first
 
@@ -64,8 +67,7 @@ def set_up(config, workdir) -> Run:
         ValueError: fields that are out of range or do not fit each other, or a workdir that cannot be written.
     """
     workdir, family = prepare_workdir(workdir), find_family(config)
-    protocol = protocol_of_run(config, count=0)
-    higher_is_better = score_direction(config, protocol)
+    higher_is_better = score_direction(config)
     mesh = make_mesh()
     batch_size = config.train.batch_size
     if batch_size < 1 or batch_size % mesh.size:
@@ -83,8 +85,31 @@ def set_up(config, workdir) -> Run:
     check_split(val_split, spec, memory)
     step = family.train_step(config, survey)
     print(step.describe(tuple(config.data.image_size)))
-    validation = Validation(protocol_of_run(config, len(val_split)), config, val_split, spec, make_local_mesh())
+    protocol = protocol_of_run(config).limited_to(config.eval.max_examples, len(val_split))
+    validation = make_validation(config, protocol, val_split, spec)
     return Run(config, workdir, family, step, num_steps, mesh, spec, train_split, val_split, validation, higher_is_better)
+
+
+def protocol_of_run(config):
+    """The Protocol by which a run is scored: config.eval.protocol, or one that needs no further network."""
+    return find_protocol(config.eval.protocol or "plain", find_family(config).protocols)
+
+
+def score_direction(config):
+    """Whether config.eval.score is better when it is higher; raises ValueError if it is not measured or cannot choose a checkpoint."""
+    family = find_family(config)
+    metrics = make_metrics(protocol_of_run(config), num_classes="label_map" in family.columns(config))
+    try:
+        return direction_of(config.eval.score, [*metrics, *family.scores(config, None)])
+    except ValueError as error:
+        with_protocol = f"eval.protocol={config.eval.protocol}" if config.eval.protocol else "no eval.protocol"
+        raise ValueError(f"eval.score={error}, which are measured with {with_protocol}") from None
+
+
+def make_validation(config, protocol, split, spec):
+    """The Validation of a config; split and spec are those of its validation data."""
+    weights = {name: config.eval.get(f"{name}_weights", "") for name in ("inception", "vgg16", "segmenter")}  # older checkpoints lack some
+    return Validation(protocol, split, spec, make_local_mesh(), config.eval.batch_size, weights)
 
 
 def count_steps(config, num_examples):

@@ -6,8 +6,9 @@ from PIL import Image
 
 from oasis_jax.data import check
 from oasis_jax.data.check import check_split
-from oasis_jax.data.datasets import Split, open_split
+from oasis_jax.data.datasets import open_split
 from oasis_jax.data.labels import DataError
+from oasis_jax.data.split import Split
 
 
 def test_all_faults_come_in_one_report(root, spec):

@@ -14,11 +14,12 @@ import pytest
 
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.scenes import CLASS_NAMES
+from oasis_jax.evaluate import choose_protocol
 from oasis_jax.evaluation.image_set import measure
 from oasis_jax.evaluation.networks import Networks
 from oasis_jax.evaluation.report import best_and_worst, write_report
 from oasis_jax.evaluation.sources import Targets
-from oasis_jax.evaluation.validation import choose_protocol, protocol_of_run, score_direction
+from oasis_jax.family import own_networks
 from oasis_jax.metrics.colour import ColourDistance
 from oasis_jax.metrics.feature_distances import FeatureDistances
 from oasis_jax.metrics.nets.label_spaces import LabelSpace
@@ -27,6 +28,7 @@ from oasis_jax.metrics.segmentation import MeanOver
 from oasis_jax.metrics.texture import TextureDistance
 from oasis_jax.oasis import family
 from oasis_jax.pictures import save_png
+from oasis_jax.training.setup import score_direction
 from tests.tiny_evaluation import NETWORKS, PROTOCOL, everything, extract, make_config, make_model, make_validation
 from tests.tiny_run import random_state
 
@@ -200,10 +202,10 @@ def test_one_name_is_one_number_in_the_score_and_in_the_table(validation, model)
 
 def test_scores_by_the_run_are_of_the_images_that_the_protocol_scores(validation, model, config):
     """The same numbers with and without a protocol that names further networks."""
-    state = random_state(config)
-    by_protocol = validation.evaluate(validation.samples(model), {}, state).scores
+    own = own_networks(config, model, random_state(config), validation.mesh)
+    by_protocol = validation.evaluate(validation.samples(model), {}, own).scores
     validation.protocol, validation.networks = dataclasses.replace(PROTOCOL, features=""), Networks()
-    plain = validation.evaluate(validation.samples(model), {}, state).scores
+    plain = validation.evaluate(validation.samples(model), {}, own).scores
     assert {"colour_distance", "miou_by_d", "accuracy_by_d", "di_seg"} < plain.keys()
     assert {name: by_protocol[name] for name in plain} == plain
 
@@ -284,8 +286,8 @@ def test_the_best_checkpoint_is_chosen_by_a_score_that_is_measured(config):
     directions = {}
     for name in ("colour_distance", "texture_distance", "miou_by_d", "fid", "kid_x1000", "miou"):
         config.eval.score, config.eval.protocol = name, "cityscapes-oasis"
-        directions[name] = score_direction(config, protocol_of_run(config, 10))
+        directions[name] = score_direction(config)
     assert directions == {name: "miou" in name for name in directions}
     config.eval.score, config.eval.protocol = "fid", ""
     with pytest.raises(ValueError, match="eval.score=fid is not one of colour_distance, .*measured with no eval.protocol"):
-        score_direction(config, protocol_of_run(config, 10))
+        score_direction(config)
