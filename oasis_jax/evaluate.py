@@ -66,7 +66,7 @@ def run(options, config):
     if is_first():
         write_report(output, report, best_and_worst(generated, validation.photos, report))
         print(report.as_markdown())
-        print(f"the report lies in {output}")
+        print(f"the report is in {output}")
     return report
 
 

@@ -1,4 +1,4 @@
-"""What reproduces an image: seeds, changed classes, the way from one noise to another, centres of heatmaps."""
+"""What reproduces an image: seeds, classes with seeds of their own, interpolation between two noises, centres of heatmaps."""
 import dataclasses
 
 import numpy as np

@@ -3,7 +3,7 @@
     python -m oasis_jax.sample --checkpoint=runs/scenes --labels=labels/ --output=samples/ --samples_per_label=4
 
 Sample k of every label map has the noise of --seed + k. With --resample_classes=road,car sample 0 still has the noise of --seed, and the
-others draw only these classes anew. With --interpolate=K, K frames lead from sample 0 to sample 1. A spatially aware model looks where
+others redraw only these classes. With --interpolate=K, K frames lead from sample 0 to sample 1. A spatially aware model looks where
 --heatmap_centres says, such as 0.2:-0.5 (y:x, from -1 to 1). Models that take no label maps need no --labels. `samples.json` is written
 last, so an output folder without it is incomplete.
 """
@@ -44,11 +44,11 @@ def recipes(seed, samples_per_label=1, resample_classes=(), class_seeds=None, in
     """
     class_seeds = class_seeds or {}
     if both := set(resample_classes) & set(class_seeds):
-        raise ValueError(f"class {min(both)} is both in --resample_classes, to be drawn anew, and in --noise_seed_per_class: choose one")
+        raise ValueError(f"class {min(both)} is both in --resample_classes, to be redrawn, and in --noise_seed_per_class: choose one")
     if interpolate and samples_per_label > 1:
-        raise ValueError("--interpolate shows the way from sample 0 to sample 1: leave --samples_per_label out")
+        raise ValueError("--interpolate generates frames from sample 0 to sample 1: leave --samples_per_label out")
     if interpolate == 1:
-        raise ValueError("--interpolate=1 is no way from one noise to another: give 2 frames or more")
+        raise ValueError("--interpolate=1 is not an interpolation: give 2 frames or more")
 
     def sample(k):
         if resample_classes and k:
@@ -201,7 +201,7 @@ def _define_flags():
     flags.DEFINE_string("output", None, "Folder for the images; new or empty.", required=True)
     flags.DEFINE_integer("seed", 0, "Of sample 0; sample k has seed + k.", lower_bound=0)
     flags.DEFINE_integer("samples_per_label", 1, "Images of each label map; of a model without label maps, images in all.", lower_bound=1)
-    flags.DEFINE_list("resample_classes", [], "Draw only these classes anew; the rest of the image keeps the noise of sample 0.")
+    flags.DEFINE_list("resample_classes", [], "Redraw only these classes; the rest of the image keeps the noise of sample 0.")
     flags.DEFINE_list("noise_seed_per_class", [], "Seeds of single classes in every sample: road=3,car=7.")
     flags.DEFINE_list("heatmap_centres", [], "Of a spatially aware model: y:x of the coarse centre, which the others follow, or of all 7.")
     flags.DEFINE_integer("interpolate", 0, "If positive, the number of frames from sample 0 to sample 1.", lower_bound=0)

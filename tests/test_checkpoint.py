@@ -1,4 +1,4 @@
-"""Laws of the checkpoints: what is saved comes back, whole or not at all, and every fault is told."""
+"""Laws of the checkpoints: what is saved is restored, completely or not at all, and every fault is reported."""
 import importlib.util
 import json
 import os

@@ -74,7 +74,7 @@ def test_a_run_that_is_there_is_not_overwritten(published, tmp_path):
         write_run(tmp_path, config, ema)
 
 
-def test_networks_that_do_not_fit_the_config_are_told(published):
+def test_networks_that_do_not_fit_the_config_are_reported(published):
     config = tiny_config()
     config.data.num_classes = 5
     with pytest.raises(ValueError, match=r"--ema: .*\n.*mlp_shared[\s\S]*Is --config that of the data set"):

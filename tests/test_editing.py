@@ -56,12 +56,12 @@ def test_heatmaps_are_given_for_one_image_or_for_each(model):
         (-np.abs(of_seed(0)), "should be positive"),
     ],
 )
-def test_heatmaps_that_do_not_fit_are_told(model, heatmaps, message):
+def test_heatmaps_that_do_not_fit_are_reported(model, heatmaps, message):
     with pytest.raises(ValueError, match=message):
         model.sample(LABELS, heatmaps=heatmaps)
 
 
-def test_heatmaps_for_a_model_trained_without_them_are_told(runs):
+def test_heatmaps_for_a_model_trained_without_them_are_reported(runs):
     with pytest.raises(ValueError, match="trained without model.spatial_awareness: omit them"):
         oasis_jax.load(runs["plain"]).sample(LABELS, heatmaps=of_seed(0))
 
@@ -132,7 +132,7 @@ def test_the_command_writes_the_heatmaps_that_it_used(runs, model, tmp_path, opt
         ("plain", ["0:0"], "trained without model.spatial_awareness"),
     ],
 )
-def test_centres_that_do_not_fit_are_told_before_anything_is_written(runs, tmp_path, which, centres, message):
+def test_centres_that_do_not_fit_are_reported_before_anything_is_written(runs, tmp_path, which, centres, message):
     with pytest.raises(ValueError, match=message):
         run_command(runs[which], tmp_path, heatmap_centres=centres)
     assert not (tmp_path / "out").exists()

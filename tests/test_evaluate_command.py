@@ -41,7 +41,7 @@ def test_a_checkpoint_is_evaluated_by_the_config_of_its_run(run, evaluate):
     report = json.loads((run / "evaluation" / "report.json").read_text())
     assert report["subject"] == {"checkpoint": str(run), "step": 5} and report["images"] == {"generated": 6, "real": 6}
     assert {"di_seg", "miou_by_d", "texture_distance"} < report["scores"].keys()
-    assert "# Evaluation by protocol plain" in printed and f"the report lies in {run / 'evaluation'}" in printed
+    assert "# Evaluation by protocol plain" in printed and f"the report is in {run / 'evaluation'}" in printed
 
 
 def test_faults_are_named(run, evaluate, tmp_path):

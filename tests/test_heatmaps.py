@@ -43,7 +43,7 @@ def test_all_centres_can_be_replaced_while_the_widths_are_kept():
     ("centres", "message"),
     [(CENTRES[:3], "3 centres were given: give 7, or 1 to move"), ([np.nan, 0], r"the centres \[\[nan, 0.0\]\] are not all finite")],
 )
-def test_centres_that_do_not_fit_are_told(centres, message):
+def test_centres_that_do_not_fit_are_reported(centres, message):
     with pytest.raises(ValueError, match=message):
         heatmaps.with_centres(heatmaps.of_seed(0), centres)
 
@@ -61,6 +61,6 @@ def test_centres_that_do_not_fit_are_told(centres, message):
         (CENTRES, [0.1, 0.2], r"widths are \(2,\), but should be one number, \(7,\) or \(1, 7\)"),
     ],
 )
-def test_numbers_that_are_no_heatmaps_are_told(centres, widths, message):
+def test_numbers_that_are_no_heatmaps_are_reported(centres, widths, message):
     with pytest.raises(ValueError, match=message):
         heatmaps.explicit(centres, widths)

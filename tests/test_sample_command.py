@@ -141,7 +141,7 @@ def test_model_without_noise_gives_one_sample(labels, tmp_path):
         ({"size": "16x30"}, "nearest heights 16, widths 28 or 32"),
     ],
 )
-def test_options_that_do_not_fit_are_told_before_anything_is_written(run, labels, tmp_path, flags, message):
+def test_options_that_do_not_fit_are_reported_before_anything_is_written(run, labels, tmp_path, flags, message):
     with pytest.raises(ValueError, match=message):
         sampled(run, labels, tmp_path / "out", **flags)
     assert not (tmp_path / "out").exists()
@@ -153,7 +153,7 @@ def test_an_output_folder_in_use_is_refused(run, labels, tmp_path):
         sampled(run, labels, tmp_path)
 
 
-def test_all_label_files_at_fault_are_told_and_nothing_is_written(run, tmp_path):
+def test_all_label_files_at_fault_are_reported_and_nothing_is_written(run, tmp_path):
     folder = tmp_path / "labels"
     folder.mkdir()
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "good.png")

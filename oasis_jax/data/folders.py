@@ -108,7 +108,7 @@ def _list(root, layout, column):
     """A column's image files: {path relative to its folder, without suffix and ending: path}."""
     base, suffix = root / layout.folders[column.name], layout.suffixes[column.name]
     if not base.is_dir():
-        raise DataError(f"{base} is no folder, but the layout wants the {column.things} there: correct data.root or data.layout")
+        raise DataError(f"{base} is no folder, but the layout expects the {column.things} there: correct data.root or data.layout")
     files = {}
     for path in (folder / name for folder, _, names in base.walk() for name in names):
         if path.suffix.lower() not in PHOTO_ENDINGS or not path.stem.endswith(suffix) or path.name.startswith("."):

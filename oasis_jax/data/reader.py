@@ -96,7 +96,7 @@ class Reader:
                 try:
                     decoder(paths[index])
                 except tf.errors.OpError:
-                    warnings.warn(f"{paths[index]} is damaged, though Pillow reads it: write it anew", stacklevel=2)
+                    warnings.warn(f"{paths[index]} is damaged, though Pillow reads it: save it again", stacklevel=2)
                     paths[index], refused = "", True
         return refused
 

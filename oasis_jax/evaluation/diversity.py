@@ -6,6 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from oasis_jax.metrics.lpips import LPIPS
+from oasis_jax.metrics.metric import Finding
 from oasis_jax.metrics.msssim import SHORTEST_SIDE, ms_ssim
 from oasis_jax.metrics.pairs import absolute_difference, inside_and_outside, mean_over_pairs
 from oasis_jax.parallel.processes import gather, is_first, part_of
@@ -23,9 +24,9 @@ def measure_diversity(samples, lpips, remember):
         remember: (identity, compute) -> JSON value of compute(), as cache.remembered has it; called once for each label map.
 
     Returns:
-        ({score: mean over the label maps}, {column: (N,) means over the label maps that have the class}). Over the whole image: LPIPS
-        (higher is more diverse), MS-SSIM (lower is more diverse; if the images are large enough) and the mean absolute pixel difference,
-        over all pairs of K samples. By class: of a pair of samples whose noise differs in that class alone, inside and outside its region.
+        Finding. Scores, means over the label maps: LPIPS (higher is more diverse), MS-SSIM (lower is more diverse; if the images are large
+        enough) and the mean absolute pixel difference, over all pairs of K samples. Columns by class, means over the label maps that have
+        the class: of a pair of samples whose noise differs in that class alone, inside and outside its region.
     """
     protocol, count = samples.protocol, samples.examples.count
     chosen = np.unique(np.linspace(0, count - 1, min(protocol.diversity_maps, count)).round().astype(int))
@@ -46,7 +47,7 @@ def measure_diversity(samples, lpips, remember):
     columns = {}
     for i, name in enumerate(local):
         columns |= {f"{name}_{region}": _mean_where_known(found[region][:, i]) for region in ("inside", "outside")}
-    return scores, columns
+    return Finding(scores, tables={"per_class": columns})
 
 
 def _names(lpips, image_size):

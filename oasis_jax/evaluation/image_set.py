@@ -90,7 +90,7 @@ class Tally:
         self.images, self.counts, self.rows = 0, metric.start(), {}
 
     def restore(self):
-        """Reads what the file holds; a damaged file, or one whose rows are missing, is measured anew."""
+        """Reads what the file holds; a damaged file, or one whose rows are missing, is measured again."""
         row_files = {name: self.file.with_suffix(f".{name}.npy") for name in self.metric.rows}
         stored = _read(self.file) if all(file.is_file() for file in row_files.values()) else None
         if stored is not None and stored.keys() == self.counts.keys() | {"images"}:

@@ -63,31 +63,26 @@ class Report:
         return "\n".join(lines) + "\n"
 
 
-def make_report(protocol, weights, subject, images, findings, rows, more=({}, {}), notes=()):
-    """Puts together what the metrics found.
+def combine(findings, rows):
+    """What several findings say together, as fields of a Report: scores, real, tables, per_image and notes.
 
     Args:
-        protocol, weights, subject, images: as in Report.
         findings: of `metrics.metric.Finding`, in the order of the report.
         rows: {table: names of its rows}.
-        more: ({score: number}, {column: one value per class}) measured elsewhere, such as diversity.
-        notes: further notes.
     """
-    scores, ceiling, columns, per_image, all_notes = {}, {}, {name: {} for name in rows}, {}, []
+    scores, real, columns, per_image, notes = {}, {}, {name: {} for name in rows}, {}, []
     for finding in findings:
         scores |= finding.scores
-        ceiling |= finding.ceiling
+        real |= finding.ceiling
         per_image |= finding.per_image
-        all_notes += finding.notes
+        notes += finding.notes
         for table, found in finding.tables.items():
             columns[table] |= found
-    if more[1]:
-        columns["per_class"] |= more[1]
     tables = {
         table: [{"class": name} | {column: float(values[i]) for column, values in columns[table].items()} for i, name in enumerate(names)]
         for table, names in rows.items()
     }
-    return Report(protocol, dict(weights), subject, images, scores | more[0], ceiling, tables, per_image, [*all_notes, *notes])
+    return {"scores": scores, "real": real, "tables": tables, "per_image": per_image, "notes": notes}
 
 
 def write_report(folder, report, panels=()):

@@ -12,9 +12,9 @@ from oasis_jax.evaluation.cache import cache_folder, remembered
 from oasis_jax.evaluation.diversity import measure_diversity
 from oasis_jax.evaluation.image_set import measure
 from oasis_jax.evaluation.networks import load_networks, make_metrics
-from oasis_jax.evaluation.report import make_report
+from oasis_jax.evaluation.report import Report, combine
 from oasis_jax.evaluation.sources import Examples, Folder, Photos, Samples, Targets
-from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, SAMPLES
+from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, SAMPLES, Finding
 from oasis_jax.parallel.mesh import over_batch, padded_batch_size, replicated
 
 
@@ -90,15 +90,16 @@ class Validation:
             found = measure(source, wanted, self._batch_size, self._cache, kept.__contains__) if wanted else []
             measured |= {(metric, name): each for metric, each in zip(wanted, found, strict=True)}
         findings = [metric.finish(*(measured[metric, name] for name in metric.sets)) for metric in metrics]
-        more = measure_diversity(generated, self.networks.lpips, functools.partial(remembered, self._cache)) if diversity else ({}, {})
-        notes = list(generated.notes)
+        if diversity:
+            findings.append(measure_diversity(generated, self.networks.lpips, functools.partial(remembered, self._cache)))
         if self.protocol.diversity_maps and self.networks.lpips is None:
-            notes.append("lpips was not measured: there are no weights of VGG16")
+            findings.append(Finding({}, notes=("lpips was not measured: there are no weights of VGG16",)))
+        findings.append(Finding({}, notes=tuple(generated.notes)))
         images = {"generated": len(generated.names), "real": len(self.photos.names)}
         rows = {"per_class": split.class_names if split.column("label_map") else ()}
         if segmenter := self.networks.segmenter:
             rows["segmented"] = segmenter.labels.class_names
-        return make_report(self._described(), self.networks.sha256, subject, images, findings, rows, more, notes)
+        return Report(self._described(), dict(self.networks.sha256), subject, images, **combine(findings, rows))
 
     def _metrics(self):
         split = self.examples.split

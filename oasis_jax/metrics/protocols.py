@@ -20,7 +20,7 @@ class Protocol:
         segmenter: segmentation network, a key of `evaluation.networks.SEGMENTERS`, or "" for none.
         samples_per_label: images generated for each example of the validation split.
         noise_seed: sample k of example i has the seed noise_seed + k * (number of examples) + i.
-        max_images: use only the first so many examples of the validation split; 0 uses all.
+        max_images: number of examples of the validation split, from the first on; 0 uses all.
         diversity_samples: K samples of each label map for LPIPS and MS-SSIM.
         diversity_maps: number of label maps, evenly spaced, whose diversity is measured; 0 omits diversity.
         published: what papers report, and under which choices that are not known.

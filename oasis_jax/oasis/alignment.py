@@ -17,7 +17,7 @@ class Alignment:
     Attributes:
         weight: of the alignment loss beside G's adversarial loss.
         warmup: steps over which the weight rises linearly from 0.
-        every: the loss is computed every so many steps, and then weighted by as much.
+        every: interval in steps at which the loss is computed; its weight is multiplied by this number.
         side: the attended features of D: "decoder", "encoder", or "both" for the mean of the two maps.
         objective: the scalar S of GradCAM: "ce", G's adversarial loss, or "fake", the log-probability of the fake class.
         level_weights: of the coarse, the middle and the fine level.

@@ -45,7 +45,7 @@ def add_fields(config):
     # The published kernels start so small that for some hundred steps each step changes them faster than one power iteration can follow:
     # losses jump, and Adam remembers that for a thousand steps. Short runs need a gain of 1 and some steps of warm-up.
     train.init_gain = 0.02  # of the Xavier-normal kernels
-    train.warmup_steps = 0  # the learning rates rise linearly from 0 over so many steps
+    train.warmup_steps = 0  # over which the learning rates rise linearly from 0
     train.adam_b2 = 0.999  # beta1 is 0
     train.adam_eps = 1e-8
     train.ema_decay = 0.9999

@@ -281,7 +281,7 @@ def test_heatmaps_join_the_stream_and_change_nothing_else(spec, hosts):
     np.testing.assert_allclose(found, alone, rtol=0, atol=1e-6)
 
 
-def test_columns_that_nobody_asks_for_are_not_read(root, spec):
+def test_columns_that_are_not_asked_for_are_not_read(root, spec):
     split = open_split(spec, "train")
     (root / "train/photos/pair3.png").write_bytes(b"")
     (batch,) = eval_batches(split, spec, 7, columns=("label_map",))

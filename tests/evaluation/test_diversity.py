@@ -59,7 +59,8 @@ def samples_of(model, maps=1):
 
 
 def test_noise_of_a_class_is_found_inside_its_region_and_beyond_it_only_as_far_as_deep_features_look(lpips, tmp_path):
-    scores, columns = diversity.measure_diversity(samples_of(LocalModel()), lpips, functools.partial(remembered, tmp_path))
+    finding = diversity.measure_diversity(samples_of(LocalModel()), lpips, functools.partial(remembered, tmp_path))
+    scores, columns = finding.scores, finding.tables["per_class"]
     assert scores.keys() == {"pixel_change_of_3_samples", "lpips_of_3_samples"} and min(scores.values()) > 0
     present = np.isfinite(columns["lpips_inside"])
     assert present.sum() > 3
@@ -68,7 +69,8 @@ def test_noise_of_a_class_is_found_inside_its_region_and_beyond_it_only_as_far_a
 
 
 def test_a_generator_that_is_deaf_to_noise_has_no_diversity(lpips, tmp_path):
-    scores, columns = diversity.measure_diversity(samples_of(LocalModel(0.0)), lpips, functools.partial(remembered, tmp_path))
+    finding = diversity.measure_diversity(samples_of(LocalModel(0.0)), lpips, functools.partial(remembered, tmp_path))
+    scores, columns = finding.scores, finding.tables["per_class"]
     assert set(scores.values()) == {0}
     assert all(np.nanmax(values) == 0 for values in columns.values())
 
@@ -98,6 +100,6 @@ def test_what_was_interrupted_goes_on_at_the_next_label_map(tmp_path):
     found = measure(resumed)
     whole = LocalModel()
     expected = diversity.measure_diversity(samples_of(whole, 2), None, lambda identity, compute: compute())
-    assert 0 < resumed.calls < whole.calls and found[0] == expected[0]
-    np.testing.assert_equal(found[1], expected[1])
-    assert measure(again)[0] == found[0] and again.calls == 0
+    assert 0 < resumed.calls < whole.calls and found.scores == expected.scores
+    np.testing.assert_equal(found.tables, expected.tables)
+    assert measure(again).scores == found.scores and again.calls == 0

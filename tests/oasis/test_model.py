@@ -133,7 +133,7 @@ def test_sampling_imports_no_tensorflow(run):
         (np.zeros((0, *IMAGE_SIZE), int), r"should be \(H, W\) or \(B, H, W\)"),
     ],
 )
-def test_labels_that_do_not_fit_are_told(model, labels, message):
+def test_labels_that_do_not_fit_are_reported(model, labels, message):
     with pytest.raises(ValueError, match=message):
         model.sample(labels)
 
@@ -151,12 +151,12 @@ def test_labels_that_do_not_fit_are_told(model, labels, message):
         ({"noise": RegionNoise(np.ones((1, 4, 4), int), np.zeros((1, 2, 8)))}, r"region_map is \(1, 4, 4\)"),
     ],
 )
-def test_noise_that_does_not_fit_is_told(model, arguments, message):
+def test_noise_that_does_not_fit_is_reported(model, arguments, message):
     with pytest.raises(ValueError, match=message):
         model.sample(np.zeros(IMAGE_SIZE, int), **arguments)
 
 
-def test_a_folder_without_checkpoint_is_told(tmp_path):
+def test_a_folder_without_checkpoint_is_reported(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         oasis_jax.load(tmp_path)
 

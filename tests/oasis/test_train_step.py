@@ -171,7 +171,7 @@ STEPS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_five_steps_do_not_depend_on_the_device_count(name):
-    """In a process of its own: other tests shall see one device, as a user of a CPU does."""
+    """In a process of its own: other tests see one device, as a user of a CPU does."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, __file__, name], env=environment, capture_output=True, text=True, check=False)

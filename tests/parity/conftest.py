@@ -11,7 +11,7 @@ def precision(request):
 
 @pytest.fixture(params=["dense", "regions"])
 def on_regions(request, precision):
-    """Whether every level of the generator is forced onto regions, which is proven where rounding hides nothing."""
+    """Whether every level of the generator is forced onto regions, which is checked in float64, where rounding hides nothing."""
     if request.param == "regions" and precision == "f32":
-        pytest.skip("proven in float64")
+        pytest.skip("checked in float64")
     return request.param == "regions"

@@ -1,4 +1,4 @@
-"""The discriminator equals the published one on every golden case: proven in float64, checked again in float32."""
+"""The discriminator equals the published one on every golden case: exactly in float64, and again in float32."""
 import jax.numpy as jnp
 import pytest
 from goldens import make_image

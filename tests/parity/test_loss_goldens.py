@@ -1,4 +1,4 @@
-"""Every loss term and its gradients equal the published ones: proven in float64, checked again in float32."""
+"""Every loss term and its gradients equal the published ones: exactly in float64, and again in float32."""
 import jax
 import jax.numpy as jnp
 import numpy as np
