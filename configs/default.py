@@ -43,7 +43,7 @@ def shared():
     train.batch_size = 32  # over all devices and hosts
     train.num_epochs = 200
     train.num_steps = 0  # if positive, overrides num_epochs
-    train.max_minutes = 0.0  # if positive, stop in good order after this much training time in one run of the command
+    train.max_minutes = 0.0  # if positive, save and stop after this much training time in one run of the command
 
     config.log = log = ml_collections.ConfigDict()
     log.every_steps = 100  # scalars to the console and TensorBoard

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.experimental import multihost_utils
 
 FOLDER = "checkpoints"
 # Fields that must equal those of the checkpoint on resume; everything else (rates, lengths, folders) may change.
@@ -50,7 +51,8 @@ class Checkpoints:
             async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
         )
         try:
-            if self.directory.exists():
+            # One answer for all processes: the first to pass here creates the folder.
+            if multihost_utils.broadcast_one_to_all(self.directory.exists()):
                 _check_steps(self.directory)
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:

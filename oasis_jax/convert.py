@@ -4,7 +4,7 @@
 
 `oasis_jax.load` and `oasis_jax.sample` then read the folder. If the files of the networks in training are given too
 (--generator=*_G.pth --discriminator=*_D.pth), `oasis_jax.main --workdir=` the same folder resumes training: at step 0 and with fresh
-optimizer states, since the published files hold neither. Which files there are depends on the family of --config; --help lists them.
+optimizer states, since the published files hold neither. Which files there are depends on the family of --config.
 Reading .pth files needs PyTorch, of which only the loader of plain tensors is used: pip install 'oasis_jax[convert]'.
 """
 import sys
@@ -13,7 +13,7 @@ from absl import app, flags, logging
 
 from oasis_jax import config_flag
 from oasis_jax.checkpoint import CheckpointError, Checkpoints
-from oasis_jax.family import find_family
+from oasis_jax.family import all_families, find_family
 
 
 def write_run(workdir, config, ema, state=None):
@@ -37,34 +37,46 @@ def write_run(workdir, config, ema, state=None):
         checkpoints.save(0, state, ema, config.to_dict(), wait=True)
 
 
+def run(options, config):
+    """Converts as the flags (attributes of `options`) and the config say.
+
+    Raises:
+        CheckpointError, ImportError, ValueError: with how to fix it in the message.
+    """
+    family = find_family(config)
+    files = {name: getattr(options, name) for name in family.published_files if getattr(options, name)}
+    first = next(iter(family.published_files), None)
+    if first is None:
+        raise ValueError("this family has no published checkpoints")
+    if first not in files:
+        raise ValueError(f"give --{first}=FILE: {family.published_files[first]}")
+    ema, state = family.from_published(config, files)
+    write_run(options.output, config, ema, state)
+    labels = " --labels=DIR" if "label_map" in family.columns(config) else ""
+    print(f"wrote {options.output}; to sample: python -m oasis_jax.sample --checkpoint={options.output}{labels} --output=DIR")
+
+
 def main(argv):
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
-    options = flags.FLAGS
     logging.set_verbosity(logging.WARNING)
     try:
-        family = find_family(options.config)
-        paths = {name: options[name].value for name in family.published_files}
-        ema, state = family.from_published(options.config, {name: path for name, path in paths.items() if path})
-        write_run(options.output, options.config, ema, state)
+        run(flags.FLAGS, flags.FLAGS.config)
     except (CheckpointError, ValueError, ImportError) as error:
         sys.exit(f"convert: {error}")
-    print(f"wrote {options.output}; to sample: python -m oasis_jax.sample --checkpoint={options.output} --labels=DIR --output=DIR")
 
 
-def define_flags(argv):
-    """Defines the flags; those of the published files are the ones that the family of --config has."""
+def _define_flags():
     config_flag.define()
     flags.DEFINE_string("output", None, "Run folder to write.", required=True)
-    if path := config_flag.value_of("config", argv):
-        try:
-            files = find_family(config_flag.load(path)).published_files
-        except (FileNotFoundError, ValueError) as error:
-            sys.exit(f"convert: --config={path}: {error}")
-        for rank, (name, description) in enumerate(files.items()):
-            flags.DEFINE_string(name, None, description, required=rank == 0)
+    described = {}
+    for family in all_families():
+        for name, description in family.published_files.items():
+            described.setdefault(name, []).append(description)
+    for name, descriptions in described.items():
+        flags.DEFINE_string(name, None, " ".join(descriptions))
 
 
 if __name__ == "__main__":
-    define_flags(sys.argv)
+    _define_flags()
     app.run(main, flags_parser=config_flag.parse_flags)

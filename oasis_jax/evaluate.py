@@ -45,12 +45,12 @@ def run(options, config):
     if options.images and not options.output:
         raise ValueError("--images needs --output=DIR, the folder of the report")
     if options.images and not epath.Path(options.images).expanduser().is_dir():
-        raise ValueError(f"--images={options.images} is no folder: name the folder of the generated images")
+        raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
     protocol = choose_protocol(config, options.protocol)
     output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)
     split = open_split(spec, "val", find_family(config).columns(config))
-    check_split(split, spec, output if is_first() else None)
+    check_split(split, spec, output, remember=is_first())
     validation = make_validation(config, protocol, split, spec)
     own, diversity = None, False
     if options.images:

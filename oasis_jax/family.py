@@ -15,6 +15,11 @@ import numpy as np
 NAMESAKE = __package__.removesuffix("_jax")
 
 
+def name_of(config):
+    """The name of a config's family; `config` is a ConfigDict or a dict."""
+    return config.get("family", NAMESAKE)
+
+
 class TrainStep(Protocol):
     """The update of a train state by one batch. Calling it is pure: the loop compiles it as one function.
 
@@ -43,7 +48,10 @@ class TrainStep(Protocol):
 
 
 class Model(Protocol):
-    """An averaged generator to sample from. Sampling, sample grids, evaluation and editing use `inputs` and `generate` and nothing else.
+    """An averaged generator to sample from, a dataclass. What it generates is a function of `inputs`, by `generate`, or image by image.
+
+    A model whose columns hold "label_map" also has `num_classes`, `class_names`, and `check_size(height, width)`, which raises ValueError
+    for an image size that it cannot generate.
 
     Attributes:
         variables: of the averaged generator.
@@ -79,7 +87,7 @@ class Family(Protocol):
     """What a module `oasis_jax/NAME/family.py` offers.
 
     Attributes:
-        protocols: `evaluation.protocols.Protocol`s of the family's papers.
+        protocols: `metrics.protocols.Protocol`s of the family's papers.
         published_files: {flag: help} of the files of a published checkpoint; the first is required.
         free_model_fields: fields of config.model that may change on resume: they change how the model is computed, not the model.
     """
@@ -97,8 +105,8 @@ class Family(Protocol):
     def train_step(self, config: Any, survey: Any = None) -> TrainStep:
         """The step of a config; `survey` is the result of the data check. Raises ValueError for fields that do not fit."""
 
-    def model(self, config: Any, variables: Any, step: int) -> Model:
-        """The model to sample from."""
+    def model(self, config: Any, variables: Any, step: int, survey: Any = None) -> Model:
+        """The model to sample from; with the survey of its training data it may generate batches like them faster."""
 
     def scores(self, config: Any, state: Any, mesh: Any = None) -> list[Any]:
         """`metrics.metric.Metric`s that need the networks of a train state or its nested dicts. With state None they only have names."""
@@ -129,11 +137,19 @@ def find_family(config) -> Family:
     Raises:
         ValueError: there is no such family; the message lists those that exist.
     """
-    module = f"{__package__}.{config.get('family', NAMESAKE)}.family"
+    module = f"{__package__}.{name_of(config)}.family"
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if not module.startswith(error.name or "."):  # something that the family itself imports
             raise
-        families = sorted(file.parent.name for file in pathlib.Path(__file__).parent.glob("*/family.py"))
-        raise ValueError(f"family={config.family} is not one of {', '.join(families)}") from None
+        raise ValueError(f"family={config.family} is not one of {', '.join(_names())}") from None
+
+
+def all_families() -> list[Family]:
+    """All families, in the order of their names."""
+    return [importlib.import_module(f"{__package__}.{name}.family") for name in _names()]
+
+
+def _names():
+    return sorted(file.parent.name for file in pathlib.Path(__file__).parent.glob("*/family.py"))

@@ -21,14 +21,19 @@ class RegionNoise:
     vectors: np.ndarray
 
 
+def check_seed(seed):
+    """Raises ValueError unless a seed is an integer in 0..2**32-1."""
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < NUM_SEEDS:
+        raise ValueError(f"seed {seed!r} is not an integer in 0..{NUM_SEEDS - 1}")
+
+
 def noise_vector(seed, z_dim):
     """Noise vector of a seed: (z_dim,) float32, standard normal, the same on every machine.
 
     Raises:
         ValueError: seed is not an integer in 0..2**32-1.
     """
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < NUM_SEEDS:
-        raise ValueError(f"seed {seed!r} is not an integer in 0..{NUM_SEEDS - 1}")
+    check_seed(seed)
     return np.asarray(jax.random.normal(jax.random.key(int(seed)), (z_dim,), jnp.float32))
 
 

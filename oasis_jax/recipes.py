@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 
 from oasis_jax.heatmaps import of_seed, with_centres
-from oasis_jax.noise import class_noise, slerp
+from oasis_jax.noise import check_seed, class_noise, slerp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +17,9 @@ class Recipe:
         end: (seed, class_seeds) of a second noise, to interpolate to; None for no interpolation.
         t: position between the two, from 0 to 1.
         centres: of the heatmaps, (1, 2) or (7, 2) as `heatmaps.with_centres` takes them; None for those of the seed.
+
+    Raises:
+        ValueError: a seed is not an integer in 0..2**32-1.
     """
 
     seed: int
@@ -24,6 +27,11 @@ class Recipe:
     end: tuple[int, dict[int, int]] | None = None
     t: float = 0.0
     centres: tuple[tuple[float, float], ...] | None = None
+
+    def __post_init__(self):
+        for seed, class_seeds in ((self.seed, self.class_seeds), self.end or (0, {})):
+            for each in (seed, *class_seeds.values()):
+                check_seed(each)
 
     def noise(self, num_classes, z_dim):
         """One vector per class: (num_classes, z_dim) float32."""

@@ -61,7 +61,7 @@ def recipes(seed, samples_per_label=1, resample_classes=(), class_seeds=None, in
 
 
 def label_map_subjects(model, label_files, size):
-    """What `sample_all` samples for label files: (name, fields of the record, batch of one label map, its picture) of each.
+    """Checks label files, and yields what `sample_all` samples: (name, fields of the record, batch of one label map, its picture) of each.
 
     Args:
         model: a family.Model that takes label maps.
@@ -73,9 +73,12 @@ def label_map_subjects(model, label_files, size):
     """
     rule = _label_rule(model)
     _check_label_files(label_files, rule)
-    for path in label_files:
+
+    def subject(path):
         labels = resize_label_map(read_label_map(path, rule), size)
-        yield path.stem, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
+        return path.stem, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
+
+    return map(subject, label_files)
 
 
 def sample_all(model, subjects, count, output, image_recipes):
@@ -191,7 +194,7 @@ def _size(text):
 def _new_folder(path):
     folder = epath.Path(path).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"--output={path} is there already and not an empty folder: choose another, or remove it")
+        raise ValueError(f"--output={path} exists and is not an empty folder: choose another, or remove it")
     return folder
 
 
@@ -225,8 +228,9 @@ def run(options):
         raise ValueError("--heatmap_centres: this model was trained without model.spatial_awareness, so it takes none")
     image_recipes = recipes(options.seed, options.samples_per_label, resample, class_seeds, options.interpolate, centres)
     if not model.has_noise and (len(image_recipes) > 1 or class_seeds):
-        raise ValueError("this model has no noise (model.z_dim is 0), so all its samples are equal: ask for one sample and no class seeds")
-    image_recipes[0].heatmaps()  # raises for centres that do not fit before anything is written
+        raise ValueError("this model has no noise, so all its samples are equal: ask for one sample and no class seeds")
+    if centres is not None:
+        image_recipes[0].heatmaps()  # raises for centres that do not fit before anything is written
     size, label_files = model.image_size, [None]
     if with_labels:
         size = _size(options.size) if options.size else size

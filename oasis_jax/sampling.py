@@ -28,28 +28,24 @@ def load(path, best=False):
     return find_family(config).model(config, jax.device_put(variables), step)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def generate(function, variables, inputs):
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def generate(function, variables, inputs, in_bytes=False):
     """Compiled `Model.generate`, for a whole batch: (B, H, W, 3) in [-1, 1].
 
     Args:
         function: `Model.generate`; models of equal networks share what is compiled.
         variables: of the model.
         inputs: of `Model.inputs`, on any devices.
+        in_bytes: return uint8, see `to_bytes`.
     """
-    return function(variables, inputs)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def generate_bytes(function, variables, inputs):
-    """Like `generate`, as uint8."""
-    return to_bytes(function(variables, inputs))
+    images = function(variables, inputs)
+    return to_bytes(images) if in_bytes else images
 
 
 def one_by_one(function, variables, inputs):
     """uint8 (B, H, W, 3) on the host, computed image by image: in a batch, the last bits of an image could depend on the batch size."""
     count = len(jax.tree.leaves(inputs)[0])
-    return np.concatenate([jax.device_get(generate_bytes(function, variables, example(inputs, i))) for i in range(count)])
+    return np.concatenate([jax.device_get(generate(function, variables, example(inputs, i), True)) for i in range(count)])
 
 
 def example(inputs, i):

@@ -7,6 +7,10 @@ import tempfile
 # The tests compile much and compute little: without LLVM's optimisations they compile in less than half the time, to the same arithmetic.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
+# Nothing that a user has measured is read, and nothing is left there.
+os.environ["OASIS_JAX_CACHE"] = tempfile.mkdtemp(prefix="oasis_jax_measured_")
+atexit.register(shutil.rmtree, os.environ["OASIS_JAX_CACHE"], ignore_errors=True)
+
 # What one test of a worker has compiled, the others and the commands that they start find ready.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="oasis_jax_compiled_")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"

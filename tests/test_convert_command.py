@@ -52,7 +52,7 @@ def test_converted_generator_can_be_sampled(published, tmp_path):
     assert model.sample(np.zeros(IMAGE_SIZE, int)).std() > 0
 
 
-def test_training_goes_on_from_converted_networks_at_step_zero(published, tmp_path):
+def test_training_is_resumed_from_converted_networks_at_step_zero(published, tmp_path):
     config = tiny_config()
     ema, state = family.from_state_dicts(config, published)
     write_run(tmp_path, config, ema, state)

@@ -49,4 +49,4 @@ def test_faults_are_named(run, evaluate, tmp_path):
     assert "did you mean --config.data.root?" in evaluate(f"--checkpoint={run}", "--config.data.rot=x")
     assert "did you mean plain" in evaluate(f"--checkpoint={run}", "--protocol=plan")
     assert "--images needs --output" in evaluate("--config=configs/scenes.py", f"--images={tmp_path}")
-    assert "is no folder" in evaluate("--config=configs/scenes.py", f"--images={tmp_path / 'x'}", f"--output={tmp_path / 'out'}")
+    assert "is not a folder" in evaluate("--config=configs/scenes.py", f"--images={tmp_path / 'x'}", f"--output={tmp_path / 'out'}")

@@ -47,7 +47,7 @@ def sampled(run, labels, output, **flags):
     return summary, {record["file"]: np.asarray(Image.open(output / record["file"])) for record in summary["images"]}
 
 
-def made_again(summary, record):
+def reproduced(summary, record):
     """The image of a record, by the library and the numbers in samples.json alone."""
     model = oasis_jax.load(summary["checkpoint"])
     data = model.config.data
@@ -72,11 +72,11 @@ def made_again(summary, record):
         {"interpolate": 3, "resample_classes": ["car"], "size": "8x16"},
     ],
 )
-def test_any_image_can_be_made_again_from_the_json(run, labels, tmp_path, flags):
+def test_any_image_is_reproduced_from_the_json(run, labels, tmp_path, flags):
     summary, images = sampled(run, labels, tmp_path / "out", **flags)
     assert len(images) == 2 * (flags.get("interpolate") or flags["samples_per_label"])
     for record in summary["images"][1::2]:
-        np.testing.assert_array_equal(made_again(summary, record), images[record["file"]])
+        np.testing.assert_array_equal(reproduced(summary, record), images[record["file"]])
 
 
 def test_command_writes_images_sheet_and_json_and_says_where(run, labels, tmp_path):

@@ -4,6 +4,7 @@ As a program, `tiny_evaluation.py FOLDER DEVICES`: its scores on so many devices
 """
 import dataclasses
 import json
+import pathlib
 import sys
 
 import jax
@@ -13,7 +14,8 @@ import numpy as np
 from configs import scenes
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.scenes import CLASS_NAMES
-from oasis_jax.evaluation.networks import Networks
+from oasis_jax.evaluation.image_set import measure
+from oasis_jax.evaluation.networks import Networks, make_metrics
 from oasis_jax.evaluation.sources import Examples, Photos, Targets
 from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import own_networks
@@ -21,7 +23,7 @@ from oasis_jax.metrics.nets.label_spaces import LabelSpace
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
 from oasis_jax.oasis import family
-from oasis_jax.parallel.mesh import make_mesh, over_batch, replicated
+from oasis_jax.parallel.mesh import make_mesh, over_batch, padded_batch_size, replicated
 from oasis_jax.parallel.processes import join
 from tests.tiny_run import random_state
 
@@ -79,14 +81,18 @@ def make_validation(config, cache, protocol=PROTOCOL, devices=1, count=10):
 
 
 def everything(folder, devices=1):
-    """All that an evaluation finds, for JSON: the report with diversity and scores by D, and numbers per image."""
+    """All that an evaluation finds, for JSON: the report with diversity and scores by D, what was counted, and rows per image."""
     config = make_config()
     validation = make_validation(config, folder, dataclasses.replace(PROTOCOL, diversity_maps=3, samples_per_label=2), devices)
     state = jax.device_put(random_state(config), replicated(make_mesh()))  # as in training: on the devices of all processes
     model = family.model(config, jax.device_get(state.ema), 7)
     own = own_networks(config, model, state, validation.mesh)
     report = validation.evaluate(validation.samples(model), {}, own, diversity=True)
-    return {"report": json.loads(report.as_json()), **{name: np.asarray(numbers).tolist() for name, numbers in report.per_image.items()}}
+    metrics = make_metrics(PROTOCOL, validation.networks, len(CLASS_NAMES))
+    measured = measure(validation.samples(model), metrics, padded_batch_size(4, validation.mesh), pathlib.Path(folder))
+    counts = {f"{i} {name}": np.asarray(count).tolist() for i, each in enumerate(measured) for name, count in each.counts.items()}
+    rows = {name: np.asarray(rows).tolist() for each in measured for name, rows in each.rows.items()}
+    return {"report": json.loads(report.as_json()), "counts": counts, "rows": rows}
 
 
 if __name__ == "__main__":

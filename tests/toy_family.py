@@ -155,10 +155,13 @@ class ScoreGap:
 
     sets: ClassVar = (PHOTOS, RAW_SAMPLES)
     higher_is_better: ClassVar = {"score_gap_of_set": False}
-    identity: ClassVar = ["toy"]
     of_run: ClassVar = True
     rows: ClassVar = {}
     merge: ClassVar = staticmethod(sum_counts)
+
+    @property
+    def identity(self):
+        return ["score_gap", [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(self.variables)]]
 
     def start(self):
         return {"total": np.zeros(()), "count": np.zeros((), int)}
@@ -185,7 +188,7 @@ def train_step(config, survey=None):
     return TrainStep(*networks, optax.adam(config.train.lr), config.train.lr, config.seed)
 
 
-def model(config, variables, step):
+def model(config, variables, step, survey=None):
     return Model(Generator(config.model.width), variables, config, step)
 
 

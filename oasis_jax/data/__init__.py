@@ -1,1 +1,1 @@
-"""Photos and label maps on the host: where they lie, what their ids mean, whether they are sound, and how they become batches."""
+"""Photos and label maps on the host: their files, the meaning of their ids, their check, and how they become batches."""

@@ -32,7 +32,7 @@ class Survey:
     statistic: np.ndarray | None
 
 
-def check_split(split, spec, workdir=None, statistic=None) -> Survey:
+def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Survey:
     """Reads every example of `split` once, in parallel: readable, columns of one size, only ids that have a class, no file left over.
 
     Args:
@@ -41,6 +41,7 @@ def check_split(split, spec, workdir=None, statistic=None) -> Survey:
         workdir: folder whose data_check.json remembers a clean result, until a path, size or date of a file or the label rule changes.
         statistic: function of a label map (H, W), at the size that the pipeline resizes to, to an integer array; larger numbers are assumed
             to be worse. If the pipeline mirrors examples, the maximum over both orientations counts.
+        remember: whether to write data_check.json; of several processes, only one should.
 
     Raises:
         DataError: one report of all faults, naming every file; 50 at most are printed.
@@ -64,7 +65,7 @@ def check_split(split, spec, workdir=None, statistic=None) -> Survey:
         pixels = np.sum([counted for counted, _ in results], axis=0)
         if statistic is not None:
             measured = np.quantile([measured for _, measured in results], _QUANTILE, axis=0, method="higher")
-    if memory:
+    if memory and remember:
         memory.parent.mkdir(parents=True, exist_ok=True)
         result = {"key": key} | {n: None if v is None else v.tolist() for n, v in (("pixels", pixels), ("statistic", measured))}
         memory.write_text(json.dumps(remembered | {split.name: result}))
@@ -83,7 +84,8 @@ def _check_example(split, index, spec, statistic):
         return str(error)
     if not label_map:
         return None, None
-    (height, width), (label_height, label_width) = (column.size(values[column.name]) for column in split.columns)
+    sizes = {column.name: column.size(values[column.name]) for column in split.columns}
+    (height, width), (label_height, label_width) = sizes.get("image", sizes["label_map"]), sizes["label_map"]
     if (height, width) != (label_height, label_width):
         return (
             f"{example.source('image')} is {width}x{height} (upright by its EXIF) but label map {source} is {label_width}x{label_height}: "

@@ -52,7 +52,7 @@ def open_folders(spec, split, columns):
     opened = make_columns(columns, lambda: make_label_column(spec, layout.num_classes))
     if not root.is_dir():
         wanted = " and ".join(layout.folders[column.name] for column in opened)
-        raise DataError(f"data.root {root} is no folder: give the folder that holds {wanted}")
+        raise DataError(f"data.root {root} is not a folder: give the folder that holds {wanted}")
     listed = {column.name: _list(root, layout, column) for column in opened}
     if len(opened) > 1:
         _refuse_swapped(root, layout, listed)
@@ -108,7 +108,7 @@ def _list(root, layout, column):
     """A column's image files: {path relative to its folder, without suffix and ending: path}."""
     base, suffix = root / layout.folders[column.name], layout.suffixes[column.name]
     if not base.is_dir():
-        raise DataError(f"{base} is no folder, but the layout expects the {column.things} there: correct data.root or data.layout")
+        raise DataError(f"{base} is not a folder, but the layout expects the {column.things} there: correct data.root or data.layout")
     files = {}
     for path in (folder / name for folder, _, names in base.walk() for name in names):
         if path.suffix.lower() not in PHOTO_ENDINGS or not path.stem.endswith(suffix) or path.name.startswith("."):

@@ -31,7 +31,7 @@ def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
             image; and `batches(start, stop, batch_size)`, an iterator of `metrics.metric.Batch` over images start..stop-1.
         metrics: of `metrics.metric.Metric`.
         batch_size: images at once.
-        folder: of the cache, which processes may share or not.
+        folder: path of the cache, which processes may share or not; created if anything is kept.
         keep: metric -> whether its counts are read from and stored in the cache.
 
     Returns:
@@ -40,19 +40,20 @@ def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
     Raises:
         ValueError: values that are not finite, and what the source raises.
     """
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = part_of(len(source.names), batch_size)
+    part, identity = part_of(len(source.names), batch_size), source.identity
+    if any(map(keep, metrics)):
+        folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tallies = []
         for metric in metrics:
-            key = key_of([PIL.__version__, source.identity, metric.identity, batch_size, part.start, part.stop])
+            key = key_of([PIL.__version__, identity, metric.identity, batch_size, part.start, part.stop])
             tallies.append(Tally(metric, (folder if keep(metric) else scratch) / f"{key}.npz", part, keep(metric)))
-        for file in sorted({tally.file for tally in tallies if tally.kept}):  # in one order, so that two programs cannot block each other
-            stack.enter_context(locked(file))
-        for tally in tallies:
+        for tally in sorted(tallies, key=lambda tally: tally.file):  # in one order, so that two programs cannot block each other
+            lock = stack.enter_context(locked(tally.file))
             tally.restore()
+            if tally.images == len(part):
+                lock.release()  # nothing will be written
         _pass_over(source, tallies, part, batch_size)
     return [_merge_processes(tally) for tally in tallies]
 
@@ -90,15 +91,23 @@ class Tally:
         self.images, self.counts, self.rows = 0, metric.start(), {}
 
     def restore(self):
-        """Reads what the file holds; a damaged file, or one whose rows are missing, is measured again."""
-        row_files = {name: self.file.with_suffix(f".{name}.npy") for name in self.metric.rows}
-        stored = _read(self.file) if all(file.is_file() for file in row_files.values()) else None
-        if stored is not None and stored.keys() == self.counts.keys() | {"images"}:
-            self.images = int(stored.pop("images"))
-            self.counts = stored
-        for name, (shape, dtype) in self.metric.rows.items():
-            mode = "r+" if self.images else "w+"
-            self.rows[name] = np.lib.format.open_memmap(row_files[name], mode, dtype, (len(self.part), *shape))
+        """Reads what the file holds. If it, or a file of rows, is missing or damaged, everything is measured again."""
+        stored = _read(self.file)
+        known = stored is not None and stored.keys() == self.counts.keys() | {"images"}
+        try:
+            self.rows = self._open_rows("r+" if known else "w+")
+        except (OSError, ValueError):
+            known, self.rows = False, self._open_rows("w+")
+        if known:
+            self.images, self.counts = int(stored.pop("images")), stored
+
+    def _open_rows(self, mode):
+        """{name: memory-mapped (images of the part, ...)}."""
+        shapes = {name: ((len(self.part), *shape), dtype) for name, (shape, dtype) in self.metric.rows.items()}
+        return {
+            name: np.lib.format.open_memmap(self.file.with_suffix(f".{name}.npy"), mode, dtype, shape)
+            for name, (shape, dtype) in shapes.items()
+        }
 
     def add(self, batch):
         """Counts a batch, unless it was counted before."""
@@ -114,7 +123,7 @@ class Tally:
         """Writes the counts, if they are to be kept."""
         if self.kept:
             for rows in self.rows.values():
-                rows.flush()  # before the count that vouches for them
+                rows.flush()  # before the count that says how many are valid
             with replacing(self.file) as stream:
                 np.savez(stream, images=self.images, **self.counts)
 

@@ -72,9 +72,10 @@ def make_metrics(protocol, networks=None, num_classes=0, dontcare_id=-1):
     metrics = []
     if protocol.features:
         names = DISTANCE_NAMES[protocol.features]
-        metrics.append(FeatureDistances(*names, networks.extract, networks.dimensions, [protocol.features, dict(networks.sha256)]))
+        described = [protocol.features, networks.sha256.get(protocol.features)]
+        metrics.append(FeatureDistances(*names, networks.extract, networks.dimensions, described))
     if networks.segmenter:
-        described = [repr(networks.segmenter), dict(networks.sha256)]
+        described = [repr(networks.segmenter), networks.sha256.get("segmenter")]
         metrics.append(SegmenterScores(networks.segmenter.labels, networks.segment, described))
     return [*metrics, ColourDistance(num_classes, dontcare_id), TextureDistance()]
 

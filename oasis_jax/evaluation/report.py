@@ -12,7 +12,7 @@ from oasis_jax.pictures import colour_label_map, grid, save_png
 
 _STYLE = "body{font-family:sans-serif;max-width:60em;margin:2em auto}td{padding:.2em 1em}"
 TITLES = {"segmented": "By class of the segmenter", "per_class": "By class of the label maps"}  # of the tables
-EXAMPLES = 8  # best and worst images on the page
+PANELS = 8  # best and worst images on the page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ def best_and_worst(generated, photos, report):
     numbers = np.asarray(next(iter(report.per_image.values())))
     known = np.flatnonzero(np.isfinite(numbers))
     order = known[np.argsort(-numbers[known], kind="stable")]
-    shown = min(EXAMPLES, len(order) // 2)
+    shown = min(PANELS, len(order) // 2)
     num_classes = photos.examples.split.rule.num_classes
 
     def panel(index):

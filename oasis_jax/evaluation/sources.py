@@ -221,8 +221,8 @@ class Samples:
     def batches(self, start, stop, batch_size):
         indices = [number % self.examples.count for number in range(start, stop)]
         for columns, batch in self.examples.batches(indices, batch_size, start, columns=("label_map",)):
-            # In [0, 1], as evaluation networks take them.
-            images = (self.generate(columns, self.protocol.noise_seed + batch.first + np.arange(batch_size)) + 1) / 2
+            images = self.generate(columns, self.protocol.noise_seed + batch.first + np.arange(batch_size))
+            images = (images.clip(-1, 1) + 1) / 2  # in [0, 1], as evaluation networks take them
             batch.images = as_bytes(np.asarray(images)) if self.protocol.rounded else images
             yield batch
 
@@ -258,7 +258,7 @@ class Folder:
         self.path, self.examples = epath.Path(path).expanduser(), examples
         split, spec, count = examples.split, examples.spec, examples.count
         if not self.path.is_dir():
-            raise DataError(f"--images={path} is no folder: name the folder of the generated images")
+            raise DataError(f"--images={path} is not a folder: name the folder of the generated images")
         found = sorted(file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
         files = {file.stem: file for file in found}
         if len(files) < len(found):
@@ -273,7 +273,7 @@ class Folder:
                 missing.append(stems[0])
         if missing:
             raise DataError(
-                f"{len(missing)} of {count} label maps have no image in {path}, the first: {', '.join(missing[:3])}. Images must be called "
+                f"{len(missing)} of {count} examples have no image in {path}, the first: {', '.join(missing[:3])}. Images must be called "
                 f"like the photos or the label maps; the folder holds {', '.join(list(files)[:3]) or 'no images'}"
             )
         if len(set(self.files)) < count:

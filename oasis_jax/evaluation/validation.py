@@ -8,6 +8,7 @@ import pathlib
 
 import jax
 
+from oasis_jax.data.labels import DataError
 from oasis_jax.evaluation.cache import cache_folder, remembered
 from oasis_jax.evaluation.diversity import measure_diversity
 from oasis_jax.evaluation.image_set import measure
@@ -49,6 +50,8 @@ class Validation:
         self._batch_size = padded_batch_size(batch_size, mesh)
         targets = None
         if segmenter := self.networks.segmenter:
+            if not split.column("label_map"):
+                raise DataError(f"protocol {protocol.name} compares label maps, which the data do not have: choose another, such as fid")
             targets = Targets(split, segmenter.labels, tuple(segmenter.label_size(spec.image_size)))
         self.examples = Examples(split, spec, min(len(split), protocol.max_images or len(split)), targets)
         self.photos = Photos(self.examples)
@@ -68,7 +71,8 @@ class Validation:
             generated: a source of `samples` or `folder`.
             subject: JSON value that says what was generated, for the report.
             own: `family.own_networks` of the model's run, for the scores that need them; None omits those.
-            keep: whether to keep what was measured of the generated images, so that the evaluation can be resumed and is not repeated.
+            keep: whether to keep what was measured, so that the evaluation can be resumed and is not repeated. If not, only what the
+                protocol's networks make of the real photos is kept.
             diversity: whether to measure the diversity of a source of `samples`.
 
         Returns:
@@ -83,10 +87,10 @@ class Validation:
             metrics += own_metrics
             once = dataclasses.replace(self.protocol, samples_per_label=1)
             sources[RAW_SAMPLES] = Samples(raw, self.examples, once, self.mesh, RAW_SAMPLES)
-        measured = {}
+        measured, networked = {}, bool(self.protocol.features or self.protocol.segmenter)
         for name, source in sources.items():
             wanted = [metric for metric in metrics if name in metric.sets]
-            kept = [metric for metric in wanted if keep or (name == PHOTOS and not metric.of_run)]
+            kept = [metric for metric in wanted if keep or (name == PHOTOS and networked and not metric.of_run)]
             found = measure(source, wanted, self._batch_size, self._cache, kept.__contains__) if wanted else []
             measured |= {(metric, name): each for metric, each in zip(wanted, found, strict=True)}
         findings = [metric.finish(*(measured[metric, name] for name in metric.sets)) for metric in metrics]

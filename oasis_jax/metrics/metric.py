@@ -59,7 +59,7 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a metric makes of two sets.
+    """What a metric finds out about two sets.
 
     Attributes:
         scores: {name: number}; NaN where there is none.

@@ -2,10 +2,12 @@
 import math
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from oasis_jax.oasis.boundaries import boundary_counts
 
+SMALL = 100 * 100  # pixels of an image up to which the dense form is chosen, for its shorter compilation
 LARGEST_SHARE = 0.8  # of pixels with a mixed 5x5 neighbourhood up to which a level is computed on regions
 
 # _BUCKETS: shares of pixels of the full image whose 5x5 neighbourhood is mixed. _USUAL: capacities per such pixel; rows are levels, columns
@@ -26,6 +28,21 @@ class Capacity(NamedTuple):
     far: int
     hidden: int
     modulation: int
+
+
+def on_regions(conditioning, size):
+    """Whether images of a size (H, W) are conditioned on regions.
+
+    Args:
+        conditioning: "dense", "regions", or "auto" for regions on CPU, for images above `SMALL`.
+        size: (H, W).
+
+    Raises:
+        ValueError: `conditioning` has another value.
+    """
+    if conditioning not in ("auto", "dense", "regions"):
+        raise ValueError(f"model.conditioning={conditioning} is not one of auto, dense, regions")
+    return conditioning == "regions" or (conditioning == "auto" and jax.default_backend() == "cpu" and size[0] * size[1] > SMALL)
 
 
 def choose_capacities(counts, size, largest=LARGEST_SHARE, slack=1.05):

@@ -5,9 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from oasis_jax.oasis.boundaries import boundary_counts
-from oasis_jax.oasis.capacities import choose_capacities
-from oasis_jax.oasis.from_config import make_alignment, make_discriminator, make_generator, on_regions
-from oasis_jax.oasis.model import Model
+from oasis_jax.oasis.capacities import on_regions
+from oasis_jax.oasis.from_config import conditioning, make_alignment, make_discriminator, make_generator, make_model
 from oasis_jax.oasis.perceptual import load_features
 from oasis_jax.oasis.protocols import PROTOCOLS
 from oasis_jax.oasis.protocols import default_protocol as default_protocol
@@ -36,7 +35,7 @@ def columns(config):
 
 def statistic(config):
     """Boundary counts of a label map, if conditioning is computed on regions: they tell how much capacity the data need."""
-    return functools.partial(boundary_counts, levels=BOUNDARY_LEVELS) if on_regions(config, config.data.image_size) else None
+    return functools.partial(boundary_counts, levels=BOUNDARY_LEVELS) if on_regions(conditioning(config), config.data.image_size) else None
 
 
 def train_step(config, survey=None):
@@ -67,14 +66,10 @@ def train_step(config, survey=None):
         init_gain=train.init_gain,
         refresh_batches=train.ema_refresh_batches,
     )
-    generator = make_generator(config)
-    if survey is not None and survey.statistic is not None:
-        counts = survey.statistic[: config.model.num_blocks]
-        generator = generator.clone(capacities=choose_capacities(counts, config.data.image_size, config.model.region_share))
     optimizers = [adam_without_momentum(rate, train.adam_b2, train.adam_eps, train.warmup_steps) for rate in (train.lr_g, train.lr_d)]
     schedule = functools.partial(rate_at, warmup_steps=train.warmup_steps)
     return TrainStep(
-        generator=generator,
+        generator=make_generator(config, survey),
         discriminator=make_discriminator(config),
         optimizer_g=optimizers[0],
         optimizer_d=optimizers[1],
@@ -86,9 +81,9 @@ def train_step(config, survey=None):
     )
 
 
-def model(config, variables, step):
-    """The Model to sample from."""
-    return Model(make_generator(config), variables, config, step)
+def model(config, variables, step, survey=None):
+    """The Model to sample from; with the survey of its training data, batches like them are generated on regions."""
+    return make_model(config, variables, step, survey)
 
 
 def scores(config, state, mesh=None):

@@ -1,17 +1,19 @@
 """From a config to OASIS's networks: where its fields become typed."""
-import jax
-
 from oasis_jax.layers.dtype import compute_dtype
 from oasis_jax.layers.spatial import FEATURES
 from oasis_jax.oasis.alignment import OBJECTIVES, SIDES, Alignment
+from oasis_jax.oasis.capacities import LARGEST_SHARE, choose_capacities, on_regions
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.generator import WIDTHS, Generator, check_sides
+from oasis_jax.oasis.model import Model
 
-SMALL = 100 * 100  # pixels of an image up to which the dense form is chosen, for its shorter compilation
 
-
-def make_generator(config):
+def make_generator(config, survey=None):
     """The Generator of a config.
+
+    Args:
+        config: ConfigDict; data.num_classes is set.
+        survey: `data.check.Survey` of the training data, which tells the capacities; without it, everything is dense.
 
     Raises:
         ValueError: the image size does not fit the number of blocks, or another field is out of range.
@@ -22,7 +24,10 @@ def make_generator(config):
     if config.data.num_classes < 1:
         raise ValueError("data.num_classes is not set: give the number of classes N, including the don't-care class")
     check_sides(*config.data.image_size, model.num_blocks)
-    on_regions(config, config.data.image_size)  # raises for an unknown value
+    on_regions(conditioning(config), config.data.image_size)  # raises for an unknown value
+    capacities = ()
+    if survey is not None and survey.statistic is not None:
+        capacities = choose_capacities(survey.statistic[: model.num_blocks], config.data.image_size, model.region_share)
     return Generator(
         num_classes=config.data.num_classes,
         num_blocks=model.num_blocks,
@@ -31,6 +36,7 @@ def make_generator(config):
         z_dim=model.z_dim,
         dtype=compute_dtype(model.dtype),
         remat=model.remat,
+        capacities=capacities,
         **_spatial_fields(model),
     )
 
@@ -95,9 +101,14 @@ def make_alignment(config):
     )
 
 
-def on_regions(config, size):
-    """Whether conditioning is computed on regions for images of a size (H, W); raises ValueError for an unknown `model.conditioning`."""
-    name = config.model.get("conditioning", "auto")  # older checkpoints lack the field
-    if name not in ("auto", "dense", "regions"):
-        raise ValueError(f"model.conditioning={name} is not one of auto, dense, regions")
-    return name == "regions" or (name == "auto" and jax.default_backend() == "cpu" and size[0] * size[1] > SMALL)
+def make_model(config, variables, step, survey=None):
+    """The Model of a config; arguments as for `make_generator`."""
+    generator = make_generator(config, survey)
+    names = tuple(config.data.class_names) or tuple(map(str, range(generator.num_classes)))
+    share = config.model.get("region_share", LARGEST_SHARE)  # older checkpoints lack the field
+    return Model(generator, variables, config, step, tuple(config.data.image_size), names, conditioning(config), share)
+
+
+def conditioning(config):
+    """model.conditioning; "auto" for older checkpoints, which lack the field."""
+    return config.model.get("conditioning", "auto")

@@ -11,8 +11,7 @@ from oasis_jax import sampling
 from oasis_jax.heatmaps import check
 from oasis_jax.noise import RegionNoise
 from oasis_jax.oasis import conditioning as cond
-from oasis_jax.oasis.capacities import LARGEST_SHARE, bucket, describe
-from oasis_jax.oasis.from_config import on_regions
+from oasis_jax.oasis.capacities import LARGEST_SHARE, bucket, describe, on_regions
 from oasis_jax.oasis.generator import Generator, check_sides
 from oasis_jax.recipes import as_recipes, count_from
 
@@ -31,7 +30,7 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True)
 class GenerateOnRegions:
-    """Like `Generate`, on regions; also returns whether the conditioning fits the capacities, () bool."""
+    """Like `Generate`, on regions: returns uint8 images, and whether the conditioning fits the capacities, () bool."""
 
     generator: Generator
 
@@ -39,18 +38,19 @@ class GenerateOnRegions:
         return sampling.to_bytes(Generate(self.generator)(variables, inputs)), self.generator.fits(inputs["conditioning"])
 
 
-_generate_on_regions = jax.jit(lambda function, variables, inputs: function(variables, inputs), static_argnums=0)
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
     """The averaged generator of a checkpoint; a `family.Model`.
 
     Attributes:
-        generator: the Generator module.
+        generator: the Generator module; its capacities, if any, are those that the training data need.
         variables: its averaged variables, {"params", "batch_stats", "spectral_norm"}.
-        config: ConfigDict of the run.
+        config: ConfigDict of the run, for the user's information.
         step: number of updates when it was saved.
+        image_size: (H, W) of the training images.
+        class_names: N names in class order.
+        conditioning: "auto", "dense" or "regions", as in `from_config.on_regions`.
+        region_share: share of mixed pixels up to which a level is computed on regions.
     """
 
     columns: ClassVar = ("label_map",)
@@ -59,21 +59,15 @@ class Model:
     variables: Any
     config: ConfigDict
     step: int
-
-    @property
-    def image_size(self):
-        """(H, W) of the training images."""
-        return tuple(self.config.data.image_size)
+    image_size: tuple[int, int]
+    class_names: tuple[str, ...]
+    conditioning: str = "auto"
+    region_share: float = LARGEST_SHARE
 
     @property
     def num_classes(self):
         """N, including the don't-care class."""
         return self.generator.num_classes
-
-    @property
-    def class_names(self):
-        """N names in class order; numbers if the config has no names."""
-        return tuple(self.config.data.class_names) or tuple(map(str, range(self.num_classes)))
 
     @property
     def has_noise(self):
@@ -141,22 +135,24 @@ class Model:
     def images(self, inputs):
         """uint8 (B, H, W, 3), image by image: on regions where that is cheaper, which the log reports."""
         conditioning = inputs["conditioning"]
-        if not on_regions(self.config, conditioning.size) or conditioning.pixel_noise is not None:
-            return sampling.one_by_one(self.generate, self.variables, inputs)
+        if not on_regions(self.conditioning, conditioning.size) or conditioning.pixel_noise is not None:
+            return self._densely(inputs)
         return np.concatenate([self._image_on_regions(sampling.example(inputs, i)) for i in range(len(conditioning.ids))])
 
     def _image_on_regions(self, inputs):
         conditioning = inputs["conditioning"]
-        share = self.config.model.get("region_share", LARGEST_SHARE)  # older checkpoints lack the field
-        capacities = bucket(np.asarray(conditioning.ids[0]), share)[: self.generator.num_blocks]
+        capacities = bucket(np.asarray(conditioning.ids[0]), self.region_share)[: self.generator.num_blocks]
         _log.info(describe(capacities, conditioning.size))
         if capacities:
             generator = self.generator.clone(capacities=capacities, known_to_fit=True)
-            image, fits = _generate_on_regions(GenerateOnRegions(generator), self.variables, inputs)
+            image, fits = sampling.generate(GenerateOnRegions(generator), self.variables, inputs)
             if fits:
                 return jax.device_get(image)
             _log.info("two different neighbourhoods have the same fingerprint: this image is computed densely")
-        return sampling.one_by_one(self.generate, self.variables, inputs)
+        return self._densely(inputs)
+
+    def _densely(self, inputs):
+        return sampling.one_by_one(Generate(self.generator.clone(capacities=())), self.variables, inputs)
 
     def _noise(self, recipes):
         """(B, z_dim), or (B, N, z_dim) if a recipe needs a vector per class; None for a generator without noise."""

@@ -1,4 +1,4 @@
-"""What the run's own discriminator makes of real photos and of generated images. It is trained along with G: compare one run only."""
+"""Scores by the run's own discriminator. It is trained along with G, so they compare only checkpoints of one run."""
 import dataclasses
 import functools
 import hashlib
@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA, ClassMeans, di_seg, log_fake_probability
+from oasis_jax.metrics.equilibrium import ClassMeans
 from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, SAMPLES, Finding, sum_counts
 from oasis_jax.metrics.segmentation import MeanOver, confusion_matrix, mean_iou, pixel_accuracy
 from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg, log_fake_probability
 from oasis_jax.parallel.mesh import over_batch, replicate
 
 
@@ -96,10 +97,10 @@ class ScoresByDiscriminator:
 
 
 class Disequilibrium(ScoresByDiscriminator):
-    """DI_seg, the disequilibrium indicator of `metrics.equilibrium`, with images of G itself, not of its average; a `metric.Metric`."""
+    """DI_seg, the disequilibrium indicator of `oasis.disequilibrium`, with images of G itself, not of its average; a `metric.Metric`."""
 
     sets: ClassVar = (PHOTOS, RAW_SAMPLES)
-    higher_is_better: ClassVar = {}  # a low indicator is no aim by itself
+    higher_is_better: ClassVar = {}  # a lower indicator alone does not mean better images
 
     def start(self):
         return vars(ClassMeans.empty(self.discriminator.module.num_classes))

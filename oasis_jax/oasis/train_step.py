@@ -13,11 +13,11 @@ from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables
 from oasis_jax.layers.spatial import render
-from oasis_jax.metrics.equilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import Alignment, attended_blocks, attended_forward
 from oasis_jax.oasis.capacities import describe
 from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.updates import create_state, descend
 
@@ -75,11 +75,16 @@ def draw(seed, step, label_map, num_classes, z_dim, heatmaps=None):
     """The Draws of a step, a function of (seed, step, purpose) alone, whatever the sharding. Heatmaps (B, 2, 7, 3) come with the batch."""
     keys = [jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), purpose) for purpose in range(3)]
     batch = label_map.shape[0]
-    # Drawn along one axis: XLA takes twenty times as long to compile a draw along two axes.
-    noise = [jax.random.normal(key, (batch * z_dim,)).reshape(batch, z_dim) if z_dim else None for key in keys[:2]]
+    noise = [draw_noise(key, batch, z_dim) for key in keys[:2]]
     bits = jax.random.bernoulli(keys[2], shape=(batch * num_classes,)).reshape(batch, num_classes)
     of_updates = (None, None) if heatmaps is None else (heatmaps[:, 0], heatmaps[:, 1])
     return Draws(*noise, losses.labelmix_mask(label_map, bits), *of_updates)
+
+
+def draw_noise(key, batch, z_dim):
+    """(batch, z_dim) standard normal, or None if z_dim is 0."""
+    # Drawn along one axis: XLA takes twenty times as long to compile a draw along two axes.
+    return jax.random.normal(key, (batch * z_dim,)).reshape(batch, z_dim) if z_dim else None
 
 
 def normalise(image):
@@ -160,7 +165,7 @@ class TrainStep:
 
         Returns:
             (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch",
-            with D as before its update (`metrics.equilibrium`).
+            with D as before its update (`oasis.disequilibrium`).
         """
         label_map = batch["label_map"].astype(jnp.int32)
         draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim, batch.get("heatmaps"))
@@ -308,6 +313,6 @@ def refresh_once(generator, variables, batch, seed, number):
     """
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), REFRESH)
     label_map, heatmaps = batch["label_map"].astype("int32"), batch["heatmaps"][:, 0] if generator.spatially_aware else None
-    noise = jax.random.normal(key, (label_map.shape[0] * generator.z_dim,)).reshape(-1, generator.z_dim) if generator.z_dim else None
+    noise = draw_noise(key, len(label_map), generator.z_dim)
     _, statistics = generator.apply(variables, label_map, noise, heatmaps, train=True, mutable=MUTABLE_G)
     return {**variables, **statistics}

@@ -13,14 +13,14 @@ import tqdm
 from oasis_jax.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import write_report
-from oasis_jax.family import own_networks
+from oasis_jax.family import name_of, own_networks
 from oasis_jax.parallel.mesh import put_batch
 from oasis_jax.parallel.processes import is_first, place_among
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
 from oasis_jax.training.samples import SampleGrid
 from oasis_jax.training.setup import set_up
-from oasis_jax.training.step import compile_step, create_state, state_template
+from oasis_jax.training.step import compile_step, initial_state, state_template
 from oasis_jax.training.writers import create_writer
 
 
@@ -47,7 +47,11 @@ def train_and_evaluate(config, workdir):
 
 
 def train(run):
-    """Restores or creates the state, trains to the end, evaluates, and prints where everything is. Arguments: setup.Run."""
+    """Restores or creates the state, trains to the end, evaluates, and prints where everything is.
+
+    Args:
+        run: setup.Run.
+    """
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
             Checkpoints(run.workdir, run.config.checkpoint.keep, run.config.eval.score, run.higher_is_better)
@@ -73,16 +77,18 @@ def train(run):
 def restore_or_create(run, checkpoints):
     """The state of the newest checkpoint, whatever devices saved it, or that of step 0."""
     if checkpoints.latest_step() is None:
-        return create_state(run.step, run.image_size, run.mesh)
-    check_config_fits(checkpoints.restore_config(), plain(run.config), run.family.free_model_fields)
-    state = checkpoints.restore(state_template(run.step, run.image_size, run.mesh))
-    print(f"resuming from step {int(state.step)} in {run.workdir}")
+        return initial_state(run.train_step, run.image_size, run.mesh)
+    saved = checkpoints.restore_config()
+    check_config_fits(saved | {"family": name_of(saved)}, plain(run.config), run.family.free_model_fields)
+    state = checkpoints.restore(state_template(run.train_step, run.image_size, run.mesh))
+    if is_first():
+        print(f"resuming from step {int(state.step)} in {run.workdir}")
     return state
 
 
 def train_steps(run, state, first_step, checkpoints, terminated, shown):
     """The loop over steps; returns the last state and the final scores."""
-    config, recent_batches = run.config, run.step.recent_batches
+    config, recent_batches = run.config, run.train_step.recent_batches
     # The averaged generator is refreshed on the latest batches. They are read again after a resume, so that what is saved does not depend
     # on where a run was interrupted.
     recent = collections.deque(maxlen=recent_batches)
@@ -121,12 +127,12 @@ def train_steps(run, state, first_step, checkpoints, terminated, shown):
                 losses = ", ".join(f"{name} {value:.3f}" for name, value in means.items() if name.startswith("loss"))
                 progress.set_postfix_str(f"{rate:.3g} images/s, {losses}")
                 if due["log"]:
-                    shown.log(done, means | run.step.learning_rates(done - 1) | {"images_per_second": rate})
+                    shown.log(done, means | run.train_step.learning_rates(done - 1) | {"images_per_second": rate})
                     window, pending = time.monotonic(), []
             if due["images"] or due["eval"] or due["checkpoint"]:
                 paused = time.monotonic()
                 placed_recent = ((number, put_batch(columns, run.mesh)) for number, columns in enumerate(recent, done - len(recent)))
-                averaged = run.step.averaged(state, placed_recent)
+                averaged = run.train_step.averaged(state, placed_recent)
                 if due["images"]:
                     shown.draw(done, averaged)
                 scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
@@ -158,11 +164,11 @@ class Progress:
         self.writer.close()
 
     def compile(self, state, batch):
-        """The compiled step, with a line on how long that took and on what its metrics mean."""
+        """The compiled step, with a line on how long that took and what its metrics mean."""
         run, began = self.run, time.monotonic()
         tqdm.tqdm.write(f"compiling the training step for {run.mesh.size} {jax.devices()[0].device_kind} ...")
-        compiled = compile_step(run.step, run.mesh, state, batch)
-        legend = "".join(f"; in the lines that follow, {formula}" for formula in dict.fromkeys(run.step.legend.values()))
+        compiled = compile_step(run.train_step, run.mesh, state, batch)
+        legend = "".join(f"; in the lines that follow, {formula}" for formula in dict.fromkeys(run.train_step.legend.values()))
         tqdm.tqdm.write(f"compiled in {time.monotonic() - began:.0f} s{legend}")
         return compiled
 
@@ -194,7 +200,8 @@ class Progress:
         if is_first():
             write_report(run.workdir / "evaluation" / "training", report)
             self.writer.write_scalars(step, scores)
-            (run.workdir / "evaluation.json").write_text(json.dumps({"step": step, **scores}, indent=1))
+            found = {"step": step, "protocol": run.validation.protocol.name, **scores}
+            (run.workdir / "evaluation.json").write_text(json.dumps(found, indent=1))
         return scores
 
     def print_summary(self, step, scores):
@@ -207,9 +214,10 @@ class Progress:
         if run.val_split.column("label_map") and not labels:
             labels = run.workdir / "labels"
             self.grid.save_label_maps(labels)
-        print(f"\ntrained to step {step}; evaluation on {len(run.validation.photos.names)} validation examples:")
+        examples = f"{len(run.validation.photos.names)} validation examples"
+        print(f"\ntrained to step {step}; evaluation on {examples} by protocol {run.validation.protocol.name}:")
         for name, value in scores.items():
-            print(f"  {name:32s} {value:.4f}" + (f"   {run.step.legend[name]}" if name in run.step.legend else ""))
+            print(f"  {name:32s} {value:.4f}" + (f"   {run.train_step.legend[name]}" if name in run.train_step.legend else ""))
         print(f"report:        {run.workdir / 'evaluation' / 'training' / 'report.md'}")
         print(f"sample grids:  {run.workdir / 'samples'}")
         print(f"loss curve:    {run.workdir / 'losses.png'}")
@@ -239,7 +247,7 @@ def check_state(run, state, done, saved):
 def divergence(run, what, saved):
     """The error that says what diverged and how to continue."""
     good = "no checkpoint was saved before" if saved is None else f"last good checkpoint: {run.workdir / FOLDER / str(saved)}"
-    rates = " and ".join(f"train.{name}" for name in run.step.learning_rates(0))
+    rates = " and ".join(f"train.{name}" for name in run.train_step.learning_rates(0))
     return TrainingDivergedError(f"{what}; {good}; lower {rates}, or look at the data of this step, and start again")
 
 
@@ -265,7 +273,7 @@ def plain(config):
 
 @contextlib.contextmanager
 def sigterm_flag():
-    """Yields a function that tells whether SIGTERM has arrived; the loop then saves and ends in good order."""
+    """Yields a function that tells whether SIGTERM has arrived; the loop then saves and stops."""
     received = []
     before = signal.signal(signal.SIGTERM, lambda *_: received.append(True))
     try:

@@ -1,4 +1,4 @@
-"""Sample grids: what the generator makes of a few validation examples, with the seed that reproduces each image."""
+"""Sample grids: samples for a few validation examples, with the seed that reproduces each image."""
 import dataclasses
 
 import jax
@@ -8,7 +8,7 @@ from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.pictures import colour_label_map, grid, save_png
 
 EXAMPLES = 4
-SAMPLES = 3  # per example
+SEEDS = 3  # samples per example
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,12 +40,12 @@ class SampleGrid:
         for i, example in enumerate(self.split.examples):
             given = {name: self.columns[name][i : i + 1] for name in model.columns}
             # Where a label map varies the images, one seed in all rows shows what the noise alone does.
-            seeds = [k if given else i * SAMPLES + k for k in range(SAMPLES)]
+            seeds = [k if given else i * SEEDS + k for k in range(SEEDS)]
             samples = [model.images(model.inputs([seed], given))[0] for seed in seeds]
             label_maps = [colour_label_map(self.columns["label_map"][i], model.num_classes)] if "label_map" in given else []
             rows.append([*label_maps, self.columns["image"][i], *samples])
             notes.append([*[example.name] * len(label_maps), "" if label_maps else example.name, *(f"seed {seed}" for seed in seeds)])
-        captions = [*["label map"] * len(label_maps), "photo", *["sample"] * SAMPLES]
+        captions = [*["label map"] * len(label_maps), "photo", *["sample"] * SEEDS]
         return grid(rows, captions, notes)
 
     def save_label_maps(self, folder):

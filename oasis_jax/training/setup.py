@@ -4,7 +4,7 @@ from typing import Any
 
 from etils import epath
 
-from oasis_jax.data.check import check_split
+from oasis_jax.data.check import Survey, check_split
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.split import Split
 from oasis_jax.evaluation.networks import direction_of, make_metrics
@@ -23,7 +23,8 @@ class Run:
         config: ConfigDict, with what is known of the labels written out: a checkpoint then says how to read label files.
         workdir: path.
         family: of the config.
-        step: its TrainStep.
+        train_step: its TrainStep.
+        survey: of the training data.
         num_steps: number of steps to train.
         mesh: of the devices of all processes.
         spec: DataSpec.
@@ -35,7 +36,8 @@ class Run:
     config: Any
     workdir: epath.Path
     family: Family
-    step: TrainStep
+    train_step: TrainStep
+    survey: Survey
     num_steps: int
     mesh: Any
     spec: DataSpec
@@ -51,7 +53,7 @@ class Run:
 
     def model(self, variables, step):
         """The family.Model of these variables after `step` updates."""
-        return self.family.model(self.config, variables, step)
+        return self.family.model(self.config, variables, step, self.survey)
 
 
 def set_up(config, workdir) -> Run:
@@ -80,14 +82,14 @@ def set_up(config, workdir) -> Run:
     family.train_step(config)  # raises for fields that do not fit, before all data are read
     num_steps = count_steps(config, len(train_split))
 
-    memory = workdir if is_first() else None
-    survey = check_split(train_split, spec, memory, family.statistic(config))
-    check_split(val_split, spec, memory)
-    step = family.train_step(config, survey)
-    print(step.describe(tuple(config.data.image_size)))
+    survey = check_split(train_split, spec, workdir, family.statistic(config), remember=is_first())
+    check_split(val_split, spec, workdir, remember=is_first())
+    train_step = family.train_step(config, survey)
+    if is_first():
+        print(train_step.describe(tuple(config.data.image_size)))
     protocol = protocol_of_run(config).limited_to(config.eval.max_examples, len(val_split))
     validation = make_validation(config, protocol, val_split, spec)
-    return Run(config, workdir, family, step, num_steps, mesh, spec, train_split, val_split, validation, higher_is_better)
+    return Run(config, workdir, family, train_step, survey, num_steps, mesh, spec, train_split, val_split, validation, higher_is_better)
 
 
 def protocol_of_run(config):
@@ -98,9 +100,10 @@ def protocol_of_run(config):
 def score_direction(config):
     """Whether config.eval.score is better when it is higher; raises ValueError if it is not measured or cannot choose a checkpoint."""
     family = find_family(config)
-    metrics = make_metrics(protocol_of_run(config), num_classes="label_map" in family.columns(config))
+    metrics = make_metrics(protocol_of_run(config), num_classes=int("label_map" in family.columns(config)))
+    metrics += family.scores(config, None)
     try:
-        return direction_of(config.eval.score, [*metrics, *family.scores(config, None)])
+        return direction_of(config.eval.score, metrics)
     except ValueError as error:
         with_protocol = f"eval.protocol={config.eval.protocol}" if config.eval.protocol else "no eval.protocol"
         raise ValueError(f"eval.score={error}, which are measured with {with_protocol}") from None
@@ -129,7 +132,7 @@ def prepare_workdir(workdir):
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe.write_text("")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process of this run may have removed it
     except OSError as error:
         raise ValueError(f"cannot write to the workdir {path} ({error}): choose another --workdir") from error
     return path

@@ -115,8 +115,8 @@ def test_swapped_folders_are_recognised(root, spec, split):
     "change, message",
     [
         ({"root": ""}, "data.root is empty"),
-        ({"root": "/no/such/folder"}, "/no/such/folder is no folder"),
-        ({"train_photos": "elsewhere"}, "elsewhere is no folder"),
+        ({"root": "/no/such/folder"}, "/no/such/folder is not a folder"),
+        ({"train_photos": "elsewhere"}, "elsewhere is not a folder"),
         ({"num_classes": 0}, "data.num_classes is 0"),
         ({"layout": "cityscape"}, "it is one of folders, cityscapes"),
         ({"class_names": ("a", "b")}, "2 class names are given for 6 classes"),

@@ -246,7 +246,6 @@ def test_faults_and_uneven_batches_are_refused(root, spec):
 def test_a_program_ends_while_its_stream_is_open(end, code):
     program = f"""
 import signal
-from oasis_jax.data.columns import LabelMap, Photo
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import train_batches
 spec = DataSpec(layout="scenes", scenes_train=4, image_size=(64, 64))

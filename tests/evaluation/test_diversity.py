@@ -84,7 +84,7 @@ def test_every_image_is_embedded_once(lpips, tmp_path, monkeypatch):
     assert len(embedded) == samples.protocol.diversity_samples + 1 + classes
 
 
-def test_what_was_interrupted_goes_on_at_the_next_label_map(tmp_path):
+def test_what_was_interrupted_is_resumed_at_the_next_label_map(tmp_path):
     def measure(model):
         return diversity.measure_diversity(samples_of(model, 2), None, functools.partial(remembered, tmp_path))
 

@@ -64,7 +64,7 @@ def test_two_evaluations_are_equal_and_the_second_looks_at_no_image(validation, 
         scores(validation, validation.samples(model), keep=False)
 
 
-def test_an_interrupted_evaluation_goes_on_and_ends_equal(validation, model, config, tmp_path, monkeypatch):
+def test_an_interrupted_evaluation_is_resumed_and_ends_equal(validation, model, config, tmp_path, monkeypatch):
     whole = scores(validation, validation.samples(model))
     again = make_validation(config, tmp_path / "again")
     source, seen = again.samples(model), []
@@ -88,7 +88,7 @@ def test_an_interrupted_evaluation_goes_on_and_ends_equal(validation, model, con
     assert parts == [(8, 10, 4)]
 
 
-def test_other_weights_noise_or_labels_are_measured_anew(validation, model, config):
+def test_other_weights_noise_or_labels_are_measured_again(validation, model, config):
     first = scores(validation, validation.samples(model))
     other = make_model(config, seed=1)
     assert scores(validation, validation.samples(other)) != first
@@ -113,7 +113,7 @@ def test_images_of_a_checkpoint_score_the_same_from_files(validation, model, tmp
     assert from_files == pytest.approx(from_model, rel=1e-3)  # a batch may round single bytes otherwise than single images
 
 
-def test_an_image_can_be_made_again_from_its_seed(validation, model):
+def test_an_image_is_reproduced_from_its_seed(validation, model):
     validation.protocol = dataclasses.replace(PROTOCOL, samples_per_label=2)
     source = validation.samples(model)
     batches = list(source.batches(0, 20, 4))
@@ -229,11 +229,11 @@ def test_diversity_is_none_where_noise_has_no_effect(validation, model):
 
 
 def test_missing_images_and_unknown_classes_are_named(validation, tmp_path):
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         validation.folder(tmp_path / "nowhere")
     (tmp_path / "images").mkdir()
     save_png(tmp_path / "images" / "stranger.png", np.zeros((16, 32, 3), np.uint8))
-    with pytest.raises(DataError, match=rf"10 of 10 label maps have no image .*first: {validation.photos.names[0]}, .*holds stranger"):
+    with pytest.raises(DataError, match=rf"10 of 10 examples have no image .*first: {validation.photos.names[0]}, .*holds stranger"):
         validation.folder(tmp_path / "images")
     with pytest.raises(DataError, match="knows none of the classes"):
         Targets(validation.examples.split, LabelSpace(("a",), (999,), MeanOver.ALL), (16, 32))
@@ -259,7 +259,7 @@ def test_a_metric_that_is_measured_is_not_measured_again_for_another(validation,
     np.testing.assert_array_equal(again.counts["by_class"], colours.counts["by_class"])
 
 
-def test_a_damaged_file_of_counts_is_measured_anew(validation, tmp_path):
+def test_a_damaged_file_of_counts_is_measured_again(validation, tmp_path):
     (whole,) = measure(validation.photos, [TextureDistance()], 4, tmp_path)
     (file,) = tmp_path.glob("*.npz")
     file.write_bytes(file.read_bytes()[:40])

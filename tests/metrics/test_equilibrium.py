@@ -5,7 +5,8 @@ import jax
 import numpy as np
 import pytest
 
-from oasis_jax.metrics.equilibrium import ClassMeans, di, di_seg, log_fake_probability
+from oasis_jax.metrics.equilibrium import ClassMeans, di
+from oasis_jax.oasis.disequilibrium import di_seg, log_fake_probability
 
 
 def logits(seed, count=6, classes=4):

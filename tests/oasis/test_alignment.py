@@ -10,10 +10,10 @@ import pytest
 from oasis_jax import heatmaps
 from oasis_jax.layers import attention
 from oasis_jax.layers.attention import alignment_loss, gradcam, normalised, targets
-from oasis_jax.metrics.equilibrium import log_fake_probability
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import SIDES, Alignment, attended_blocks, attended_forward
 from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.disequilibrium import log_fake_probability
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.oasis.train_step import Hyperparameters, TrainStep, draw
 from oasis_jax.updates import adam_without_momentum

@@ -8,8 +8,7 @@ import pytest
 import oasis_jax
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.noise import RegionNoise, class_noise, noise_vector, slerp
-from oasis_jax.oasis.capacities import bucket
-from oasis_jax.oasis.from_config import on_regions
+from oasis_jax.oasis.capacities import bucket, on_regions
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
 
 ROAD, CAR = CLASS_NAMES.index("road"), CLASS_NAMES.index("car")
@@ -66,7 +65,7 @@ def test_images_are_the_same_on_regions_and_the_log_says_which_levels_are(model,
     halves = np.repeat([[ROAD] * 40 + [CAR] * 56], 64, axis=0)
     speckle = np.random.default_rng(0).integers(len(CLASS_NAMES), size=IMAGE_SIZE)
     assert bucket(halves) and not bucket(speckle)
-    assert [on_regions(m.config, halves.shape) for m in (model, regional)] == [False, True]
+    assert [on_regions(m.conditioning, halves.shape) for m in (model, regional)] == [False, True]
     for labels in (halves, speckle):
         np.testing.assert_allclose(regional.sample(labels).astype(int), model.sample(labels), atol=1)
     assert caplog.messages[0].startswith("conditioning on regions at 64x96 (capacity: ") and caplog.messages[1] == "conditioning is dense"

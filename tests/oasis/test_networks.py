@@ -93,3 +93,21 @@ def test_bfloat16_activations_give_float32_images_logits_and_parameters():
     assert logits.shape == (2, 8, 12, N + 1)
     assert {leaf.dtype for leaf in jax.tree.leaves((variables, variables_d))} == {jnp.dtype("float32")}
     assert np.isfinite(logits).all() and np.abs(image).max() <= 1
+
+
+def test_fused_resampling_changes_neither_the_logits_nor_the_gradients():
+    with jax.enable_x64(True):
+        fused = tiny_discriminator(dtype=jnp.float64)
+        image = normal(0, (1, 32, 48, 3)).astype(jnp.float64)  # large enough for resampling to be fused
+        variables = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), fused.init(jax.random.key(0), image))
+
+        def logits_and_gradients(discriminator):
+            def loss(params, image):
+                logits = discriminator.apply({**variables, "params": params}, image)
+                return jnp.sum(jnp.sin(1e3 * logits)), logits
+
+            return jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(variables["params"], image)
+
+        results = [jax.tree.leaves(logits_and_gradients(network)) for network in (fused, fused.clone(fused=False))]
+        for actual, expected in zip(*results, strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10 * max(np.abs(expected).max(), 1e-30))
