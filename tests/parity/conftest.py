@@ -1,4 +1,4 @@
-"""Precisions and ways of computing in which golden cases are checked."""
+"""Fixtures that run a golden case in several precisions and forms of the generator."""
 import jax
 import pytest
 
@@ -11,7 +11,7 @@ def precision(request):
 
 @pytest.fixture(params=["dense", "regions"])
 def on_regions(request, precision):
-    """Whether every level of the generator is forced onto regions, which is checked in float64, where rounding hides nothing."""
+    """Whether every level of the generator must compute on regions. Only float64 checks it: there, rounding errors hide no mistake."""
     if request.param == "regions" and precision == "f32":
         pytest.skip("checked in float64")
     return request.param == "regions"

@@ -1,7 +1,8 @@
 """Golden numbers of the published PyTorch systems: a folder with a full or a small set of them.
 
-The folder is OASIS_GOLDEN_DIR, or ../shared/golden beside the checkout, or the small set in this directory. Weights and inputs that a case
-does not store are regenerated with numpy. Arrays are in PyTorch's layout: NCHW, OIHW.
+The folder is OASIS_GOLDEN_DIR, or ../shared/golden beside the checkout, or the small set in this directory. It may hold any of the parts
+oasis, eqgan and eval: tests of what it lacks are skipped. Weights and inputs that a case does not store are regenerated with numpy. Arrays
+are in PyTorch's layout: NCHW, OIHW.
 """
 import dataclasses
 import functools
@@ -31,24 +32,47 @@ def golden_arrays(name):
         return dict(stored)
 
 
-def needs_photos(name):
-    """Mark of a test whose numbers were measured on photos of CamVid, which may not be passed on: only a full set has the file."""
-    return pytest.mark.skipif(not (golden_dir() / name).is_file(), reason=f"measured on photos of CamVid: the set at hand has no {name}")
+def needs(*names, arrays=(), because=""):
+    """Mark that skips a test whose golden numbers are not in the folder.
+
+    Args:
+        names: files, by their paths in the golden folder.
+        arrays: names of arrays, whole or thinned, in the first file.
+        because: why a golden folder may lack them.
+    """
+    missing = [name for name in names if not (golden_dir() / name).is_file()]
+    reason = f"the golden set has no {', '.join(missing)}"
+    if arrays and not missing:
+        with np.load(golden_dir() / names[0]) as stored:
+            missing = [array for array in arrays if not any(thinning(key, array) for key in stored.files)]
+        reason = f"{names[0]} of the golden set has no {', '.join(missing)}"
+    return pytest.mark.skipif(bool(missing), reason=f"{reason}: {because}" if because else reason)
+
+
+def needs_photos(*names, arrays=()):
+    """`needs` for numbers that were measured on photos of CamVid."""
+    return needs(*names, arrays=arrays, because="measured on photos of CamVid, which only a full set holds")
+
+
+def thinning(key, name):
+    """K if the array that is stored as `key` holds every K-th row and column of the output `name`, which is then NAME_sK; else None."""
+    found = re.fullmatch(rf"{re.escape(name)}(?:_s(\d+))?", key)
+    return int(found[1] or 1) if found else None
 
 
 def thinned(arrays, name):
-    """(array, 1) of an output that is stored whole, or (array, K) of one stored as NAME_sK: every K-th row and column of it.
+    """(array, K) of an output of which every K-th row and column is stored.
 
     Raises:
-      KeyError: it is not stored at all.
+        KeyError: it is not stored at all.
     """
     for key, array in arrays.items():
-        if found := re.fullmatch(rf"{re.escape(name)}(?:_s(\d+))?", key):
-            return array, int(found[1] or 1)
+        if step := thinning(key, name):
+            return array, step
     raise KeyError(name)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # hashable, for pytest to order tests by
+@dataclasses.dataclass(frozen=True, eq=False)  # hashable, because pytest orders tests by their parameters
 class Case:
     """One entry of a manifest and the folder it lies in."""
 
@@ -78,10 +102,10 @@ class Case:
         return make_state(entries, seed, self.entry.get("power_iters", 30))
 
 
-def find_cases():
-    """The cases of all manifests that list cases; other manifests describe the weights of one network."""
+def find_cases(folder=None):
+    """The cases of all manifests in a golden folder that list cases; other manifests describe the weights of one network."""
     cases = []
-    for path in sorted(golden_dir().rglob("*manifest.json")):
+    for path in sorted((folder or golden_dir()).rglob("*manifest.json")):
         manifest = json.loads(path.read_text())
         if "cases" in manifest:
             entries = manifest["cases"]

@@ -8,7 +8,11 @@ from goldens import golden_dir
 
 def recipe_weights(name):
     """State dict {name: float32 array} of a net of the evaluator, in PyTorch's names and layouts; `name` is that of its case."""
-    manifest = json.loads((golden_dir() / f"{name}.manifest.json").read_text())
+    return make_weights(json.loads((golden_dir() / f"{name}.manifest.json").read_text()))
+
+
+def make_weights(manifest):
+    """State dict that a manifest describes: a seed, and the name, shape, kind and gain of each entry."""
     return {entry["name"]: _array(entry, manifest["seed"]) for entry in manifest["entries"]}
 
 
@@ -21,6 +25,8 @@ def _array(entry, seed):
             array = rng.uniform(0.5, 1.5, shape)
         case "bias" | "bn_mean":
             array = 0.1 * rng.standard_normal(shape)
+        case "positive":  # slopes of PReLU and the heads of LPIPS
+            array = rng.uniform(0, 0.5, shape)
         case kind:
             raise ValueError(f"{entry['name']} is of unknown kind {kind!r}")
     return (array * entry["gain"]).astype(np.float32)
@@ -32,12 +38,12 @@ def eqgan_normal(tag, shape, seed):
 
 
 def eqgan_module(module):
-    """What the manifest says of one of EqGAN-SA's modules."""
+    """The manifest's entry for one of EqGAN-SA's modules."""
     return json.loads((golden_dir() / "eqgan/manifest.json").read_text())[module]
 
 
 def eqgan_weights(module):
-    """State dict {name: float32 array} of one of EqGAN-SA's modules that is built of weights and biases alone."""
+    """State dict {name: float32 array} of one of EqGAN-SA's modules that has only weights and biases."""
     entry = eqgan_module(module)
     state = {name: eqgan_normal(entry["prefix"] + name, shape, entry["seed"]) for name, shape in entry["tensors"]}
     return {name: array * np.float32(0.1) if name.endswith(".bias") else array for name, array in state.items()}

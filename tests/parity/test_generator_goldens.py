@@ -27,7 +27,7 @@ def inputs_of_generator(case, generator):
 
 @pytest.fixture(scope="module")
 def weights(case):
-    """Made once for all that a case is checked in."""
+    """Made once per case."""
     return case.state_dict("state_dict")
 
 

@@ -4,10 +4,12 @@ import functools
 import jax
 import numpy as np
 import pytest
-from goldens import golden_arrays
+from goldens import golden_arrays, needs
 from recipe import recipe_weights
 
 from oasis_jax.metrics.nets.inception import InceptionFID, inception_variables, preprocess
+
+pytestmark = needs("eval/inception_fid.npz", "eval/inception_fid.manifest.json")
 
 
 @pytest.fixture(scope="module")

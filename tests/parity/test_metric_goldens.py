@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from goldens import golden_arrays, golden_dir, needs_photos
+from goldens import golden_arrays, golden_dir, needs, needs_photos
 
 from oasis_jax.metrics.colour import chi_square, colour_histograms, lab
 from oasis_jax.metrics.frechet import FewImagesWarning, Moments, frechet_distance
@@ -26,6 +26,7 @@ def pictures():
     return [golden.get(side, golden[f"rect_{side}"][None]) for side in "ab"]
 
 
+@needs("eval/frechet_kid_features.npz", "eval/metrics.json")
 @pytest.mark.parametrize("pair", ["full", "rankdef", "wide"])
 @pytest.mark.filterwarnings(f"ignore::{FewImagesWarning.__module__}.FewImagesWarning")
 def test_frechet_and_kid(pair):
@@ -43,6 +44,7 @@ def test_frechet_and_kid(pair):
     assert kid.std == pytest.approx(published["kernel_inception_distance_std"], rel=1e-9, abs=0)
 
 
+@needs("eval/miou_toy.npz", "eval/metrics.json")
 def test_segmentation_scores_by_three_published_rules():
     expected, toy = numbers()["miou_toy"], golden_arrays("eval/miou_toy")
     confusion = confusion_matrix(toy["label"], toy["pred"], expected["n_classes"])
@@ -64,6 +66,7 @@ def test_scores_of_espnet_on_the_test_photos_of_camvid():
     np.testing.assert_allclose(100 * iou_per_class(confusion)[:11], golden["iou_percent"], rtol=1e-12)
 
 
+@needs("eval/color_texture_hist.npz", "eval/metrics.json", "eval/lpips_msssim.npz")
 def test_colours():
     expected, golden, (a, b) = numbers()["color_texture"], golden_arrays("eval/color_texture_hist"), pictures()
     np.testing.assert_allclose(lab(golden["lab_pixels_rgb"]), golden["lab_pixels"], rtol=0, atol=1e-6)
@@ -76,6 +79,7 @@ def test_colours():
     np.testing.assert_allclose(chi_square(*first), expected["chi2_Lab_first_pair"], rtol=0, atol=1e-4)
 
 
+@needs("eval/color_texture_hist.npz", "eval/metrics.json", "eval/lpips_msssim.npz")
 def test_textures():
     expected, golden, (a, b) = numbers()["color_texture"], golden_arrays("eval/color_texture_hist"), pictures()
     counts = {"a": texture_histogram(a), "b": texture_histogram(b)}
@@ -86,9 +90,14 @@ def test_textures():
     assert texture_distance(*first) == pytest.approx(expected["chi2_lbp_first_pair"], abs=1e-4)
 
 
-def test_structural_similarity():
+@needs_photos("eval/lpips_msssim.npz", arrays=["a", "b", "ms_ssim"])
+def test_structural_similarity_of_photos():
     golden = golden_arrays("eval/lpips_msssim")
-    if "ms_ssim" in golden:  # of photos
-        np.testing.assert_allclose(ms_ssim(golden["a"], golden["b"]), golden["ms_ssim"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ms_ssim(golden["a"], golden["b"]), golden["ms_ssim"], rtol=0, atol=1e-5)
+
+
+@needs("eval/lpips_msssim.npz", arrays=["odd_ms_ssim"])
+def test_structural_similarity_of_images_with_odd_sides():
+    golden = golden_arrays("eval/lpips_msssim")
     odd = ms_ssim(golden["odd_a"][None], golden["odd_b"][None])
     np.testing.assert_allclose(odd, golden["odd_ms_ssim"], rtol=0, atol=1e-5)

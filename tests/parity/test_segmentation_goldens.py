@@ -2,7 +2,7 @@
 import jax
 import numpy as np
 import pytest
-from goldens import golden_arrays, golden_dir, needs_photos, thinned
+from goldens import golden_arrays, golden_dir, needs, needs_photos, thinned
 from recipe import recipe_weights
 
 from oasis_jax.metrics.nets import deeplab, drn, espnet, upernet
@@ -10,6 +10,11 @@ from oasis_jax.metrics.nets.weights import read_weights
 from oasis_jax.metrics.segmentation import confusion_matrix
 
 ESPNET_WEIGHTS = golden_dir().parent / "weights" / "espnet_camvid.npz"
+
+
+def needs_net(name, *arrays):
+    """Mark of a test that needs outputs of a net, and the manifest of its weights."""
+    return needs(f"{name}.npz", f"{name}.manifest.json", arrays=arrays)
 
 
 def case(name, segmenter):
@@ -39,18 +44,25 @@ def assert_share(found, expected, share=0.999):
     assert np.mean(np.asarray(found) == expected) >= share
 
 
-def test_drn_equals_the_published_net_at_one_scale_and_at_six():
-    single, six = drn.DRNSegmenter(), drn.DRNSegmenter(multi_scale=True)
+@needs_net("eval/drn_d_105")
+def test_drn_equals_the_published_net():
+    single = drn.DRNSegmenter()
     golden, variables, image = case("eval/drn_d_105", single)
     assert_maps_close(single.logits(variables, image), golden, "logits")
     assert_maps_close(single.log_probabilities(variables, image), golden, "logsoftmax")
     assert_share(single.segment(variables, image, (64, 128))[0], golden["argmax"])
-    if "ms_argmax" in golden:  # a small set spares the five programs of the other scales
-        total = six.log_probabilities(variables, image)
-        assert_maps_close(total, golden, "ms_sum", relative=1e-4)
-        assert_share(total.argmax(-1)[0], golden["ms_argmax"])
 
 
+@needs_net("eval/drn_d_105", "ms_sum", "ms_argmax")
+def test_drn_equals_the_published_net_at_six_scales():
+    six = drn.DRNSegmenter(multi_scale=True)
+    golden, variables, image = case("eval/drn_d_105", six)
+    total = six.log_probabilities(variables, image)
+    assert_maps_close(total, golden, "ms_sum", relative=1e-4)
+    assert_share(total.argmax(-1)[0], golden["ms_argmax"])
+
+
+@needs_net("eval/upernet101_ade20k")
 def test_upernet_equals_the_published_net():
     segmenter = upernet.UPerNetSegmenter(short_side=192)
     golden, variables, image = case("eval/upernet101_ade20k", segmenter)
@@ -60,21 +72,30 @@ def test_upernet_equals_the_published_net():
     expected, step = thinned(golden, "prob")
     np.testing.assert_allclose(probabilities[:, ::step, ::step], expected, rtol=0, atol=5e-4)
     assert_share(segmenter.segment(variables, image, size)[0], golden["argmax"])
-    if "enc_mean_c2" in golden:  # a small set spares the program of the encoder alone
-        encoder = {"params": variables["params"]["encoder"]}
-        stages = jax.jit(upernet.Encoder().apply)(encoder, upernet.preprocess(image))
-        for i, stage in enumerate(stages, start=2):
-            assert_close(np.asarray(stage)[0].mean((0, 1)), golden[f"enc_mean_c{i}"])
 
 
-def test_deeplab_equals_the_published_net():
+@needs_net("eval/upernet101_ade20k", *(f"enc_mean_c{i}" for i in range(2, 6)))
+def test_encoder_of_upernet_equals_the_published_one():
+    golden, variables, image = case("eval/upernet101_ade20k", upernet.UPerNetSegmenter(short_side=192))
+    encoder = {"params": variables["params"]["encoder"]}
+    stages = jax.jit(upernet.Encoder().apply)(encoder, upernet.preprocess(image))
+    for i, stage in enumerate(stages, start=2):
+        assert_close(np.asarray(stage)[0].mean((0, 1)), golden[f"enc_mean_c{i}"])
+
+
+@needs_net("eval/deeplabv2_resnet101_msc")
+def test_deeplab_equals_the_published_net_at_all_its_scales():
     segmenter = deeplab.DeepLabSegmenter()
     golden, variables, image = case("eval/deeplabv2_resnet101_msc", segmenter)
     assert_maps_close(segmenter.logits(variables, image), golden, "logits_msc")
     assert_share(segmenter.segment(variables, image, image.shape[1:3])[0], golden["argmax"])
-    if "logits_base_s2" in golden:  # a small set spares the program of one scale
-        base = {"params": variables["params"]["base"]}
-        assert_maps_close(jax.jit(deeplab.DeepLabV2().apply)(base, deeplab.preprocess(image)), golden, "logits_base")
+
+
+@needs_net("eval/deeplabv2_resnet101_msc", "logits_base")
+def test_deeplab_equals_the_published_net_at_one_scale():
+    golden, variables, image = case("eval/deeplabv2_resnet101_msc", deeplab.DeepLabSegmenter())
+    base = {"params": variables["params"]["base"]}
+    assert_maps_close(jax.jit(deeplab.DeepLabV2().apply)(base, deeplab.preprocess(image)), golden, "logits_base")
 
 
 @pytest.mark.skipif(not ESPNET_WEIGHTS.is_file(), reason="no weights of ESPNet beside the golden cases")

@@ -2,9 +2,12 @@
 
     python make_small_set.py FULL_DIR [SMALL_DIR]
 
-SMALL_DIR is this folder unless it is given. Needs numpy alone. README.md says what the small set holds and how its arrays are named.
+SMALL_DIR is this folder unless it is given. Cutting needs numpy alone. The values in `own` are computed by this package, after its networks
+have passed the tests against the full set. README.md says what the small set holds and how its arrays are named.
 """
+import importlib
 import json
+import os
 import pathlib
 import re
 import sys
@@ -23,6 +26,14 @@ OASIS = {
 UNUSED = ("weights_check", "param_sensitivity", "shared_power_iteration_diff", "full_tensors")  # facts about a case that no test needs
 UNUSED_OF_OUTPUTS = ("scale_std", "max_abs", "f32_vs_f64_max", "f32_vs_f64_mean")
 EQGAN_TENSORS = {"G_small": r"synthesis\.hm_conv.*\.(weight|bias)", "sel0": r".*\.(weight|bias)", "sel1": r".*\.(weight|bias)"}
+PUBLISHED = {  # tests against published numbers that the networks behind our own values must pass
+    "espnet": ("test_segmentation_goldens.py::test_espnet_with_its_published_weights_equals_the_published_net_on_photos",),
+    "vgg16": (
+        "test_vgg_goldens.py::test_fd_features_equal_the_published_trunk",
+        "test_vgg_goldens.py::test_lpips_of_photos_equals_the_published_distance_tap_by_tap",
+        "test_vgg_goldens.py::test_lpips_of_a_rectangular_pair_equals_the_published_distance",
+    ),
+}
 NETS = ("inception_fid", "drn_d_105", "upernet101_ade20k", "deeplabv2_resnet101_msc")
 
 
@@ -97,18 +108,18 @@ def cut_eqgan(full, small):
 
 
 def cut_nets(full, small):
-    """InceptionV3 and the segmentation nets. Outputs that cost further programs of a whole net, beside its main one, are left out."""
+    """InceptionV3 and the segmentation nets."""
     for net in NETS:
         write_json(small / f"{net}.manifest.json", read_json(full / f"{net}.manifest.json"))
 
     path = full / "inception_fid.npz"
     write(small / path.name, first(read(path)))
     path = full / "drn_d_105.npz"
-    write(small / path.name, read(path, r"image|logits|logsoftmax_s4|argmax"))
+    write(small / path.name, read(path, r"image|logits|logsoftmax_s4|argmax|ms_argmax") | thin(read(path, r"ms_sum_s4"), 2))
     path = full / "upernet101_ade20k.npz"
-    write(small / path.name, read(path, r"image|seg_size|argmax") | thin(read(path, r"logits_s2|prob_s8"), 4))
+    write(small / path.name, read(path, r"image|seg_size|argmax|enc_mean_c.") | thin(read(path, r"logits_s2|prob_s8"), 4))
     path = full / "deeplabv2_resnet101_msc.npz"
-    write(small / path.name, read(path, r"image|argmax") | thin(read(path, r"logits_msc"), 2))
+    write(small / path.name, read(path, r"image|argmax") | thin(read(path, r"logits_msc|logits_base_s2"), 2))
 
 
 def cut_metrics(full, small):
@@ -176,8 +187,83 @@ def chi_square(p, q):
     return 0.5 * np.sum((p - q) ** 2 / np.where(p + q > 0, p + q, 1), axis=-1)
 
 
+class Outcomes:
+    """A plugin of pytest that keeps how each test ended."""
+
+    def __init__(self):
+        self.found = {}
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" or report.outcome != "passed":
+            self.found[report.nodeid.rsplit("/", 1)[-1]] = report.outcome
+
+
+def compare_with_published(full):
+    """{net: whether its tests against the full set passed}, False where the set or the machine lacks what they need.
+
+    Raises:
+        RuntimeError: a test failed, or ESPNet could not be compared.
+    """
+    import pytest
+
+    tests = pathlib.Path(__file__).parents[1]
+    os.environ["OASIS_GOLDEN_DIR"] = str(full.resolve())
+    outcomes = Outcomes()
+    options = ["-c", str(tests.parents[1] / "pyproject.toml"), "-p", "no:cacheprovider", "-n", "0", "-m", "", "-q", "-rs"]
+    code = pytest.main(options + [str(tests / name) for of_net in PUBLISHED.values() for name in of_net], [outcomes])
+    if code != 0:
+        raise RuntimeError("the comparison with the published networks failed: no values of our own are written")
+    compared = {net: all(outcomes.found[name] == "passed" for name in of_net) for net, of_net in PUBLISHED.items()}
+    if not compared["espnet"]:
+        raise RuntimeError(f"ESPNet was not compared: {full.parent / 'weights'} lacks espnet_camvid.npz, or {full} its photos")
+    return compared
+
+
+def write_own_values(full, small):
+    """Values of this implementation itself, for the networks of which every other number was measured on photos or published weights."""
+    compared = compare_with_published(full)
+    sys.path[:0] = [str(pathlib.Path(__file__).parents[1]), str(pathlib.Path(__file__).parents[3])]
+    own, make_weights = importlib.import_module("own_values"), importlib.import_module("recipe").make_weights
+    published = read(full.parent / "weights" / "espnet_camvid.npz")
+    nets = {"espnet": (own.espnet_manifest(published), own.espnet_values), "vgg16": (own.vgg16_manifest(), own.vgg16_values)}
+    for net, (manifest, values) in nets.items():
+        weights = make_weights(manifest)
+        found = values(weights)
+        if net == "vgg16":
+            for name, expected in plain_vgg16_values(weights, own.vgg16_images()).items():
+                np.testing.assert_allclose(found[name], expected, rtol=0, atol=1e-5 * expected.max(), err_msg=name)
+        write_json(small / f"{net}.manifest.json", {"compared_with_published": compared[net]} | manifest)
+        write(small / f"{net}.npz", found)
+
+
+def plain_vgg16_values(weights, images):
+    """What own/vgg16.npz holds, by plain formulas in float64."""
+
+    def taps(x):
+        """The outputs of the five stages of images (B, H, W, 3), and the last one max-pooled."""
+        found = []
+        for stage in ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)):
+            for place in stage:
+                kernel = weights[f"features.{place}.weight"].astype(np.float64)
+                windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), (1, 2))
+                x = np.maximum(np.tensordot(windows, kernel, ((3, 4, 5), (1, 2, 3))) + weights[f"features.{place}.bias"], 0)
+            found.append(x)
+            height, width = x.shape[1] // 2, x.shape[2] // 2
+            x = x[:, : 2 * height, : 2 * width].reshape(len(x), height, 2, width, 2, -1).max((2, 4))
+        return found, x
+
+    _, pool5 = taps((images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225])
+    found, _ = taps((images / 127.5 - 1 - [-0.030, -0.088, -0.188]) / [0.458, 0.448, 0.450])
+    units = [tap / (np.linalg.norm(tap, axis=-1, keepdims=True) + 1e-10) for tap in found]
+    heads = [weights[f"lin{i}.model.1.weight"].ravel() for i in range(5)]
+    distances = [((unit[0] - unit[1]) ** 2 @ head).mean() for unit, head in zip(units, heads, strict=True)]
+    return {"pool5_mean": pool5.mean((1, 2)), "lpips_per_tap": np.array(distances)}
+
+
 def main(full, small=pathlib.Path(__file__).parent):
     full, small = pathlib.Path(full), pathlib.Path(small)
+    (small / "own").mkdir(parents=True, exist_ok=True)
+    write_own_values(full, small / "own")
     for part, cuts in {"oasis": (cut_oasis,), "eqgan": (cut_eqgan,), "eval": (cut_nets, cut_metrics)}.items():
         (small / part).mkdir(parents=True, exist_ok=True)
         for cut in cuts:
