@@ -72,7 +72,7 @@ class Checkpoints:
         Args:
             step: int.
             state: pytree of arrays, or None for a generator that is only sampled from.
-            ema: {"params", "batch_stats", "spectral_norm"}, nested dicts of arrays.
+            ema: variables of the averaged generator, nested dicts of arrays.
             config: the run's config as nested dicts of plain values.
             metrics: name to float, or None.
             wait: return only when the step is on disk.

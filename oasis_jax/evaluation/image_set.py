@@ -40,15 +40,19 @@ def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
     Raises:
         ValueError: values that are not finite, and what the source raises.
     """
-    part, identity = part_of(len(source.names), batch_size), source.identity
-    if any(map(keep, metrics)):
+    part, kept = part_of(len(source.names), batch_size), [keep(metric) for metric in metrics]
+    if any(kept):
         folder.mkdir(parents=True, exist_ok=True)
+        identity = source.identity  # which costs time, such as hashing weights
     with contextlib.ExitStack() as stack:
         scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tallies = []
-        for metric in metrics:
-            key = key_of([PIL.__version__, identity, metric.identity, batch_size, part.start, part.stop])
-            tallies.append(Tally(metric, (folder if keep(metric) else scratch) / f"{key}.npz", part, keep(metric)))
+        for number, (metric, is_kept) in enumerate(zip(metrics, kept, strict=True)):
+            file = scratch / f"{number}.npz"
+            if is_kept:
+                key = key_of([PIL.__version__, identity, metric.identity, batch_size, part.start, part.stop])
+                file = folder / f"{key}.npz"
+            tallies.append(Tally(metric, file, part, is_kept))
         for tally in sorted(tallies, key=lambda tally: tally.file):  # in one order, so that two programs cannot block each other
             lock = stack.enter_context(locked(tally.file))
             tally.restore()
