@@ -49,6 +49,7 @@ def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, 
     count = len(split)
     slack = [old - new + 1 for old, new in zip(reader.size, reader.crop, strict=True)]
 
+    @tf.autograph.experimental.do_not_convert  # it has no control flow, and the conversion breaks with new versions of Python
     def draw(k):  # this process's k-th example since step 0: its index, the corner of its crop, and whether it is mirrored
         position = k // local * batch_size + process_index * local + k % local
         index = tf.random.experimental.index_shuffle(position % count, seed=[seed, position // count], max_index=count - 1)

@@ -106,6 +106,7 @@ class Reader:
             files = [(decoder, tf.constant(paths, tf.string)) for decoder, paths in self._files]
         columns = self.split.columns
 
+        @tf.autograph.experimental.do_not_convert  # as in `pipeline.train_batches`
         def read(examples, more):
             decoded = [decoder(path) for decoder, paths in files for path in tf.unstack(tf.gather(paths, examples[:, 0]))]
             arrays = tf.numpy_function(self._read, (examples, *decoded), [tf.as_dtype(column.dtype) for column in columns])
