@@ -45,6 +45,9 @@ def run(options, config):
     """
     family = find_family(config)
     files = {name: getattr(options, name) for name in family.published_files if getattr(options, name)}
+    others = {name for other in all_families() for name in other.published_files} - set(family.published_files)
+    if wrong := sorted(name for name in others if getattr(options, name)):
+        raise ValueError(f"--{wrong[0]} is not a file of the family of --config, which has {', '.join(family.published_files) or 'none'}")
     first = next(iter(family.published_files), None)
     if first is None:
         raise ValueError("this family has no published checkpoints")
@@ -74,7 +77,7 @@ def _define_flags():
         for name, description in family.published_files.items():
             described.setdefault(name, []).append(description)
     for name, descriptions in described.items():
-        flags.DEFINE_string(name, None, " ".join(descriptions))
+        flags.DEFINE_string(name, None, " ".join(dict.fromkeys(descriptions)))
 
 
 if __name__ == "__main__":

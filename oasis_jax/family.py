@@ -143,7 +143,7 @@ def find_family(config) -> Family:
     except ModuleNotFoundError as error:
         if not module.startswith(error.name or "."):  # something that the family itself imports
             raise
-        raise ValueError(f"family={config.family} is not one of {', '.join(_names())}") from None
+        raise ValueError(f"family={name_of(config)} is not one of {', '.join(_names())}") from None
 
 
 def all_families() -> list[Family]:

@@ -23,7 +23,7 @@ class RegionNoise:
 
 def check_seed(seed):
     """Raises ValueError unless a seed is an integer in 0..2**32-1."""
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < NUM_SEEDS:
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < NUM_SEEDS:
         raise ValueError(f"seed {seed!r} is not an integer in 0..{NUM_SEEDS - 1}")
 
 

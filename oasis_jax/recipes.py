@@ -49,7 +49,7 @@ class Recipe:
         """The fields as JSON values, classes by name."""
 
         def side(seed, class_seeds):
-            return {"seed": seed, "class_seeds": {class_names[i]: class_seeds[i] for i in sorted(class_seeds)}}
+            return {"seed": int(seed), "class_seeds": {class_names[i]: int(class_seeds[i]) for i in sorted(class_seeds)}}
 
         return side(self.seed, self.class_seeds) | ({"interpolation": side(*self.end) | {"t": self.t}} if self.end else {})
 

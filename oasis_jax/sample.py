@@ -227,8 +227,10 @@ def run(options):
     if centres is not None and not model.spatially_aware:
         raise ValueError("--heatmap_centres: this model was trained without model.spatial_awareness, so it takes none")
     image_recipes = recipes(options.seed, options.samples_per_label, resample, class_seeds, options.interpolate, centres)
-    if not model.has_noise and (len(image_recipes) > 1 or class_seeds):
-        raise ValueError("this model has no noise, so all its samples are equal: ask for one sample and no class seeds")
+    if not model.has_noise and (resample or class_seeds):
+        raise ValueError("this model has no noise: omit --resample_classes and --noise_seed_per_class")
+    if not (model.has_noise or model.spatially_aware) and len(image_recipes) > 1:
+        raise ValueError("this model has no noise, so all its samples are equal: ask for one sample")
     if centres is not None:
         image_recipes[0].heatmaps()  # raises for centres that do not fit before anything is written
     size, label_files = model.image_size, [None]

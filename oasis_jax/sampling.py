@@ -30,13 +30,13 @@ def load(path, best=False):
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def generate(function, variables, inputs, in_bytes=False):
-    """Compiled `Model.generate`, for a whole batch: (B, H, W, 3) in [-1, 1].
+    """What `function` returns, compiled: for `Model.generate`, images (B, H, W, 3) in [-1, 1].
 
     Args:
         function: `Model.generate`; models of equal networks share what is compiled.
         variables: of the model.
         inputs: of `Model.inputs`, on any devices.
-        in_bytes: return uint8, see `to_bytes`.
+        in_bytes: return images as uint8, see `to_bytes`.
     """
     images = function(variables, inputs)
     return to_bytes(images) if in_bytes else images

@@ -7,7 +7,7 @@ import tempfile
 # The tests compile much and compute little: without LLVM's optimisations they compile in less than half the time, to the same arithmetic.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
-# Nothing that a user has measured is read, and nothing is left there.
+# The tests neither read nor write the user's cache of measurements.
 os.environ["OASIS_JAX_CACHE"] = tempfile.mkdtemp(prefix="oasis_jax_measured_")
 atexit.register(shutil.rmtree, os.environ["OASIS_JAX_CACHE"], ignore_errors=True)
 

@@ -53,12 +53,14 @@ def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
                 key = key_of([PIL.__version__, identity, metric.identity, batch_size, part.start, part.stop])
                 file = folder / f"{key}.npz"
             tallies.append(Tally(metric, file, part, is_kept))
+        if len({tally.file for tally in tallies}) < len(tallies):
+            raise ValueError(f"two metrics have the same identity among {[metric.identity for metric in metrics]}")
         for tally in sorted(tallies, key=lambda tally: tally.file):  # in one order, so that two programs cannot block each other
             lock = stack.enter_context(locked(tally.file))
             tally.restore()
             if tally.images == len(part):
                 lock.release()  # nothing will be written
-        _pass_over(source, tallies, part, batch_size)
+        _pass_over(source, [tally for tally in tallies if tally.images < len(part)], part, batch_size)
     return [_merge_processes(tally) for tally in tallies]
 
 
@@ -97,21 +99,27 @@ class Tally:
     def restore(self):
         """Reads what the file holds. If it, or a file of rows, is missing or damaged, everything is measured again."""
         stored = _read(self.file)
-        known = stored is not None and stored.keys() == self.counts.keys() | {"images"}
-        try:
-            self.rows = self._open_rows("r+" if known else "w+")
-        except (OSError, ValueError):
-            known, self.rows = False, self._open_rows("w+")
-        if known:
-            self.images, self.counts = int(stored.pop("images")), stored
+        if stored is not None and stored.keys() == self.counts.keys() | {"images"} and self._rows_are_whole():
+            self.images, self.counts, mode = int(stored.pop("images")), stored, "r+"
+        else:
+            self.file.unlink(missing_ok=True)  # before the rows that it vouches for are replaced
+            mode = "w+"
+        self.rows = {name: np.lib.format.open_memmap(self._row_file(name), mode, *self._row_type(name)) for name in self.metric.rows}
 
-    def _open_rows(self, mode):
-        """{name: memory-mapped (images of the part, ...)}."""
-        shapes = {name: ((len(self.part), *shape), dtype) for name, (shape, dtype) in self.metric.rows.items()}
-        return {
-            name: np.lib.format.open_memmap(self.file.with_suffix(f".{name}.npy"), mode, dtype, shape)
-            for name, (shape, dtype) in shapes.items()
-        }
+    def _row_file(self, name):
+        return self.file.with_suffix(f".{name}.npy")
+
+    def _row_type(self, name):
+        shape, dtype = self.metric.rows[name]
+        return np.dtype(dtype), (len(self.part), *shape)
+
+    def _rows_are_whole(self):
+        """Whether the files of rows exist and have the right type and size."""
+        try:
+            found = [np.lib.format.open_memmap(self._row_file(name), "r") for name in self.metric.rows]
+        except (OSError, ValueError):
+            return False
+        return [(rows.dtype, rows.shape) for rows in found] == [self._row_type(name) for name in self.metric.rows]
 
     def add(self, batch):
         """Counts a batch, unless it was counted before."""

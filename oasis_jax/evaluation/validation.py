@@ -71,8 +71,8 @@ class Validation:
             generated: a source of `samples` or `folder`.
             subject: JSON value that says what was generated, for the report.
             own: `family.own_networks` of the model's run, for the scores that need them; None omits those.
-            keep: whether to keep what was measured, so that the evaluation can be resumed and is not repeated. If not, only what the
-                protocol's networks make of the real photos is kept.
+            keep: whether to keep what was measured, so that the evaluation can be resumed and is not repeated. If not, only the counts of
+                real photos are kept, and those only if the protocol names a network.
             diversity: whether to measure the diversity of a source of `samples`.
 
         Returns:

@@ -24,9 +24,8 @@ def make_generator(config, survey=None):
     if config.data.num_classes < 1:
         raise ValueError("data.num_classes is not set: give the number of classes N, including the don't-care class")
     check_sides(*config.data.image_size, model.num_blocks)
-    on_regions(conditioning(config), config.data.image_size)  # raises for an unknown value
-    capacities = ()
-    if survey is not None and survey.statistic is not None:
+    regional, capacities = on_regions(conditioning(config), config.data.image_size), ()
+    if regional and survey is not None and survey.statistic is not None:
         capacities = choose_capacities(survey.statistic[: model.num_blocks], config.data.image_size, model.region_share)
     return Generator(
         num_classes=config.data.num_classes,

@@ -49,7 +49,7 @@ class Model:
         step: number of updates when it was saved.
         image_size: (H, W) of the training images.
         class_names: N names in class order.
-        conditioning: "auto", "dense" or "regions", as in `from_config.on_regions`.
+        conditioning: "auto", "dense" or "regions", as in `capacities.on_regions`.
         region_share: share of mixed pixels up to which a level is computed on regions.
     """
 

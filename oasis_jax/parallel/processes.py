@@ -33,6 +33,11 @@ def place_among():
     return jax.process_index(), jax.process_count()
 
 
+def any_process(flag):
+    """Whether the flag is true in any process, the same answer in all of them. Every process must call this."""
+    return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
 def part_of(total, batch_size, process_index=None, process_count=None):
     """Returns the range of images that one process measures.
 

@@ -15,7 +15,7 @@ from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import write_report
 from oasis_jax.family import name_of, own_networks
 from oasis_jax.parallel.mesh import put_batch
-from oasis_jax.parallel.processes import is_first, place_among
+from oasis_jax.parallel.processes import any_process, is_first, place_among
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
 from oasis_jax.training.samples import SampleGrid
@@ -62,12 +62,15 @@ def train(run):
         shown = Progress(run, first_step)
         stack.callback(shown.close)
         if first_step < run.num_steps:
-            state, scores = train_steps(run, state, first_step, checkpoints, terminated, shown)
+            state, scores, stopped = train_steps(run, state, first_step, checkpoints, terminated, shown)
         else:
-            print(f"{run.workdir} is trained to step {first_step} already; to train further, set a larger train.num_steps")
+            if is_first():
+                print(f"{run.workdir} is trained to step {first_step} already; to train further, set a larger train.num_steps")
+            stopped = False
             scores = shown.evaluate(first_step, state, load_ema(run.workdir)[0])
-    if terminated():
+    if stopped and is_first():
         print(f"stopped by SIGTERM at step {int(state.step)}, which is saved; the same command resumes from there")
+    if stopped:
         return None
     if is_first():
         shown.print_summary(int(state.step), scores)
@@ -87,7 +90,7 @@ def restore_or_create(run, checkpoints):
 
 
 def train_steps(run, state, first_step, checkpoints, terminated, shown):
-    """The loop over steps; returns the last state and the final scores."""
+    """The loop over steps; returns the last state, the final scores, and whether SIGTERM ended it."""
     config, recent_batches = run.config, run.train_step.recent_batches
     # The averaged generator is refreshed on the latest batches. They are read again after a resume, so that what is saved does not depend
     # on where a run was interrupted.
@@ -116,11 +119,12 @@ def train_steps(run, state, first_step, checkpoints, terminated, shown):
                 jax.block_until_ready(pending[-2])
             progress.update()
 
-            last = done == run.num_steps or terminated() or time_is_over(config, began)
+            stopped = any_process(terminated())  # one answer for all processes, which must leave the loop together
+            last = done == run.num_steps or stopped or any_process(time_is_over(config, began))
             due = {name: last or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
             # A run that was told to stop saves, and draws and evaluates nothing.
-            due["images"] = not terminated() and (last or is_due(done, config.log.images_every_steps))
-            due["eval"] = not terminated() and (last or is_due(done, config.eval.every_steps))
+            due["images"] = not stopped and (last or is_due(done, config.log.images_every_steps))
+            due["eval"] = not stopped and (last or is_due(done, config.eval.every_steps))
             if any(due.values()):
                 means = check_finite(run, pending, done, saved)
                 rate = len(pending) * config.train.batch_size / (time.monotonic() - window)
@@ -144,7 +148,7 @@ def train_steps(run, state, first_step, checkpoints, terminated, shown):
                 window += time.monotonic() - paused  # not training time
             if last:
                 break
-    return state, scores
+    return state, scores, stopped
 
 
 class Progress:
@@ -166,6 +170,8 @@ class Progress:
     def compile(self, state, batch):
         """The compiled step, with a line on how long that took and what its metrics mean."""
         run, began = self.run, time.monotonic()
+        if not is_first():
+            return compile_step(run.train_step, run.mesh, state, batch)
         tqdm.tqdm.write(f"compiling the training step for {run.mesh.size} {jax.devices()[0].device_kind} ...")
         compiled = compile_step(run.train_step, run.mesh, state, batch)
         legend = "".join(f"; in the lines that follow, {formula}" for formula in dict.fromkeys(run.train_step.legend.values()))

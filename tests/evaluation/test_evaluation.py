@@ -291,3 +291,19 @@ def test_the_best_checkpoint_is_chosen_by_a_score_that_is_measured(config):
     config.eval.score, config.eval.protocol = "fid", ""
     with pytest.raises(ValueError, match="eval.score=fid is not one of colour_distance, .*measured with no eval.protocol"):
         score_direction(config)
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(file.read_bytes()[:200])])
+def test_rows_that_are_lost_or_cut_off_are_measured_again(validation, tmp_path, damage):
+    metrics = [FeatureDistances("fd", "kd", extract, NETWORKS.dimensions)]
+    (whole,) = measure(validation.photos, metrics, 4, tmp_path)
+    expected = np.array(whole.rows["features"])
+    (rows,) = tmp_path.glob("*.features.npy")
+    damage(rows)
+    (again,) = measure(validation.photos, metrics, 4, tmp_path)
+    np.testing.assert_array_equal(again.rows["features"], expected)
+
+
+def test_two_metrics_that_count_the_same_are_refused(validation, tmp_path):
+    with pytest.raises(ValueError, match="same identity"):
+        measure(validation.photos, [TextureDistance(), TextureDistance()], 4, tmp_path)
