@@ -108,8 +108,8 @@ class Family(Protocol):
     def model(self, config: Any, variables: Any, step: int, survey: Any = None) -> Model:
         """The model to sample from; with the survey of its training data it may generate batches like them faster."""
 
-    def scores(self, config: Any, state: Any, mesh: Any = None) -> list[Any]:
-        """`metrics.metric.Metric`s that need the networks of a train state or its nested dicts. With state None they only have names."""
+    def scores(self, config: Any, networks: Any, mesh: Any = None) -> list[Any]:
+        """`metrics.metric.Metric`s of the run's own networks, {field of its train state: variables}; with None they only have names."""
 
     def default_protocol(self, config: Any) -> str:
         """Name of the evaluation protocol that is established for the data of a config."""
@@ -127,8 +127,8 @@ def own_networks(config, model, state, mesh):
         state: its train state, or the nested dicts of one, with the entry `generator`.
         mesh: of this process's devices.
     """
-    generator = state["generator"] if isinstance(state, dict) else state.generator
-    return find_family(config).scores(config, state, mesh), dataclasses.replace(model, variables=generator)
+    networks = state if isinstance(state, dict) else vars(state)
+    return find_family(config).scores(config, networks, mesh), dataclasses.replace(model, variables=networks["generator"])
 
 
 def find_family(config) -> Family:

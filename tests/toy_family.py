@@ -192,9 +192,8 @@ def model(config, variables, step, survey=None):
     return Model(Generator(config.model.width), variables, config, step)
 
 
-def scores(config, state, mesh=None):
-    variables = state["discriminator"] if isinstance(state, dict) else getattr(state, "discriminator", None)
-    return [ScoreGap(Discriminator(config.model.width), jax.device_get(variables))]
+def scores(config, networks, mesh=None):
+    return [ScoreGap(Discriminator(config.model.width), networks and jax.device_get(networks["discriminator"]))]
 
 
 def default_protocol(config):

@@ -11,7 +11,6 @@ import io
 import itertools
 from typing import Any
 
-import jax
 import numpy as np
 from etils import epath
 from PIL import Image
@@ -21,7 +20,7 @@ from oasis_jax.data.columns import read_photo
 from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
-from oasis_jax.metrics.metric import Batch, as_bytes
+from oasis_jax.metrics.metric import Batch, as_bytes, hash_weights
 from oasis_jax.metrics.nets.label_spaces import IGNORED
 from oasis_jax.parallel.mesh import put_batch, replicate
 
@@ -203,12 +202,9 @@ class Samples:
 
     @functools.cached_property
     def identity(self):
-        weights = hashlib.sha256()
-        for leaf in jax.tree.leaves(jax.device_get(self.model.variables)):
-            weights.update(np.ascontiguousarray(leaf))
         return {
             "samples": self.examples.identity,
-            "weights": weights.hexdigest(),
+            "weights": hash_weights(self.model.variables),
             "generator": repr(self.model.generate),
             "noise": [self.protocol.samples_per_label, self.protocol.noise_seed, self.protocol.rounded],
         }

@@ -1,8 +1,10 @@
 """What a metric is: it counts over sets of images, and makes scores of the counts of two sets."""
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 
 # Sets of images that metrics compare.
@@ -104,6 +106,14 @@ class Metric(Protocol):
 
     def finish(self, reference: Measured, scored: Measured) -> Finding:
         """The scores."""
+
+
+def hash_weights(variables):
+    """sha256, in hex, of the arrays of a pytree, for identities."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(jax.device_get(variables)):
+        digest.update(np.ascontiguousarray(leaf))
+    return digest.hexdigest()
 
 
 def sum_counts(counts, following):

@@ -86,16 +86,15 @@ def model(config, variables, step, survey=None):
     return make_model(config, variables, step, survey)
 
 
-def scores(config, state, mesh=None):
+def scores(config, networks, mesh=None):
     """How well the run's own discriminator finds the label maps in generated images, and the disequilibrium indicator.
 
     Args:
         config: ConfigDict; data.num_classes is set.
-        state: TrainState, or its nested dicts; None for metrics that only have names.
+        networks: {"discriminator": variables}; None for metrics that only have names.
         mesh: of this process's devices.
     """
-    variables = state["discriminator"] if isinstance(state, dict) else getattr(state, "discriminator", None)
-    discriminator = OwnDiscriminator(make_discriminator(config), variables, mesh)
+    discriminator = OwnDiscriminator(make_discriminator(config), networks and networks["discriminator"], mesh)
     return [metric(discriminator, config.data.dontcare_id) for metric in (ScoresByDiscriminator, Disequilibrium)]
 
 

@@ -1,17 +1,17 @@
 """Scores by the run's own discriminator. It is trained along with G, so they compare only checkpoints of one run."""
 import dataclasses
 import functools
-import hashlib
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
 from oasis_jax.metrics.equilibrium import ClassMeans
-from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, SAMPLES, Finding, sum_counts
+from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, SAMPLES, Finding, hash_weights, sum_counts
 from oasis_jax.metrics.segmentation import MeanOver, confusion_matrix, mean_iou, pixel_accuracy
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg, log_fake_probability
+from oasis_jax.oasis.train_step import normalise
 from oasis_jax.parallel.mesh import over_batch, replicate
 
 
@@ -32,10 +32,7 @@ class OwnDiscriminator:
     @functools.cached_property
     def identity(self):
         """Its architecture, and the sha256 of its weights."""
-        weights = hashlib.sha256()
-        for leaf in jax.tree.leaves(jax.device_get(self.variables)):
-            weights.update(np.ascontiguousarray(leaf))
-        return [repr(self.module), weights.hexdigest()]
+        return [repr(self.module), hash_weights(self.variables)]
 
     @functools.cached_property
     def _placed(self):
@@ -53,7 +50,7 @@ class OwnDiscriminator:
 @functools.partial(jax.jit, static_argnums=0)
 def classify(discriminator, variables, image):
     """The most likely class of each pixel of uint8 images (B, H, W, 3), and the log-probability that the pixel is fake."""
-    logits = discriminator.apply(variables, image.astype(float) / 127.5 - 1)
+    logits = discriminator.apply(variables, normalise(image))
     return logits[..., 1:].argmax(-1), log_fake_probability(logits)
 
 

@@ -33,9 +33,9 @@ def place_among():
     return jax.process_index(), jax.process_count()
 
 
-def any_process(flag):
-    """Whether the flag is true in any process, the same answer in all of them. Every process must call this."""
-    return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())
+def any_process(*flags):
+    """For each flag, whether it is true in any process; the same answers in all of them. Every process must call this."""
+    return flags if jax.process_count() == 1 else multihost_utils.process_allgather(np.array(flags)).any(axis=0).tolist()
 
 
 def part_of(total, batch_size, process_index=None, process_count=None):

@@ -119,8 +119,9 @@ def train_steps(run, state, first_step, checkpoints, terminated, shown):
                 jax.block_until_ready(pending[-2])
             progress.update()
 
-            stopped = any_process(terminated())  # one answer for all processes, which must leave the loop together
-            last = done == run.num_steps or stopped or any_process(time_is_over(config, began))
+            # One answer for all processes, which must leave the loop together.
+            stopped, over = any_process(terminated(), time_is_over(config, began))
+            last = done == run.num_steps or stopped or over
             due = {name: last or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
             # A run that was told to stop saves, and draws and evaluates nothing.
             due["images"] = not stopped and (last or is_due(done, config.log.images_every_steps))
