@@ -4,6 +4,8 @@ import os
 import shutil
 import tempfile
 
+import pytest
+
 # The tests compile much and compute little: without LLVM's optimisations they compile in less than half the time, to the same arithmetic.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
@@ -21,3 +23,12 @@ def pytest_collection_modifyitems(items):
     """Files with slow tests come first, so that no worker is left with one while the other has nothing to do."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture
+def float64():
+    """Computes the test in float64."""
+    import jax  # reads the settings above
+
+    with jax.enable_x64(True):
+        yield

@@ -1,20 +1,12 @@
 """Laws of the convolution and its gradients."""
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from oasis_jax.layers import convolution
+from tests.arrays import normal
 
-
-def normal(seed, shape):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.mark.parametrize("size", [1, 3])

@@ -6,16 +6,9 @@ import pytest
 
 from oasis_jax.layers.convolution import conv2d
 from oasis_jax.layers.normalised import BatchNorm, Conv
+from tests.arrays import normal
 
-
-def normal(seed, shape):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def spectral_conv():

@@ -7,16 +7,9 @@ from jax import lax
 
 from oasis_jax.layers import resampling
 from oasis_jax.layers.convolution import COARSE, STRIP, conv2d
+from tests.arrays import normal
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
-def normal(seed, shape):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def plain_conv2d(x, kernel):

@@ -10,18 +10,11 @@ from oasis_jax.oasis import conditioning, regions
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import Capacity, bucket
 from oasis_jax.oasis.generator import Generator
+from tests.arrays import normal
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 VECTOR, HIDDEN, CHANNELS = 5, 6, 4
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
-
-
-def normal(seed, shape):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
 
 
 def streets(height=14, width=18):
