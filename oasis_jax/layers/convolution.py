@@ -37,10 +37,8 @@ def _conv2d_forward(x, kernel):
 
 
 def _conv2d_backward(residuals, gradient):
-    coarse = residuals[0].shape[1] * residuals[0].shape[2] <= COARSE
-    input_gradient = by_platform(input_gradient_by_products, xla_input_gradient) if coarse else xla_input_gradient
-    kernel_gradient = by_platform(kernel_gradient_by_products, xla_kernel_gradient)
-    return input_gradient(*residuals, gradient), kernel_gradient(*residuals, gradient)
+    x, kernel = residuals
+    return input_gradient(kernel, gradient), _kernel_gradient(x, kernel, gradient)
 
 
 conv2d.defvjp(_conv2d_forward, _conv2d_backward)
@@ -51,9 +49,18 @@ def by_platform(on_cpu, elsewhere):
     return lambda *arrays: lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
 
 
-def xla_input_gradient(x, kernel, gradient):
-    """Gradient with respect to x, by XLA's transpose of the convolution."""
-    return jax.vjp(lambda x: conv2d.fun(x, kernel), x)[1](gradient)[0]
+@jax.custom_vjp
+def input_gradient(kernel, gradient):
+    """Gradient with respect to x, (B, H, W, C), of conv2d(x, kernel). It is linear in both arguments, and so are its own gradients."""
+    coarse = gradient.shape[1] * gradient.shape[2] <= COARSE
+    function = by_platform(input_gradient_by_products, xla_input_gradient) if coarse else xla_input_gradient
+    return function(kernel, gradient)
+
+
+def xla_input_gradient(kernel, gradient):
+    """`input_gradient`, by XLA's transpose of the convolution."""
+    x = jax.ShapeDtypeStruct((*gradient.shape[:3], kernel.shape[2]), gradient.dtype)
+    return jax.linear_transpose(lambda x: conv2d.fun(x, kernel), x)(gradient)[0]
 
 
 def xla_kernel_gradient(x, kernel, gradient):
@@ -61,13 +68,13 @@ def xla_kernel_gradient(x, kernel, gradient):
     return jax.vjp(lambda kernel: conv2d.fun(x, kernel), kernel)[1](gradient)[0]
 
 
-def input_gradient_by_products(x, kernel, gradient):
-    """Gradient with respect to x: one matrix product gives the contributions of all taps, which are shifted and summed."""
+def input_gradient_by_products(kernel, gradient):
+    """`input_gradient`: one matrix product gives the contributions of all taps, which are shifted and summed."""
     k = kernel.shape[0]
     # The second operand gets transposed, so the kernel, which is the larger one, comes first.
-    products = lax.dot_general(kernel, gradient, (((3,), (3,)), ((), ())), preferred_element_type=wide(x.dtype))
+    products = lax.dot_general(kernel, gradient, (((3,), (3,)), ((), ())), preferred_element_type=wide(gradient.dtype))
     total = sum(_shift(_shift(products[i, j], i - k // 2, 2), j - k // 2, 3) for i in range(k) for j in range(k))
-    return jnp.moveaxis(total, 0, -1).astype(x.dtype)
+    return jnp.moveaxis(total, 0, -1).astype(gradient.dtype)
 
 
 def kernel_gradient_by_products(x, kernel, gradient):
@@ -156,6 +163,14 @@ def _taps(strip, k, along_rows, along_columns, order):
 def _shift(x, by, axis):
     """x shifted towards higher indices of the axis and filled with zeros."""
     return lax.pad(x, jnp.zeros((), x.dtype), [(by, -by, 0) if a == axis else (0, 0, 0) for a in range(x.ndim)])
+
+
+_kernel_gradient = by_platform(kernel_gradient_by_products, xla_kernel_gradient)
+
+input_gradient.defvjp(
+    lambda kernel, gradient: (input_gradient(kernel, gradient), (kernel, gradient)),
+    lambda residuals, cotangent: (_kernel_gradient(cotangent, *residuals), conv2d(cotangent, residuals[0])),
+)
 
 
 def leaky_relu(x):

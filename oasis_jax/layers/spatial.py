@@ -3,6 +3,7 @@
 All convolutions here use an equalised learning rate, as in EqGAN-SA, and none is spectrally normalised.
 """
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import jax
@@ -14,6 +15,7 @@ from jax import lax
 from oasis_jax.heatmaps import LEVELS, NUM_MAPS
 from oasis_jax.layers.convolution import conv2d, leaky_relu
 from oasis_jax.layers.dtype import wide
+from oasis_jax.layers.initial import standard_normal
 
 ALL_LEVELS = "cat"  # features of all levels, concatenated
 FEATURES = (*LEVELS, ALL_LEVELS)
@@ -74,28 +76,30 @@ def at_level(features, level, size):
     return jnp.concatenate([resize(features[name], size) for name in (LEVELS if level == ALL_LEVELS else (level,))], axis=-1)
 
 
-def _standard_normal(key, shape, dtype=float):
-    """Standard normal values, drawn along one axis: XLA takes twenty times as long to compile a draw along several."""
-    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
-
-
 class EqualizedConv(nn.Module):
     """Convolution with equalised learning rate: stored weights are of order one and are divided by sqrt(k k C) when used.
 
-    `zero_init` initialises the weights to zero instead of standard normal values.
+    Attributes:
+        features: D.
+        kernel_size: k.
+        zero_init: initialise the weights to zero instead of standard normal values.
+        use_bias: add a bias.
+        convolve: (x, kernel (k, k, C, D)) -> result; one that resamples changes the size of the image.
     """
 
     features: int
     kernel_size: int = 3
     zero_init: bool = False
+    use_bias: bool = True
+    convolve: Callable[[jax.Array, jax.Array], jax.Array] = conv2d
 
     @nn.compact
     def __call__(self, x):
         """(B, H, W, C) -> (B, H, W, features) in the dtype of x."""
-        initializer = nn.initializers.zeros if self.zero_init else _standard_normal
+        initializer = nn.initializers.zeros if self.zero_init else standard_normal
         weight = self.param("weight", initializer, (self.kernel_size, self.kernel_size, x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return conv2d(x, (weight / math.sqrt(math.prod(weight.shape[:3]))).astype(x.dtype)) + bias.astype(x.dtype)
+        x = self.convolve(x, (weight / math.sqrt(math.prod(weight.shape[:3]))).astype(x.dtype))
+        return x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype) if self.use_bias else x
 
 
 class HeatmapEncoder(nn.Module):

@@ -8,9 +8,10 @@ import pathlib
 import pickle
 import re
 
-import jax
 import numpy as np
 from flax import traverse_util
+
+from oasis_jax import state_dicts
 
 _BLOCKS = {"block": "body", "encoder": "body_down", "decoder": "body_up"}
 _LEAVES = {"bias": "bias", "u": "weight_u", "v": "weight_v", "mean": "running_mean", "var": "running_var"}
@@ -51,35 +52,22 @@ def from_state_dict(state_dict, template):
     given = {name: array for name, array in given.items() if not name.endswith("num_batches_tracked")}
     leaves = traverse_util.flatten_dict(template)
     _fill_missing_v(given)
-
-    names = {path: state_dict_names(path, leaves) for path in leaves}
-    expected = {name for entry in names.values() for name in entry}
-    faults = [f"missing {name}" for name in sorted(expected - set(given))]
-    faults += [f"unexpected {name}" for name in sorted(set(given) - expected)]
-    variables = {}
-    for path, leaf in leaves.items():
-        if not all(name in given for name in names[path]):
-            continue
-        kernel = leaves.get(("params", *path[1:-1], "kernel"))
-        parts = [_from_torch(path[-1], given[name], kernel) for name in names[path]]
-        variables[path] = np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
-        if variables[path].shape != leaf.shape:
-            faults.append(f"{' + '.join(names[path])} gives {variables[path].shape}, but {'/'.join(path)} is {leaf.shape}")
-    if faults:
-        raise ValueError("the state dict does not fit the network:\n  " + "\n  ".join(faults))
-    return traverse_util.unflatten_dict(variables)
+    return state_dicts.from_state_dict(
+        given,
+        template,
+        lambda path: state_dict_names(path, leaves),
+        lambda path, array: _from_torch(path[-1], array, leaves.get(("params", *path[1:-1], "kernel"))),
+    )
 
 
 def to_state_dict(variables):
     """Inverse of `from_state_dict`, without `num_batches_tracked`: name -> numpy array. Also accepts a tree of parameters alone."""
-    leaves = traverse_util.flatten_dict(jax.device_get(variables))
-    state_dict = {}
-    for path, leaf in leaves.items():
-        names = state_dict_names(path, leaves)
-        kernel = leaves.get(("params", *path[1:-1], "kernel"))
-        for name, part in zip(names, np.split(leaf, len(names), axis=-1), strict=True):
-            state_dict[name] = _to_torch(path[-1], part, kernel)
-    return state_dict
+    leaves = traverse_util.flatten_dict(variables)
+    return state_dicts.to_state_dict(
+        variables,
+        lambda path: state_dict_names(path, leaves),
+        lambda path, array: _to_torch(path[-1], array, leaves.get(("params", *path[1:-1], "kernel"))),
+    )
 
 
 def state_dict_names(path, leaves):

@@ -1,0 +1,47 @@
+"""Our variables from the state dicts of PyTorch systems, and back. Each leaf corresponds to one entry, or to several that are concatenated."""
+import jax
+import numpy as np
+from flax import traverse_util
+
+
+def from_state_dict(given, template, names_of, convert):
+    """Variables from a state dict.
+
+    Args:
+        given: {name: numpy array in PyTorch's layout}.
+        template: the variables, as arrays or ShapeDtypeStructs.
+        names_of: path of a leaf, a tuple -> names of its entries, whose arrays are concatenated along the last axis.
+        convert: (path, array) -> the array in our layout.
+
+    Returns:
+        The template's tree, filled with numpy arrays of the state dict's dtypes.
+
+    Raises:
+        ValueError: entries are missing, unexpected or of the wrong shape; the message lists all of them.
+    """
+    leaves = traverse_util.flatten_dict(template)
+    names = {path: names_of(path) for path in leaves}
+    expected = {name for entry in names.values() for name in entry}
+    faults = [f"missing {name}" for name in sorted(expected - set(given))]
+    faults += [f"unexpected {name}" for name in sorted(set(given) - expected)]
+    variables = {}
+    for path, leaf in leaves.items():
+        if not all(name in given for name in names[path]):
+            continue
+        parts = [convert(path, given[name]) for name in names[path]]
+        variables[path] = np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+        if variables[path].shape != leaf.shape:
+            faults.append(f"{' + '.join(names[path])} gives {variables[path].shape}, but {'/'.join(path)} is {leaf.shape}")
+    if faults:
+        raise ValueError("the state dict does not fit the network:\n  " + "\n  ".join(faults))
+    return traverse_util.unflatten_dict(variables)
+
+
+def to_state_dict(variables, names_of, convert):
+    """Inverse of `from_state_dict`: {name: numpy array}; `convert` leads back to PyTorch's layout."""
+    state_dict = {}
+    for path, leaf in traverse_util.flatten_dict(jax.device_get(variables)).items():
+        names = names_of(path)
+        parts = np.split(leaf, len(names), axis=-1) if len(names) > 1 else [leaf]
+        state_dict |= {name: convert(path, part) for name, part in zip(names, parts, strict=True)}
+    return state_dict
