@@ -24,7 +24,8 @@ from oasis_jax.layers.spatial import render
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import attended_blocks, attended_forward
 from oasis_jax.oasis.from_config import make_discriminator
-from oasis_jax.oasis.train_step import MUTABLE_D, normalise
+from oasis_jax.oasis.train_step import MUTABLE_D
+from oasis_jax.ranges import normalise
 
 
 def attended(discriminator, variables, image, label_map, dontcare_id, side="decoder"):

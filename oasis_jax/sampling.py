@@ -2,12 +2,12 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from oasis_jax.checkpoint import load_ema
 from oasis_jax.family import find_family
+from oasis_jax.ranges import to_bytes
 
 
 def load(path, best=False):
@@ -36,7 +36,7 @@ def generate(function, variables, inputs, in_bytes=False):
         function: `Model.generate`; models of equal networks share what is compiled.
         variables: of the model.
         inputs: of `Model.inputs`, on any devices.
-        in_bytes: return images as uint8, see `to_bytes`.
+        in_bytes: return images as uint8, see `ranges.to_bytes`.
     """
     images = function(variables, inputs)
     return to_bytes(images) if in_bytes else images
@@ -51,9 +51,3 @@ def one_by_one(function, variables, inputs):
 def example(inputs, i):
     """Inputs of image i alone, with a leading axis of one."""
     return jax.tree.map(lambda leaf: leaf[i : i + 1], inputs)
-
-
-def to_bytes(images):
-    """Rounds images in [-1, 1] to uint8; values beyond are clipped."""
-    xp = np if isinstance(images, np.ndarray) else jnp
-    return xp.round((xp.clip(images, -1, 1) + 1) * 127.5).astype(xp.uint8)

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
 COMMANDS = {"main", "sample", "evaluate", "convert"}
-GROUND = {"checkpoint", "config_flag", "family", "heatmaps", "noise", "pictures", "recipes", "sampling", "updates"}
+GROUND = {"checkpoint", "config_flag", "family", "heatmaps", "noise", "pictures", "ranges", "recipes", "sampling", "state_dicts", "updates"}
 
 # What each part may import besides itself and the ground floor.
 MAY_IMPORT = {
@@ -23,7 +23,7 @@ MAY_IMPORT = {
     **dict.fromkeys(COMMANDS, {"data", "evaluation", "metrics", "parallel", "training"}),
 }
 # The order of the ground floor itself, from the lowest up.
-GROUND_ORDER = ["config_flag", "heatmaps", "noise", "pictures", "updates", "recipes", "checkpoint", "family", "sampling"]
+GROUND_ORDER = ["config_flag", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes", "checkpoint", "family", "sampling"]
 
 
 def modules():

@@ -51,17 +51,21 @@ def _divided_by_maximum(x):
     return jnp.where(highest > 0, x, 0) / jnp.where(highest > 0, highest, 1)
 
 
-def alignment_loss(attention, target, threshold=0.25, mask=None):
+def alignment_loss(attention, target, threshold=0.25, mask=None, groups=1):
     """Mean of the differences |attention - target| above the threshold, or of all differences if at most one is above it.
 
     Args:
         attention, target: (B, H, W).
         threshold: selects pixels; the selection has no gradient, so small differences have none either.
         mask: (B, H, W) bool, the pixels that count; None counts all.
+        groups: parts of the batch, a divisor of B; pixels are selected and averaged in each by itself, as if each were on its own device.
 
     Returns:
-        Scalar; the mean is taken over the selected pixels of the whole global batch.
+        Scalar: the mean over the selected pixels of the global batch, or the mean of the groups' means.
     """
+    if groups > 1:
+        parts = jax.tree.map(lambda array: array.reshape(groups, -1, *array.shape[1:]), (attention, target, mask))
+        return jnp.mean(jax.vmap(lambda attention, target, mask: alignment_loss(attention, target, threshold, mask))(*parts))
     difference = jnp.abs(attention - target)
     counted = jnp.ones_like(difference, bool) if mask is None else mask
     large = counted & (difference > threshold)

@@ -13,6 +13,7 @@ from oasis_jax.noise import RegionNoise
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.capacities import LARGEST_SHARE, bucket, describe, on_regions
 from oasis_jax.oasis.generator import Generator, check_sides
+from oasis_jax.ranges import to_bytes
 from oasis_jax.recipes import as_recipes, count_from
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class GenerateOnRegions:
     generator: Generator
 
     def __call__(self, variables, inputs):
-        return sampling.to_bytes(Generate(self.generator)(variables, inputs)), self.generator.fits(inputs["conditioning"])
+        return to_bytes(Generate(self.generator)(variables, inputs)), self.generator.fits(inputs["conditioning"])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

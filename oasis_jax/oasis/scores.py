@@ -11,8 +11,8 @@ from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, SAMPLES, Finding, hash
 from oasis_jax.metrics.segmentation import MeanOver, confusion_matrix, mean_iou, pixel_accuracy
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg, log_fake_probability
-from oasis_jax.oasis.train_step import normalise
 from oasis_jax.parallel.mesh import over_batch, replicate
+from oasis_jax.ranges import normalise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import optax
 
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
-from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables
+from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables, standard_normal
 from oasis_jax.layers.spatial import render
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import Alignment, attended_blocks, attended_forward
@@ -19,6 +19,7 @@ from oasis_jax.oasis.capacities import describe
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis.generator import Generator
+from oasis_jax.ranges import normalise
 from oasis_jax.updates import create_state, descend
 
 MUTABLE_G = ["batch_stats", "spectral_norm"]
@@ -83,13 +84,7 @@ def draw(seed, step, label_map, num_classes, z_dim, heatmaps=None):
 
 def draw_noise(key, batch, z_dim):
     """(batch, z_dim) standard normal, or None if z_dim is 0."""
-    # Drawn along one axis: XLA takes twenty times as long to compile a draw along two axes.
-    return jax.random.normal(key, (batch * z_dim,)).reshape(batch, z_dim) if z_dim else None
-
-
-def normalise(image):
-    """Converts uint8 images 0..255 to floats in [-1, 1]."""
-    return image.astype(float) / 127.5 - 1
+    return standard_normal(key, (batch, z_dim)) if z_dim else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,57 @@
+"""Alignment of the generator's heatmaps with the attention of StyleGAN2's discriminator (section 6.1)."""
+import dataclasses
+
+import jax
+
+from oasis_jax.layers import attention
+from oasis_jax.layers.spatial import render
+
+BLOCKS = ("b8", "b16", "b32")  # whose outputs are aligned with the coarse, the middle and the fine level; smaller images have no b32
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """How G is rewarded for heatmaps that D's attention follows.
+
+    Attributes:
+        weight: of the alignment loss beside G's adversarial loss.
+        groups: parts of the batch in which the differences above the threshold are averaged (`attention.alignment_loss`).
+        threshold: differences up to it are not penalised.
+    """
+
+    weight: float = 1.0
+    groups: int = 1
+    threshold: float = 0.25
+
+    def loss(self, features, gradients, heatmaps, size):
+        """The weighted sum of the levels' losses.
+
+        Args:
+            features, gradients: {block: (B, h, w, C)} of `attended`.
+            heatmaps: (B, 7, 3) that the images were generated with.
+            size: (H, W).
+        """
+        names = [name for name in BLOCKS if name in features]
+        maps = attention.attention_maps(features, gradients, [(name,) for name in names], size)
+        targets = attention.targets(render(heatmaps, size))[: len(names)]
+        return self.weight * sum(
+            attention.alignment_loss(*pair, self.threshold, groups=self.groups) for pair in zip(maps, targets, strict=True)
+        )
+
+
+def attended_forward(discriminator, variables, image):
+    """The attention.Forward of a Discriminator on images (B, H, W, 3) in [-1, 1]."""
+
+    def trunk(image, offsets):
+        carry, features = discriminator.apply(variables, image, offsets, method="trunk")
+        return (carry, {name: features[name] for name in BLOCKS if name in features}), {}
+
+    return attention.forward(trunk, lambda carry, _: (discriminator.apply(variables, carry, method="head"), {}), image)
+
+
+def attended(discriminator, variables, image, loss):
+    """D's attention to images, with G's adversarial loss as its scalar: (B, H, W) for each block of BLOCKS that D has."""
+    passed = attended_forward(discriminator, variables, image)
+    gradients = passed.of_features(passed.of_carry(jax.grad(loss)(passed.logits)))
+    names = [(name,) for name in BLOCKS if name in passed.features]
+    return attention.attention_maps(passed.features, gradients, names, image.shape[1:3])

@@ -1,0 +1,106 @@
+"""From a config to EqGAN-SA's networks and train step: where its fields become typed."""
+import functools
+
+from oasis_jax.eqgan.alignment import Alignment
+from oasis_jax.eqgan.discriminator import Discriminator
+from oasis_jax.eqgan.generator import Generator, check_resolution
+from oasis_jax.eqgan.train_step import Hyperparameters, TrainStep
+from oasis_jax.layers.dtype import compute_dtype
+from oasis_jax.updates import adam_without_momentum, rate_at
+
+NOISE_MODES = ("random", "const", "none")
+
+
+def make_generator(config):
+    """The Generator of a config; raises ValueError for fields that are out of range."""
+    model = config.model
+    _check(model, "model", z_dim=1, w_dim=1, mapping_layers=1)
+    if model.noise not in NOISE_MODES:
+        raise ValueError(f"model.noise={model.noise} is not one of {', '.join(NOISE_MODES)}")
+    return Generator(
+        z_dim=model.z_dim,
+        w_dim=model.w_dim,
+        mapping_layers=model.mapping_layers,
+        spatially_aware=model.spatial_awareness,
+        **_shared_fields(config),
+    )
+
+
+def make_discriminator(config):
+    """The Discriminator of a config, likewise."""
+    model = config.model
+    _check(model, "model", mbstd_group_size=1, mbstd_groups=1)
+    return Discriminator(group_size=model.mbstd_group_size, groups=model.mbstd_groups, **_shared_fields(config))
+
+
+def make_alignment(config):
+    """The Alignment of a config; None without spatial awareness or with weight 0."""
+    if not config.model.spatial_awareness or not config.loss.align:
+        return None
+    return Alignment(weight=config.loss.align, groups=config.loss.align_groups)
+
+
+def make_train_step(config):
+    """The TrainStep of a config; raises ValueError for fields that are out of range or do not fit each other."""
+    train, loss, model = config.train, config.loss, config.model
+    generator, discriminator = make_generator(config), make_discriminator(config)
+    _check(loss, "loss", align=0, align_groups=1, r1_gamma=0, r1_every=1, path_length=0, path_every=1)
+    _check(train, "train", batch_size=1, ema_images=0, ema_ramp=0)
+    if not 0 <= train.style_mixing <= 1:
+        raise ValueError(f"train.style_mixing={train.style_mixing} is a share: give a number from 0 to 1")
+    for name, groups in (("model.mbstd_groups", model.mbstd_groups), ("loss.align_groups", loss.align_groups)):
+        if train.batch_size % groups:
+            raise ValueError(f"{name}={groups} does not divide train.batch_size={train.batch_size}: choose one of its divisors")
+    part = train.batch_size // model.mbstd_groups
+    if part % min(model.mbstd_group_size, part):
+        raise ValueError(
+            f"model.mbstd_group_size={model.mbstd_group_size} does not divide the {part} images of each of model.mbstd_groups="
+            f"{model.mbstd_groups} parts of a batch: choose a divisor"
+        )
+    optimizers, schedules = {}, []
+    for name, interval in (("lr_g", loss.path_every), ("lr_d", loss.r1_every)):
+        # Adam is corrected for the updates of lazy regularisation (StyleGAN2, appendix B), whether it is on or not, as published.
+        ratio = interval / (interval + 1)
+        rate = train[name] * ratio
+        optimizers[name] = adam_without_momentum(rate, train.adam_b2**ratio, train.adam_eps)
+        schedules.append((name, functools.partial(rate_at, learning_rate=rate, warmup_steps=0)))
+    return TrainStep(
+        generator=generator,
+        discriminator=discriminator,
+        optimizer_g=optimizers["lr_g"],
+        optimizer_d=optimizers["lr_d"],
+        hyper=Hyperparameters(
+            r1_gamma=loss.r1_gamma,
+            r1_every=loss.r1_every,
+            path_length=loss.path_length,
+            path_every=loss.path_every,
+            style_mixing=train.style_mixing,
+            ema_images=train.ema_images,
+            ema_ramp=train.ema_ramp,
+        ),
+        seed=config.seed,
+        alignment=make_alignment(config),
+        schedules=tuple(schedules),
+    )
+
+
+def _shared_fields(config):
+    """What G and D have in common."""
+    model, size = config.model, config.data.image_size
+    check_resolution(*size)
+    _check(model, "model", channel_base=size[0], channel_max=1, num_reduced=0, clamp=0)
+    return {
+        "resolution": size[0],
+        "channel_base": model.channel_base,
+        "channel_max": model.channel_max,
+        "dtype": compute_dtype(model.dtype),
+        "num_reduced": model.num_reduced,
+        "clamp": model.clamp,
+        "remat": model.remat,
+    }
+
+
+def _check(section, name, **least):
+    for field, lowest in least.items():
+        if not section[field] >= lowest:
+            raise ValueError(f"{name}.{field}={section[field]} is too small: give {lowest} or more")
