@@ -52,7 +52,7 @@ def shared():
     config.eval = evaluation = ml_collections.ConfigDict()
     evaluation.every_steps = 5000  # and at the end; 0 only at the end
     evaluation.batch_size = 8  # images at once in each process
-    evaluation.max_examples = 500  # of the validation split, during training; 0 uses all
+    evaluation.max_examples = 500  # examples, and samples in all, that are used during training; 0 uses all
     evaluation.score = "colour_distance"  # the score by which the best checkpoint is kept (distances: lower is better)
     # A protocol of oasis_jax/metrics/protocols.py or of the family. "": during training the scores that need no further network; in the
     # evaluate command, the protocol of the data set.

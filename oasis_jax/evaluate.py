@@ -49,7 +49,7 @@ def run(options, config):
     protocol = choose_protocol(config, options.protocol)
     output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)
-    split = open_split(spec, "val", find_family(config).columns(config))
+    split = open_split(spec, protocol.split, find_family(config).columns(config))
     check_split(split, spec, output, remember=is_first())
     validation = make_validation(config, protocol, split, spec)
     own, diversity = None, False
@@ -105,7 +105,7 @@ def define_flags(argv):
     """Defines the flags, --config on top of the checkpoint's own config unless a file is given; returns the flags_parser of `app.run`."""
     flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.")
     flags.DEFINE_bool("best", False, "Evaluate the best checkpoint, not the latest.")
-    flags.DEFINE_string("images", None, "Instead of a checkpoint: a folder of images called like the photos or the label maps.")
+    flags.DEFINE_string("images", None, "Instead of a checkpoint: a folder of images, called like the files of labelled data.")
     flags.DEFINE_string("protocol", "", "Name of a protocol; by default config.eval.protocol, or that of the data set.")
     flags.DEFINE_string("output", None, "Folder of the report; by default the folder `evaluation` in that of the checkpoint.")
     checkpoint = config_flag.value_of("checkpoint", argv)

@@ -6,6 +6,7 @@ import numpy as np
 from etils import epath
 from PIL import Image, ImageDraw, ImageFont
 
+CONTACT_SHEET = "contact_sheet.png"  # a picture of all images of a folder, among them
 _LINE = 14  # height of a line of text
 _PAPER = 250  # grey of the background
 _INK = (40, 40, 40)

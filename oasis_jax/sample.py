@@ -111,7 +111,7 @@ def sample_all(model, subjects, count, output, image_recipes):
                 progress.update()
             if len(sheet) < SHEET_ROWS:
                 sheet.append(row)
-    pictures.save_png(output / "contact_sheet.png", pictures.grid(sheet))
+    pictures.save_png(output / pictures.CONTACT_SHEET, pictures.grid(sheet))
     return records
 
 
@@ -254,7 +254,7 @@ def run(options):
         "images": images,
     }
     (output / "samples.json").write_text(json.dumps(summary, indent=2))
-    print(f"{len(images)} images, contact_sheet.png and samples.json are in {output}")
+    print(f"{len(images)} images, {pictures.CONTACT_SHEET} and samples.json are in {output}")
 
 
 def main(argv):

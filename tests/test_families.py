@@ -46,9 +46,38 @@ def test_it_resumes_exactly(run, tmp_path):
 
 def test_it_is_evaluated_by_the_command_with_the_numbers_of_the_loop(run, tmp_path):
     workdir, scores = run
-    options = types.SimpleNamespace(checkpoint=str(workdir), images=None, output=str(tmp_path), protocol="", best=False)
-    report = evaluate.run(options, ConfigDict(load_config(workdir)))
+    report = evaluated(workdir, tmp_path, checkpoint=str(workdir), protocol="")
     assert {name: report.scores[name] for name in scores} == pytest.approx(scores, rel=1e-6)
+
+
+def evaluated(workdir, output, **options):
+    options = dict(checkpoint=None, images=None, output=str(output), protocol="toy-13", best=False) | options
+    return evaluate.run(types.SimpleNamespace(**options), ConfigDict(load_config(workdir)))
+
+
+def test_a_protocol_can_ask_for_more_samples_than_there_are_training_images(run, tmp_path):
+    report = evaluated(run[0], tmp_path, checkpoint=str(run[0]))
+    assert report.images == {"generated": 13, "real": 8}
+    assert "| num_samples | 13 |" in report.as_markdown() and np.isfinite(report.scores["score_gap_of_set"])
+
+
+def test_its_samples_in_files_score_as_the_run_does_whatever_they_are_called(run, tmp_path):
+    sample.run(options_of_sample(run[0], tmp_path / "samples", samples_per_label=13))
+    from_run = evaluated(run[0], tmp_path / "report", checkpoint=str(run[0]))
+    from_files = evaluated(run[0], tmp_path / "report", images=str(tmp_path / "samples"))
+    assert from_files.images == from_run.images
+    assert from_files.scores == pytest.approx({name: from_run.scores[name] for name in from_files.scores}, rel=1e-3)
+
+
+def test_training_limits_samples_and_examples_and_says_so(tmp_path):
+    config = toy_family.get_config()
+    with config.unlocked():
+        config.train.num_steps = 1
+        config.eval.update(protocol="toy-13", max_examples=6)
+    train_and_evaluate(config, tmp_path)
+    assert json.loads((tmp_path / "evaluation.json").read_text())["protocol"] == "toy-13, first 6 examples, 6 samples"
+    report = json.loads((tmp_path / "evaluation" / "training" / "report.json").read_text())
+    assert report["images"] == {"generated": 6, "real": 6} and report["protocol"]["split"] == "train"
 
 
 def options_of_sample(workdir, output, **changed):

@@ -20,11 +20,12 @@ from oasis_jax.evaluation.sources import Examples, Photos, Targets
 from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import own_networks
 from oasis_jax.metrics.nets.label_spaces import LabelSpace
-from oasis_jax.metrics.protocols import find_protocol
+from oasis_jax.metrics.protocols import Protocol, find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
 from oasis_jax.oasis import family
 from oasis_jax.parallel.mesh import make_mesh, over_batch, padded_batch_size, replicated
 from oasis_jax.parallel.processes import join
+from tests import toy_family
 from tests.tiny_run import random_state
 
 SPACE = LabelSpace(tuple(CLASS_NAMES[1:]) + ("void",), tuple(range(1, len(CLASS_NAMES))), MeanOver.ALL)
@@ -53,6 +54,7 @@ def segment(images):
 
 NETWORKS = Networks(extract=extract, dimensions=12, segmenter=ThresholdSegmenter(), segment=segment, sha256={"quarters": "0"})
 PROTOCOL = dataclasses.replace(find_protocol("plain"), features="vgg16", diversity_samples=3)
+UNCONDITIONAL = Protocol("tiny", features="vgg16", num_samples=13)
 
 
 def make_config():
@@ -68,20 +70,39 @@ def make_model(config, seed=0):
 
 
 def make_validation(config, cache, protocol=PROTOCOL, devices=1, count=10):
-    spec = DataSpec.of_config(config.data)
-    plain = dataclasses.replace(protocol, features="")  # no weights are read
-    mesh = make_mesh(jax.local_devices()[:devices])
-    validation = Validation(plain, open_split(spec, "val"), spec, mesh, config.eval.batch_size, cache=cache)
-    on_mesh = jax.jit(extract, in_shardings=over_batch(validation.mesh))
-    validation.protocol, validation.networks = protocol, dataclasses.replace(NETWORKS, extract=on_mesh)
+    validation = _without_weights(config, cache, protocol, devices, ("image", "label_map"))
     split = validation.examples.split
+    validation.networks = dataclasses.replace(validation.networks, segmenter=NETWORKS.segmenter, segment=NETWORKS.segment)
     validation.examples = Examples(split, validation.examples.spec, count, Targets(split, SPACE, (16, 32)))
     validation.photos = Photos(validation.examples)
     return validation
 
 
+def make_unconditional(cache, devices=1):
+    """(Validation by UNCONDITIONAL, model, its `own_networks`) of the toy family."""
+    toy_family.install()
+    config = toy_family.get_config()
+    validation = _without_weights(config, cache, UNCONDITIONAL, devices, toy_family.columns(config))
+    state = toy_family.train_step(config).init(config.data.image_size)
+    model = toy_family.model(config, jax.tree.map(lambda leaf: 1.5 * leaf, jax.device_get(state.ema)), 7)
+    return validation, model, own_networks(config, model, jax.device_get(state), validation.mesh)
+
+
+def _without_weights(config, cache, protocol, devices, columns):
+    spec = DataSpec.of_config(config.data)
+    plain = dataclasses.replace(protocol, features="")  # no weights are read
+    mesh = make_mesh(jax.local_devices()[:devices])
+    validation = Validation(plain, open_split(spec, protocol.split, columns), spec, mesh, config.eval.batch_size, cache=cache)
+    on_mesh = jax.jit(extract, in_shardings=over_batch(validation.mesh))
+    validation.protocol, validation.networks = protocol, dataclasses.replace(NETWORKS, extract=on_mesh, segmenter=None, segment=None)
+    return validation
+
+
 def everything(folder, devices=1):
-    """All that an evaluation finds, for JSON: the report with diversity and scores by D, what was counted, and rows per image."""
+    """All that an evaluation finds, for JSON: the report with diversity and scores by D, what was counted, and rows per image.
+
+    The report on the toy family is under "unconditional".
+    """
     config = make_config()
     validation = make_validation(config, folder, dataclasses.replace(PROTOCOL, diversity_maps=3, samples_per_label=2), devices)
     state = jax.device_put(random_state(config), replicated(make_mesh()))  # as in training: on the devices of all processes
@@ -92,7 +113,9 @@ def everything(folder, devices=1):
     measured = measure(validation.samples(model), metrics, padded_batch_size(4, validation.mesh), pathlib.Path(folder))
     counts = {f"{i} {name}": np.asarray(count).tolist() for i, each in enumerate(measured) for name, count in each.counts.items()}
     rows = {name: np.asarray(rows).tolist() for each in measured for name, rows in each.rows.items()}
-    return {"report": json.loads(report.as_json()), "counts": counts, "rows": rows}
+    validation, model, own = make_unconditional(folder, devices)
+    unconditional = validation.evaluate(validation.samples(model), {}, own)
+    return {"report": json.loads(report.as_json()), "counts": counts, "rows": rows, "unconditional": json.loads(unconditional.as_json())}
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ from flax import linen as nn
 from configs import default
 from oasis_jax import sampling
 from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, Finding, sum_counts
+from oasis_jax.metrics.protocols import Protocol
 from oasis_jax.recipes import as_recipes, count_from
 from oasis_jax.updates import create_state, descend
 
 Z_DIM = 4
-protocols, published_files, free_model_fields = (), {}, ()
+protocols = (Protocol("toy-13", split="train", num_samples=13),)
+published_files, free_model_fields = {}, ()
 
 
 def install():

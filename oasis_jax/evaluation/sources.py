@@ -22,7 +22,9 @@ from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
 from oasis_jax.metrics.metric import Batch, as_bytes, hash_weights
 from oasis_jax.metrics.nets.label_spaces import IGNORED
+from oasis_jax.metrics.protocols import PROTOCOLS
 from oasis_jax.parallel.mesh import put_batch, replicate
+from oasis_jax.pictures import CONTACT_SHEET
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -110,6 +112,11 @@ class Examples:
         return [self.split.name, repr(self.spec), meaning, hashlib.sha256(repr(files).encode()).hexdigest(), self.count, targets]
 
     @property
+    def identity_of_labels(self):
+        """What images that are made for the examples depend on: `identity`, but without label maps only the size."""
+        return self.identity if self.split.column("label_map") else list(self.spec.image_size)
+
+    @property
     def names(self):
         """Names of the examples."""
         return [example.name for example in self.split.examples[: self.count]]
@@ -118,7 +125,7 @@ class Examples:
         """Batches over the examples of these indices.
 
         Args:
-            indices: of the examples; may repeat some.
+            indices: of the examples; may repeat some, and are only counted if there is nothing to read.
             batch_size: examples per batch.
             first: number that the first image has in its set.
             columns: to read; None reads all.
@@ -174,7 +181,7 @@ class Photos:
 
 
 class Samples:
-    """Images of a generator for the examples of a split: image k * count + i is sample k of example i.
+    """Images of a generator: num_samples in all, or for the examples of a split: image k * count + i is sample k of example i.
 
     Image j has the seed noise_seed + j. `oasis_jax.load(...).sample` reproduces it from this seed, and from the example's label map if the
     model takes one.
@@ -182,35 +189,47 @@ class Samples:
     Args:
         model: family.Model.
         examples: Examples.
-        protocol: Protocol; gives samples_per_label, noise_seed and whether images are rounded.
+        protocol: Protocol; gives num_samples or samples_per_label, noise_seed and whether images are rounded.
         mesh: of this process's devices.
         description: for progress bars.
 
     Raises:
-        DataError: the model has other classes than the split.
+        DataError: the model has other classes than the split, takes label maps although the protocol has num_samples, or takes none and
+            generates another size.
     """
 
     def __init__(self, model, examples, protocol, mesh, description="generated"):
         self.model, self.examples, self.protocol, self.mesh = model, examples, protocol, mesh
         self.description, self.notes = description, []
-        num_classes = examples.split.rule.num_classes if "label_map" in model.columns else 0
+        takes_labels = "label_map" in model.columns
+        if takes_labels and protocol.num_samples:
+            fitting = ", ".join(other.name for other in PROTOCOLS if not other.num_samples)
+            raise DataError(
+                f"protocol {protocol.name} is of {protocol.num_samples} images whatever the examples are, but this model generates images "
+                f"of label maps: choose a protocol without num_samples, such as {fitting}"
+            )
+        num_classes = examples.split.rule.num_classes if takes_labels else 0
         if num_classes and model.num_classes != num_classes:
             raise DataError(f"the checkpoint has {model.num_classes} classes, the data {num_classes}: use the config of its run")
         if model.image_size != tuple(examples.spec.image_size):
             trained, asked = ("x".join(map(str, size)) for size in (model.image_size, examples.spec.image_size))
+            if not takes_labels:
+                raise DataError(f"the model generates {trained} only, not {asked}: leave data.image_size, or choose a protocol of its size")
             self.notes.append(f"the model was trained on {trained} and generates {asked} here")
 
     @functools.cached_property
     def identity(self):
         return {
-            "samples": self.examples.identity,
+            "samples": self.examples.identity_of_labels,
             "weights": hash_weights(self.model.variables),
             "generator": repr(self.model.generate),
-            "noise": [self.protocol.samples_per_label, self.protocol.noise_seed, self.protocol.rounded],
+            "noise": [self.protocol.noise_seed, self.protocol.rounded],
         }
 
     @property
     def names(self):
+        if self.protocol.num_samples:
+            return [f"sample_{j:06d}" for j in range(self.protocol.num_samples)]
         names = self.examples.names
         return [f"{name} #{k}" if k else name for k in range(self.protocol.samples_per_label) for name in names]
 
@@ -238,30 +257,44 @@ class Samples:
 
 
 class Folder:
-    """Images of any other system in one folder, each called like the photo or the label map of its example.
+    """Images of any other system in one folder: any number of them, or each called like the photo or the label map of its example.
 
     Args:
-        path: folder; images of another size than `spec.image_size` are resized by Pillow (bicubic).
-        examples: Examples.
+        path: folder; its contact sheet, if there is one, is no image of the set. Images of another size than `spec.image_size` are resized
+            by Pillow (bicubic).
+        examples: Examples. Only if they have label maps must there be an image for each.
 
     Raises:
-        DataError: no such folder, examples without image, or one image for several examples, naming them.
+        DataError: no such folder or no images in it, examples without image, or one image for several examples, naming them.
     """
 
     description = "generated"
 
     def __init__(self, path, examples):
         self.path, self.examples = epath.Path(path).expanduser(), examples
-        split, spec, count = examples.split, examples.spec, examples.count
+        spec = examples.spec
         if not self.path.is_dir():
             raise DataError(f"--images={path} is not a folder: name the folder of the generated images")
-        found = sorted(file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS)
+        found = sorted(file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS and file.name != CONTACT_SHEET)
         files = {file.stem: file for file in found}
         if len(files) < len(found):
             twice = next(file for file in found if files[file.stem] != file)
             raise DataError(f"{twice} and {files[twice.stem]} differ in their ending only: remove one of them")
+        self.notes, self.files = [], found
+        if examples.split.column("label_map"):
+            self._match(files)
+        elif not found:
+            raise DataError(f"there are no images in {path}: it must hold {', '.join(IMAGE_ENDINGS)} files, not in subfolders")
+        sizes = {Image.open(io.BytesIO(file.read_bytes())).size[::-1] for file in self.files}
+        if sizes != {tuple(spec.image_size)}:
+            listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes)[:3])
+            self.notes.append(f"images of {listed} were resized to {spec.image_size[0]}x{spec.image_size[1]} by Pillow (bicubic)")
+
+    def _match(self, files):
+        """Keeps one file for each example, by its name; `files` is {stem: path}."""
+        path, count = self.path, self.examples.count
         self.files, missing = [], []
-        for example in split.examples[:count]:
+        for example in self.examples.split.examples[:count]:
             stems = [epath.Path(path).stem for path in example.files.values()] or [example.name.rsplit("/", 1)[-1]]
             file = next((files[stem] for stem in stems if stem in files), None)
             self.files.append(file)
@@ -275,20 +308,17 @@ class Folder:
         if len(set(self.files)) < count:
             shared = next(file for file in self.files if self.files.count(file) > 1)
             raise DataError(f"{shared} is called like several label maps of different subfolders: evaluate one subfolder at a time")
-        sizes = {Image.open(io.BytesIO(file.read_bytes())).size[::-1] for file in self.files}
-        self.notes = [] if len(files) == count else [f"{len(files) - count} images of {path} belong to no label map and were left out"]
-        if sizes != {tuple(spec.image_size)}:
-            listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes)[:3])
-            self.notes.append(f"images of {listed} were resized to {spec.image_size[0]}x{spec.image_size[1]} by Pillow (bicubic)")
+        if len(files) > count:
+            self.notes.append(f"{len(files) - count} images of {path} belong to no label map and were left out")
 
     @property
     def identity(self):
         stats = [[file.name, file.stat().length, file.stat().mtime] for file in self.files]
-        return {"folder": str(self.path), "files": stats, "labels": self.examples.identity}
+        return {"folder": str(self.path), "files": stats, "labels": self.examples.identity_of_labels}
 
     @property
     def names(self):
-        return self.examples.names
+        return self.examples.names if self.examples.split.column("label_map") else [file.name for file in self.files]
 
     def batches(self, start, stop, batch_size):
         for _, batch in self.examples.batches(range(start, stop), batch_size, start, columns=("label_map",)):

@@ -1,4 +1,4 @@
-"""A validation split as a protocol sees it: photos, targets and networks together, ready to score any set of images made for it.
+"""The examples of a protocol as it sees them: photos, targets and networks together, ready to score any set of generated images.
 
 Of several processes each measures its part of the images, on its own devices; the report is the same in all of them.
 """
@@ -24,7 +24,7 @@ class Validation:
 
     Args:
         protocol: Protocol.
-        split: the validation Split.
+        split: the Split that `protocol.split` names.
         spec: its DataSpec; sizes and crop are replaced by those of the protocol.
         mesh: of this process's devices.
         batch_size: images at once, rounded up to a multiple of the devices.
@@ -85,8 +85,8 @@ class Validation:
         if own is not None:
             own_metrics, raw = own
             metrics += own_metrics
-            once = dataclasses.replace(self.protocol, samples_per_label=1)
-            sources[RAW_SAMPLES] = Samples(raw, self.examples, once, self.mesh, RAW_SAMPLES)
+            as_many_as_photos = dataclasses.replace(self.protocol, samples_per_label=1, num_samples=0)
+            sources[RAW_SAMPLES] = Samples(raw, self.examples, as_many_as_photos, self.mesh, RAW_SAMPLES)
         measured, networked = {}, bool(self.protocol.features or self.protocol.segmenter)
         for name, source in sources.items():
             wanted = [metric for metric in metrics if name in metric.sets]
@@ -96,10 +96,13 @@ class Validation:
         findings = [metric.finish(*(measured[metric, name] for name in metric.sets)) for metric in metrics]
         if diversity:
             findings.append(measure_diversity(generated, self.networks.lpips, functools.partial(remembered, self._cache)))
-        if self.protocol.diversity_maps and self.networks.lpips is None:
+        if self.protocol.diversity_maps and self.networks.lpips is None and split.column("label_map"):
             findings.append(Finding({}, notes=("lpips was not measured: there are no weights of VGG16",)))
         findings.append(Finding({}, notes=tuple(generated.notes)))
-        images = {"generated": len(generated.names), "real": len(self.photos.names)}
+        images, asked = {"generated": len(generated.names), "real": len(self.photos.names)}, self.protocol.num_samples
+        if asked and images["generated"] != asked:
+            note = f"the protocol is of {asked} generated images, these are {images['generated']}: do not compare with its other scores"
+            findings.append(Finding({}, notes=(note,)))
         rows = {"per_class": split.class_names if split.column("label_map") else ()}
         if segmenter := self.networks.segmenter:
             rows["segmented"] = segmenter.labels.class_names

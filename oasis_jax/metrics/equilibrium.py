@@ -1,6 +1,6 @@
-"""Disequilibrium indicator (DI) of EqGAN-SA: how much better a discriminator of one logit is than its generator.
+"""Disequilibrium indicator (DI): how much better a discriminator of one logit is than its generator.
 
-EqGAN-SA (Wang et al., 2021) prints a DI without a formula; this project defines
+Wang et al. (Improving GAN equilibrium by raising spatial awareness, 2021) print a DI without a formula; this project defines
 
     DI = mean D(real) - mean D(fake), over raw logits.
 

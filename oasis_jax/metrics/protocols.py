@@ -18,9 +18,11 @@ class Protocol:
             its kernel distance), or "" for neither.
         rounded: whether generated images are rounded to bytes before that network sees them, as images in files are.
         segmenter: segmentation network, a key of `evaluation.networks.SEGMENTERS`, or "" for none.
-        samples_per_label: images generated for each example of the validation split.
-        noise_seed: sample k of example i has the seed noise_seed + k * (number of examples) + i.
-        max_images: number of examples of the validation split, from the first on; 0 uses all.
+        split: whose examples are the real images: "val", or "train" where papers compare models with what they were trained on.
+        max_images: number of examples of that split, from the first on; 0 uses all.
+        samples_per_label: images generated for each example, if num_samples is 0.
+        num_samples: images generated in all, however many examples there are, by models that take no label map.
+        noise_seed: image j has the seed noise_seed + j; sample k of example i is image k * (number of examples) + i.
         diversity_samples: K samples of each label map for LPIPS and MS-SSIM.
         diversity_maps: number of label maps, evenly spaced, whose diversity is measured; 0 omits diversity.
         published: what papers report, and under which choices that are not known.
@@ -31,16 +33,24 @@ class Protocol:
     features: str = ""
     rounded: bool = True
     segmenter: str = ""
-    samples_per_label: int = 1
-    noise_seed: int = 0
+    split: str = "val"
     max_images: int = 0
+    samples_per_label: int = 1
+    num_samples: int = 0
+    noise_seed: int = 0
     diversity_samples: int = 10
     diversity_maps: int = 0
     published: str = ""
 
     def limited_to(self, most, count):
-        """This protocol on the first `most` of `count` examples, which its name then says; 0 uses all."""
-        return self if not most or most >= count else dataclasses.replace(self, name=f"{self.name}, first {most} examples", max_images=most)
+        """This protocol on the first `most` of `count` examples, and with at most as many samples in all; 0 limits nothing.
+
+        The name of what is returned says which numbers are smaller than those of the protocol.
+        """
+        changed = {"max_images": most} if 0 < most < min(count, self.max_images or count) else {}
+        changed |= {"num_samples": most} if 0 < most < self.num_samples else {}
+        limits = {"max_images": f", first {most} examples", "num_samples": f", {most} samples"}
+        return dataclasses.replace(self, name=self.name + "".join(limits[field] for field in changed), **changed)
 
 
 # Protocols for any data; `Family.protocols` adds those of a family's papers.

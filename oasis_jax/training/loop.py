@@ -221,7 +221,7 @@ class Progress:
         if run.val_split.column("label_map") and not labels:
             labels = run.workdir / "labels"
             self.grid.save_label_maps(labels)
-        examples = f"{len(run.validation.photos.names)} validation examples"
+        examples = f"{len(run.validation.photos.names)} examples of {run.validation.protocol.split}"
         print(f"\ntrained to step {step}; evaluation on {examples} by protocol {run.validation.protocol.name}:")
         for name, value in scores.items():
             print(f"  {name:32s} {value:.4f}" + (f"   {run.train_step.legend[name]}" if name in run.train_step.legend else ""))

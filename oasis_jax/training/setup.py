@@ -87,8 +87,9 @@ def set_up(config, workdir) -> Run:
     train_step = family.train_step(config, survey)
     if is_first():
         print(train_step.describe(tuple(config.data.image_size)))
-    protocol = protocol_of_run(config).limited_to(config.eval.max_examples, len(val_split))
-    validation = make_validation(config, protocol, val_split, spec)
+    protocol = protocol_of_run(config)
+    evaluated = {"train": train_split, "val": val_split}[protocol.split]
+    validation = make_validation(config, protocol.limited_to(config.eval.max_examples, len(evaluated)), evaluated, spec)
     return Run(config, workdir, family, train_step, survey, num_steps, mesh, spec, train_split, val_split, validation, higher_is_better)
 
 
@@ -110,7 +111,7 @@ def score_direction(config):
 
 
 def make_validation(config, protocol, split, spec):
-    """The Validation of a config; split and spec are those of its validation data."""
+    """The Validation of a config; `split` is the one that `protocol.split` names."""
     weights = {name: config.eval.get(f"{name}_weights", "") for name in ("inception", "vgg16", "segmenter")}  # older checkpoints lack some
     return Validation(protocol, split, spec, make_local_mesh(), config.eval.batch_size, weights)
 

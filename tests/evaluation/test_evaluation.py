@@ -163,7 +163,8 @@ def result(process):
 
 def test_scores_do_not_depend_on_the_device_count(alone, tmp_path):
     found = result(start(tmp_path, 8))
-    assert found["report"]["scores"] == pytest.approx(alone["report"]["scores"], rel=1e-5, abs=1e-7)
+    for report in ("report", "unconditional"):
+        assert found[report]["scores"] == pytest.approx(alone[report]["scores"], rel=1e-5, abs=1e-7)
 
 
 def test_several_processes_find_what_one_finds(alone, tmp_path):
@@ -176,7 +177,8 @@ def test_several_processes_find_what_one_finds(alone, tmp_path):
     assert first == second
     assert_same(first, alone)
     kept = 2 * (6 + 5 + 1)  # each process has its part of the photos by six metrics, of the samples by five, of the raw samples by one
-    assert len(list(tmp_path.glob("*.npz"))) == kept
+    unconditional = 2 * (4 + 3 + 1)
+    assert len(list(tmp_path.glob("*.npz"))) == kept + unconditional
 
 
 def test_the_report_says_the_whole_protocol_and_shows_best_and_worst(validation, model, tmp_path):

@@ -1,0 +1,88 @@
+"""The disequilibrium indicator of a run, by its own discriminator."""
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from oasis_jax.metrics.equilibrium import DI_FORMULA, ClassMeans, di
+from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, Finding, hash_weights, sum_counts
+from oasis_jax.parallel.mesh import over_batch, replicate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Disequilibrium:
+    """DI and the mean logits that it is the difference of, with images of G itself, not of its average; a `metric.Metric`.
+
+    A logit depends on the other images of its group (minibatch standard deviation). Images k * group_size to (k + 1) * group_size - 1 of a
+    set are a group, so that the logits depend neither on eval.batch_size nor on the devices; the last group may repeat its images, of which
+    each counts once. All images are bytes.
+
+    Attributes:
+        discriminator: module with a field `group_size`; images (B, H, W, 3) float32 in [-1, 1] -> logits (B,).
+        variables: its variables; None for a metric that only has names.
+        mesh: of this process's devices.
+    """
+
+    discriminator: Any
+    variables: Any = None
+    mesh: Any = None
+
+    sets: ClassVar = (PHOTOS, RAW_SAMPLES)
+    higher_is_better: ClassVar = {}  # a lower indicator alone does not mean better images
+    of_run: ClassVar = True
+    rows: ClassVar = {}
+    merge: ClassVar = staticmethod(sum_counts)
+
+    @functools.cached_property
+    def identity(self):
+        return [type(self).__name__, repr(self.discriminator), hash_weights(self.variables)]
+
+    @functools.cached_property
+    def _placed(self):
+        return replicate(self.variables, self.mesh)
+
+    def start(self):
+        return vars(ClassMeans.empty(1))
+
+    def add(self, counts, batch):
+        """As `metric.Metric.add`; also raises ValueError for a batch that does not divide into groups."""
+        size, group = len(batch.bytes), self.discriminator.group_size
+        if size % group:
+            raise ValueError(
+                f"batches of {size} images (eval.batch_size, rounded up to a multiple of the devices) do not divide into groups of "
+                f"group_size={group}, on which the discriminator's logits depend: choose a multiple of {group} as eval.batch_size"
+            )
+        images = jax.device_put(batch.bytes[grouped(batch.count, size, group)], over_batch(self.mesh))
+        values = np.asarray(logits(self.discriminator, self._placed, images))[: batch.count]
+        return vars(ClassMeans(**counts).update(values, np.zeros(len(values), int))), {}
+
+    def finish(self, reference, scored):
+        real, fake = (ClassMeans(**measured.counts) for measured in (reference, scored))
+        scores = {"di": di(real, fake), "mean_logit_real": float(real.means[0]), "mean_logit_fake": float(fake.means[0])}
+        window = (
+            f"over a fixed window: the {reference.images} real examples of the protocol and as many samples of the generator in training, "
+            f"in groups of {self.discriminator.group_size}"
+        )
+        return Finding(scores, notes=(f"{DI_FORMULA}, raw logits, {window}",))
+
+
+def grouped(count, size, group_size):
+    """(size,) indices of a batch's images: those of a last group that is incomplete are repeated from its start until it is full.
+
+    Args:
+        count: images that count.
+        size: images of the batch, a multiple of group_size.
+        group_size: consecutive images that make a group.
+    """
+    indices, start = np.arange(size), count - count % group_size
+    return np.where(indices < count, indices, start + (indices - start) % max(count - start, 1))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def logits(discriminator, variables, images):
+    """float32 (B,) of uint8 images (B, H, W, 3): each group of consecutive images by itself."""
+    groups = images.reshape(-1, discriminator.group_size, *images.shape[1:]).astype(jnp.float32) / 127.5 - 1
+    return jax.vmap(lambda group: discriminator.apply(variables, group))(groups).reshape(-1).astype(jnp.float32)
