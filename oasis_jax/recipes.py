@@ -1,4 +1,4 @@
-"""What reproduces an image: seeds, classes with seeds of their own, interpolation between two noises, centres of heatmaps."""
+"""What reproduces an image: seeds, classes or styles with seeds of their own, interpolation, truncation, centres of heatmaps."""
 import dataclasses
 
 import numpy as np
@@ -17,6 +17,9 @@ class Recipe:
         end: (seed, class_seeds) of a second noise, to interpolate to; None for no interpolation.
         t: position between the two, from 0 to 1.
         centres: of the heatmaps, (1, 2) or (7, 2) as `heatmaps.with_centres` takes them; None for those of the seed.
+        style_seeds: {row: seed} of style rows that come from another latent (style mixing), for models with styles.
+        truncation: psi; styles are drawn towards their mean as it falls from 1 to 0.
+        truncated_rows: the first rows, to which the truncation is limited; None truncates all.
 
     Raises:
         ValueError: a seed is not an integer in 0..2**32-1.
@@ -27,11 +30,18 @@ class Recipe:
     end: tuple[int, dict[int, int]] | None = None
     t: float = 0.0
     centres: tuple[tuple[float, float], ...] | None = None
+    style_seeds: dict[int, int] = dataclasses.field(default_factory=dict)
+    truncation: float = 1.0
+    truncated_rows: int | None = None
 
     def __post_init__(self):
-        for seed, class_seeds in ((self.seed, self.class_seeds), self.end or (0, {})):
+        for seed, class_seeds in ((self.seed, self.class_seeds), self.end or (0, {}), (0, self.style_seeds)):
             for each in (seed, *class_seeds.values()):
                 check_seed(each)
+
+    def latent(self, z_dim):
+        """The vector of an image without classes: (z_dim,) float32."""
+        return self.noise(1, z_dim)[0]
 
     def noise(self, num_classes, z_dim):
         """One vector per class: (num_classes, z_dim) float32."""

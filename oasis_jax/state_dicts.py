@@ -1,4 +1,4 @@
-"""Our variables from the state dicts of PyTorch systems, and back. Each leaf corresponds to one entry, or to several that are concatenated."""
+"""Our variables from the state dicts of PyTorch systems, and back: a leaf is one entry, or several that are concatenated."""
 import jax
 import numpy as np
 from flax import traverse_util

@@ -28,7 +28,8 @@ def add_fields(config):
     loss.path_every = 4  # steps; the learning rate of G is corrected for these updates even if they are off, as published
 
     train = config.train
-    train.lr_g = 0.0025  # before the correction for lazy regularisation: times k / (k + 1), and beta2 to the same power, with k the interval
+    # Before the correction for lazy regularisation at intervals of k steps: rates times r, beta2 to the power of r, with r = k / (k + 1).
+    train.lr_g = 0.0025
     train.lr_d = 0.0025
     train.adam_b2 = 0.99  # beta1 is 0
     train.adam_eps = 1e-8

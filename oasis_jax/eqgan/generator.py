@@ -4,7 +4,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from oasis_jax.eqgan.mapping import Mapping, truncated
+from oasis_jax.eqgan.mapping import Mapping
 from oasis_jax.eqgan.synthesis import Synthesis, noise_sides, num_convolutions, sides
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.spatial import render
@@ -91,11 +91,14 @@ class Generator(nn.Module):
         """
         return self.synthesise(self.styles(z, train=train), heatmaps, noise)
 
-    def styles(self, z, truncation=None, *, train=False):
-        """Latents (B, z_dim) -> styles (B, num_ws, w_dim). `truncation`: psi of each row, broadcastable to (B, num_ws); None truncates none."""
-        w, average = self.mapping(z, train)
-        ws = jnp.broadcast_to(w[:, None], (len(w), self.num_ws, w.shape[-1]))
-        return ws if truncation is None else truncated(ws, average, jnp.asarray(truncation)[..., None])
+    def styles(self, z, *, train=False):
+        """Latents (B, z_dim) -> styles (B, num_ws, w_dim), the same in each row."""
+        w = self.mapping(z, train)
+        return jnp.broadcast_to(w[:, None], (len(w), self.num_ws, w.shape[-1]))
+
+    def truncate(self, ws, psi):
+        """Truncation trick: w_avg + psi (w - w_avg), for styles ws (B, num_ws, w_dim) and psi (B, num_ws) in 0..1."""
+        return self.mapping.truncate(ws, psi)
 
     def synthesise(self, ws, heatmaps=None, noise="const"):
         """Styles (B, num_ws, w_dim) -> images; the other arguments as for the call."""

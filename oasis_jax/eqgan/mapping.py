@@ -51,7 +51,10 @@ class Mapping(nn.Module):
     num_layers: int = 8
     lr_mult: float = 0.01
 
-    @nn.compact
+    def setup(self):
+        self.layers = [EqualizedDense(self.w_dim, self.lr_mult, name=f"fc{i}") for i in range(self.num_layers)]
+        self.w_avg = self.variable(AVERAGES, "w_avg", jnp.zeros, (self.w_dim,))
+
     def __call__(self, z, train=False):
         """Maps latents.
 
@@ -60,18 +63,16 @@ class Mapping(nn.Module):
             train: update the running mean of w (collection AVERAGES).
 
         Returns:
-            (w (B, w_dim), running mean of w (w_dim,) as before this call).
+            w (B, w_dim).
         """
         x = z * lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
-        for i in range(self.num_layers):
-            x = math.sqrt(2) * leaky_relu(EqualizedDense(self.w_dim, self.lr_mult, name=f"fc{i}")(x))
-        average = self.variable(AVERAGES, "w_avg", jnp.zeros, (self.w_dim,))
-        before = average.value
+        for layer in self.layers:
+            x = math.sqrt(2) * leaky_relu(layer(x))
         if train and not self.is_initializing():
-            average.value = W_AVG_DECAY * before + (1 - W_AVG_DECAY) * lax.stop_gradient(jnp.mean(x, axis=0)).astype(before.dtype)
-        return x, before
+            before = self.w_avg.value
+            self.w_avg.value = W_AVG_DECAY * before + (1 - W_AVG_DECAY) * lax.stop_gradient(jnp.mean(x, axis=0)).astype(before.dtype)
+        return x
 
-
-def truncated(w, average, truncation):
-    """Truncation trick: w_avg + psi (w - w_avg); w (..., w_dim), truncation psi broadcastable to (..., 1)."""
-    return average + truncation * (w - average)
+    def truncate(self, ws, psi):
+        """Truncation trick: w_avg + psi (w - w_avg), for styles ws (..., w_dim) and psi (...) in 0..1."""
+        return self.w_avg.value + psi[..., None] * (ws - self.w_avg.value)

@@ -10,6 +10,7 @@ import numpy as np
 from oasis_jax.metrics.equilibrium import DI_FORMULA, ClassMeans, di
 from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, Finding, hash_weights, sum_counts
 from oasis_jax.parallel.mesh import over_batch, replicate
+from oasis_jax.ranges import normalise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,5 +85,5 @@ def grouped(count, size, group_size):
 @functools.partial(jax.jit, static_argnums=0)
 def logits(discriminator, variables, images):
     """float32 (B,) of uint8 images (B, H, W, 3): each group of consecutive images by itself."""
-    groups = images.reshape(-1, discriminator.group_size, *images.shape[1:]).astype(jnp.float32) / 127.5 - 1
+    groups = normalise(images).reshape(-1, discriminator.group_size, *images.shape[1:])
     return jax.vmap(lambda group: discriminator.apply(variables, group))(groups).reshape(-1).astype(jnp.float32)

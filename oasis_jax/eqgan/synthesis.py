@@ -38,7 +38,7 @@ def noise_sides(resolution):
     return {f"b{side}_conv{i}": side for side in sides(resolution) for i in (0, 1) if side > COARSEST or i}
 
 
-def activate(x, gain=math.sqrt(2), clamp=0.0):
+def activate(x, gain=2**0.5, clamp=0.0):
     """clip(gain * leaky_relu(x), -clamp, clamp); the published clamp grows with any further gain. 0 is no clamp."""
     x = gain * leaky_relu(x)
     return jnp.clip(x, -clamp, clamp) if clamp else x

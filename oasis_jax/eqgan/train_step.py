@@ -1,4 +1,4 @@
-"""One training step of EqGAN-SA (sections 6 and 7): G, D on fakes of the updated G, lazy regularisation, EMA. Pure; one compiled function."""
+"""One training step of EqGAN-SA: G, D on fakes of the updated G, lazy regularisation, EMA of G. Pure; compiled as one function."""
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -166,11 +166,13 @@ class TrainStep:
         """The step for given random numbers: image (B, H, W, 3) in [-1, 1], Draws of both updates, a key for the path-length update."""
         state, metrics = self.update_generator(state, draws_g)
         if self.hyper.path_length:
-            state, metrics["loss_g_path"] = self.every(self.hyper.path_every, state, lambda state: self.regularise_generator(state, draws_g, key))
+            regularise = functools.partial(self.regularise_generator, draws=draws_g, key=key)
+            state, metrics["loss_g_path"] = self.every(self.hyper.path_every, state, regularise)
         state, metrics_d = self.update_discriminator(state, image, draws_d)
         metrics |= metrics_d
         if self.hyper.r1_gamma:
-            state, metrics["loss_d_r1"] = self.every(self.hyper.r1_every, state, lambda state: self.regularise_discriminator(state, image))
+            regularise = functools.partial(self.regularise_discriminator, image=image)
+            state, metrics["loss_d_r1"] = self.every(self.hyper.r1_every, state, regularise)
         decay = self.hyper.ema_decay(state.step, len(image))
         params = jax.tree.map(lambda average, new: new + decay * (average - new), state.ema["params"], state.generator["params"])
         return state.replace(step=state.step + 1, ema={**state.generator, "params": params}), metrics

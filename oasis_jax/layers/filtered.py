@@ -3,8 +3,8 @@
 The filter is separable: along each axis it is a sum of four shifted copies, which XLA fuses. As a depthwise convolution it is ten times
 slower on CPU.
 
-A strided and a transposed 3x3 convolution are the gradients of each other, to any order. With few channels, filter and convolution are fused
-into one 3x3 convolution between coarse pixels and blocks of 2x2 fine pixels: four times the arithmetic, but no large intermediate arrays.
+A strided and a transposed 3x3 convolution are the gradients of each other, to any order. With few channels, filter and convolution are
+fused into one 3x3 convolution between coarse pixels and blocks of 2x2 fine pixels: four times the arithmetic, but no large arrays between.
 """
 import jax
 import jax.numpy as jnp
