@@ -1,0 +1,1 @@
+"""EqGAN-SA: StyleGAN2 with spatial awareness, unconditional."""
