@@ -2,7 +2,8 @@
 
 The folder `WORKDIR/checkpoints/STEP` holds the items `state` (the whole train state, to resume), `ema` (the averaged generator, enough to
 sample), `config`, `metrics` and `score` (which metric determines the best step). It gets its final name by a rename after the last byte is
-written, so a run that is killed leaves only complete steps.
+written, and loses it by a rename before it is deleted, so a run that is killed leaves only complete steps. Buckets (gs://) have no renames:
+there, a run that is killed while it deletes may leave a part of a superseded step.
 """
 import contextlib
 import json
@@ -16,6 +17,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 FOLDER = "checkpoints"
+SUPERSEDED = "superseded"  # where steps wait to be deleted; not a number, so it is no step
 # Fields that must equal those of the checkpoint on resume; everything else (rates, lengths, folders) may change.
 FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map", "palette")
 
@@ -47,6 +49,7 @@ class Checkpoints:
             best_fn=self._score,  # without it, Orbax writes no metrics
             create=not read_only,
             cleanup_tmp_directories=not read_only,  # unfinished saves of a killed run
+            todelete_subdir=SUPERSEDED,
             # Create directories synchronously: if this fails, threads waiting for them would keep the process alive for minutes.
             async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
         )
@@ -54,6 +57,7 @@ class Checkpoints:
             # One answer for all processes: the first to pass here creates the folder.
             if multihost_utils.broadcast_one_to_all(self.directory.exists()):
                 _check_steps(self.directory)
+            self._delete_superseded()  # of a killed run
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:
             raise CheckpointError(f"cannot store checkpoints in {self.directory} ({error}): choose another workdir") from error
@@ -120,13 +124,14 @@ class Checkpoints:
         return _read(self._manager, self._step(step), "config", ocp.args.JsonRestore())
 
     def wait(self):
-        """Blocks until every save is on disk.
+        """Blocks until every save is on disk and the steps that they superseded are deleted.
 
         Raises:
             CheckpointError: a save in the background failed.
         """
         with self._save_errors():
             self._manager.wait_until_finished()
+            self._delete_superseded()
 
     def close(self):
         """Waits as `wait` does, then ends the background threads."""
@@ -135,6 +140,11 @@ class Checkpoints:
         finally:
             with self._save_errors():
                 self._manager.close()
+
+    def _delete_superseded(self):
+        folder = self.directory / SUPERSEDED
+        if not self._read_only and jax.process_index() == 0 and folder.exists():
+            folder.rmtree()
 
     def _step(self, step):
         step = self.latest_step() if step is None else step

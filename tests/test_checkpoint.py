@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oasis_jax.checkpoint import CheckpointError, Checkpoints, check_config_fits, load_ema
+from oasis_jax.checkpoint import SUPERSEDED, CheckpointError, Checkpoints, check_config_fits, load_ema
 
 CONFIG = {
     "data": {"num_classes": 3, "image_size": (8, 8), "dontcare_id": 0, "label_offset": 0, "label_map": "", "palette": "", "root": "/a"},
@@ -91,6 +91,21 @@ def test_latest_steps_and_the_best_one_are_kept(tmp_path):
     assert load_ema(tmp_path, best=True)[2] == 2
 
 
+def test_superseded_steps_are_deleted_as_soon_as_a_run_waits_or_starts(tmp_path):
+    with opened(tmp_path, keep=1) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, make_state(step), make_ema(step), CONFIG)
+        checkpoints.wait()
+        assert [path.name for path in checkpoints.directory.iterdir()] == ["3"]
+    left = tmp_path / "checkpoints" / SUPERSEDED / "1"
+    left.mkdir(parents=True)
+    with opened(tmp_path, read_only=True) as checkpoints:
+        assert checkpoints.latest_step() == load_ema(tmp_path)[2] == 3
+    assert left.exists()
+    with opened(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() == 3 and not left.parent.exists()
+
+
 def test_best_step_survives_a_new_start(tmp_path):
     save_steps(tmp_path, [1, 2], keep=1, fids={1: 1.0, 2: 2.0})
     save_steps(tmp_path, [3, 4], keep=1, fids={3: 3.0})
@@ -128,7 +143,7 @@ def test_buffers_may_be_donated_right_after_save(tmp_path):
 
 
 def run_python(code, *args, **environment):
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[1]
     return subprocess.Popen([sys.executable, "-c", code, *map(str, args)], cwd=root, env=os.environ | environment)
 
 
@@ -153,9 +168,12 @@ def test_a_checkpoint_of_eight_devices_is_read_on_one(tmp_path):
     np.testing.assert_array_equal(load_ema(tmp_path)[0]["params"]["w"], np.arange(64.0))
 
 
+# Deletes so slowly that most kills fall into it.
 SAVE_FOR_EVER = """
-import sys, jax.numpy as jnp
+import os, sys, time, jax.numpy as jnp
 from oasis_jax.checkpoint import Checkpoints
+unlink = os.unlink
+os.unlink = lambda *args, **options: (time.sleep(0.02), unlink(*args, **options))
 checkpoints = Checkpoints(sys.argv[1], 2, "fid", False)
 for step in range(1, 100000):
     tree = {"w%d" % i: jnp.full((300, 300), step, jnp.float32) for i in range(4)}
@@ -165,9 +183,9 @@ for step in range(1, 100000):
 
 def test_a_run_killed_at_any_moment_leaves_whole_steps_only(tmp_path):
     shape = jax.ShapeDtypeStruct((300, 300), jnp.float32)
-    for pause in (0.02, 0.07):
+    for pause in (0.02, 0.2):
         process = run_python(SAVE_FOR_EVER, tmp_path / str(pause), JAX_PLATFORMS="cpu")
-        while not (tmp_path / str(pause) / "checkpoints" / "2").exists():
+        while not (tmp_path / str(pause) / "checkpoints" / "3").exists():
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(pause)
@@ -180,7 +198,7 @@ def test_a_run_killed_at_any_moment_leaves_whole_steps_only(tmp_path):
                 assert load_ema(tmp_path / str(pause) / "checkpoints" / str(step))[2] == step
             last = checkpoints.latest_step()
             checkpoints.save(last + 1, make_state(1), make_ema(1), CONFIG)
-        assert not list((tmp_path / str(pause) / "checkpoints").glob("*tmp*"))
+        assert not [path.name for path in (tmp_path / str(pause) / "checkpoints").iterdir() if not path.name.isdigit()]
 
 
 def empty_all(folder):

@@ -1,5 +1,6 @@
 """Weights that stand in for published ones in golden cases: made from names and a seed, entry by entry."""
 import json
+import re
 import zlib
 
 import numpy as np
@@ -43,7 +44,22 @@ def eqgan_module(module):
 
 
 def eqgan_weights(module):
-    """State dict {name: float32 array} of one of EqGAN-SA's modules that has only weights and biases."""
+    """State dict {name: float32 array} of one of EqGAN-SA's modules."""
     entry = eqgan_module(module)
-    state = {name: eqgan_normal(entry["prefix"] + name, shape, entry["seed"]) for name, shape in entry["tensors"]}
-    return {name: array * np.float32(0.1) if name.endswith(".bias") else array for name, array in state.items()}
+    return {name: eqgan_array(entry["prefix"] + name, shape, entry["seed"]) for name, shape in entry["tensors"]}
+
+
+def eqgan_array(name, shape, seed):
+    """One entry of an EqGAN-SA state dict, float32: its scale is that of a trained network's entry of this name."""
+    if name.endswith("resample_filter"):
+        return (np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64).astype(np.float32)
+    array = np.asarray(eqgan_normal(name, shape, seed))
+    scales = {
+        r"noise_strength": 0.1,
+        r"w_avg": 0.5,
+        r"mapping\.fc\d+\.weight": 100,  # the mapping learns at a rate of 0.01, so its weights are stored 100 times as large
+        r"mapping\.fc\d+\.bias": 10,
+        r"(.*\.)?bias": 0.1,
+    }
+    scale = next((scale for ending, scale in scales.items() if re.search(rf"(^|\.){ending}$", name)), 1)
+    return array * np.float32(scale) + np.float32(name.endswith("affine.bias"))

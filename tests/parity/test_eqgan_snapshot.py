@@ -1,0 +1,29 @@
+"""Equality with the numbers that were saved in a snapshot of the published EqGAN-SA."""
+import numpy as np
+import pytest
+from goldens import golden_dir, needs
+from recipe import eqgan_array, eqgan_module
+
+from oasis_jax.eqgan.snapshots import read_snapshot
+
+SNAPSHOT = "eqgan/snapshot_tiny.pkl"
+GENERATOR = {"z_dim": 32, "c_dim": 0, "w_dim": 32, "img_resolution": 32, "img_channels": 3, "use_sel": True}
+WIDTHS = {"channel_base": 256, "channel_max": 24, "num_fp16_res": 4, "conv_clamp": 256}
+
+
+@needs(SNAPSHOT, because="it is large")
+@pytest.mark.parametrize("name, alike, seed", [("G", "G_small", 4100), ("D", "D_small", 4101), ("G_ema", "G_small", 4102)])
+def test_arrays_of_a_published_snapshot(name, alike, seed):
+    network = read_snapshot(golden_dir() / SNAPSHOT)[name]
+    # The small networks of the other cases are of the same image size, but their mapping has 8 layers, not 2.
+    names = [entry for entry, _ in eqgan_module(alike)["tensors"] if not entry.startswith(tuple(f"mapping.fc{i}" for i in range(2, 8)))]
+    assert list(network.arrays) == names
+    for entry, array in network.arrays.items():
+        np.testing.assert_array_equal(array, eqgan_array(entry, array.shape, seed), strict=True, err_msg=entry)
+    if name == "D":
+        blocks = {"block_kwargs": {}, "mapping_kwargs": {}, "epilogue_kwargs": {"mbstd_group_size": 4}}
+        assert network.class_name == "Discriminator"
+        assert network.arguments == {"c_dim": 0, "img_resolution": 32, "img_channels": 3} | WIDTHS | blocks
+    else:
+        assert network.class_name == "Generator"
+        assert network.arguments == GENERATOR | {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": WIDTHS}
