@@ -14,8 +14,10 @@ def shared():
     config.seed = 0  # all randomness of a run is a function of (seed, step, purpose)
 
     config.data = data = ml_collections.ConfigDict()
-    data.layout = "folders"  # folders, cityscapes, ade20k, coco_stuff, scenes, or tfds:NAME such as tfds:cityscapes/semantic_segmentation
-    data.root = ""  # folder of the data set; for tfds the data_dir ("" is the TFDS default)
+    # folders, cityscapes, ade20k, coco_stuff, scenes, or tfds:NAME such as tfds:cityscapes/semantic_segmentation; images: photos alone
+    data.layout = "folders"
+    data.root = ""  # folder of the data set, for images also a .zip; for tfds the data_dir ("" is the TFDS default)
+    data.val_root = ""  # images layout: folder or .zip of the photos to compare with; "" takes the training photos
     data.num_classes = 0  # N, including the don't-care class; 0 is an error for layouts that do not imply it
     data.dontcare_id = 0  # class that gets no loss weight, after mapping; -1 if the data have none
     data.class_names = ()  # names in class order, for tables and for --resample_classes; () numbers them
@@ -24,6 +26,7 @@ def shared():
     data.palette = ""  # for RGB label maps: a text file with one class per line, "R G B name"; line i is class i
     data.image_size = (256, 256)  # height, width that the model is trained on and generates
     data.resize_size = ()  # height, width to resize to before a random crop of image_size; () resizes to image_size and does not crop
+    data.fit = "resize"  # resize squashes photos to the size; crop cuts out their largest centred window of its aspect ratio first
     data.flip = True  # mirror half of the training examples
     data.train_photos = "train/photos"  # folders layout: below root
     data.train_labels = "train/labels"

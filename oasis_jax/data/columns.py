@@ -5,7 +5,6 @@ A column has a `name` (its key in a batch), `things` (what its files are called 
 it and cut a window (top, left, height, width) out of it.
 """
 import dataclasses
-from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -15,13 +14,20 @@ from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_im
 from oasis_jax.data.resize import resize_photo
 
 
+@dataclasses.dataclass(frozen=True)
 class Photo:
-    """RGB photos; batches are uint8 (B, H, W, 3)."""
+    """RGB photos; batches are uint8 (B, H, W, 3).
+
+    Attributes:
+        crop: whether `fit` takes the largest centred window of the wanted aspect ratio; if not, the whole photo is squashed.
+    """
 
     name: ClassVar = "image"
     things: ClassVar = "photos"
     dtype: ClassVar = np.dtype(np.uint8)
     channels: ClassVar = (3,)
+
+    crop: bool = False
 
     def read(self, path):
         """An RGB Image, upright as its EXIF says; grey becomes RGB. Raises DataError if the file is unreadable."""
@@ -37,7 +43,12 @@ class Photo:
 
     def fit(self, value, size, window=None, source=""):
         """uint8 (height, width, 3), resized by Pillow with an antialiased bicubic filter."""
-        return resize_photo(value, size, window)
+        return resize_photo(value, size, window, self.crop)
+
+    @property
+    def fitting(self):
+        """What `fit` does, in words."""
+        return f"{'largest centred window of photos' if self.crop else 'photos'} to image_size by Pillow, bicubic"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,22 +92,42 @@ class LabelMap:
 
 def read_photo(path) -> Image.Image:
     """Reads a photo as RGB Image, upright as its EXIF says; grey becomes RGB. Raises DataError if it is unreadable."""
-    image = read_image(path)
+    return upright_rgb(read_image(path))
+
+
+def upright_rgb(image) -> Image.Image:
+    """A decoded image file as RGB Image, upright as its EXIF says."""
     if image.format != "JPEG" or image.info.keys() & {"exif", "xmp"}:
         ImageOps.exif_transpose(image, in_place=True)
+    return as_rgb(image)
+
+
+def as_rgb(image) -> Image.Image:
+    """An Image of any mode as RGB: grey is repeated, transparency is dropped, 16 bits become 8."""
     if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def make_columns(names, make_label_map: Callable[[], LabelMap]):
-    """The columns of these names that are read from a data set; others ("heatmaps") are drawn by the pipeline."""
-    known = {"image": Photo, "label_map": make_label_map}
+def make_columns(spec, names, num_classes=0, class_names=()):
+    """The columns of these names that are read from a data set; others ("heatmaps") are drawn by the pipeline.
+
+    Args:
+        spec: DataSpec.
+        names: of the columns.
+        num_classes, class_names: what the layout implies where spec is silent.
+
+    Raises:
+        DataError: a field says what label maps cannot be: cropped, or of no classes.
+    """
+    crop = spec.fit == "crop"
+    if crop and "label_map" in names:
+        raise DataError('data.fit is "crop", which is for photos without label maps: set data.fit=resize')
+    known = {"image": lambda: Photo(crop), "label_map": lambda: _label_column(spec, num_classes, class_names)}
     return tuple(known[name]() for name in names if name in known)
 
 
-def make_label_column(spec, num_classes=0, class_names=()) -> LabelMap:
-    """The label maps' column; `num_classes` and `class_names` are what the layout implies where spec is silent."""
+def _label_column(spec, num_classes, class_names):
     palette, palette_names = read_palette(spec.palette) if spec.palette else (None, ())
     num_classes = spec.num_classes or num_classes or len(palette_names)
     rule = LabelRule(num_classes, spec.label_offset, parse_label_map(spec.label_map), palette)

@@ -1,9 +1,10 @@
 """Data sets: their fields, and how their splits are opened."""
 import dataclasses
 
-from oasis_jax.data.columns import make_columns, make_label_column
-from oasis_jax.data.folders import open_folders
+from oasis_jax.data.columns import make_columns
+from oasis_jax.data.folders import LAYOUTS, open_folders
 from oasis_jax.data.labels import DataError
+from oasis_jax.data.photos import open_photos
 from oasis_jax.data.split import Example, Split
 
 SPLITS = ("train", "val")
@@ -20,6 +21,7 @@ class DataSpec:
 
     layout: str = "folders"
     root: str = ""
+    val_root: str = ""
     num_classes: int = 0
     dontcare_id: int = 0
     class_names: tuple[str, ...] = ()
@@ -28,6 +30,7 @@ class DataSpec:
     palette: str = ""
     image_size: tuple[int, int] = (256, 256)
     resize_size: tuple[int, ...] = ()
+    fit: str = "resize"
     flip: bool = True
     train_photos: str = "train/photos"
     train_labels: str = "train/labels"
@@ -51,10 +54,12 @@ class DataSpec:
                 raise DataError(f"data.{name} is {value}: give height and width")
         if any(resized < cropped for resized, cropped in zip(self.resize_size, self.image_size, strict=False)):
             raise DataError(f"data.resize_size is {self.resize_size}, too small to crop data.image_size {self.image_size} from")
+        if self.fit not in ("resize", "crop"):
+            raise DataError(f'data.fit is "{self.fit}": it is resize or crop')
 
     @classmethod
     def of_config(cls, data) -> "DataSpec":
-        """The DataSpec of the ConfigDict config.data; lists become tuples."""
+        """The DataSpec of the ConfigDict config.data; lists become tuples. Configs of older checkpoints lack some fields."""
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
 
     def decoded_size(self, split) -> tuple[int, int]:
@@ -81,16 +86,23 @@ def open_split(spec, split, columns=PAIRS) -> Split:
     if spec.layout.startswith("tfds:"):
         from oasis_jax.data.tfds_source import open_tfds  # TensorFlow Datasets is needed by this layout alone
 
-        opened = make_columns(columns, lambda: make_label_column(spec))
+        opened = make_columns(spec, columns)
         names, read_arrays = open_tfds(spec, split, opened)
         return Split(split, tuple(map(Example, names)), opened, read_arrays=read_arrays)
+    if spec.layout == "images":
+        if "label_map" in columns:
+            raise DataError(
+                f'data.layout "images" has photos alone, but config.family needs label maps: set data.layout to {", ".join(LAYOUTS)}, '
+                "scenes or tfds:NAME"
+            )
+        return open_photos(spec, split, columns)
     return open_folders(spec, split, columns)
 
 
 def _open_scenes(spec, split, columns):
     from oasis_jax.data import scenes
 
-    opened = make_columns(columns, lambda: make_label_column(spec, len(scenes.CLASS_NAMES), scenes.CLASS_NAMES))
+    opened = make_columns(spec, columns, len(scenes.CLASS_NAMES), scenes.CLASS_NAMES)
     count = spec.scenes_train if split == "train" else spec.scenes_val
     # Splits differ by seed. Scenes are drawn at the size they are used at: nothing is left to resize.
     drawn = scenes.Scenes(count, spec.decoded_size(split), seed=SPLITS.index(split))

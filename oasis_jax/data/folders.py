@@ -6,7 +6,7 @@ import warnings
 from etils import epath
 from PIL import Image
 
-from oasis_jax.data.columns import make_columns, make_label_column
+from oasis_jax.data.columns import make_columns
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.split import Example, Split
 
@@ -44,12 +44,12 @@ LAYOUTS = {
 def open_folders(spec, split, columns):
     """The Split of a layout of LAYOUTS; arguments and errors as for `datasets.open_split`."""
     if spec.layout not in LAYOUTS:
-        raise DataError(f'data.layout is "{spec.layout}": it is one of {", ".join(LAYOUTS)}, scenes or tfds:NAME')
+        raise DataError(f'data.layout is "{spec.layout}": it is one of {", ".join(LAYOUTS)}, images, scenes or tfds:NAME')
     layout = LAYOUTS[spec.layout](spec, split)
     if not spec.root:
         raise DataError("data.root is empty: give the folder of the data set, --config.data.root=/data/mine")
     root = epath.Path(spec.root).expanduser()
-    opened = make_columns(columns, lambda: make_label_column(spec, layout.num_classes))
+    opened = make_columns(spec, columns, layout.num_classes)
     if not root.is_dir():
         wanted = " and ".join(layout.folders[column.name] for column in opened)
         raise DataError(f"data.root {root} is not a folder: give the folder that holds {wanted}")
@@ -104,14 +104,24 @@ def _of_categories(root, spec, split, listed):
     return listed
 
 
+def is_image_file(path):
+    """Whether a pure path is called like an image file; hidden files are not."""
+    return path.suffix.lower() in PHOTO_ENDINGS and not path.name.startswith(".")
+
+
+def image_files(base):
+    """Iterator over the paths of all image files below a folder, at any depth, in no order."""
+    return (path for folder, _, names in base.walk() for path in (folder / name for name in names) if is_image_file(path))
+
+
 def _list(root, layout, column):
     """A column's image files: {path relative to its folder, without suffix and ending: path}."""
     base, suffix = root / layout.folders[column.name], layout.suffixes[column.name]
     if not base.is_dir():
         raise DataError(f"{base} is not a folder, but the layout expects the {column.things} there: correct data.root or data.layout")
     files = {}
-    for path in (folder / name for folder, _, names in base.walk() for name in names):
-        if path.suffix.lower() not in PHOTO_ENDINGS or not path.stem.endswith(suffix) or path.name.startswith("."):
+    for path in image_files(base):
+        if not path.stem.endswith(suffix):
             continue
         key = path.relative_to(base).with_suffix("").as_posix().removesuffix(suffix)
         if key in files:

@@ -120,11 +120,24 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
 def read_image(path) -> Image.Image:
     """Opens and decodes an image file (any path etils.epath knows). Raises DataError if it is missing, empty, truncated or not an image."""
     try:
-        image = Image.open(io.BytesIO(_read_bytes(os.fspath(path))))  # one read, because decoders request small pieces
+        data = _read_bytes(os.fspath(path))  # one read, because decoders request small pieces
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return decode_image(data, path)
+
+
+def decode_image(data, source) -> Image.Image:
+    """Decodes the bytes of an image file. Raises DataError, naming `source`, if they are empty, truncated or not an image."""
+    try:
+        image = Image.open(io.BytesIO(data))
         image.load()
         return image
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}): replace or remove it") from error
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source, error):
+    return DataError(f"{source} cannot be read as an image ({error}): replace or remove it")
 
 
 def _read_bytes(path):

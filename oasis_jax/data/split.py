@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from oasis_jax.data.columns import LabelMap, Photo
 from oasis_jax.data.labels import LabelRule
@@ -21,6 +22,12 @@ class Example:
         return self.files.get(column, self.name)
 
 
+def stamp(path):
+    """[path, size, date] of a file: what was learnt from it holds until they change."""
+    stat = epath.Path(path).stat()
+    return [path, stat.length, stat.mtime]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """The examples of one split, in a fixed order.
@@ -31,6 +38,7 @@ class Split:
         columns: what an example holds.
         faults: one line per file that belongs to no example; the split may be used only if there are none.
         read_arrays: for examples without files, i -> {column: array}: the photo as uint8 (H, W, 3), stored ids as (H, W).
+        archive: the file that `read_arrays` reads from; empty if it reads no file of ours.
         label_files: the folder of the label maps, or a pattern if the folder holds other files too; empty without files.
     """
 
@@ -39,6 +47,7 @@ class Split:
     columns: tuple[Photo | LabelMap, ...]
     faults: tuple[str, ...] = ()
     read_arrays: Callable[[int], Mapping[str, np.ndarray]] | None = None
+    archive: str = ""
     label_files: str = ""
 
     def __len__(self):
@@ -57,6 +66,10 @@ class Split:
     def class_names(self) -> tuple[str, ...]:
         """The class names of a split with label maps."""
         return self.column("label_map").class_names
+
+    def files(self) -> list[str]:
+        """Paths of all files that the examples are read from."""
+        return [self.archive] * bool(self.archive) + [path for example in self.examples for path in example.files.values()]
 
     def subset(self, indices) -> "Split":
         """The split with only the examples of these indices, in this order."""

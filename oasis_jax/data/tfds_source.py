@@ -1,8 +1,11 @@
 """Examples from TensorFlow Datasets: any builder with an image feature and, for label maps, a label-map feature."""
+import functools
+
 import numpy as np
 import tensorflow_datasets as tfds
 
-from oasis_jax.data.labels import DataError
+from oasis_jax.data.columns import as_rgb
+from oasis_jax.data.labels import DataError, decode_image
 
 
 def open_tfds(spec, split, columns):
@@ -10,6 +13,8 @@ def open_tfds(spec, split, columns):
 
     Builders with random access (array_record) are read by index. Others can only be read from front to back, so their records are copied
     into memory once, compressed as stored.
+
+    Pillow decodes photos as it does those in files, except that they are not turned by their EXIF, which TFDS ignores.
 
     Args:
         spec: DataSpec with a "tfds:" layout.
@@ -20,17 +25,10 @@ def open_tfds(spec, split, columns):
         Names of the examples, and index -> {column name: array}: "image" uint8 (H, W, 3), "label_map" stored ids, uint8 or uint16 (H, W).
 
     Raises:
-        DataError: the builder, split or a feature does not exist, or the features are not an image and a label map.
+        DataError: the builder, split or a feature does not exist, or the features are not an image of 8 or 16 bits and a label map.
     """
-    name = spec.layout.removeprefix("tfds:")
     tfds_split = getattr(spec, f"tfds_{split}_split")
-    try:
-        builder = tfds.builder(name, data_dir=spec.root or None)
-        builder.download_and_prepare()
-    except (tfds.core.registered.DatasetNotFoundError, AssertionError, OSError) as error:
-        raise DataError(
-            f"{spec.layout} cannot be opened in {spec.root or 'the default data_dir'} ({error}): correct data.layout or data.root"
-        ) from error
+    builder = _prepared(spec.layout, spec.root)
     wanted = {column.name: {"image": spec.tfds_image, "label_map": spec.tfds_label}[column.name] for column in columns}
     for feature in wanted.values():
         if feature not in builder.info.features:
@@ -40,24 +38,48 @@ def open_tfds(spec, split, columns):
         known = ", ".join(builder.info.splits)
         raise DataError(f'{spec.layout} has no split "{tfds_split}" (it has {known}): correct data.tfds_{split}_split')
 
-    def arrays(example):
-        by_column = {column.name: example[wanted[column.name]] for column in columns}
-        return {c.name: _photo(by_column[c.name]) if c.name == "image" else _ids(by_column[c.name], c.rule, spec) for c in columns}
+    if "image" in wanted:
+        _refuse_other_images(builder.info.features[spec.tfds_image], spec)
+    records = _records(spec.layout, spec.root, tfds_split, tuple(wanted.values()))
+    names = [f"{tfds_split}_{i:06d}" for i in range(len(records))]
 
+    def read_column(column, stored, name):
+        if column.name == "image":
+            return np.asarray(as_rgb(decode_image(stored, f"{spec.layout} {name}")))
+        return _ids(builder.info.features[spec.tfds_label].decode_example_np(stored), column.rule, spec)
+
+    def read(index):
+        record = records[index]
+        return {column.name: read_column(column, record[wanted[column.name]], names[index]) for column in columns}
+
+    return names, read
+
+
+def _prepared(layout, root):
+    try:
+        builder = tfds.builder(layout.removeprefix("tfds:"), data_dir=root or None)
+        builder.download_and_prepare()
+    except (tfds.core.registered.DatasetNotFoundError, AssertionError, OSError) as error:
+        raise DataError(
+            f"{layout} cannot be opened in {root or 'the default data_dir'} ({error}): correct data.layout or data.root"
+        ) from error
+    return builder
+
+
+@functools.lru_cache(maxsize=1)  # a validation split that is the training split is not copied again
+def _records(layout, root, tfds_split, features):
+    """Sequence of {feature: value as stored}; an image is stored as the bytes of a file."""
+    builder, undecoded = _prepared(layout, root), dict.fromkeys(features, tfds.decode.SkipDecoding())
     if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
-        records = builder.as_data_source(tfds_split)
-        read = lambda index: arrays(records[index])  # noqa: E731
-    else:
-        features = {feature: builder.info.features[feature] for feature in wanted.values()}
-        undecoded = dict.fromkeys(features, tfds.decode.SkipDecoding())
-        stored = tfds.as_numpy(builder.as_dataset(tfds_split, shuffle_files=False, decoders=undecoded))
-        records = [{name: example[name] for name in features} for example in stored]
-        read = lambda index: arrays({name: features[name].decode_example_np(value) for name, value in records[index].items()})  # noqa: E731
-    return [f"{tfds_split}_{i:06d}" for i in range(len(records))], read
+        return builder.as_data_source(split=tfds_split, decoders=undecoded)
+    stored = tfds.as_numpy(builder.as_dataset(split=tfds_split, shuffle_files=False, decoders=undecoded))
+    return [{name: example[name] for name in features} for example in stored]
 
 
-def _photo(image):
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
+def _refuse_other_images(feature, spec):
+    """Raises DataError unless the feature is an image that Pillow decodes: TFDS stores float images as bits in PNG files."""
+    if not isinstance(feature, tfds.features.Image) or feature.np_dtype not in (np.uint8, np.uint16) or len(feature.shape) != 3:
+        raise DataError(f'{spec.layout} feature "{spec.tfds_image}" is {feature}, not an image of 8 or 16 bits: correct data.tfds_image')
 
 
 def _ids(label, rule, spec):

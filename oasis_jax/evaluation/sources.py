@@ -20,6 +20,7 @@ from oasis_jax.data.columns import read_photo
 from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
+from oasis_jax.data.split import stamp
 from oasis_jax.metrics.metric import Batch, as_bytes, hash_weights
 from oasis_jax.metrics.nets.label_spaces import IGNORED
 from oasis_jax.metrics.protocols import PROTOCOLS
@@ -97,13 +98,10 @@ class Examples:
     @property
     def identity(self):
         """All that the photos, label maps and targets depend on."""
-
-        def stamp(path):
-            stat = epath.Path(path).stat()
-            return [path, stat.length, stat.mtime]
-
         examples = self.split.examples[: self.count]
         files = [[example.name, *(stamp(path) for path in example.files.values())] for example in examples]
+        if self.split.archive:
+            files.append(stamp(self.split.archive))
         meaning = ""
         if self.split.column("label_map"):
             rule = self.split.rule
@@ -151,7 +149,7 @@ class Examples:
 
 
 class Photos:
-    """The photos of a split, resized to `spec.image_size` by Pillow (bicubic).
+    """The photos of a split, fitted to `spec.image_size` as their column does it.
 
     Args:
         examples: Examples.
@@ -177,7 +175,8 @@ class Photos:
             yield batch
 
     def image(self, index):
-        return resize_photo(self.examples.split.read(index)["image"], self.examples.spec.image_size)
+        split = self.examples.split
+        return split.column("image").fit(split.read(index)["image"], self.examples.spec.image_size)
 
 
 class Samples:

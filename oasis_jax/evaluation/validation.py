@@ -117,7 +117,7 @@ class Validation:
         """The whole protocol as a JSON value."""
         size = self.examples.spec.image_size
         described = dataclasses.asdict(self.protocol)
-        described |= {"image_size": list(size), "resize": "photos to image_size by Pillow, bicubic"}
+        described |= {"image_size": list(size), "resize": self.examples.split.column("image").fitting}
         if segmenter := self.networks.segmenter:
             space = segmenter.labels
             ignored = f"stored ids but {', '.join(map(str, space.stored_ids))}" if space.num_classes < 40 else "stored ids of no class"

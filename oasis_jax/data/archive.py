@@ -1,0 +1,54 @@
+"""A zip whose members are read by several threads at once, without extracting them to disk."""
+import threading
+import zipfile
+import zlib
+
+from oasis_jax.data.labels import DataError
+
+MAX_BYTES = 1 << 28  # of one member, unpacked: far more than any photo has
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
+_ENCRYPTED = 0x1
+
+
+class Archive:
+    """The members of a zip.
+
+    Args:
+        path: local file.
+        field: of config.data, for messages.
+
+    Attributes:
+        members: paths of all members inside the zip; a path is repeated if it is there more than once.
+
+    Raises:
+        DataError: the file is missing or no zip.
+    """
+
+    def __init__(self, path, field="root"):
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise DataError(f"data.{field} {path} cannot be read as a local zip ({error}): replace it or correct data.{field}") from error
+        self.members = self._zip.namelist()
+
+    def read(self, member) -> bytes:
+        """The unpacked bytes of a member. Raises DataError, naming zip and member, if it is damaged, encrypted or too large."""
+        source, info = f"{self.path}: {member}", self._zip.getinfo(member)
+        if info.flag_bits & _ENCRYPTED:
+            raise DataError(f"{source} is encrypted: zip the photos without a password")
+        if info.compress_type not in _METHODS:
+            raise DataError(f"{source} is compressed by method {info.compress_type}: store or deflate it")
+        if info.file_size > MAX_BYTES:
+            raise DataError(f"{source} unpacks to {info.file_size} bytes, more than the {MAX_BYTES} that a photo may have: remove it")
+        try:
+            with self._lock:  # ZipFile counts its open members, unguarded; reading them is guarded
+                file = self._zip.open(info)
+            try:
+                return file.read(info.file_size)  # no more, whatever the compressed bytes say
+            finally:
+                with self._lock:
+                    file.close()
+        except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{source} cannot be unpacked ({error}): zip the photos again") from error
