@@ -1,6 +1,7 @@
 """The seam holds: a family that the spine has never heard of is trained, resumed, evaluated and sampled without a change elsewhere."""
 import json
 import types
+import zipfile
 
 import numpy as np
 import pytest
@@ -49,6 +50,20 @@ def test_it_is_evaluated_by_the_command_with_the_numbers_of_the_loop(run, tmp_pa
     options = types.SimpleNamespace(checkpoint=str(workdir), images=None, output=str(tmp_path), protocol="", best=False)
     report = evaluate.run(options, ConfigDict(load_config(workdir)))
     assert {name: report.scores[name] for name in scores} == pytest.approx(scores, rel=1e-6)
+
+
+def test_it_trains_on_a_zip_of_photos_and_is_compared_with_all_of_them(tmp_path):
+    config = toy_family.get_config()
+    noise = np.random.default_rng(0).integers(0, 256, (5, 20, 30, 3), np.uint8)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as file:
+        for number, photo in enumerate(noise):
+            with file.open(f"00000/img{number:08d}.png", "w") as member:
+                Image.fromarray(photo).save(member, "PNG")
+    config.data.update(layout="images", root=str(tmp_path / "photos.zip"), fit="crop")
+    config.train.num_steps = 1
+    train_and_evaluate(config, tmp_path / "run")
+    report = json.loads((tmp_path / "run" / "evaluation" / "training" / "report.json").read_text())
+    assert report["images"] == {"generated": 5, "real": 5} and report["protocol"]["resize"].startswith("largest centred window")
 
 
 def options_of_sample(workdir, output, **changed):
