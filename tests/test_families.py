@@ -1,6 +1,7 @@
 """The seam holds: a family that the spine has never heard of is trained, resumed, evaluated and sampled without a change elsewhere."""
 import json
 import types
+import zipfile
 
 import numpy as np
 import pytest
@@ -78,6 +79,20 @@ def test_training_limits_samples_and_examples_and_says_so(tmp_path):
     assert json.loads((tmp_path / "evaluation.json").read_text())["protocol"] == "toy-13, first 6 examples, 6 samples"
     report = json.loads((tmp_path / "evaluation" / "training" / "report.json").read_text())
     assert report["images"] == {"generated": 6, "real": 6} and report["protocol"]["split"] == "train"
+
+
+def test_it_trains_on_a_zip_of_photos_and_is_compared_with_all_of_them(tmp_path):
+    config = toy_family.get_config()
+    noise = np.random.default_rng(0).integers(0, 256, (5, 20, 30, 3), np.uint8)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as file:
+        for number, photo in enumerate(noise):
+            with file.open(f"00000/img{number:08d}.png", "w") as member:
+                Image.fromarray(photo).save(member, "PNG")
+    config.data.update(layout="images", root=str(tmp_path / "photos.zip"), fit="crop")
+    config.train.num_steps = 1
+    train_and_evaluate(config, tmp_path / "run")
+    report = json.loads((tmp_path / "run" / "evaluation" / "training" / "report.json").read_text())
+    assert report["images"] == {"generated": 5, "real": 5} and report["protocol"]["resize"].startswith("largest centred window")
 
 
 def options_of_sample(workdir, output, **changed):

@@ -103,7 +103,8 @@ def _check_example(split, index, spec, statistic):
 
 
 def _report(split, spec, faults):
-    lines = [f"{len(faults)} faults in the {split.name} split of {spec.root or spec.layout} ({len(split)} examples):"]
+    place = (split.name == "val" and spec.val_root) or spec.root or spec.layout
+    lines = [f"{len(faults)} faults in the {split.name} split of {place} ({len(split)} examples):"]
     lines += [f"  {fault}" for fault in faults[:_REPORTED]]
     if len(faults) > _REPORTED:
         lines.append(f"  ... and {len(faults) - _REPORTED} more")

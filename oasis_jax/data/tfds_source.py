@@ -69,7 +69,9 @@ def _prepared(layout, root):
 @functools.lru_cache(maxsize=1)  # a validation split that is the training split is not copied again
 def _records(layout, root, tfds_split, features):
     """Sequence of {feature: value as stored}; an image is stored as the bytes of a file."""
-    builder, undecoded = _prepared(layout, root), dict.fromkeys(features, tfds.decode.SkipDecoding())
+    builder = _prepared(layout, root)
+    images = {name for name, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)}
+    undecoded = dict.fromkeys(images | set(features), tfds.decode.SkipDecoding())
     if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
         return builder.as_data_source(split=tfds_split, decoders=undecoded)
     stored = tfds.as_numpy(builder.as_dataset(split=tfds_split, shuffle_files=False, decoders=undecoded))

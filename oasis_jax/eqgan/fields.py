@@ -18,6 +18,8 @@ def add_fields(config):
     model.noise = "random"  # noise of sampled images: "random", a function of the image's seed; "const", the same for all; "none"
     model.remat = False  # recompute each block in the backward pass: less memory, about a third more time
     model.spatial_awareness = True  # G takes heatmaps, through a spatial encoding layer (SEL) before each convolution
+    model.encoder_features = 32  # channels per level of the heatmap encoder, at the full size of the image
+    model.sel_hidden = 64  # channels of the SELs' hidden layers
 
     config.loss = loss = ml_collections.ConfigDict()
     loss.align = 1.0  # weight of the distance of D's attention from G's heatmaps; 0 trains the SELs without alignment

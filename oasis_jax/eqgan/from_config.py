@@ -14,14 +14,15 @@ NOISE_MODES = ("random", "const", "none")
 def make_generator(config):
     """The Generator of a config; raises ValueError for fields that are out of range."""
     model = config.model
-    _check(model, "model", z_dim=1, w_dim=1, mapping_layers=1)
+    _check(model, "model", z_dim=1, w_dim=1, mapping_layers=1, sel_hidden=1, encoder_features=2)
     if model.noise not in NOISE_MODES:
         raise ValueError(f"model.noise={model.noise} is not one of {', '.join(NOISE_MODES)}")
     return Generator(
         z_dim=model.z_dim,
         w_dim=model.w_dim,
         mapping_layers=model.mapping_layers,
-        spatially_aware=model.spatial_awareness,
+        sel_hidden=model.sel_hidden if model.spatial_awareness else 0,
+        encoder_features=model.encoder_features,
         **_shared_fields(config),
     )
 

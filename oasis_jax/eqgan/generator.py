@@ -40,7 +40,8 @@ class Generator(nn.Module):
         z_dim: length of a latent z.
         w_dim: length of a style w.
         mapping_layers: layers of the mapping network.
-        spatially_aware: whether it has SELs and takes heatmaps.
+        sel_hidden: channels of the hidden layers of the SELs; 0 is a generator without SELs, which takes no heatmaps.
+        encoder_features: channels per level of the heatmap encoder.
         dtype: of the activations of the `num_reduced` finest blocks; the others compute in float32 at least.
         num_reduced: number of blocks with a reduced dtype.
         clamp: bound of every layer's outputs; 0 is none. Published weights need the published 256.
@@ -54,12 +55,18 @@ class Generator(nn.Module):
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
-    spatially_aware: bool = True
+    sel_hidden: int = 64
+    encoder_features: int = 32
     dtype: Any = jnp.float32
     num_reduced: int = 4
     clamp: float = 0.0
     fused: bool = True
     remat: bool = False
+
+    @property
+    def spatially_aware(self):
+        """Whether it takes heatmaps."""
+        return self.sel_hidden > 0
 
     @property
     def num_ws(self):
@@ -75,7 +82,9 @@ class Generator(nn.Module):
         self.mapping = Mapping(self.w_dim, self.mapping_layers)
         channels = block_channels(self.resolution, self.channel_base, self.channel_max)
         dtypes = block_dtypes(self.resolution, self.dtype, self.num_reduced)
-        self.synthesis = Synthesis(self.resolution, channels, dtypes, self.spatially_aware, self.clamp, self.fused, self.remat)
+        self.synthesis = Synthesis(
+            self.resolution, channels, dtypes, self.sel_hidden, self.encoder_features, self.clamp, self.fused, self.remat
+        )
 
     def __call__(self, z, heatmaps=None, noise="const", *, train=False):
         """Generates images.

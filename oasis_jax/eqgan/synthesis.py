@@ -72,14 +72,14 @@ class StyledConv(nn.Module):
     Attributes:
         features: D.
         up: double the resolution.
-        aware: whether there is a SEL.
+        sel_hidden: channels of the SEL's hidden layer; 0 is no SEL.
         clamp: bound of the outputs; 0 is none.
         fused: let the upsampling be fused with its filter.
     """
 
     features: int
     up: bool = False
-    aware: bool = True
+    sel_hidden: int = 64
     clamp: float = 0.0
     fused: bool = True
 
@@ -97,8 +97,8 @@ class StyledConv(nn.Module):
             (B, h', w', features).
         """
         style = EqualizedDense(x.shape[-1], bias_init=1.0, name="affine")(w)
-        if self.aware:
-            x = SpatialEncoding(zero_init=False, name="sel")(x, feature)
+        if self.sel_hidden:
+            x = SpatialEncoding(zero_init=False, hidden=self.sel_hidden, name="sel")(x, feature)
         weight = self.param("weight", standard_normal, (3, 3, x.shape[-1], self.features))
         convolve = (conv2d_up if self.fused else separate_conv2d_up) if self.up else conv2d
         x = modulated_conv2d(x, weight, style, convolve)
@@ -113,19 +113,19 @@ class ToRGB(nn.Module):
     """SEL and a modulated 1x1 convolution to three channels, without normalisation.
 
     Attributes:
-        aware: whether there is a SEL.
+        sel_hidden: channels of the SEL's hidden layer; 0 is no SEL.
         clamp: bound of the outputs; 0 is none.
     """
 
-    aware: bool = True
+    sel_hidden: int = 64
     clamp: float = 0.0
 
     @nn.compact
     def __call__(self, x, w, feature):
         """x (B, h, w, C), w (B, w_dim), heatmap features (B, h, w, m) or None -> (B, h, w, 3)."""
         style = EqualizedDense(x.shape[-1], bias_init=1.0, name="affine")(w) / math.sqrt(x.shape[-1])
-        if self.aware:
-            x = SpatialEncoding(zero_init=False, name="sel")(x, feature)
+        if self.sel_hidden:
+            x = SpatialEncoding(zero_init=False, hidden=self.sel_hidden, name="sel")(x, feature)
         weight = self.param("weight", standard_normal, (1, 1, x.shape[-1], 3))
         x = modulated_conv2d(x, weight, style, demodulate=False)
         x = x + self.param("bias", nn.initializers.zeros, (3,)).astype(x.dtype)
@@ -140,7 +140,7 @@ class Block(nn.Module):
 
     features: int
     first: bool
-    aware: bool
+    sel_hidden: int
     clamp: float
     fused: bool
 
@@ -158,11 +158,11 @@ class Block(nn.Module):
         Returns:
             (x (B, 2h, 2w, features), image (B, 2h, 2w, 3)); for the first block of the size of x.
         """
-        shared = {"aware": self.aware, "clamp": self.clamp, "fused": self.fused}
+        shared = {"sel_hidden": self.sel_hidden, "clamp": self.clamp, "fused": self.fused}
         if not self.first:
             x = StyledConv(self.features, up=True, name="conv0", **shared)(x, ws[:, 0], features[0], noise[0])
         x = StyledConv(self.features, name="conv1", **shared)(x, ws[:, -2], features[1], noise[-1])
-        rgb = ToRGB(self.aware, self.clamp, name="torgb")(x, ws[:, -1], features[1])
+        rgb = ToRGB(self.sel_hidden, self.clamp, name="torgb")(x, ws[:, -1], features[1])
         rgb = rgb.astype(wide(rgb.dtype))
         return x, rgb if image is None else upsample(image) + rgb
 
@@ -174,7 +174,8 @@ class Synthesis(nn.Module):
         resolution: side of the images, a power of two.
         channels: of each block, coarse to fine.
         dtypes: of each block's activations.
-        aware: whether there are SELs.
+        sel_hidden: channels of the hidden layers of SELs; 0 is no SELs.
+        encoder_features: channels per level of the heatmap encoder.
         clamp: bound of every layer's outputs; 0 is none.
         fused: let upsampling be fused with its filter.
         remat: recompute each block in the backward pass.
@@ -183,7 +184,8 @@ class Synthesis(nn.Module):
     resolution: int
     channels: tuple[int, ...]
     dtypes: tuple[Any, ...]
-    aware: bool = True
+    sel_hidden: int = 64
+    encoder_features: int = 32
     clamp: float = 0.0
     fused: bool = True
     remat: bool = False
@@ -200,7 +202,7 @@ class Synthesis(nn.Module):
         Returns:
             (B, resolution, resolution, 3), nominally in [-1, 1], float32 or wider.
         """
-        encoded = HeatmapEncoder(name="encoder")(maps.astype(self.dtypes[-1])) if self.aware else None
+        encoded = HeatmapEncoder(self.encoder_features, name="encoder")(maps.astype(self.dtypes[-1])) if self.sel_hidden else None
         resized = {}
 
         def feature(level, side, dtype):
@@ -219,7 +221,7 @@ class Synthesis(nn.Module):
             count, level = 1 if first else 2, level_of(side)
             features = [None if first else feature(level, side // 2, dtype), feature(level, side, dtype)]
             of_layers, noise_of_layers = ws[:, row : row + count + 1], noise[row : row + count]
-            run = block(channels, first, self.aware, self.clamp, self.fused, name=f"b{side}")
+            run = block(channels, first, self.sel_hidden, self.clamp, self.fused, name=f"b{side}")
             x, image = run(x.astype(dtype), image, of_layers, features, noise_of_layers)
             row += count
         return image

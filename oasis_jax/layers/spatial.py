@@ -4,7 +4,6 @@ All convolutions here use an equalised learning rate, as in EqGAN-SA, and none i
 """
 import math
 from collections.abc import Callable
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -66,10 +65,10 @@ def interpolation_matrix(old, new):
 
 
 def at_level(features, level, size):
-    """Heatmap features of a level, resized for a SEL: (B, *size, 32), or 96 channels for all levels.
+    """Heatmap features of a level, resized for a SEL: (B, *size, C), or (B, *size, 3 C) for all levels.
 
     Args:
-        features: {level: (B, H, W, 32)} from `HeatmapEncoder`.
+        features: {level: (B, H, W, C)} from `HeatmapEncoder`.
         level: one of FEATURES.
         size: (h, w).
     """
@@ -103,20 +102,24 @@ class EqualizedConv(nn.Module):
 
 
 class HeatmapEncoder(nn.Module):
-    """Two convolutions for the heatmaps of each level, at the full image size."""
+    """Two convolutions for the heatmaps of each level, at the full image size.
 
-    WIDTHS: ClassVar = (16, 32)
+    Attributes:
+        features: channels per level; the first convolution has half as many.
+    """
+
+    features: int = 32
 
     @nn.compact
     def __call__(self, maps):
-        """Rendered heatmaps (B, H, W, 7) -> {level: (B, H, W, 32)}."""
-        features, first = {}, 0
+        """Rendered heatmaps (B, H, W, 7) -> {level: (B, H, W, features)}."""
+        encoded, first = {}, 0
         for level, count in LEVELS.items():
             x = maps[..., first : first + count]
-            x = math.sqrt(2) * leaky_relu(EqualizedConv(self.WIDTHS[0], name=f"{level}_0")(x))
-            features[level] = leaky_relu(EqualizedConv(self.WIDTHS[1], name=f"{level}_1")(x))
+            x = math.sqrt(2) * leaky_relu(EqualizedConv(self.features // 2, name=f"{level}_0")(x))
+            encoded[level] = leaky_relu(EqualizedConv(self.features, name=f"{level}_1")(x))
             first += count
-        return features
+        return encoded
 
 
 class SpatialEncoding(nn.Module):

@@ -136,6 +136,13 @@ def test_an_empty_folder_is_an_error_that_names_it(root, spec):
         open_split(spec, "train")
 
 
+def test_a_config_of_an_older_checkpoint_that_lacks_fields_means_what_it_meant():
+    data = coco_stuff.get_config().data.to_dict()
+    newer = {name: data.pop(name) for name in ("fit", "val_root")}
+    assert newer == {"fit": "resize", "val_root": ""}
+    assert DataSpec.of_config(data) == DataSpec.of_config(coco_stuff.get_config().data)
+
+
 def test_a_crop_larger_than_the_resized_photo_is_refused():
     with pytest.raises(DataError, match="data.resize_size"):
         DataSpec(image_size=(64, 64), resize_size=(72, 60))

@@ -1,13 +1,16 @@
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import eval_batches
+from oasis_jax.evaluation.sources import Examples, Photos
 
 SIZE = (16, 24)
 
@@ -63,3 +66,76 @@ def test_a_missing_feature_split_or_builder_is_named(spec):
     ):
         with pytest.raises(DataError, match=message):
             open_split(DataSpec(**(vars(spec) | change)), "train")
+
+
+def stored(array, ending="PNG"):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, ending)
+    file.seek(0)
+    return file
+
+
+GREY = np.arange(16 * 40, dtype=np.uint32).reshape(16, 40)
+
+
+class TinyCats(tfds.core.GeneratorBasedBuilder):
+    """Photos alone, of several sizes and kinds; other features are images too, but not all of 8 bits."""
+
+    __module__ = "tiny_cats"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        kinds = {"image": {}, "alpha": {"shape": (None, None, 4)}, "deep": {"shape": (None, None, 1), "dtype": np.uint16}}
+        kinds |= {"grey": {"shape": (None, None, 1)}, "depth": {"shape": (None, None, 1), "dtype": np.float32}}
+        features = {name: tfds.features.Image(**options) for name, options in kinds.items()}
+        features |= {"label": tfds.features.ClassLabel(num_classes=2), "frames": tfds.features.Image(shape=(None, None, None, 3))}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        grey = (GREY % 256).astype(np.uint8)
+        rgb = np.stack([grey, 255 - grey, grey // 2], -1)
+        others = {"alpha": np.dstack([rgb, grey]), "deep": (GREY * 100).astype(np.uint16)[..., None], "grey": grey[..., None]}
+        others |= {"depth": np.ones((4, 4, 1), np.float32), "label": 1}
+        images = stored(rgb), stored(np.tile(rgb, (2, 2, 1))), stored(grey), stored(grey, "JPEG"), io.BytesIO(b"damaged")
+        for i, image in enumerate(images):
+            yield i, {"image": image, "frames": stored(grey, "GIF")} | others
+
+
+@pytest.fixture(params=["array_record", "tfrecord"])
+def cats(request, tmp_path):
+    TinyCats(data_dir=tmp_path, file_format=request.param).download_and_prepare()
+    root = str(tmp_path)
+    return DataSpec(layout="tfds:tiny_cats", root=root, image_size=(16, 16), fit="crop", tfds_val_split="train", workers=2)
+
+
+def test_photos_alone_of_any_size_are_a_data_set_and_its_validation(cats):
+    for name in ("train", "val"):
+        split = open_split(cats, name, ("image",))
+        with pytest.raises(DataError, match="(?s)1 faults in the .* split of .*tfds:tiny_cats train_000004 cannot be read as an image"):
+            check_split(split, cats)
+        readable = split.subset(range(4))
+        assert check_split(readable, cats).num_examples == 4
+        (batch,) = eval_batches(readable, cats, 4)
+        grey = (GREY % 256).astype(np.uint8)[:, 12:28]
+        assert (batch["image"][0] == np.stack([grey, 255 - grey, grey // 2], -1)).all()
+        assert (batch["image"][2] == grey[..., None]).all()
+        assert (batch["image"][3] == batch["image"][3, ..., :1]).all()
+        photos = Photos(Examples(readable, cats, 4))
+        assert all((photos.image(i) == batch["image"][i]).all() for i in range(4))
+
+
+@pytest.mark.parametrize("feature, expected", [("alpha", None), ("grey", GREY % 256), ("deep", GREY * 100 // 256)])
+def test_other_kinds_of_images_become_what_files_of_theirs_become(cats, feature, expected):
+    split = open_split(dataclasses.replace(cats, tfds_image=feature), "train", ("image",))
+    found = np.asarray(split.read(0)["image"])
+    rgb = np.asarray(open_split(cats, "train", ("image",)).read(0)["image"]) if expected is None else expected[..., None]
+    assert found.shape == (16, 40, 3) and (found == rgb).all()
+
+
+@pytest.mark.parametrize("feature", ["depth", "label", "frames"])
+def test_features_that_are_no_photos_are_refused(cats, feature):
+    with pytest.raises(DataError, match=f'tfds:tiny_cats feature "{feature}" is .*, not an image of 8 or 16 bits: correct data.tfds_image'):
+        open_split(dataclasses.replace(cats, tfds_image=feature), "train", ("image",))
