@@ -1,14 +1,16 @@
 """Whether heatmaps change the images of a run, and where its discriminator looks.
 
     python -m benchmarks.attention --root=/data/camvid runs/camvid_sa runs/camvid
+    python -m benchmarks.attention runs/eqgan_scenes
 
-For each run, on label maps spread over the validation split:
-  * the mean absolute difference, of 255, between images with different noise, and between images with different heatmaps;
+For each run, on label maps spread over the validation split if the model takes them:
+  * the mean absolute difference, of 255, between images with different noise or latents, and between images with different heatmaps;
   * the alignment distance of D's attention from the heatmaps that an image was generated with, and from those of another image: equal
     distances mean that D does not look where G was told to look;
-  * the attention to each class in multiples of the mean: how much the layout alone determines where D looks.
+  * with label maps, the attention to each class in multiples of the mean: how much the layout alone determines where D looks.
 """
 import argparse
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,10 @@ import oasis_jax
 from oasis_jax.checkpoint import load_state
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import eval_batches
+from oasis_jax.eqgan import alignment as eqgan_alignment
+from oasis_jax.eqgan.from_config import make_discriminator as make_eqgan_discriminator
+from oasis_jax.eqgan.losses import real_loss
+from oasis_jax.family import name_of
 from oasis_jax.heatmaps import LEVELS, of_seed
 from oasis_jax.layers.attention import alignment_loss, attention_maps, targets
 from oasis_jax.layers.spatial import render
@@ -29,7 +35,7 @@ from oasis_jax.ranges import normalise
 
 
 def attended(discriminator, variables, image, label_map, dontcare_id, side="decoder"):
-    """D's attention to images (B, H, W, 3) in [-1, 1], with G's adversarial loss as its scalar: three (B, H, W), coarse to fine."""
+    """Attention of OASIS's D to images (B, H, W, 3) in [-1, 1], with G's loss as its scalar: three (B, H, W), coarse to fine."""
     blocks = attended_blocks(side, discriminator.num_blocks)
     weights = losses.class_weights(label_map, discriminator.num_classes, dontcare_id)
     passed = attended_forward(discriminator, variables, image, blocks, MUTABLE_D)
@@ -37,46 +43,57 @@ def attended(discriminator, variables, image, label_map, dontcare_id, side="deco
     return attention_maps(passed.features, passed.of_features(passed.of_carry(of_logits)), blocks, image.shape[1:3])
 
 
+def attention_of_run(config, variables, label_map):
+    """The function of images that gives the attention of a run's discriminator, a list of (B, H, W), coarse to fine."""
+    if name_of(config) == "eqgan":
+        discriminator = make_eqgan_discriminator(config)
+        return functools.partial(eqgan_alignment.attended, discriminator, variables, loss=real_loss)
+    discriminator = make_discriminator(config)
+    return lambda image: attended(discriminator, variables, image, jnp.asarray(label_map), config.data.dontcare_id)
+
+
 def measure(run, root, count):
-    """Prints the numbers of one run, of `count` label maps."""
+    """Prints the numbers of one run, of `count` images."""
     model, variables = oasis_jax.load(run), load_state(run)["discriminator"]
     config = model.config
     config.data.root = root or config.data.root
-    spec, discriminator, dontcare_id = DataSpec.of_config(config.data), make_discriminator(config), config.data.dontcare_id
-    split = open_split(spec, "val", model.columns).spread(count)
-    labels = next(eval_batches(split, spec, count))["label_map"].astype(np.int32)
-    own_seeds, other_seeds = range(count), range(count, 2 * count)
-    own, others = (np.stack([of_seed(seed) for seed in seeds]) for seeds in (own_seeds, other_seeds))
-    aware = model.spatially_aware
+    batch, size = {}, model.image_size
+    if "label_map" in model.columns:
+        spec = DataSpec.of_config(config.data)
+        split = open_split(spec, "val", model.columns).spread(count)
+        batch = {"label_map": next(eval_batches(split, spec, count))["label_map"].astype(np.int32)}
+    seeds = range(count), range(count, 2 * count)
+    own, others = (model.inputs(each, batch) for each in seeds)
+    generated = model.images(own)
 
-    def images(seeds, heatmaps):
-        return model.sample(labels, seed=seeds, heatmaps=heatmaps if aware else None)
+    def change(inputs):
+        return np.abs(model.images(inputs).astype(float) - generated).mean()
 
-    def change(seeds, heatmaps):
-        return np.abs(images(seeds, heatmaps).astype(float) - generated).mean()
+    print(f"{run}, step {model.step}: {count} images {size[0]}x{size[1]}")
+    print(f"  other noise changes pixels by {change(others | {'heatmaps': own['heatmaps']}):.2f} of 255", end="")
+    print(f", other heatmaps by {change(own | {'heatmaps': others['heatmaps']}):.2f}" if model.spatially_aware else "")
 
-    generated = images(own_seeds, own)
-    print(f"{run}, step {model.step}: {count} label maps {labels.shape[1]}x{labels.shape[2]}")
-    print(f"  other noise changes pixels by {change(other_seeds, own):.2f} of 255", end="")
-    print(f", other heatmaps by {change(own_seeds, others):.2f}" if aware else "")
-
-    maps = jax.jit(lambda image: attended(discriminator, variables, image, jnp.asarray(labels), dontcare_id))(normalise(generated))
-    counted = jnp.asarray(labels != dontcare_id)
-    wanted = [targets(render(jnp.asarray(heatmaps), labels.shape[1:], model.generator.isotropic)) for heatmaps in (own, others)]
-    present = np.unique(labels)
-    for level, name in enumerate(LEVELS):
-        attention = np.asarray(maps[level])
-        distances = [float(alignment_loss(maps[level], of_levels[level], mask=counted)) for of_levels in wanted]
-        of_class = [f"{model.class_names[i]} {attention[labels == i].mean() / attention.mean():.1f}" for i in present]
-        distance = f"{distances[0]:.3f} from {'its own' if aware else 'some'} heatmaps, {distances[1]:.3f} from others"
-        print(f"  {name}: {distance}; classes: {', '.join(of_class)}")
+    label_map = batch.get("label_map")
+    maps = jax.jit(attention_of_run(config, variables, label_map))(normalise(generated))
+    counted = None if label_map is None else jnp.asarray(label_map != config.data.dontcare_id)
+    heatmaps = [jnp.stack([of_seed(seed) for seed in each]) for each in seeds]
+    isotropic = config.model.get("isotropic", False)
+    wanted = [targets(render(each, size, isotropic)) for each in heatmaps]
+    for level, (name, attention) in enumerate(zip(LEVELS, maps, strict=False)):
+        distances = [float(alignment_loss(attention, of_levels[level], mask=counted)) for of_levels in wanted]
+        whose = "its own" if model.spatially_aware else "some"
+        line = f"  {name}: {distances[0]:.3f} from {whose} heatmaps, {distances[1]:.3f} from others"
+        if label_map is not None:
+            relative = np.asarray(attention) / np.asarray(attention).mean()
+            line += "; classes: " + ", ".join(f"{model.class_names[i]} {relative[label_map == i].mean():.1f}" for i in np.unique(label_map))
+        print(line)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="workdirs of runs; their checkpoints must hold the discriminator")
     parser.add_argument("--root", default="", help="folder of the data set; by default that of each run's config")
-    parser.add_argument("--count", type=int, default=24, help="number of label maps")
+    parser.add_argument("--count", type=int, default=24, help="number of images")
     args = parser.parse_args()
     for run in args.runs:
         measure(run, args.root, args.count)

@@ -23,6 +23,7 @@ import numpy as np
 from flax import linen as nn
 
 from benchmarks import label_maps
+from benchmarks.candidates import Candidate
 from configs import default
 from oasis_jax.heatmaps import NUM_MAPS, of_seed
 from oasis_jax.layers import convolution, normalised, resampling
@@ -113,50 +114,13 @@ def get_config(args, num_classes, spatial_awareness=False):
     return config
 
 
-class Candidate:
-    """A compiled step with its batch and its state.
-
-    Args:
-        name: for the printed lines.
-        step: TrainStep.
-        batch: of the step.
-        size: (H, W) of the images.
-    """
-
-    def __init__(self, name, step, batch, size):
-        self.name, self.batch, self.gflop = name, batch, step_work(step, len(batch["image"]), size)
-        create = jax.jit(lambda: step.init(size))
-        lowered = jax.jit(step, donate_argnums=0).lower(jax.eval_shape(create), batch)
-        wall, processor = time.perf_counter(), time.process_time()
-        self.compiled = lowered.compile()
-        wall, processor = time.perf_counter() - wall, time.process_time() - processor
-        memory = self.compiled.memory_analysis()
-        self.peak = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
-        print(f"{name}: published convolutions {self.gflop:.0f} GFLOP; {self.peak / 2**30:.2f} GiB; ", end="")
-        print(f"compiled in {wall:.1f} s ({processor:.1f} s of processor time)", flush=True)
-        self.create, self.state, self.times = create, None, []
-
-    def take(self):
-        """Takes one step. The first one creates the state and allocates memory, and is not counted."""
-        first = self.state is None
-        self.state = self.create() if first else self.state
-        start = time.perf_counter()
-        self.state, _ = jax.block_until_ready(self.compiled(self.state, self.batch))
-        if not first:
-            self.times.append(time.perf_counter() - start)
-
-    def compare(self, other):
-        """Prints the ratios of this candidate's numbers to those of another."""
-        ratio = f"memory {self.peak / other.peak:.3f}, convolutions {self.gflop / other.gflop:.3f}"
-        if self.times:
-            ratios = np.divide(self.times, other.times)
-            ratio += f", time {np.median(ratios):.3f} ({ratios.min():.3f} to {ratios.max():.3f} in neighbouring steps)"
-        print(f"{self.name} over {other.name}: {ratio}")
-
-
 def make_candidates(args):
     """Yields the Candidates that the flags select."""
     size = (args.height, args.width)
+
+    def candidate(name, step, batch):
+        return Candidate(name, step, batch, size, step_work(step, args.batch, size))
+
     maps, num_classes = label_maps.read(args, size, args.batch)
     step = family.train_step(get_config(args, num_classes))
     image = np.random.default_rng(0).integers(0, 256, (args.batch, *size, 3), np.uint8)
@@ -164,15 +128,15 @@ def make_candidates(args):
     counts = np.max([boundary_counts(ids, step.generator.num_blocks) for ids in maps], axis=0)
     on_regions = step.generator.clone(capacities=choose_capacities(counts, size))
     if args.conditioning == "both":
-        yield Candidate("as published", dataclasses.replace(step, discriminator=step.discriminator.clone(fused=False)), batch, size)
+        yield candidate("as published", dataclasses.replace(step, discriminator=step.discriminator.clone(fused=False)), batch)
     if args.conditioning in ("dense", "both"):
-        yield Candidate("dense", step, batch, size)
+        yield candidate("dense", step, batch)
     if args.conditioning in ("regions", "both"):
-        yield Candidate("regions", dataclasses.replace(step, generator=on_regions), batch, size)
+        yield candidate("regions", dataclasses.replace(step, generator=on_regions), batch)
     if args.spatial_awareness:
         aware = family.train_step(get_config(args, num_classes, spatial_awareness=True))
         heatmaps = [[of_seed(2 * i + update) for update in range(2)] for i in range(args.batch)]
-        yield Candidate("dense, spatially aware", aware, batch | {"heatmaps": np.asarray(heatmaps, np.float32)}, size)
+        yield candidate("dense, spatially aware", aware, batch | {"heatmaps": np.asarray(heatmaps, np.float32)})
 
 
 def run(args):

@@ -14,6 +14,7 @@ from oasis_jax.oasis.from_config import make_generator
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+OF_OASIS = [name for name in NAMES if not name.startswith("eqgan")]
 
 # lr G, lr D, batch, epochs, EMA decay, LabelMix, evaluation every, N, label offset, label map, image size, resize size
 RECIPES = {
@@ -52,13 +53,13 @@ def test_there_are_the_promised_configs():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_config_has_the_fields_of_the_default_with_their_types(name):
-    default, config = (flat(load(each)) for each in ("default", name))
+def test_every_config_has_the_fields_of_its_family_with_their_types(name):
+    default, config = (flat(load(each)) for each in ("default" if name in OF_OASIS else "eqgan", name))
     assert config.keys() == default.keys()
     assert {field: type(value) for field, value in config.items()} == {field: type(value) for field, value in default.items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_OASIS)
 def test_image_sides_are_divisible_by_two_to_the_number_of_blocks(name):
     config = load(name)
     assert all(side % 2**config.model.num_blocks == 0 for side in config.data.image_size)
