@@ -46,7 +46,7 @@ def attended(discriminator, variables, image, label_map, dontcare_id, side="deco
 def attention_of_run(config, variables, label_map):
     """The function of images that gives the attention of a run's discriminator, a list of (B, H, W), coarse to fine."""
     if name_of(config) == "eqgan":
-        discriminator = make_eqgan_discriminator(config)
+        discriminator = make_eqgan_discriminator(config).clone(groups=1)
         return functools.partial(eqgan_alignment.attended, discriminator, variables, loss=real_loss)
     discriminator = make_discriminator(config)
     return lambda image: attended(discriminator, variables, image, jnp.asarray(label_map), config.data.dontcare_id)

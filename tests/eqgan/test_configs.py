@@ -1,6 +1,7 @@
 """Laws of EqGAN-SA's configs: the published recipes as numbers, the automatic rule, and fields that do not fit."""
 from pathlib import Path
 
+import jax
 import pytest
 
 from oasis_jax import config_flag
@@ -27,6 +28,12 @@ def test_the_published_recipe(name):
     assert (train.batch_size, train.lr_g, train.lr_d, train.adam_b2, train.adam_eps) == (64, 0.0025, 0.0025, 0.99, 1e-8)
     assert train.num_steps * train.batch_size == 25_000_000
     assert (train.ema_images, train.ema_ramp, config.data.flip, config.data.image_size) == (20_000, 0, False, (256, 256))
+
+
+def test_the_train_state_of_the_published_recipe_has_the_published_number_of_parameters():
+    state = jax.eval_shape(lambda: train_step(load("eqgan_ffhq")).init((256, 256)))
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(network["params"])) for network in (state.generator, state.discriminator)]
+    assert sizes == [56_222_346, 24_001_089]
 
 
 def test_the_learning_rates_are_corrected_for_lazy_regularisation():
