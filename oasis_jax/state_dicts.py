@@ -29,15 +29,15 @@ def from_state_dict(given, template, names_of, convert):
     for path, leaf in leaves.items():
         if not all(name in given for name in names[path]):
             continue
-        shapes = [given[name].shape for name in names[path]]
-        if any(len(shape) != len(leaf.shape) for shape in shapes):
-            faults.append(f"{' + '.join(names[path])} is {', '.join(map(str, shapes))}, but {'/'.join(path)} is {leaf.shape}")
-            continue
+        arrays = [given[name] for name in names[path]]
         try:
-            parts = [convert(path, given[name]) for name in names[path]]
+            if any(array.ndim != len(leaf.shape) for array in arrays):
+                raise ValueError("another number of axes")
+            parts = [convert(path, array) for array in arrays]
             variables[path] = np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
         except ValueError as error:
-            faults.append(f"{' + '.join(names[path])} is {', '.join(map(str, shapes))}, but {'/'.join(path)} is {leaf.shape}: {error}")
+            shapes = " + ".join(str(array.shape) for array in arrays)
+            faults.append(f"{' + '.join(names[path])} is {shapes}, but {'/'.join(path)} is {leaf.shape}: {error}")
             continue
         if variables[path].shape != leaf.shape:
             faults.append(f"{' + '.join(names[path])} gives {variables[path].shape}, but {'/'.join(path)} is {leaf.shape}")

@@ -1,6 +1,5 @@
 """What a published snapshot says of its networks, by the arguments of their constructors: fields of our config."""
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +68,7 @@ _DISCRIMINATOR = Kind(
 _KINDS = {"G": _GENERATOR, "D": _DISCRIMINATOR, "G_ema": _GENERATOR}
 # What the networks have without these arguments: no SELs, which plain StyleGAN2-ADA does not know, and float32 throughout.
 _ABSENT = {"model.spatial_awareness": False, "model.num_reduced": 0, "model.clamp": None}
+_LARGEST_CLAMP = 1e30
 # A file that claims more would keep the program busy without end.
 _RANGES = {"model.mapping_layers": (1, 64), "model.num_reduced": (0, 16), "data.image_size": (SMALLEST, LARGEST)}
 
@@ -124,8 +124,8 @@ def _value(field, value):
     if field == "model.clamp":
         if value is None:
             return 0.0
-        if type(value) not in (int, float) or not 0 < value < math.inf:
-            raise ValueError("supported are positive numbers and None")
+        if type(value) not in (int, float) or not 0 < value <= _LARGEST_CLAMP:
+            raise ValueError(f"supported are positive numbers up to {_LARGEST_CLAMP:g}, and None")
         return float(value)
     least, most = _RANGES.get(field, (1, 2**16))
     if type(value) is not int or not least <= value <= most:

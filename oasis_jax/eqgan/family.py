@@ -86,8 +86,8 @@ def published_config(files):
 def from_published(config, files):
     """Our variables from a published snapshot of EqGAN-SA, or of StyleGAN2-ADA with a residual discriminator.
 
-    The published programs' images cannot be reproduced from their seeds: those draw heatmaps from a generator without a seed, and a seed
-    here gives other latents.
+    The images that the published program of EqGAN-SA shows for its seeds cannot be reproduced: it draws heatmaps from a generator without
+    a seed. Its latents are those of numpy's RandomState(seed), not those of a seed here; `Model.sample` takes them as z.
 
     Args:
         config: ConfigDict; its architecture is that of the snapshot.

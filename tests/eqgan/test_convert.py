@@ -155,6 +155,7 @@ CHANGES = {
     "not a number": ("G", {"w_dim": "many"}, "w_dim='many': supported are whole numbers"),
     "endless": ("G", {"mapping_kwargs.num_layers": 10**9}, "mapping_kwargs.num_layers=1000000000: supported are .* to 64"),
     "clamped to nothing": ("D", {"conv_clamp": float("nan")}, "conv_clamp=nan: supported are positive numbers"),
+    "clamped beyond numbers": ("D", {"conv_clamp": 10**400}, "conv_clamp=1000.*: supported are positive numbers"),
     "networks that do not fit": ("D", {"channel_max": 3}, "D was made with channel_max for model.channel_max=3, but G for 4"),
     "other layers": ("G", {"mapping_kwargs.num_layers": 3}, r"G: the state dict [\s\S]*missing mapping.fc2.bias[\s\S]*says it has"),
     "other widths": ("both", {"channel_base": 64}, r"b16.conv1.bias gives \(2,\), but .* is \(4,\)"),
