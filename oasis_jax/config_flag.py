@@ -12,10 +12,11 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 
-def define():
+def define(required=True):
     """Defines --config=FILE, whose fields --config.section.field=VALUE overrides."""
     config_flags.DEFINE_config_file("config", None, "File of the experiment, such as configs/cityscapes.py.")
-    flags.mark_flag_as_required("config")
+    if required:
+        flags.mark_flag_as_required("config")
 
 
 def define_with(config, argv):
@@ -34,9 +35,12 @@ def parse_flags(argv):
     """The flags_parser of `app.run`.
 
     Raises:
-        SystemExit: a field on the command line does not exist or has another type; the message names the nearest field or the type.
+        SystemExit: a field on the command line does not exist or has another type, or there is no --config; the message names the nearest
+            field or the type.
     """
     path = value_of("config", argv)
+    if not path and (names := _overridden(argv, {})):
+        sys.exit(f"--config.{names[0]} overrides a field of --config=FILE: give --config too")
     try:
         fields = flat(load(path)) if path else {}
     except (FileNotFoundError, ValueError) as error:

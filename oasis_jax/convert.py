@@ -1,10 +1,12 @@
 """The conversion command: a published PyTorch checkpoint in, a run folder out.
 
     python -m oasis_jax.convert --config=configs/cityscapes.py --ema=cityscapes_EMA.pth --output=runs/published
+    python -m oasis_jax.convert --family=NAME --FLAG=FILE --output=runs/published
 
-`oasis_jax.load` and `oasis_jax.sample` then read the folder. If the files of the networks in training are given too
-(--generator=*_G.pth --discriminator=*_D.pth), `oasis_jax.main --workdir=` the same folder resumes training: at step 0 and with fresh
-optimizer states, since the published files hold neither. Which files there are depends on the family of --config.
+The second form is for files that say which model they hold. `--help` lists the families and the flags of their files.
+
+`oasis_jax.load` and `oasis_jax.sample` then read the folder. If the files also hold the networks in training,
+`oasis_jax.main --workdir=` the same folder resumes training: at step 0 and with fresh optimizer states, which published files do not hold.
 Reading .pth files needs PyTorch, of which only the loader of plain tensors is used: pip install 'oasis_jax[convert]'.
 """
 import sys
@@ -13,7 +15,7 @@ from absl import app, flags, logging
 
 from oasis_jax import config_flag
 from oasis_jax.checkpoint import CheckpointError, Checkpoints
-from oasis_jax.family import all_families, find_family
+from oasis_jax.family import all_families, family_names, find_family, name_of
 
 
 def write_run(workdir, config, ema, state=None):
@@ -38,25 +40,35 @@ def write_run(workdir, config, ema, state=None):
 
 
 def run(options, config):
-    """Converts as the flags (attributes of `options`) and the config say.
+    """Converts as the flags (attributes of `options`) and the config say; without a config (None), as the files describe themselves.
 
     Raises:
         CheckpointError, ImportError, ValueError: with how to fix it in the message.
     """
-    family = find_family(config)
+    family = _find_family(options.family, config)
     files = {name: getattr(options, name) for name in family.published_files if getattr(options, name)}
     others = {name for other in all_families() for name in other.published_files} - set(family.published_files)
     if wrong := sorted(name for name in others if getattr(options, name)):
-        raise ValueError(f"--{wrong[0]} is not a file of the family of --config, which has {', '.join(family.published_files) or 'none'}")
+        raise ValueError(f"--{wrong[0]} is not a file of this family, which has {', '.join(family.published_files) or 'none'}")
     first = next(iter(family.published_files), None)
     if first is None:
         raise ValueError("this family has no published checkpoints")
     if first not in files:
         raise ValueError(f"give --{first}=FILE: {family.published_files[first]}")
+    if config is None:
+        config = family.published_config(files)
     ema, state = family.from_published(config, files)
     write_run(options.output, config, ema, state)
     labels = " --labels=DIR" if "label_map" in family.columns(config) else ""
     print(f"wrote {options.output}; to sample: python -m oasis_jax.sample --checkpoint={options.output}{labels} --output=DIR")
+
+
+def _find_family(name, config):
+    if config is None and not name:
+        raise ValueError("give --config=FILE, or --family=NAME for files that say which model they hold")
+    if config is not None and name not in (None, name_of(config)):
+        raise ValueError(f"--family={name}, but --config is of the family {name_of(config)}: leave out one of them")
+    return find_family({"family": name} if config is None else config)
 
 
 def main(argv):
@@ -70,7 +82,8 @@ def main(argv):
 
 
 def _define_flags():
-    config_flag.define()
+    config_flag.define(required=False)
+    flags.DEFINE_enum("family", None, family_names(), "In place of --config: the model family of files that say which model they hold.")
     flags.DEFINE_string("output", None, "Run folder to write.", required=True)
     described = {}
     for family in all_families():

@@ -114,6 +114,9 @@ class Family(Protocol):
     def default_protocol(self, config: Any) -> str:
         """Name of the evaluation protocol that is established for the data of a config."""
 
+    def published_config(self, files: Mapping[str, Any]) -> Any:
+        """The ConfigDict that the files of a published checkpoint describe: {flag: path}. Raises ValueError if they do not describe one."""
+
     def from_published(self, config: Any, files: Mapping[str, Any]) -> tuple[Any, Any]:
         """(averaged generator's variables, train state or None) from the files of a published checkpoint: {flag: path}."""
 
@@ -143,13 +146,14 @@ def find_family(config) -> Family:
     except ModuleNotFoundError as error:
         if not module.startswith(error.name or "."):  # something that the family itself imports
             raise
-        raise ValueError(f"family={name_of(config)} is not one of {', '.join(_names())}") from None
+        raise ValueError(f"family={name_of(config)} is not one of {', '.join(family_names())}") from None
+
+
+def family_names() -> list[str]:
+    """The names of all families, in order."""
+    return sorted(file.parent.name for file in pathlib.Path(__file__).parent.glob("*/family.py"))
 
 
 def all_families() -> list[Family]:
     """All families, in the order of their names."""
-    return [importlib.import_module(f"{__package__}.{name}.family") for name in _names()]
-
-
-def _names():
-    return sorted(file.parent.name for file in pathlib.Path(__file__).parent.glob("*/family.py"))
+    return [importlib.import_module(f"{__package__}.{name}.family") for name in family_names()]

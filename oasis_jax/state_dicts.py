@@ -1,5 +1,6 @@
 """Our variables from the state dicts of PyTorch systems, and back: a leaf is one entry, or several that are concatenated."""
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -28,13 +29,38 @@ def from_state_dict(given, template, names_of, convert):
     for path, leaf in leaves.items():
         if not all(name in given for name in names[path]):
             continue
-        parts = [convert(path, given[name]) for name in names[path]]
-        variables[path] = np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+        arrays = [given[name] for name in names[path]]
+        try:
+            if any(array.ndim != len(leaf.shape) for array in arrays):
+                raise ValueError("another number of axes")
+            parts = [convert(path, array) for array in arrays]
+            variables[path] = np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+        except ValueError as error:
+            shapes = " + ".join(str(array.shape) for array in arrays)
+            faults.append(f"{' + '.join(names[path])} is {shapes}, but {'/'.join(path)} is {leaf.shape}: {error}")
+            continue
         if variables[path].shape != leaf.shape:
             faults.append(f"{' + '.join(names[path])} gives {variables[path].shape}, but {'/'.join(path)} is {leaf.shape}")
     if faults:
         raise ValueError("the state dict does not fit the network:\n  " + "\n  ".join(faults))
     return traverse_util.unflatten_dict(variables)
+
+
+def filled(template, state_dict, from_state_dict, name, hint=""):
+    """A network's variables as JAX arrays of the template's dtypes.
+
+    Args:
+        template: the variables, as arrays or ShapeDtypeStructs.
+        state_dict: {name: numpy array}.
+        from_state_dict: (state_dict, template) -> numpy variables; may raise ValueError.
+        name: of the network, with which the message of an error begins.
+        hint: with which it ends.
+    """
+    try:
+        variables = from_state_dict(state_dict, template)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}\n{hint}") from error
+    return jax.tree.map(lambda array, leaf: jnp.asarray(array, leaf.dtype), variables, template)
 
 
 def to_state_dict(variables, names_of, convert):

@@ -197,3 +197,8 @@ def test_a_config_given_by_its_path_loads_from_any_folder(tmp_path):
     if "No module named 'oasis_jax'" in process.stderr:
         pytest.skip("oasis_jax is not installed with pip install -e")
     assert "trainannot" in process.stdout, process.stderr
+
+
+def test_fields_are_overridden_only_with_a_config():
+    with pytest.raises(SystemExit, match="--config.data.root overrides a field of --config=FILE: give --config too"):
+        parse_flags(["main", "--config.data.root=x"])

@@ -1,6 +1,7 @@
 """Laws of the conversion of published checkpoints, on small networks with the published names."""
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import oasis_jax
 from oasis_jax.checkpoint import CheckpointError, Checkpoints
-from oasis_jax.convert import write_run
+from oasis_jax.convert import run, write_run
 from oasis_jax.oasis import family
 from oasis_jax.oasis.published import read_pth, to_state_dict
 from tests.tiny_run import IMAGE_SIZE, random_state, tiny_config
@@ -81,6 +82,24 @@ def test_networks_that_do_not_fit_the_config_are_reported(published):
         family.from_state_dicts(config, {"ema": published["ema"]})
     with pytest.raises(ValueError, match="--generator and --discriminator, or neither"):
         family.from_state_dicts(tiny_config(), {name: published[name] for name in ("ema", "generator")})
+
+
+@pytest.mark.parametrize(
+    "name, config, flag, message",
+    [
+        (None, None, "ema", "give --config=FILE, or --family=NAME"),
+        ("oasis", None, "ema", "give --config=FILE, the config of the data set"),
+        ("eqgan", tiny_config(), "ema", "--family=eqgan, but --config is of the family oasis"),
+        ("oasis", tiny_config(), "pkl", "--pkl is not a file of this family, which has ema, generator, discriminator"),
+        ("eqgan", None, "ema", "--ema is not a file of this family, which has pkl"),
+        ("eqgan", None, None, "give --pkl=FILE"),
+    ],
+)
+def test_the_family_is_that_of_the_config_or_one_whose_files_describe_themselves(tmp_path, name, config, flag, message):
+    files = dict.fromkeys(("ema", "generator", "discriminator", "pkl")) | ({flag: "file"} if flag else {})
+    with pytest.raises(ValueError, match=message):
+        run(types.SimpleNamespace(family=name, output=str(tmp_path / "run"), **files), config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_pytorch_the_extra_is_named(monkeypatch):

@@ -4,6 +4,10 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from oasis_jax import fields as shared_fields
+from oasis_jax.config_flag import flat
+from oasis_jax.eqgan import fields
+from oasis_jax.eqgan.arguments import described_fields
 from oasis_jax.eqgan.from_config import make_discriminator, make_generator, make_train_step
 from oasis_jax.eqgan.model import Model
 from oasis_jax.eqgan.protocols import PROTOCOLS
@@ -12,10 +16,11 @@ from oasis_jax.eqgan.published import discriminator_from_state_dict, generator_f
 from oasis_jax.eqgan.scores import Disequilibrium
 from oasis_jax.eqgan.snapshots import read_snapshot
 from oasis_jax.eqgan.train_step import PATH_LENGTH
+from oasis_jax.state_dicts import filled
 from oasis_jax.updates import create_state
 
 protocols = PROTOCOLS
-published_files = {"pkl": "Published snapshot *.pkl of EqGAN-SA, or of StyleGAN2-ADA in PyTorch."}
+published_files = {"pkl": "Published snapshot *.pkl of EqGAN-SA, or of StyleGAN2-ADA in PyTorch; it says which model it holds."}
 free_model_fields = ("dtype", "remat", "noise")
 
 
@@ -31,7 +36,14 @@ def statistic(config):
 
 def train_step(config, survey=None):
     """The TrainStep of a config; raises ValueError for fields that are out of range or do not fit each other."""
-    return make_train_step(config)
+    group = config.model.mbstd_group_size
+    step = make_train_step(config)
+    if config.eval.batch_size % group:  # which evaluation would find after hours
+        raise ValueError(
+            f"eval.batch_size={config.eval.batch_size} does not divide into groups of model.mbstd_group_size={group}, on which the "
+            f"discriminator's logits depend: choose a multiple of {group}"
+        )
+    return step
 
 
 def model(config, variables, step, survey=None):
@@ -48,3 +60,70 @@ def scores(config, networks, mesh=None):
         mesh: of this process's devices.
     """
     return [Disequilibrium(make_discriminator(config).clone(groups=1), networks and networks["discriminator"], mesh)]
+
+
+def published_config(files):
+    """The config that a published snapshot describes: its architecture, the published recipe otherwise.
+
+    Args:
+        files: {"pkl": path}.
+
+    Raises:
+        ValueError: the file is not a snapshot, or of an architecture that is not supported.
+    """
+    described = _described(files, read_snapshot(files["pkl"]))
+    config = shared_fields.shared()
+    config.family = "eqgan"
+    fields.add_fields(config)
+    config.update_from_flattened_dict(described)
+    config.data.update(layout="images", fit="crop", flip=False)
+    group = config.model.mbstd_group_size
+    config.train.batch_size = config.eval.batch_size = group * max(64 // group, 1)
+    config.eval.score = "texture_distance"
+    return config.lock()
+
+
+def from_published(config, files):
+    """Our variables from a published snapshot of EqGAN-SA, or of StyleGAN2-ADA with a residual discriminator.
+
+    The images that the published program of EqGAN-SA shows for its seeds cannot be reproduced: it draws heatmaps from a generator without
+    a seed. Its latents are those of numpy's RandomState(seed), not those of a seed here; `Model.sample` takes them as z.
+
+    Args:
+        config: ConfigDict; its architecture is that of the snapshot.
+        files: {"pkl": path}.
+
+    Returns:
+        (variables of the averaged generator, a TrainState at step 0 with fresh optimizer states), float32.
+
+    Raises:
+        ValueError: the file is not a snapshot, or its networks are of another architecture than supported, or than the config says.
+    """
+    networks = read_snapshot(files["pkl"])
+    given = flat(config)
+    for field, value in _described(files, networks).items():
+        found = tuple(given[field]) if isinstance(value, tuple) else given[field]
+        if found != value:
+            raise ValueError(f"{field} is {found} in --config, but {value} in --pkl={files['pkl']}: set it, or leave out --config")
+    step = train_step(config)
+    template = jax.eval_shape(functools.partial(step.init, tuple(config.data.image_size)))
+
+    def fill(name, template, from_state_dict):
+        hint = "These are not the arrays of the architecture that the file says it has."
+        return filled(template, networks[name].arrays, from_state_dict, f"--pkl={files['pkl']}: {name}", hint)
+
+    def fill_generator(name, template):
+        start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template[PATH_LENGTH])  # snapshots lack it
+        of_network = {collection: leaves for collection, leaves in template.items() if collection != PATH_LENGTH}
+        return fill(name, of_network, generator_from_state_dict) | {PATH_LENGTH: start}
+
+    generator, ema = fill_generator("G", template.generator), fill_generator("G_ema", template.ema)
+    discriminator = fill("D", template.discriminator, discriminator_from_state_dict)
+    return ema, create_state(generator, discriminator, step.optimizer_g, step.optimizer_d, ema)
+
+
+def _described(files, networks):
+    try:
+        return described_fields(networks)
+    except ValueError as error:
+        raise ValueError(f"--pkl={files['pkl']}: {error}") from None

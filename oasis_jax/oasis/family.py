@@ -2,7 +2,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import on_regions
@@ -13,6 +12,7 @@ from oasis_jax.oasis.protocols import default_protocol as default_protocol
 from oasis_jax.oasis.published import from_state_dict, read_pth
 from oasis_jax.oasis.scores import Disequilibrium, OwnDiscriminator, ScoresByDiscriminator
 from oasis_jax.oasis.train_step import Hyperparameters, TrainStep
+from oasis_jax.state_dicts import filled
 from oasis_jax.updates import adam_without_momentum, create_state, rate_at
 
 BOUNDARY_LEVELS = 4  # whose boundaries are counted, from the full image on; on coarser levels nearly every pixel is at a boundary
@@ -98,6 +98,11 @@ def scores(config, networks, mesh=None):
     return [metric(discriminator, config.data.dontcare_id) for metric in (ScoresByDiscriminator, Disequilibrium)]
 
 
+def published_config(files):
+    """Raises ValueError: the files of a published checkpoint do not say on which data set it was trained."""
+    raise ValueError("give --config=FILE, the config of the data set that the networks were trained on: their files do not say which it is")
+
+
 def from_published(config, files):
     """Our variables from the files of a published checkpoint; arguments and errors as for `from_state_dicts`, with paths of .pth files."""
     return from_state_dicts(config, {name: read_pth(path) for name, path in files.items()})
@@ -120,17 +125,12 @@ def from_state_dicts(config, files):
         raise ValueError("training is resumed from both networks: give --generator and --discriminator, or neither of them to sample only")
     step = train_step(config)
     template = jax.eval_shape(functools.partial(step.init, tuple(config.data.image_size)))
-    ema = _fill("ema", files["ema"], template.ema)
+
+    def fill(name):
+        hint = "Is --config that of the data set it was trained on?"
+        return filled(getattr(template, name), files[name], from_state_dict, f"--{name}", hint)
+
+    ema = fill("ema")
     if "generator" not in files:
         return ema, None
-    generator = _fill("generator", files["generator"], template.generator)
-    discriminator = _fill("discriminator", files["discriminator"], template.discriminator)
-    return ema, create_state(generator, discriminator, step.optimizer_g, step.optimizer_d, ema)
-
-
-def _fill(name, state_dict, template):
-    try:
-        variables = from_state_dict(state_dict, template)
-    except ValueError as error:
-        raise ValueError(f"--{name}: {error}\nIs --config that of the data set it was trained on?") from error
-    return jax.tree.map(lambda array, leaf: jnp.asarray(array, leaf.dtype), variables, template)
+    return ema, create_state(fill("generator"), fill("discriminator"), step.optimizer_g, step.optimizer_d, ema)

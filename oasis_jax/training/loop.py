@@ -32,7 +32,7 @@ def train_and_evaluate(config, workdir):
     """Trains as the config says, resuming from the newest checkpoint in the workdir if there is one.
 
     Args:
-        config: ConfigDict with the fields of configs/default.py.
+        config: ConfigDict with the fields of oasis_jax/fields.py.
         workdir: folder of the run; `~` and gs:// work.
 
     Returns:

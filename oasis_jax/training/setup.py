@@ -60,7 +60,7 @@ def set_up(config, workdir) -> Run:
     """Checks config and data, and makes what a run needs.
 
     Args:
-        config: ConfigDict with the fields of configs/default.py.
+        config: ConfigDict with the fields of oasis_jax/fields.py.
         workdir: folder of the run; `~` and gs:// work.
 
     Raises:

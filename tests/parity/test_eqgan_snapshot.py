@@ -4,6 +4,10 @@ import pytest
 from goldens import golden_dir, needs
 from recipe import eqgan_array, eqgan_module
 
+import oasis_jax
+from oasis_jax.convert import write_run
+from oasis_jax.eqgan import family
+from oasis_jax.eqgan.published import discriminator_to_state_dict, generator_to_state_dict
 from oasis_jax.eqgan.snapshots import read_snapshot
 
 SNAPSHOT = "eqgan/snapshot_tiny.pkl"
@@ -27,3 +31,19 @@ def test_arrays_of_a_published_snapshot(name, alike, seed):
     else:
         assert network.class_name == "Generator"
         assert network.arguments == GENERATOR | {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": WIDTHS}
+
+
+@needs(SNAPSHOT, because="it is large")
+def test_a_published_snapshot_converted_to_a_run(tmp_path):
+    files = {"pkl": golden_dir() / SNAPSHOT}
+    config = family.published_config(files)
+    ema, state = family.from_published(config, files)
+    for variables, to_state_dict, seed in (
+        (state.generator, generator_to_state_dict, 4100),
+        (state.discriminator, discriminator_to_state_dict, 4101),
+        (ema, generator_to_state_dict, 4102),
+    ):
+        for entry, array in to_state_dict({name: leaves for name, leaves in variables.items() if name != "path_length"}).items():
+            np.testing.assert_array_equal(array, eqgan_array(entry, array.shape, seed), strict=True, err_msg=entry)
+    write_run(tmp_path, config, ema, state)
+    assert oasis_jax.load(tmp_path).sample(1, seed=0).std() > 0

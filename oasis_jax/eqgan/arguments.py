@@ -1,0 +1,140 @@
+"""What a published snapshot says of its networks, by the arguments of their constructors: fields of our config."""
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from oasis_jax.eqgan.generator import LARGEST, SMALLEST
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """The networks that we have, of one class. Arguments inside another have dotted names.
+
+    Attributes:
+        class_name: of the PyTorch module.
+        fields: {argument: field of our config that it gives}.
+        fixed: {argument: its only values that we implement}; it may be absent.
+    """
+
+    class_name: str
+    fields: Mapping[str, str]
+    fixed: Mapping[str, tuple[Any, ...]]
+
+
+_FILTER = ([1, 3, 3, 1], (1, 3, 3, 1))
+_WIDTHS = {
+    "channel_base": "model.channel_base",
+    "channel_max": "model.channel_max",
+    "num_fp16_res": "model.num_reduced",
+    "conv_clamp": "model.clamp",
+}
+_GENERATOR = Kind(
+    class_name="Generator",
+    fields={
+        "img_resolution": "data.image_size",
+        "z_dim": "model.z_dim",
+        "w_dim": "model.w_dim",
+        "use_sel": "model.spatial_awareness",
+        "mapping_kwargs.num_layers": "model.mapping_layers",
+        **{f"synthesis_kwargs.{argument}": field for argument, field in _WIDTHS.items()},
+    },
+    fixed={
+        "c_dim": (0,),
+        "img_channels": (3,),
+        "mapping_kwargs.embed_features": (None,),
+        "mapping_kwargs.layer_features": (None,),
+        "mapping_kwargs.activation": ("lrelu",),
+        "mapping_kwargs.lr_multiplier": (0.01,),
+        "mapping_kwargs.w_avg_beta": (0.995,),
+        "synthesis_kwargs.architecture": ("skip",),
+        "synthesis_kwargs.resample_filter": _FILTER,
+        "synthesis_kwargs.use_noise": (True,),
+        "synthesis_kwargs.activation": ("lrelu",),
+    },
+)
+_DISCRIMINATOR = Kind(
+    class_name="Discriminator",
+    fields={"img_resolution": "data.image_size", **_WIDTHS, "epilogue_kwargs.mbstd_group_size": "model.mbstd_group_size"},
+    fixed={
+        "c_dim": (0,),
+        "img_channels": (3,),
+        "architecture": ("resnet",),
+        "block_kwargs.activation": ("lrelu",),
+        "block_kwargs.resample_filter": _FILTER,
+        "epilogue_kwargs.mbstd_num_channels": (1,),
+        "epilogue_kwargs.activation": ("lrelu",),
+    },
+)
+_KINDS = {"G": _GENERATOR, "D": _DISCRIMINATOR, "G_ema": _GENERATOR}
+# What the networks have without these arguments: no SELs, which plain StyleGAN2-ADA does not know, and float32 throughout.
+_ABSENT = {"model.spatial_awareness": False, "model.num_reduced": 0, "model.clamp": None}
+_LARGEST_CLAMP = 1e30
+# A file that claims more would keep the program busy without end.
+_RANGES = {"model.mapping_layers": (1, 64), "model.num_reduced": (0, 16), "data.image_size": (SMALLEST, LARGEST)}
+
+
+def described_fields(networks):
+    """The fields of our config that the networks of a snapshot determine.
+
+    Args:
+        networks: {"G", "D" and "G_ema": snapshots.Network}.
+
+    Returns:
+        {dotted name of a field: value}.
+
+    Raises:
+        ValueError: a network is conditional or of another architecture than ours, or the networks do not fit each other.
+    """
+    described, givers = {}, {}
+    for name, kind in _KINDS.items():
+        for field, (argument, value) in _fields_of(name, networks[name], kind).items():
+            first = givers.setdefault(field, name)
+            if described.setdefault(field, value) != value:
+                raise ValueError(f"{name} was made with {argument} for {field}={value}, but {first} for {described[field]}: they must fit")
+    return described
+
+
+def _fields_of(name, network, kind):
+    """{field: (argument, value)} of one network."""
+    if network.class_name != kind.class_name:
+        raise ValueError(f"{name} is a network of the class {network.class_name[:80]}: only {kind.class_name} is supported")
+    arguments = _flat(network.arguments)
+    for argument, value in arguments.items():
+        if argument in kind.fixed and value not in kind.fixed[argument]:
+            raise ValueError(f"{name} was made with {argument}={value!r:.80}: only {kind.fixed[argument][0]!r} is supported")
+        if argument not in kind.fixed and argument not in kind.fields:
+            raise ValueError(f"{name} was made with {argument[:80]}={value!r:.80}: this argument is not supported")
+    fields = {}
+    for argument, field in kind.fields.items():
+        if argument not in arguments and field not in _ABSENT:
+            raise ValueError(f"{name} does not say its {argument}")
+        try:
+            fields[field] = argument, _value(field, arguments.get(argument, _ABSENT.get(field)))
+        except ValueError as error:
+            raise ValueError(f"{name} was made with {argument}={arguments[argument]!r:.80}: {error}") from None
+    return fields
+
+
+def _value(field, value):
+    """The value of a field; raises ValueError that says what it should be."""
+    if field == "model.spatial_awareness":
+        if type(value) is not bool:
+            raise ValueError("supported are True and False")
+        return value
+    if field == "model.clamp":
+        if value is None:
+            return 0.0
+        if type(value) not in (int, float) or not 0 < value <= _LARGEST_CLAMP:
+            raise ValueError(f"supported are positive numbers up to {_LARGEST_CLAMP:g}, and None")
+        return float(value)
+    least, most = _RANGES.get(field, (1, 2**16))
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"supported are whole numbers from {least} to {most}")
+    return (value, value) if field == "data.image_size" else value
+
+
+def _flat(arguments, prefix=""):
+    flat = {}
+    for name, value in arguments.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
