@@ -56,6 +56,7 @@ def plain_conv2d_down(x, kernel):
 @contextlib.contextmanager
 def plain_resampling():
     """While it is entered, networks are traced with resampling in plain JAX."""
+    jax.clear_caches()  # or a step that was traced before would not be traced again
     with (
         mock.patch.multiple(synthesis, conv2d_up=plain_conv2d_up, upsample=plain_upsample),
         mock.patch.multiple(discriminator, conv2d_down=plain_conv2d_down, downsample=plain_downsample),
@@ -104,7 +105,7 @@ def run(args):
             times = np.asarray(candidate.times)
             with_r1 = np.arange(1, len(times) + 1) % every == 0
             line = f"{candidate.name}: {np.median(times[~with_r1]):.3g} s a step"
-            print(line + (f", {np.median(times[with_r1]):.3g} s with R1" if with_r1.any() else ""))
+            print(line + (f", {np.median(times[with_r1]):.3g} s in every {every}th" if with_r1.any() else ""))
     for other, candidate in itertools.combinations(candidates, 2):
         candidate.compare(other)
 
