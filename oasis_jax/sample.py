@@ -28,6 +28,7 @@ from tqdm import tqdm
 from oasis_jax import editing, pictures, sampling, series
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, read_palette, resize_label_map
+from oasis_jax.heatmaps import position
 from oasis_jax.sample_options import make_plan
 
 LABEL_ENDINGS = (".png", ".bmp", ".gif", ".tif", ".tiff")
@@ -89,21 +90,21 @@ def sample_all(model, subjects, count, output, plan):
             for row in shown:
                 rows.append([*label_picture, *(images.get(number) for number in row)])
                 notes.append([*[name] * len(label_picture), *("" if i is None else series.caption(plan.recipes[i]) for i in row)])
-            if shown and plan.path:
-                _add_path(rows, notes, model, plan.recipes, list(images.values()), len(label_picture))
+            if shown and plan.path_of:
+                _add_path(rows, notes, model, plan, list(images.values()), len(label_picture))
     pictures.save_png(output / pictures.CONTACT_SHEET, pictures.grid(rows, notes=notes))
     return records
 
 
-def _add_path(rows, notes, model, recipes, images, before):
-    """Adds the change along a path to the last row of a contact sheet, and below it the heatmaps of its frames."""
+def _add_path(rows, notes, model, plan, images, before):
+    """Adds the change along a path to the last row of a contact sheet; and below it, after `before` empty cells, the heatmaps."""
     change = editing.mean_absolute_change(images)
     rows[-1].append(editing.change_picture(change))
     notes[-1].append(f"change {change.mean():.1f}, most {change.max():.0f}")
-    heatmaps = [recipe.heatmaps() for recipe in recipes]
+    heatmaps = [recipe.heatmaps() for recipe in plan.recipes]
     isotropic = model.config.model.get("isotropic", False)
     rows.append([*[None] * before, *(editing.picture(each, images[0].shape[:2], isotropic) for each in heatmaps)])
-    notes.append([*[""] * before, *(f"{each[0, 0]:.2f}:{each[0, 1]:.2f}" for each in heatmaps)])
+    notes.append([*[""] * before, *("{:.2f}:{:.2f}".format(*position(each, plan.path_of).round(2) + 0.0) for each in heatmaps)])
 
 
 def find_label_files(pattern):

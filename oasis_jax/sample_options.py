@@ -17,12 +17,12 @@ class Plan:
     Attributes:
         recipes: list of Recipe.
         cells: rows of the contact sheet, each a list with the number of the image in each cell, or None for an empty cell.
-        path: whether the images are frames along a path, whose heatmaps and change the sheet shows too.
+        path_of: what moves along the path whose frames the images are, as for `heatmaps.maps_of`; the sheet then shows heatmaps and change.
     """
 
     recipes: list[Recipe]
     cells: list[list[int | None]]
-    path: bool = False
+    path_of: str = ""
 
 
 def make_plan(options, model):
@@ -117,7 +117,7 @@ def _path(options, first):
     frames = series.path(first, options.path_of, *ends, options.frames)
     for frame in frames:
         frame.heatmaps()  # raises for points that are not finite
-    return Plan(frames, [list(range(options.frames))], path=True)
+    return Plan(frames, [list(range(options.frames))], path_of=options.path_of)
 
 
 def _mixed_styles(options, first, num_styles):

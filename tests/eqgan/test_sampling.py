@@ -1,6 +1,8 @@
 """Laws of sampling from EqGAN-SA: latents, truncation, style mixing, noise and heatmaps, by the library and by the command."""
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -124,6 +126,15 @@ def test_any_image_is_reproduced_from_the_json(runs, tmp_path, options):
         recipe = Recipe.from_json(record)
         np.testing.assert_array_equal(images(model, recipe)[0], image)
         np.testing.assert_array_equal(images(model, recipe.with_heatmaps(record["heatmaps"]))[0], image)
+
+
+def test_the_flags_are_those_of_the_command(runs, tmp_path):
+    flags = ["--samples_per_label=2", "--truncation=0.5", "--heatmap_shift=l1=-0.2:0.5", "--noise=const"]
+    arguments = [f"--checkpoint={runs['aware']}", f"--output={tmp_path / 'flags'}", *flags]
+    subprocess.run([sys.executable, "-m", "oasis_jax.sample", *arguments], check=True)
+    by_flags = json.loads((tmp_path / "flags" / "samples.json").read_text())
+    summary, _ = command(runs["aware"], tmp_path / "out", count=2, truncation=0.5, heatmap_shift=["l1=-0.2:0.5"], noise="const")
+    assert by_flags | {"command": ""} == summary | {"command": ""} and len(summary["images"]) == 2
 
 
 def test_a_record_holds_only_what_differs_from_the_default(runs, tmp_path):
