@@ -1,31 +1,35 @@
-"""Editing with heatmaps: the same label map and noise with other heatmap centres (the editing operations of EqGAN-SA)."""
+"""Editing with heatmaps: the same image at other heatmap centres, for any spatially aware model (the editing operations of EqGAN-SA)."""
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax.heatmaps import of_seed, with_centres
+from oasis_jax.heatmaps import with_centres
 from oasis_jax.layers.spatial import render
+from oasis_jax.recipes import as_recipes
 
 
-def strip(model, labels, path, seed=0, noise=None, heatmaps=None):
-    """Generates images of one label map while the heatmap centres move along a path; label map, noise and widths are fixed.
+def strip(model, labels, path, seed=0, heatmaps=None):
+    """Generates an image again and again while its heatmap centres move along a path; all else is fixed, such as noise and widths.
 
     Args:
         model: spatially aware Model (`oasis_jax.load`).
-        labels: (H, W) integer.
+        labels: (H, W) integer; None for a model that takes no label maps.
         path: (K, 2), positions (y, x) of the coarse centre, which the others follow; or (K, 7, 2), positions of all centres.
-        seed: seed of noise and heatmaps.
-        noise: replaces the noise of the seed; in a form that `Model.sample` takes for one image.
+        seed: of the image, or its Recipe.
         heatmaps: (7, 3) to start from instead of those of the seed; their widths are kept.
 
     Returns:
         (images (K, H, W, 3) uint8, heatmaps (K, 7, 3)).
 
     Raises:
-        ValueError: as `Model.sample` and `heatmaps.with_centres` do.
+        ValueError: the model takes no heatmaps, or as `Model.inputs` and `heatmaps.with_centres` do.
     """
-    start = of_seed(seed) if heatmaps is None else heatmaps
+    if not model.spatially_aware:
+        raise ValueError("this model was trained without model.spatial_awareness, so it has no heatmaps to move")
+    (recipe,) = as_recipes([seed])
+    start = recipe.heatmaps() if heatmaps is None else heatmaps
     frames = np.stack([with_centres(start, centres) for centres in path])
-    return np.concatenate([model.sample(labels, seed, noise, frame) for frame in frames]), frames
+    batch = {} if labels is None else {"label_map": np.asarray(labels)[None]}
+    return np.concatenate([model.images(model.inputs([recipe.with_heatmaps(frame)], batch)) for frame in frames]), frames
 
 
 def straight(start, end, count):
@@ -37,6 +41,11 @@ def mean_absolute_change(images):
     """Mean absolute change of each pixel along a strip (K, H, W, 3), over neighbouring images and channels: (H, W) float in 0..255."""
     images = np.asarray(images, np.float64)
     return np.abs(np.diff(images, axis=0)).mean((0, 3))
+
+
+def change_picture(change):
+    """A change (H, W) as a picture: uint8 (H, W, 3), scaled so that the largest change is white."""
+    return np.repeat((255 * change / max(change.max(), 1e-9)).astype(np.uint8)[..., None], 3, axis=-1)
 
 
 def picture(heatmaps, size, isotropic=False):

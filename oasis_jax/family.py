@@ -51,7 +51,8 @@ class Model(Protocol):
     """An averaged generator to sample from, a dataclass. What it generates is a function of `inputs`, by `generate`, or image by image.
 
     A model whose columns hold "label_map" also has `num_classes`, `class_names`, and `check_size(height, width)`, which raises ValueError
-    for an image size that it cannot generate.
+    for an image size that it cannot generate. A model with styles also has `num_styles`, the number of style rows of an image. A model with
+    a choice of noise also has `noise_modes`, the choices, and its field `noise` is one of them.
 
     Attributes:
         variables: of the averaged generator.

@@ -9,6 +9,7 @@ import numpy as np
 
 LEVELS = {"l1": 1, "l2": 2, "l3": 4}  # number of maps of each level, coarse to fine
 NUM_MAPS = sum(LEVELS.values())
+ALL = "all"  # name of the whole subject: all levels, whose position is that of the coarse centre
 PURPOSE = 5  # folded into the key for these random numbers; 0 to 4 are noise and training
 
 # The coarse centre is normal and clamped, the others are uniform in squares around it. Widths are uniform in a range per level.
@@ -82,6 +83,50 @@ def with_centres(heatmaps, centres):
     heatmaps = np.array(heatmaps, np.float32)
     heatmaps[..., :2] = centres if len(centres) > 1 else heatmaps[..., :2] + centres - heatmaps[..., :1, :2]
     return heatmaps
+
+
+def maps_of(name):
+    """The numbers of the maps of a level ("l1", "l2" or "l3"), of "all", or of a single map ("0" to "6"), as a list.
+
+    Raises:
+        ValueError: there is nothing of this name.
+    """
+    first = 0
+    for level, count in LEVELS.items():
+        if name == level:
+            return list(range(first, first + count))
+        first += count
+    if name == ALL:
+        return list(range(NUM_MAPS))
+    if not (name.isdecimal() and int(name) < NUM_MAPS):
+        raise ValueError(f"there are no heatmaps {name!r}: choose {ALL}, {', '.join(LEVELS)} or a map from 0 to {NUM_MAPS - 1}")
+    return [int(name)]
+
+
+def position(heatmaps, name):
+    """Where something that `maps_of` knows is: (y, x) of the coarse centre for "all", else the mean of the centres; heatmaps are (7, 3)."""
+    return np.asarray(heatmaps)[maps_of(name)[:1] if name == ALL else maps_of(name), :2].mean(0)
+
+
+def changed(heatmaps, shifts, width_factors):
+    """Heatmaps with single maps changed; the others stay the same to the last bit.
+
+    Args:
+        heatmaps: (7, 3) float32.
+        shifts: {map: (dy, dx)}, added to centres.
+        width_factors: {map: factor}, which multiply widths.
+
+    Raises:
+        ValueError: there is no such map, a number is not finite, or a factor is not positive.
+    """
+    if wrong := [number for number in (*shifts, *width_factors) if not 0 <= number < NUM_MAPS]:
+        raise ValueError(f"there is no heatmap {wrong[0]}: they are 0 to {NUM_MAPS - 1}")
+    heatmaps = np.array(heatmaps, np.float32)
+    for number, shift in shifts.items():
+        heatmaps[number, :2] += np.asarray(shift, np.float32)
+    for number, factor in width_factors.items():
+        heatmaps[number, 2] *= np.float32(factor)
+    return check(heatmaps[None], 1)[0] if shifts or width_factors else heatmaps
 
 
 def check(heatmaps, batch):

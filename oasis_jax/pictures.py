@@ -49,7 +49,7 @@ def grid(rows, captions=None, notes=None, gap=4):
     """One picture with the images in rows and columns, uint8 (height, width, 3).
 
     Args:
-        rows: list of lists of uint8 images (h, w, 3), all of one size; rows may have different lengths.
+        rows: list of lists of uint8 images (h, w, 3), all of one size; None is an empty cell. Rows may have different lengths.
         captions: one string per column, written above it; None for none.
         notes: like `rows`, a string per image, written below it; None for none.
         gap: pixels between images and around the whole.
@@ -57,8 +57,8 @@ def grid(rows, captions=None, notes=None, gap=4):
     Raises:
         ValueError: there is no image, or the sizes differ.
     """
-    rows = [[np.asarray(image) for image in row] for row in rows]
-    sizes = {image.shape for row in rows for image in row}
+    rows = [[None if image is None else np.asarray(image) for image in row] for row in rows]
+    sizes = {image.shape for row in rows for image in row if image is not None}
     if len(sizes) != 1:
         raise ValueError(f"a grid needs images of one size, got {sorted(sizes) or 'none'}")
     height, width, _ = sizes.pop()
@@ -70,7 +70,8 @@ def grid(rows, captions=None, notes=None, gap=4):
         top = head + gap + i * (height + foot + gap)
         for j, image in enumerate(row):
             left = gap + j * (width + gap)
-            page[top : top + height, left : left + width] = image
+            if image is not None:
+                page[top : top + height, left : left + width] = image
         texts += [(j, top + height + 1, note) for j, note in enumerate(notes[i] if notes else ())]
     if not texts:
         return page

@@ -1,9 +1,9 @@
-"""What reproduces an image: seeds, classes or styles with seeds of their own, interpolation, truncation, centres of heatmaps."""
+"""What reproduces an image: seeds, classes or styles with seeds of their own, interpolation, truncation, changes of heatmaps."""
 import dataclasses
 
 import numpy as np
 
-from oasis_jax.heatmaps import of_seed, with_centres
+from oasis_jax.heatmaps import changed, check, of_seed, with_centres
 from oasis_jax.noise import check_seed, class_noise, slerp
 
 
@@ -19,10 +19,13 @@ class Recipe:
         centres: of the heatmaps, (1, 2) or (7, 2) as `heatmaps.with_centres` takes them; None for those of the seed.
         style_seeds: {row: seed} of style rows that come from another latent (style mixing), for models with styles.
         truncation: psi; styles are drawn towards their mean as it falls from 1 to 0.
-        truncated_rows: the first rows, to which the truncation is limited; None truncates all.
+        truncated_rows: number of the first rows, to which the truncation is limited; None truncates all.
+        base_heatmaps: (7, 3), instead of the heatmaps of the seeds; None for those.
+        shifts: {map: (dy, dx)} of single heatmaps, added to their centres after `centres`. `heatmaps.maps_of` lists the maps of a level.
+        width_factors: {map: factor} of single heatmaps, which multiply their widths.
 
     Raises:
-        ValueError: a seed is not an integer in 0..2**32-1.
+        ValueError: a seed is not an integer in 0..2**32-1, the truncation is not finite, or truncated_rows is negative.
     """
 
     seed: int
@@ -33,11 +36,18 @@ class Recipe:
     style_seeds: dict[int, int] = dataclasses.field(default_factory=dict)
     truncation: float = 1.0
     truncated_rows: int | None = None
+    base_heatmaps: tuple[tuple[float, float, float], ...] | None = None
+    shifts: dict[int, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    width_factors: dict[int, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         for seed, class_seeds in ((self.seed, self.class_seeds), self.end or (0, {}), (0, self.style_seeds)):
             for each in (seed, *class_seeds.values()):
                 check_seed(each)
+        if not np.isfinite(self.truncation):
+            raise ValueError(f"truncation {self.truncation} is not a finite number: give psi, usually from 0 to 1")
+        if self.truncated_rows is not None and self.truncated_rows < 0:
+            raise ValueError(f"truncated_rows {self.truncated_rows} is negative: give the number of rows to truncate")
 
     def latent(self, z_dim):
         """The vector of an image without classes: (z_dim,) float32."""
@@ -49,19 +59,68 @@ class Recipe:
         return start if self.end is None else slerp(start, class_noise(*self.end, num_classes, z_dim), self.t)
 
     def heatmaps(self):
-        """(7, 3) float32; interpolated linearly."""
-        found = of_seed(self.seed)
-        if self.end is not None:
-            found = (1 - self.t) * found + self.t * of_seed(self.end[0])
-        return found if self.centres is None else with_centres(found, self.centres)
+        """(7, 3) float32; those of two seeds are interpolated linearly.
 
-    def as_json(self, class_names):
-        """The fields as JSON values, classes by name."""
+        Raises:
+            ValueError: base_heatmaps, centres, shifts or width_factors do not fit.
+        """
+        if self.base_heatmaps is not None:
+            found = check(np.asarray(self.base_heatmaps)[None], 1)[0]
+        else:
+            found = of_seed(self.seed)
+            if self.end is not None:
+                found = (1 - self.t) * found + self.t * of_seed(self.end[0])
+        if self.centres is not None:
+            found = with_centres(found, self.centres)
+        return changed(found, self.shifts, self.width_factors)
+
+    def with_heatmaps(self, heatmaps):
+        """The same recipe with exactly these heatmaps (7, 3)."""
+        rows = tuple(map(tuple, np.asarray(heatmaps, np.float32).tolist()))
+        return dataclasses.replace(self, base_heatmaps=rows, centres=None, shifts={}, width_factors={})
+
+    def as_json(self, class_names=()):
+        """JSON values that `from_json` reads: the seed, classes by name if the model has any, and what differs from the default."""
 
         def side(seed, class_seeds):
-            return {"seed": int(seed), "class_seeds": {class_names[i]: int(class_seeds[i]) for i in sorted(class_seeds)}}
+            by_name = {class_names[i]: int(class_seeds[i]) for i in sorted(class_seeds)}
+            return {"seed": int(seed)} | ({"class_seeds": by_name} if class_names else {})
 
-        return side(self.seed, self.class_seeds) | ({"interpolation": side(*self.end) | {"t": self.t}} if self.end else {})
+        found = side(self.seed, self.class_seeds)
+        if self.end is not None:
+            found["interpolation"] = side(*self.end) | {"t": float(self.t)}
+        values, unset = ({name: _plain(getattr(recipe, name)) for name in _recorded_by_name()} for recipe in (self, Recipe(0)))
+        return found | {name: value for name, value in values.items() if value != unset[name]}
+
+    @classmethod
+    def from_json(cls, record, class_names=()):
+        """The recipe of `as_json`; what else the record holds, as an entry of samples.json does, is not read."""
+
+        def side(values):
+            return values["seed"], {class_names.index(name): seed for name, seed in values.get("class_seeds", {}).items()}
+
+        interpolation = record.get("interpolation")
+        found = {"end": side(interpolation), "t": interpolation["t"]} if interpolation else {}
+        found |= {name: _from_plain(record[name]) for name in _recorded_by_name() if name in record}
+        return cls(*side(record), **found)
+
+
+def _recorded_by_name():
+    """The fields of a Recipe that its record has under their own names."""
+    return [field.name for field in dataclasses.fields(Recipe) if field.name not in ("seed", "class_seeds", "end", "t")]
+
+
+def _plain(value):
+    """Numbers, sequences and {number: value} as JSON has them."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in sorted(value.items())}
+    return np.asarray(value).tolist()
+
+
+def _from_plain(value):
+    if isinstance(value, dict):
+        return {int(key): _from_plain(each) for key, each in value.items()}
+    return tuple(map(_from_plain, value)) if isinstance(value, list) else value
 
 
 def as_recipes(seeds):

@@ -1,13 +1,19 @@
-"""The sampling command: label maps in; images, a contact sheet and the recipe of every image out.
+"""The sampling command: images, a contact sheet and the recipe of every image out; label maps in, if the model takes them.
 
-    python -m oasis_jax.sample --checkpoint=runs/scenes --labels=labels/ --output=samples/ --samples_per_label=4
+    python -m oasis_jax.sample --checkpoint=runs/scenes --labels=labels/ --output=samples/ --count=4
+    python -m oasis_jax.sample --checkpoint=runs/cats --output=samples/ --count=64 --truncation=0.7
 
-Sample k of every label map has the noise of --seed + k. With --resample_classes=road,car sample 0 still has the noise of --seed, and the
-others redraw only these classes. With --interpolate=K, K frames lead from sample 0 to sample 1. A spatially aware model looks where
---heatmap_centres says, such as 0.2:-0.5 (y:x, from -1 to 1). Models that take no label maps need no --labels. `samples.json` is written
-last, so an output folder without it is incomplete.
+Sample k (of every label map) has the noise of --seed + k. With --resample_classes=road,car sample 0 still has the noise of --seed, and the
+others redraw only these classes. With --interpolate=K, K frames lead from sample 0 to sample 1. A model with styles mixes them:
+--style_mixing=10,11 --mixed_rows=0-3 replaces these rows of each sample by those of seeds 10 and 11.
+
+A spatially aware model looks where --heatmap_centres says, such as 0.2:-0.5 (y:x, from -1 to 1). --heatmap_shift=l1=0.2:0 moves a level
+alone (l1 coarse, l2 middle, l3 fine) or a single map (0 to 6), and --heatmap_scale=l1=1.5 widens it. --path=0:-0.7,0:0.7 moves the subject
+of sample 0 from left to right in --frames images, or with --path_of=l2 one level of it.
+
+`samples.json` is written last, so an output folder without it is incomplete. `recipes.Recipe.from_json` reads its entries.
 """
-import difflib
+import dataclasses
 import hashlib
 import json
 import re
@@ -19,45 +25,14 @@ from absl import app, flags, logging
 from etils import epath
 from tqdm import tqdm
 
-from oasis_jax import pictures, sampling
+from oasis_jax import editing, pictures, sampling, series
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, read_palette, resize_label_map
-from oasis_jax.recipes import Recipe
+from oasis_jax.heatmaps import position
+from oasis_jax.sample_options import make_plan
 
 LABEL_ENDINGS = (".png", ".bmp", ".gif", ".tif", ".tiff")
-SHEET_ROWS = 32  # label maps on the contact sheet
-
-
-def recipes(seed, samples_per_label=1, resample_classes=(), class_seeds=None, interpolate=0, centres=None):
-    """The Recipe of each image of one label map.
-
-    Args:
-        seed: of sample 0.
-        samples_per_label: number of samples.
-        resample_classes: the only classes to which sample k gives the noise of seed + k; () gives it to all.
-        class_seeds: {class: seed} of classes that have the same noise in every sample.
-        interpolate: if positive, the number of frames from sample 0 to sample 1, instead of samples.
-        centres: of the heatmaps of all images, as Recipe takes them.
-
-    Raises:
-        ValueError: the options contradict each other.
-    """
-    class_seeds = class_seeds or {}
-    if both := set(resample_classes) & set(class_seeds):
-        raise ValueError(f"class {min(both)} is both in --resample_classes, to be redrawn, and in --noise_seed_per_class: choose one")
-    if interpolate and samples_per_label > 1:
-        raise ValueError("--interpolate generates frames from sample 0 to sample 1: leave --samples_per_label out")
-    if interpolate == 1:
-        raise ValueError("--interpolate=1 is not an interpolation: give 2 frames or more")
-
-    def sample(k):
-        if resample_classes and k:
-            return seed, class_seeds | dict.fromkeys(resample_classes, seed + k)
-        return seed + k, class_seeds
-
-    if interpolate:
-        return [Recipe(*sample(0), end=sample(1), t=frame / (interpolate - 1), centres=centres) for frame in range(interpolate)]
-    return [Recipe(*sample(k), centres=centres) for k in range(samples_per_label)]
+SHEET_ROWS = 32  # of the contact sheet
 
 
 def label_map_subjects(model, label_files, size):
@@ -81,7 +56,7 @@ def label_map_subjects(model, label_files, size):
     return map(subject, label_files)
 
 
-def sample_all(model, subjects, count, output, image_recipes):
+def sample_all(model, subjects, count, output, plan):
     """Generates and writes OUTPUT/NAME_K.png for every subject and recipe, and the contact sheet.
 
     Args:
@@ -89,7 +64,7 @@ def sample_all(model, subjects, count, output, image_recipes):
         subjects: of `label_map_subjects`; for a model without label maps, one without label map and picture.
         count: number of subjects.
         output: folder.
-        image_recipes: list of Recipe.
+        plan: sample_options.Plan.
 
     Returns:
         The list "images" of samples.json: for each image its file, label file and recipe, and its heatmaps if it has any.
@@ -97,22 +72,39 @@ def sample_all(model, subjects, count, output, image_recipes):
     Raises:
         OSError: the output cannot be written.
     """
-    records, sheet = [], []
+    records, rows, notes = [], [], []
     class_names = getattr(model, "class_names", ())
-    with tqdm(total=count * len(image_recipes), unit="image", desc="sampling") as progress:
-        for name, fields, batch, row in subjects:
-            for k, recipe in enumerate(image_recipes):
+    with tqdm(total=count * len(plan.recipes), unit="image", desc="sampling") as progress:
+        for name, fields, batch, label_picture in subjects:
+            shown = plan.cells[: max(SHEET_ROWS - len(rows), 0)]
+            on_sheet, images = {number for row in shown for number in row}, {}
+            for k, recipe in enumerate(plan.recipes):
                 image = model.images(model.inputs([recipe], batch))[0]
                 file = f"{name}_{k}.png"
                 pictures.save_png(output / file, image)
                 heatmaps = {"heatmaps": recipe.heatmaps().tolist()} if model.spatially_aware else {}
                 records.append({"file": file} | fields | recipe.as_json(class_names) | heatmaps)
-                row.append(image)
+                if k in on_sheet:
+                    images[k] = image
                 progress.update()
-            if len(sheet) < SHEET_ROWS:
-                sheet.append(row)
-    pictures.save_png(output / pictures.CONTACT_SHEET, pictures.grid(sheet))
+            for row in shown:
+                rows.append([*label_picture, *(images.get(number) for number in row)])
+                notes.append([*[name] * len(label_picture), *("" if i is None else series.caption(plan.recipes[i]) for i in row)])
+            if shown and plan.path_of:
+                _add_path(rows, notes, model, plan, list(images.values()), len(label_picture))
+    pictures.save_png(output / pictures.CONTACT_SHEET, pictures.grid(rows, notes=notes))
     return records
+
+
+def _add_path(rows, notes, model, plan, images, before):
+    """Adds the change along a path to the last row of a contact sheet; and below it, after `before` empty cells, the heatmaps."""
+    change = editing.mean_absolute_change(images)
+    rows[-1].append(editing.change_picture(change))
+    notes[-1].append(f"change {change.mean():.1f}, most {change.max():.0f}")
+    heatmaps = [recipe.heatmaps() for recipe in plan.recipes]
+    isotropic = model.config.model.get("isotropic", False)
+    rows.append([*[None] * before, *(editing.picture(each, images[0].shape[:2], isotropic) for each in heatmaps)])
+    notes.append([*[""] * before, *("{:.2f}:{:.2f}".format(*position(each, plan.path_of).round(2) + 0.0) for each in heatmaps)])
 
 
 def find_label_files(pattern):
@@ -141,16 +133,6 @@ def find_label_files(pattern):
     return files
 
 
-def find_class(name, class_names):
-    """The class of this name or number; raises ValueError naming the nearest names."""
-    if name in class_names:
-        return class_names.index(name)
-    if name.isdecimal() and int(name) < len(class_names):
-        return int(name)
-    nearest = difflib.get_close_matches(name, class_names, n=3, cutoff=0.3) or class_names[:5]
-    raise ValueError(f"there is no class {name!r}; did you mean {' or '.join(nearest)}? Numbers 0..{len(class_names) - 1} work too")
-
-
 def _label_rule(model):
     data = model.config.data
     palette = read_palette(data.palette)[0] if data.palette else None
@@ -166,22 +148,6 @@ def _check_label_files(paths, rule):
             faults.append(str(error))
     if faults:
         raise DataError("\n  ".join([f"{len(faults)} of {len(paths)} label files cannot be used:", *faults]))
-
-
-def _class_seeds(entries, class_names):
-    pairs = [re.fullmatch(r"(.+)=(\d+)", entry) for entry in entries]
-    if not all(pairs):
-        raise ValueError(f"--noise_seed_per_class={','.join(entries)}: write class=seed pairs, such as road=3,car=7")
-    return {find_class(pair[1], class_names): int(pair[2]) for pair in pairs}
-
-
-def _centres(entries):
-    """(y, x) pairs from "y:x" texts, None if there are none."""
-    pairs = [entry.split(":") for entry in entries]
-    try:
-        return tuple((float(y), float(x)) for y, x in pairs) or None
-    except ValueError:
-        raise ValueError(f"--heatmap_centres={','.join(entries)}: write y:x pairs, such as 0.2:-0.5") from None
 
 
 def _size(text):
@@ -203,47 +169,44 @@ def _define_flags():
     flags.DEFINE_string("labels", None, "A label file, a folder of them, or a pattern with *; for models that take label maps.")
     flags.DEFINE_string("output", None, "Folder for the images; new or empty.", required=True)
     flags.DEFINE_integer("seed", 0, "Of sample 0; sample k has seed + k.", lower_bound=0)
-    flags.DEFINE_integer("samples_per_label", 1, "Images of each label map; of a model without label maps, images in all.", lower_bound=1)
+    flags.DEFINE_integer("count", 1, "Number of samples: of each label map, or of a model without label maps in all.", lower_bound=1)
+    flags.DEFINE_alias("samples_per_label", "count")
     flags.DEFINE_list("resample_classes", [], "Redraw only these classes; the rest of the image keeps the noise of sample 0.")
     flags.DEFINE_list("noise_seed_per_class", [], "Seeds of single classes in every sample: road=3,car=7.")
-    flags.DEFINE_list("heatmap_centres", [], "Of a spatially aware model: y:x of the coarse centre, which the others follow, or of all 7.")
     flags.DEFINE_integer("interpolate", 0, "If positive, the number of frames from sample 0 to sample 1.", lower_bound=0)
+    flags.DEFINE_float("truncation", None, "Of a model with styles: psi; images are more typical and less varied as it falls from 1 to 0.")
+    flags.DEFINE_integer("truncated_rows", None, "Truncate only so many of the first (coarse) style rows.", lower_bound=0)
+    flags.DEFINE_list("style_mixing", [], "Seeds, such as 10,20-23: each sample again with style rows of each of them; a grid.")
+    flags.DEFINE_list("mixed_rows", [], "The style rows that come from the seeds of --style_mixing, such as 0-3; row 0 is the coarsest.")
+    flags.DEFINE_string("noise", "", "Of a model with a choice of noise, such as const; by default that of its config.")
+    flags.DEFINE_list("heatmap_centres", [], "Of a spatially aware model: y:x of the coarse centre, which the others follow, or of all 7.")
+    flags.DEFINE_list("heatmap_shift", [], "Shifts of levels or single maps, such as l1=0.2:-0.5,4=0:0.3; all moves everything.")
+    flags.DEFINE_list("heatmap_scale", [], "Factors of the widths of levels or single maps, such as l1=1.5,6=0.5.")
+    flags.DEFINE_list("path", [], "First and last position y:x, such as 0:-0.7,0:0.7: frames of sample 0 on the line between them.")
+    flags.DEFINE_string("path_of", "all", "What moves along --path: all, a level l1, l2 or l3, or a single map.")
+    flags.DEFINE_integer("frames", 8, "Number of frames along --path.", lower_bound=2)
     flags.DEFINE_string("size", "", "HEIGHTxWIDTH of the images; by default the size that the model was trained on.")
     flags.DEFINE_bool("best", False, "Sample from the best checkpoint, not the latest.")
 
 
 def run(options):
-    """Does what the flags (attributes of `options`) say; raises as `label_map_subjects`, `sample_all`, `recipes` and `sampling.load` do."""
+    """Does what the flags (attributes of `options`) say; raises as `sampling.load`, `make_plan` and `sample_all` do, and DataError."""
     model = sampling.load(options.checkpoint, options.best)
     with_labels = "label_map" in model.columns
     if with_labels != bool(options.labels):
         raise ValueError("this model takes label maps: give --labels=DIR" if with_labels else "this model takes no --labels: omit them")
-    if not with_labels and (options.resample_classes or options.noise_seed_per_class):
-        raise ValueError("this model has no classes: omit --resample_classes and --noise_seed_per_class")
-    class_names = model.class_names if with_labels else ()
-    class_seeds = _class_seeds(options.noise_seed_per_class, class_names)
-    resample = tuple(find_class(name, class_names) for name in options.resample_classes)
-    centres = _centres(options.heatmap_centres)
-    if centres is not None and not model.spatially_aware:
-        raise ValueError("--heatmap_centres: this model was trained without model.spatial_awareness, so it takes none")
-    image_recipes = recipes(options.seed, options.samples_per_label, resample, class_seeds, options.interpolate, centres)
-    if not model.has_noise and (resample or class_seeds):
-        raise ValueError("this model has no noise: omit --resample_classes and --noise_seed_per_class")
-    if not (model.has_noise or model.spatially_aware) and len(image_recipes) > 1:
-        raise ValueError("this model has no noise, so all its samples are equal: ask for one sample")
-    if centres is not None:
-        image_recipes[0].heatmaps()  # raises for centres that do not fit before anything is written
+    plan = make_plan(options, model)
+    if options.noise:
+        model = dataclasses.replace(model, noise=options.noise)
     size, label_files = model.image_size, [None]
     if with_labels:
         size = _size(options.size) if options.size else size
         model.check_size(*size)
         label_files = find_label_files(options.labels)
-    elif options.size:
-        raise ValueError("--size: this model generates images of one size; omit it")
     output = _new_folder(options.output)
 
     subjects = label_map_subjects(model, label_files, size) if with_labels else [("image", {}, {}, [])]
-    images = sample_all(model, subjects, len(label_files), output, image_recipes)
+    images = sample_all(model, subjects, len(label_files), output, plan)
     config_json = json.dumps(model.config.to_dict(), sort_keys=True)
     summary = {
         "command": f"python -m oasis_jax.sample {shlex.join(sys.argv[1:])}",
@@ -251,6 +214,7 @@ def run(options):
         "step": model.step,
         "config_sha256": hashlib.sha256(config_json.encode()).hexdigest(),
         "size": list(size),
+        **({"noise": model.noise} if hasattr(model, "noise_modes") else {}),
         "images": images,
     }
     (output / "samples.json").write_text(json.dumps(summary, indent=2))

@@ -1,6 +1,5 @@
 """Laws of sampling and editing with heatmaps, by the library and by the command."""
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,9 @@ import oasis_jax
 from oasis_jax import editing, sample
 from oasis_jax.heatmaps import explicit, of_seed, with_centres
 from oasis_jax.noise import noise_vector
-from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
+from oasis_jax.recipes import Recipe
+from tests.sample_options import sample_options
+from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
 
 LABELS = np.random.default_rng(0).integers(4, size=IMAGE_SIZE)
 
@@ -105,21 +106,38 @@ def test_the_picture_of_heatmaps_is_brightest_at_their_centres():
 
 def run_command(run, folder, **options):
     Image.fromarray(LABELS.astype(np.uint8)).save(folder / "labels.png")
-    defaults = dict(seed=0, samples_per_label=1, resample_classes=[], noise_seed_per_class=[], interpolate=0, size="", best=False)
-    defaults |= {"checkpoint": run, "labels": str(folder / "labels.png"), "output": str(folder / "out"), "heatmap_centres": []}
-    sample.run(SimpleNamespace(**(defaults | options)))
+    sample.run(sample_options(run, folder / "out", labels=str(folder / "labels.png"), **options))
     summary = json.loads((folder / "out" / "samples.json").read_text())
     return [(record, np.asarray(Image.open(folder / "out" / record["file"]))) for record in summary["images"]]
 
 
 @pytest.mark.parametrize("options", [{}, {"heatmap_centres": ["0.25:-0.5"]}, {"heatmap_centres": ["0.5:0"] * 7, "interpolate": 3}])
 def test_the_command_writes_the_heatmaps_that_it_used(runs, model, tmp_path, options):
-    for k, (record, image) in enumerate(run_command(runs["aware"], tmp_path, **options)):
+    for record, image in run_command(runs["aware"], tmp_path, **options):
         heatmaps = np.asarray(record["heatmaps"], np.float32)
-        noise = sample.recipes(0, interpolate=options.get("interpolate", 0))[k].noise(4, 8)
+        noise = Recipe.from_json(record, CLASS_NAMES).noise(4, 8)
         np.testing.assert_array_equal(image, model.sample(LABELS, noise=noise[None], heatmaps=heatmaps)[0])
         if options:
             np.testing.assert_allclose(heatmaps[0, :2], [float(number) for number in options["heatmap_centres"][0].split(":")])
+
+
+def test_a_path_with_label_maps_moves_one_level_and_shows_frames_change_and_heatmaps(runs, model, tmp_path):
+    found = run_command(runs["aware"], tmp_path, path=["-0.5:-0.5", "0.5:0.5"], path_of="l1", frames=3)
+    for record, image in found:
+        np.testing.assert_array_equal(np.asarray(record["heatmaps"], np.float32)[1:], of_seed(0)[1:])
+        inputs = model.inputs([Recipe.from_json(record, CLASS_NAMES)], {"label_map": LABELS[None]})
+        np.testing.assert_array_equal(model.images(inputs)[0], image)
+    assert editing.mean_absolute_change([image for _, image in found]).max() > 0
+    height, width = IMAGE_SIZE
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:  # label map, three frames and the change; below, the heatmaps
+        assert sheet.size == (4 + 5 * (width + 4), 4 + 2 * (height + 14 + 4))
+
+
+def test_options_of_styles_are_refused_for_a_model_without_styles(runs, tmp_path):
+    with pytest.raises(ValueError, match="has no styles: omit --truncation and --truncated_rows"):
+        run_command(runs["aware"], tmp_path, truncation=0.5, truncated_rows=2)
+    with pytest.raises(ValueError, match="has no choice of noise: omit --noise"):
+        run_command(runs["aware"], tmp_path, noise="const")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from oasis_jax.checkpoint import load_config, load_state
 from oasis_jax.family import find_family
 from oasis_jax.training.loop import train_and_evaluate
 from tests import toy_family
+from tests.sample_options import sample_options
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +64,7 @@ def test_a_protocol_can_ask_for_more_samples_than_there_are_training_images(run,
 
 
 def test_its_samples_in_files_score_as_the_run_does_whatever_they_are_called(run, tmp_path):
-    sample.run(options_of_sample(run[0], tmp_path / "samples", samples_per_label=13))
+    sample.run(sample_options(run[0], tmp_path / "samples", count=13))
     from_run = evaluated(run[0], tmp_path / "report", checkpoint=str(run[0]))
     from_files = evaluated(run[0], tmp_path / "report", images=str(tmp_path / "samples"))
     assert from_files.images == from_run.images
@@ -95,13 +96,8 @@ def test_it_trains_on_a_zip_of_photos_and_is_compared_with_all_of_them(tmp_path)
     assert report["images"] == {"generated": 5, "real": 5} and report["protocol"]["resize"].startswith("largest centred window")
 
 
-def options_of_sample(workdir, output, **changed):
-    flags = dict(seed=0, samples_per_label=1, resample_classes=[], noise_seed_per_class=[], interpolate=0, size="", best=False)
-    return types.SimpleNamespace(checkpoint=workdir, labels=None, output=str(output), heatmap_centres=[], **(flags | changed))
-
-
 def test_it_is_sampled_by_the_command_and_any_image_is_reproduced_from_its_seed(run, tmp_path):
-    sample.run(options_of_sample(run[0], tmp_path / "out", samples_per_label=3, seed=5))
+    sample.run(sample_options(run[0], tmp_path / "out", count=3, seed=5))
     records = json.loads((tmp_path / "out" / "samples.json").read_text())["images"]
     model = oasis_jax.load(run[0])
     assert [record["seed"] for record in records] == [5, 6, 7]
@@ -112,15 +108,9 @@ def test_it_is_sampled_by_the_command_and_any_image_is_reproduced_from_its_seed(
 
 def test_options_for_label_maps_are_refused(run, tmp_path):
     with pytest.raises(ValueError, match="takes no --labels"):
-        sample.run(with_labels(run[0], tmp_path / "out"))
+        sample.run(sample_options(run[0], tmp_path / "out", labels="labels/"))
     with pytest.raises(ValueError, match="has no classes: omit --resample_classes"):
-        sample.run(options_of_sample(run[0], tmp_path / "out", resample_classes=["road"]))
-
-
-def with_labels(workdir, output):
-    options = options_of_sample(workdir, output)
-    options.labels = "labels/"
-    return options
+        sample.run(sample_options(run[0], tmp_path / "out", resample_classes=["road"]))
 
 
 def test_a_family_that_does_not_exist_is_an_error_that_lists_those_that_do():

@@ -9,8 +9,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
 COMMANDS = {"main", "sample", "evaluate", "convert"}
 GROUND = {
-    "checkpoint", "config_flag", "family", "fields", "heatmaps", "noise", "pictures", "ranges", "recipes", "sampling", "state_dicts",
-    "updates",
+    "checkpoint", "config_flag", "family", "fields", "heatmaps", "noise", "pictures", "ranges", "recipes", "sampling", "series",
+    "state_dicts", "updates",
 }
 
 # What each part may import besides itself and the ground floor.
@@ -23,12 +23,13 @@ MAY_IMPORT = {
     "editing": {"layers"},
     "evaluation": {"data", "metrics", "parallel"},
     "training": {"data", "evaluation", "metrics", "parallel"},
-    **dict.fromkeys(COMMANDS, {"data", "evaluation", "metrics", "parallel", "training"}),
+    "sample_options": set(),
+    **dict.fromkeys(COMMANDS, {"data", "editing", "evaluation", "metrics", "parallel", "sample_options", "training"}),
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes", "checkpoint", "family",
-    "sampling",
+    "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes", "series", "checkpoint",
+    "family", "sampling",
 ]
 
 
@@ -93,7 +94,7 @@ def test_no_two_files_outside_the_families_share_a_name():
 
 
 # Files outside the families that may speak of label maps, because they handle that column; the words "label_map" are a column's name there.
-COLUMN = {"checkpoint.py", "convert.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "sample.py"} | {
+COLUMN = {"checkpoint.py", "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "sample.py"} | {
     f"{folder}/{name}.py"
     for folder, names in {
         "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "tfds_source"),

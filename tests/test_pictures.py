@@ -50,6 +50,13 @@ def test_grid_keeps_every_pixel_of_every_image():
         assert np.sum(page == value) == 10 * 20 * 3
 
 
+def test_an_empty_cell_of_a_grid_is_paper_and_moves_nothing():
+    image = np.full((4, 6, 3), 7, np.uint8)
+    page, whole = pictures.grid([[None, image], [image, None]], gap=1), pictures.grid([[image, image], [image, image]], gap=1)
+    np.testing.assert_array_equal(page[1:5, 8:14], image)
+    assert page.shape == whole.shape and np.all(page[1:5, 1:7] == page[0, 0]) and np.all(page[6:10, 8:14] == page[0, 0])
+
+
 def test_captions_lie_above_the_images():
     rows = [[np.zeros((10, 40, 3), np.uint8)] * 2]
     plain, captioned = pictures.grid(rows), pictures.grid(rows, captions=["photo", "a caption far too long for its column"])

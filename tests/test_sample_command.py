@@ -2,16 +2,18 @@
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import oasis_jax
-from oasis_jax import sample
+from oasis_jax import sample, series
 from oasis_jax.data.labels import DataError, LabelRule, read_label_map, resize_label_map
 from oasis_jax.noise import class_noise, slerp
+from oasis_jax.recipes import Recipe
+from oasis_jax.sample_options import find_class
+from tests.sample_options import sample_options
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
 
 UNLABELLED, ROAD, CAR, SKY = range(4)
@@ -40,9 +42,7 @@ def labels(tmp_path_factory):
 
 def sampled(run, labels, output, **flags):
     """Runs the command in this process: (samples.json, {file: image})."""
-    defaults = dict(seed=0, samples_per_label=1, resample_classes=[], noise_seed_per_class=[], interpolate=0, size="", best=False)
-    defaults["heatmap_centres"] = []
-    sample.run(SimpleNamespace(checkpoint=run, labels=str(labels), output=str(output), **(defaults | flags)))
+    sample.run(sample_options(run, output, labels=str(labels), **flags))
     summary = json.loads((output / "samples.json").read_text())
     return summary, {record["file"]: np.asarray(Image.open(output / record["file"])) for record in summary["images"]}
 
@@ -67,14 +67,14 @@ def reproduced(summary, record):
 @pytest.mark.parametrize(
     "flags",
     [
-        {"seed": 4, "samples_per_label": 2},
-        {"samples_per_label": 2, "resample_classes": ["road", "2"], "noise_seed_per_class": ["sky=9"]},
+        {"seed": 4, "count": 2},
+        {"count": 2, "resample_classes": ["road", "2"], "noise_seed_per_class": ["sky=9"]},
         {"interpolate": 3, "resample_classes": ["car"], "size": "8x16"},
     ],
 )
 def test_any_image_is_reproduced_from_the_json(run, labels, tmp_path, flags):
     summary, images = sampled(run, labels, tmp_path / "out", **flags)
-    assert len(images) == 2 * (flags.get("interpolate") or flags["samples_per_label"])
+    assert len(images) == 2 * (flags.get("interpolate") or flags["count"])
     for record in summary["images"][1::2]:
         np.testing.assert_array_equal(reproduced(summary, record), images[record["file"]])
 
@@ -99,21 +99,22 @@ def test_command_tells_errors_in_one_line_without_traceback(tmp_path):
 
 
 def test_sample_zero_is_that_of_its_seed_and_the_others_redraw_the_classes_alone():
-    plain, redrawn = sample.recipes(seed=5), sample.recipes(seed=5, samples_per_label=3, resample_classes=(ROAD, CAR), class_seeds={SKY: 9})
+    plain, redrawn = series.samples(Recipe(5), 1), series.samples(Recipe(5, {SKY: 9}), 3, resample_classes=(ROAD, CAR))
     np.testing.assert_array_equal(plain[0].noise(4, 8), class_noise(5, {}, 4, 8))
-    assert redrawn[0] == sample.Recipe(5, {SKY: 9})
-    assert redrawn[2] == sample.Recipe(5, {SKY: 9, ROAD: 7, CAR: 7})
+    assert redrawn[0] == Recipe(5, {SKY: 9})
+    assert redrawn[2] == Recipe(5, {SKY: 9, ROAD: 7, CAR: 7})
 
 
 def test_interpolation_starts_at_sample_zero_and_ends_at_sample_one():
-    samples, frames = sample.recipes(seed=2, samples_per_label=2), sample.recipes(seed=2, interpolate=5)
+    samples = series.samples(Recipe(2), 2)
+    frames = series.interpolation(*samples, 5)
     assert [frame.t for frame in frames] == [0, 0.25, 0.5, 0.75, 1]
     np.testing.assert_array_equal(frames[0].noise(4, 8), samples[0].noise(4, 8))
     np.testing.assert_array_equal(frames[-1].noise(4, 8), samples[1].noise(4, 8))
 
 
 def test_contact_sheet_shows_the_label_map_and_its_samples(run, labels, tmp_path):
-    sampled(run, labels, tmp_path / "out", samples_per_label=3)
+    sampled(run, labels, tmp_path / "out", count=3)
     with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
         assert sheet.width > 4 * IMAGE_SIZE[1] and sheet.height > 2 * IMAGE_SIZE[0]
 
@@ -125,7 +126,7 @@ def test_model_without_noise_gives_one_sample(labels, tmp_path):
     _, images = sampled(tmp_path / "run", tmp_path / "ids.png", tmp_path / "out")
     assert list(images) == ["ids_0.png"]
     with pytest.raises(ValueError, match="has no noise"):
-        sampled(tmp_path / "run", tmp_path / "ids.png", tmp_path / "more", samples_per_label=2)
+        sampled(tmp_path / "run", tmp_path / "ids.png", tmp_path / "more", count=2)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_model_without_noise_gives_one_sample(labels, tmp_path):
         ({"noise_seed_per_class": ["road"]}, "write class=seed pairs"),
         ({"noise_seed_per_class": ["road=3"], "resample_classes": ["road"]}, "class 1 is both in"),
         ({"interpolate": 1}, "give 2 frames or more"),
-        ({"interpolate": 3, "samples_per_label": 2}, "leave --samples_per_label out"),
+        ({"interpolate": 3, "count": 2}, "leave --count out"),
         ({"size": "16"}, "such as 256x512"),
         ({"size": "16x30"}, "nearest heights 16, widths 28 or 32"),
     ],
@@ -182,4 +183,4 @@ def test_label_files_are_named_by_file_folder_or_pattern(labels, tmp_path):
 
 
 def test_class_names_of_the_config_are_understood():
-    assert [sample.find_class(name, CLASS_NAMES) for name in ("sky", "0")] == [SKY, UNLABELLED]
+    assert [find_class(name, CLASS_NAMES) for name in ("sky", "0")] == [SKY, UNLABELLED]

@@ -4,11 +4,10 @@ import functools
 from oasis_jax.eqgan.alignment import Alignment
 from oasis_jax.eqgan.discriminator import Discriminator
 from oasis_jax.eqgan.generator import Generator, check_resolution
+from oasis_jax.eqgan.model import NOISE_MODES
 from oasis_jax.eqgan.train_step import Hyperparameters, TrainStep
 from oasis_jax.layers.dtype import compute_dtype
 from oasis_jax.updates import adam_without_momentum, rate_at
-
-NOISE_MODES = ("random", "const", "none")
 
 
 def make_generator(config):

@@ -13,6 +13,7 @@ from oasis_jax.heatmaps import check
 from oasis_jax.layers.initial import standard_normal
 from oasis_jax.recipes import Recipe, as_recipes, count_from
 
+NOISE_MODES = ("random", "const", "none")
 NOISE = 6  # purpose of the random numbers of a seed's noise maps; 5 is its heatmaps
 
 
@@ -24,11 +25,10 @@ class Generate:
     noise: str
 
     def __call__(self, variables, inputs):
-        generator, count, latents = self.generator, *inputs["z"].shape[:2]
-        # One call for the latents of all images: a style of an image comes from one of them.
-        styles = generator.apply(variables, inputs["z"].reshape(count * latents, -1), method="styles")
-        styles = styles.reshape(count, latents, *styles.shape[1:])
-        ws = jnp.take_along_axis(styles, inputs["latent_of_row"][:, None, :, None], axis=1)[:, 0]
+        generator = self.generator
+        # One latent of each image after the other, so that a style does not depend, in its last bits, on how many others an image has.
+        styles = jax.lax.map(lambda z: generator.apply(variables, z, method="styles"), inputs["z"].swapaxes(0, 1))
+        ws = jnp.take_along_axis(styles, inputs["latent_of_row"][None, ..., None], axis=0)[0]
         ws = generator.apply(variables, ws, inputs["truncation"], method="truncate")
         noise = {"const": "const", "none": None}.get(self.noise)
         if self.noise == "random":
@@ -53,6 +53,7 @@ class Model:
 
     columns: ClassVar = ()
     has_noise: ClassVar = True
+    noise_modes: ClassVar = NOISE_MODES
 
     generator: Generator
     variables: Any

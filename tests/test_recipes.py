@@ -1,0 +1,84 @@
+"""Laws of recipes: they are stored and read again, and change the heatmaps that they name alone."""
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from oasis_jax.heatmaps import maps_of, of_seed, position
+from oasis_jax.recipes import Recipe
+
+CLASS_NAMES = ("unlabelled", "road", "car")
+CHANGES = [
+    {"seed": 2**32 - 1},
+    {"class_seeds": {2: 5, 1: 7}},
+    {"end": (3, {1: 4}), "t": 1 / 3},
+    {"centres": ((0.1, -0.2),)},
+    {"centres": tuple((0.1 * i, -0.3) for i in range(7))},
+    {"style_seeds": {0: 4, 11: 5}},
+    {"truncation": 0.7, "truncated_rows": 0},
+    {"base_heatmaps": tuple(map(tuple, of_seed(5).tolist()))},
+    {"shifts": {0: (0.1, 1 / 3), 6: (-1.0, 0.0)}},
+    {"width_factors": {3: 2.0}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: "-".join(change))
+def test_a_stored_recipe_is_read_again(change):
+    recipe = Recipe(**({"seed": 1} | change))
+    record = recipe.as_json(CLASS_NAMES)
+    assert Recipe.from_json(json.loads(json.dumps(record)) | {"file": "a_0.png"}, CLASS_NAMES) == recipe
+    assert record.keys() - {"seed", "class_seeds", "interpolation"} == change.keys() - {"seed", "class_seeds", "end", "t"}
+
+
+def test_every_field_is_stored():
+    assert {name for change in CHANGES for name in change} == {field.name for field in dataclasses.fields(Recipe)}
+
+
+def test_a_recipe_with_given_heatmaps_has_these_whatever_it_changed_before():
+    recipe = Recipe(1, end=(2, {}), t=0.5, centres=((0, 0),), shifts={0: (1, 1)}, width_factors={1: 3})
+    np.testing.assert_array_equal(recipe.with_heatmaps(of_seed(9)).heatmaps(), of_seed(9))
+    np.testing.assert_array_equal(recipe.with_heatmaps(recipe.heatmaps()).heatmaps(), recipe.heatmaps())
+
+
+def test_a_shift_of_the_coarse_level_leaves_the_others_where_they_are():
+    start, moved = of_seed(1), Recipe(1, shifts={number: (0.25, -0.5) for number in maps_of("l1")}).heatmaps()
+    np.testing.assert_array_equal(moved[1:], start[1:])
+    np.testing.assert_allclose(moved[0] - start[0], (0.25, -0.5, 0), atol=1e-6)
+
+
+def test_centres_come_before_shifts_and_widths_are_multiplied():
+    found = Recipe(1, centres=((0.5, 0.5),), shifts={0: (0.25, 0)}, width_factors={6: 2}).heatmaps()
+    np.testing.assert_allclose(found[0, :2], (0.75, 0.5), atol=1e-6)
+    np.testing.assert_allclose(found[1:, :2] - 0.5, of_seed(1)[1:, :2] - of_seed(1)[0, :2], atol=1e-6)
+    np.testing.assert_allclose(found[:, 2], of_seed(1)[:, 2] * [1, 1, 1, 1, 1, 1, 2])
+
+
+def test_levels_are_names_of_maps():
+    assert [maps_of(name) for name in ("l1", "l2", "l3", "6")] == [[0], [1, 2], [3, 4, 5, 6], [6]]
+    assert maps_of("all") == list(range(7))
+    np.testing.assert_array_equal(position(of_seed(0), "all"), of_seed(0)[0, :2])
+    np.testing.assert_allclose(position(of_seed(0), "l2"), of_seed(0)[1:3, :2].mean(0))
+    for name in ("l4", "7", "", "-1"):
+        with pytest.raises(ValueError, match="choose all, l1, l2, l3 or a map from 0 to 6"):
+            maps_of(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shifts": {7: (0, 0)}}, "no heatmap 7: they are 0 to 6"),
+        ({"shifts": {0: (float("inf"), 0)}}, "give a finite number"),
+        ({"width_factors": {2: 0.0}}, "should be positive"),
+        ({"base_heatmaps": ((0, 0, 1),)}, r"should be \(1, 7, 3\)"),
+    ],
+)
+def test_changes_of_heatmaps_that_do_not_fit_are_reported(change, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(0, **change).heatmaps()
+
+
+@pytest.mark.parametrize("change", [{"truncation": float("inf")}, {"truncated_rows": -1}, {"style_seeds": {0: -1}}])
+def test_numbers_out_of_range_are_reported(change):
+    with pytest.raises(ValueError, match="is not a finite number|is negative|is not an integer in"):
+        Recipe(0, **change)
