@@ -1,9 +1,16 @@
 """Equality with the numbers that were saved in a snapshot of the published EqGAN-SA."""
+import json
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from goldens import golden_dir, needs
 from recipe import eqgan_array, eqgan_module
 
+from oasis_jax.eqgan import published
+from oasis_jax.eqgan.discriminator import Discriminator
+from oasis_jax.eqgan.generator import Generator
 from oasis_jax.eqgan.snapshots import read_snapshot
 
 SNAPSHOT = "eqgan/snapshot_tiny.pkl"
@@ -27,3 +34,23 @@ def test_arrays_of_a_published_snapshot(name, alike, seed):
     else:
         assert network.class_name == "Generator"
         assert network.arguments == GENERATOR | {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": WIDTHS}
+
+
+OFFICIAL = "eqgan/official_state_dict_256.json"
+
+
+@needs(OFFICIAL, because="it lists names alone")
+@pytest.mark.parametrize("name", ["G", "D"])
+def test_names_and_shapes_of_the_published_networks_for_256x256(name):
+    listed = json.loads((golden_dir() / OFFICIAL).read_text())
+    inputs = (jnp.zeros((1, 512)), jnp.zeros((1, 7, 3))) if name == "G" else (jnp.zeros((1, 256, 256, 3)),)
+    network, kind = (Generator(256), "generator") if name == "G" else (Discriminator(256), "discriminator")
+    template = jax.eval_shape(network.init, jax.random.key(0), *inputs)
+    shapes = {entry: tuple(shape) for entry, shape, _ in listed[name]}
+    read, write = (getattr(published, f"{kind}_{way}_state_dict") for way in ("from", "to"))
+    variables = read({entry: np.zeros(shape, np.float32) for entry, shape in shapes.items()}, template)
+    written = {entry: array.shape for entry, array in write(variables).items()}
+    assert written == {entry: shape for entry, shape in shapes.items() if not entry.endswith("resample_filter")}
+    assert sum(leaf.size for leaf in jax.tree.leaves(template["params"])) == listed["counts"][f"{name}_param"]
+    trained = {entry for entry, _, kind_of in listed[name] if kind_of == "param"}
+    assert set(write({"params": variables["params"]})) == trained
