@@ -32,7 +32,9 @@ from oasis_jax.layers.attention import alignment_loss, gradcam, normalised, targ
 from oasis_jax.layers.convolution import conv2d
 from oasis_jax.layers.spatial import render, resize
 
-OPS, G_SMALL, D_SMALL, ALIGN, G_256, D_256 = (f"eqgan/{name}" for name in ("ops", "g_small", "d_small", "align", "g_256", "d_256"))
+OPS, ALIGN = "eqgan/ops", "eqgan/align"
+G_SMALL, D_SMALL = "eqgan/g_small", "eqgan/d_small"
+G_256, D_256 = "eqgan/g_256", "eqgan/d_256"
 float32_is_slow = pytest.mark.parametrize("dtype", ["f64", pytest.param("f32", marks=pytest.mark.slow)], indirect=True)
 
 
@@ -184,7 +186,7 @@ def at_positions(stored, name, array):
 
 
 @pytest.mark.slow
-@needs(f"{G_256}.npz", because="it is of full width")
+@needs(f"{G_256}.npz", because="a small set has no case of full width")
 def test_generator_of_published_widths(dtype):
     stored, (network, variables) = golden_arrays(G_256), generator("G_256", dtype)
     z, heatmaps = jnp.asarray(stored["z"], dtype), jnp.asarray(centres_and_widths(stored, "hm."), dtype)
@@ -200,7 +202,7 @@ def test_generator_of_published_widths(dtype):
 
 
 @pytest.mark.slow
-@needs(f"{D_256}.npz", because="it is of full width")
+@needs(f"{D_256}.npz", because="a small set has no case of full width")
 def test_discriminator_of_published_widths(dtype):
     stored, (network, variables) = golden_arrays(D_256), discriminator("D_256", dtype)
     image = nhwc(np.float32(0.6) * eqgan_normal("D256.img", (2, 3, 256, 256), SEED + 52), dtype)

@@ -21,7 +21,7 @@ LATER_LOSS, UPDATE_NORM = 3e-3, 1e-3  # relative tolerances of what follows an u
 LR, B2 = 0.0025, 0.99
 INPUTS = rf"it\d\.[GD]\.(z|hm\.{HEATMAPS})|real_note|.*\.names|r1_gamma|ema_kimg|batch|mbstd_group"
 WHOLE = r"after\d\.(G|D|Gema)\.(?!delta_norm).*"  # values after updates, which are compared as updates
-needs_train = needs(f"{TRAIN}.npz")
+needs_train = needs(f"{TRAIN}.npz", TOLERANCES)
 float32_is_slow = pytest.mark.parametrize("dtype", ["f64", pytest.param("f32", marks=pytest.mark.slow)], indirect=True)
 
 

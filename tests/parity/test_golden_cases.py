@@ -8,9 +8,14 @@ from published import CASES, KINDS
 # What a complete set holds beside the cases of oasis.
 PARTS = (
     "eqgan/align.npz",
+    "eqgan/d_small.npz",
     "eqgan/encoder_sel.npz",
+    "eqgan/g_small.npz",
     "eqgan/heatmaps.npz",
     "eqgan/manifest.json",
+    "eqgan/ops.npz",
+    "eqgan/tolerances.json",
+    "eqgan/train.npz",
     "eval/color_texture_hist.npz",
     "eval/deeplabv2_resnet101_msc.manifest.json",
     "eval/deeplabv2_resnet101_msc.npz",
