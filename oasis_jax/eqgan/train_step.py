@@ -133,7 +133,7 @@ class TrainStep:
         heatmaps = jnp.ones((1, NUM_MAPS, 3)) if self.generator.spatially_aware else None
         generator = self.generator.init(key_g, jnp.zeros((1, self.generator.z_dim)), heatmaps)
         generator = drawn_at_once(generator, key_g, _initial_scale) | {PATH_LENGTH: {"mean": jnp.zeros(())}}
-        discriminator = self.discriminator.clone(groups=1).init(key_d, jnp.zeros((1, *image_size, 3)))
+        discriminator = self.discriminator.clone(groups=1).init(key_d, jnp.zeros((1, *image_size, 3)))  # one image cannot be divided
         return create_state(generator, drawn_at_once(discriminator, key_d, _initial_scale), self.optimizer_g, self.optimizer_d)
 
     def __call__(self, state, batch):

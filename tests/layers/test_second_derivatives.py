@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from oasis_jax.layers import resampling
-from oasis_jax.layers.convolution import COARSE, STRIP, conv2d
+from oasis_jax.layers import filtered, resampling
+from oasis_jax.layers.convolution import COARSE, STRIP, conv2d, input_gradient, xla_input_gradient
 from tests.arrays import normal
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -24,10 +24,51 @@ def plain_upsampled(x, kernel):
     return plain_conv2d(resampling.upsample(x), kernel)
 
 
+def plain_strided(x, kernel):
+    return lax.conv_general_dilated(x, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def plain_filtered_up(x, kernel):
+    return filtered.smooth(filtered.transposed_by_dilation(x, kernel.swapaxes(2, 3)), (1, 1), gain=4)
+
+
+def plain_filtered_down(x, kernel):
+    return plain_strided(filtered.smooth(x, (2, 2)), kernel)
+
+
+def odd(convolve):
+    """A convolution of an image with odd sides, as the filter leaves it."""
+    return lambda x, kernel: convolve(x[:, 1:, 1:], kernel)
+
+
+def always_fused(convolve):
+    """As on a level that is fine enough."""
+
+    def fused(x, kernel):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(filtered, "FINE", 0)
+            return convolve(x, kernel)
+
+    return fused
+
+
 PAIRS = {
     "convolution": (conv2d, plain_conv2d),
     "downsampled convolution": (resampling.downsampled_conv2d, plain_downsampled),
     "convolution of the upsampled image": (resampling.conv2d_of_upsampled, plain_upsampled),
+    "input gradient": (
+        lambda x, kernel: input_gradient(kernel.swapaxes(2, 3), x),
+        lambda x, kernel: xla_input_gradient(kernel.swapaxes(2, 3), x),
+    ),
+    "strided convolution": (odd(filtered.strided_conv2d), odd(plain_strided)),
+    "transposed convolution": (
+        lambda x, kernel: filtered.transposed_conv2d(x, kernel.swapaxes(2, 3)),
+        lambda x, kernel: filtered.transposed_by_dilation(x, kernel.swapaxes(2, 3)),
+    ),
+    "filtered up": (filtered.separate_conv2d_up, plain_filtered_up),
+    "filtered up, fused": (always_fused(filtered.conv2d_up), plain_filtered_up),
+    "filtered down": (filtered.separate_conv2d_down, plain_filtered_down),
+    "filtered down, fused": (always_fused(filtered.conv2d_down), plain_filtered_down),
 }
 FINE = (1, 36, 34, 3)  # its gradients are computed strip by strip, and that of the input by XLA
 COARSE_LEVEL = (2, 6, 4, 3)  # the gradient of the input is computed by matrix products

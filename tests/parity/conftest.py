@@ -1,5 +1,6 @@
 """Fixtures that run a golden case in several precisions and forms of the generator."""
 import jax
+import jax.numpy as jnp
 import pytest
 
 
@@ -15,3 +16,10 @@ def on_regions(request, precision):
     if request.param == "regions" and precision == "f32":
         pytest.skip("checked in float64")
     return request.param == "regions"
+
+
+@pytest.fixture(params=["f64", "f32"])
+def dtype(request):
+    """Float64 or float32, with products in the full precision of it."""
+    with jax.enable_x64(request.param == "f64"), jax.default_matmul_precision("highest"):
+        yield jnp.float64 if request.param == "f64" else jnp.float32

@@ -25,7 +25,8 @@ OASIS = {
 }
 UNUSED = ("weights_check", "param_sensitivity", "shared_power_iteration_diff", "full_tensors")  # facts about a case that no test needs
 UNUSED_OF_OUTPUTS = ("scale_std", "max_abs", "f32_vs_f64_max", "f32_vs_f64_mean")
-EQGAN_TENSORS = {"G_small": r"synthesis\.hm_conv.*\.(weight|bias)", "sel0": r".*\.(weight|bias)", "sel1": r".*\.(weight|bias)"}
+EQGAN_MODULES = ("G_small", "D_small", "D_small_train", "sel0", "sel1")
+EQGAN_LARGE = r"after.\.G\.(synthesis\.b8\.conv0\.(weight|sel\.shared\.0\.weight)|mapping\.fc5\.weight)"
 PUBLISHED = {  # tests against published numbers that the networks behind our own values must pass
     "espnet": ("test_segmentation_goldens.py::test_espnet_with_its_published_weights_equals_the_published_net_on_photos",),
     "vgg16": (
@@ -90,9 +91,22 @@ def cut_oasis(full, small):
 
 def cut_eqgan(full, small):
     manifest = read_json(full / "manifest.json")
-    for name, pattern in EQGAN_TENSORS.items():
-        manifest[name]["tensors"] = [tensor for tensor in manifest[name]["tensors"] if re.fullmatch(pattern, tensor[0])]
-    write_json(small / "manifest.json", {name: manifest[name] for name in EQGAN_TENSORS})
+    for name in EQGAN_MODULES:
+        tensors = manifest[name]["tensors"]
+        manifest[name]["tensors"] = [tensor for tensor in tensors if not tensor[0].endswith("resample_filter")]
+    write_json(small / "manifest.json", {name: manifest[name] for name in EQGAN_MODULES})
+    tolerances = {name: entry for name, entry in read_json(full / "tolerances.json")["train"].items() if "rel_l2_tol" in entry}
+    write_json(small / "tolerances.json", {"train": tolerances})
+
+    path = full / "ops.npz"
+    write(small / path.name, read(path))
+    for name, inputs in {"g_small": r"cot|(?!img|const|grad\.hm).*|const\..*style", "d_small": r"img|(?!grad|.*feat).*"}.items():
+        path = full / f"{name}.npz"
+        kept = read(path, inputs)
+        others = {name: array for name, array in read(path).items() if name not in kept}
+        write(small / path.name, kept | first(thin(others, 4)))
+    path = full / "train.npz"
+    write(small / path.name, read(path, rf"(?!{EQGAN_LARGE}).*"))
 
     path = full / "heatmaps.npz"
     write(small / path.name, read(path, r"in\..*") | thin(read(path, r"(out|ovr)32\..*"), 2) | thin(read(path, r"out64\..*"), 4))
@@ -103,8 +117,9 @@ def cut_eqgan(full, small):
 
     # The case "zero" holds random examples beside the one whose map is zero, so that "rand" adds little.
     path = full / "align.npz"
-    networks = read(path, r"hm\..*|(gradcam_w|act_raw)\..*|align\..*") | thin(read(path, r"act_norm\..*"), 2)
-    write(small / path.name, networks | first(read(path, r"feat\..*")) | read(path, r"unit\.(zero|small)\..*"))
+    networks = read(path, r"z|hm\..*|(gradcam_w|act_raw)\..*|align\..*|fake_logits|adv|mbstd_group") | thin(read(path, r"act_norm\..*"), 2)
+    maps = first(read(path, r"feat\..*")) | thin(first(read(path, "fake_img")), 2)
+    write(small / path.name, networks | maps | read(path, r"unit\.(zero|small)\..*"))
 
 
 def cut_nets(full, small):

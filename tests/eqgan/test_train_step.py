@@ -1,0 +1,250 @@
+"""Laws of EqGAN-SA's training step, on tiny networks."""
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oasis_jax import heatmaps
+from oasis_jax.eqgan import losses, train_step
+from oasis_jax.eqgan.alignment import Alignment
+from oasis_jax.eqgan.from_config import make_train_step
+from oasis_jax.eqgan.train_step import Hyperparameters, TrainStep, draw
+from oasis_jax.parallel.mesh import make_mesh, over_batch, put_batch, replicated
+from oasis_jax.updates import adam_without_momentum
+from tests.eqgan.tiny import DISCRIMINATOR, GENERATOR, SIDE, random_variables, tiny_config
+
+BATCH = 8
+
+
+def tiny_step(**hyper):
+    dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+    return TrainStep(
+        generator=GENERATOR.clone(dtype=dtype),
+        discriminator=DISCRIMINATOR.clone(dtype=dtype),
+        optimizer_g=adam_without_momentum(2e-3, 0.99),
+        optimizer_d=adam_without_momentum(2e-3, 0.99),
+        hyper=Hyperparameters(ema_images=20.0, **hyper),
+        alignment=Alignment(),
+    )
+
+
+def batch_of(size, seed=0):
+    given = [[heatmaps.of_seed(1000 * seed + 2 * i + update) for update in range(2)] for i in range(size)]
+    image = np.random.default_rng(seed).integers(0, 256, (size, SIDE, SIDE, 3), np.uint8)
+    return {"image": image, "heatmaps": np.asarray(given, np.float32)}
+
+
+def shapes_of(step):
+    return jax.eval_shape(lambda: step.init((SIDE, SIDE)))
+
+
+def states(step, count, **changed):
+    """States and metrics of the first steps: [(state, metrics of the step that led to it)]."""
+    state, found = jax.jit(lambda: step.init((SIDE, SIDE)))().replace(**changed), []
+    compiled = jax.jit(step)
+    for seed in range(count):
+        state, metrics = compiled(state, batch_of(BATCH, seed))
+        found.append(jax.device_get((state, metrics)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def step():
+    """R1 in every third step, path lengths in every second."""
+    return tiny_step(r1_every=3, path_length=2.0, path_every=2, style_mixing=0.5)
+
+
+@pytest.fixture(scope="module")
+def run(step):
+    """The state at the beginning, and [(state, metrics)] of four steps."""
+    return jax.device_get(step.init((SIDE, SIDE))), states(step, 4)
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def test_regularisation_happens_in_its_steps_alone(run):
+    _, found = run
+    assert [bool(metrics["loss_d_r1"]) for _, metrics in found] == [True, False, False, True]
+    assert [bool(metrics["loss_g_path"]) for _, metrics in found] == [True, False, True, False]
+    means = [float(state.generator["path_length"]["mean"]) for state, _ in found]
+    assert 0 < means[0] == means[1] != means[2] == means[3]
+    counts = [int(state.opt_state_d[0].count) for state, _ in found]
+    assert counts == [2, 3, 4, 6]  # the updates by R1 advance the same optimiser
+    assert [int(state.opt_state_g[0].count) for state, _ in found] == [2, 3, 5, 6]
+
+
+def test_every_parameter_and_running_mean_moves(run):
+    before, found = run
+    after = found[-1][0]
+    for name in ("generator", "discriminator"):
+        pairs = zip(jax.tree_util.tree_leaves_with_path(getattr(before, name)), jax.tree.leaves(getattr(after, name)), strict=True)
+        still = [jax.tree_util.keystr(path) for (path, a), b in pairs if np.array_equal(a, b)]
+        assert all("['noise']" in path for path in still), still
+    assert all(np.isfinite(value) for _, metrics in found for value in metrics.values())
+    expected = {"loss_g", "loss_g_align", "loss_g_path", "loss_d_fake", "loss_d_real", "loss_d_r1", "di_of_batch"}
+    assert found[0][1].keys() == expected | {"mean_logit_real", "mean_logit_fake"}
+
+
+def test_the_average_decays_with_the_images_seen_and_copies_what_is_not_trained(run):
+    before, found = run
+    average = before.ema["params"]
+    for state, _ in found:
+        decay = 0.5 ** (BATCH / 20)
+        average = jax.tree.map(lambda old, new, decay=decay: decay * old + (1 - decay) * new, average, state.generator["params"])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), state.ema["params"], average)
+        for name in ("averages", "noise", "path_length"):
+            assert equal(state.ema[name], state.generator[name])
+
+
+def test_the_ramp_limits_the_half_life_to_a_share_of_the_images_seen():
+    ramped = Hyperparameters(ema_images=1000.0, ema_ramp=0.1)
+    for step, half_life in ((1, 0.8), (50, 40), (1250, 1000), (9999, 1000)):
+        np.testing.assert_allclose(ramped.ema_decay(step, 8), 0.5 ** (8 / half_life), rtol=1e-5)
+    assert ramped.ema_decay(0, 8) == 0 and Hyperparameters(ema_images=0.0).ema_decay(5, 8) == 0
+    np.testing.assert_allclose(Hyperparameters(ema_images=1000.0).ema_decay(0, 8), 0.5 ** (8 / 1000), rtol=1e-6)
+
+
+def test_draws_are_functions_of_the_key_and_styles_are_mixed_from_a_row_on():
+    key = jax.random.key(3)
+    drawn, again, other = (draw(each, 1000, GENERATOR, 0.5) for each in (key, key, jax.random.key(4)))
+    assert equal(drawn, again) and not np.array_equal(drawn.z, other.z)
+    assert not np.array_equal(drawn.z, drawn.second_z)
+    first = np.asarray(drawn.mixed_from)
+    assert set(first) == {*range(1, GENERATOR.num_ws + 1)}  # the first row is never mixed; beyond the last one nothing is
+    assert 0.4 < np.mean(first < GENERATOR.num_ws) < 0.6
+    plain = draw(key, 1000, GENERATOR)
+    assert plain.second_z is None and np.array_equal(plain.z, drawn.z) and np.array_equal(plain.noise, drawn.noise)
+
+
+def test_rows_of_mixed_styles_come_from_the_second_latent():
+    step = tiny_step()
+    variables = random_variables(GENERATOR, jnp.zeros((1, 8)), jnp.ones((1, 7, 3)))
+    drawn = draw(jax.random.key(0), 3, GENERATOR, 1.0, jnp.asarray(batch_of(3)["heatmaps"][:, 0]))
+    drawn = drawn.replace(mixed_from=jnp.array([2, GENERATOR.num_ws, 1]))
+    image, averages = jax.jit(step.generate)(variables, drawn)
+    ws, second = (np.array(GENERATOR.apply(variables, z, method="styles")) for z in (drawn.z, drawn.second_z))
+    for i, first in enumerate(np.asarray(drawn.mixed_from)):
+        ws[i, first:] = second[i, first:]
+    expected = GENERATOR.apply(variables, ws, drawn.heatmaps, drawn.noise, method="synthesise")
+    np.testing.assert_allclose(image, expected, atol=1e-5 * np.abs(expected).max())
+    mean = GENERATOR.apply(variables, drawn.z, train=True, method="styles", mutable=["averages"])[1]
+    assert equal(averages, mean)  # the second latent does not count
+
+
+def test_steps_differ_by_their_number_and_the_seed_alone(step):
+    """Random numbers are functions of (seed, step, purpose)."""
+    shapes, batch = shapes_of(step), batch_of(2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainStep, "update", lambda self, state, image, g, d, key: (state, (g, d, jax.random.key_data(key))))
+        find = [
+            jax.jit(lambda number, each=each: each(shapes.replace(step=number), batch)[1])
+            for each in (step, dataclasses.replace(step, seed=1))
+        ]
+        seen = [find[0](0), find[0](0), find[0](1), find[1](0)]
+    first, again, later, other = jax.device_get(seen)
+    assert equal(first, again)
+    z = [draws.z for each in (first, later, other) for draws in each[:2]]
+    assert len({array.tobytes() for array in z}) == 6
+    for draws, purpose in zip(first[:2], (0, 1), strict=True):
+        np.testing.assert_array_equal(draws.heatmaps, batch["heatmaps"][:, purpose])
+
+
+def test_path_lengths_equal_those_of_an_explicit_jacobian():
+    mix = jax.random.normal(jax.random.key(0), (3 * 4, 2 * 2 * 3))
+    ws, y = jax.random.normal(jax.random.key(1), (2, 3, 4)), jax.random.normal(jax.random.key(2), (2, 2, 2, 3))
+
+    def synthesise(ws):
+        return jnp.tanh(ws.reshape(len(ws), -1) @ mix).reshape(-1, 2, 2, 3)
+
+    jacobian = jax.vmap(jax.jacobian(lambda w: synthesise(w[None])[0]))(ws)  # (B, 2, 2, 3, rows, w_dim)
+    of_rows = jnp.einsum("bhwcrd,bhwc->brd", jacobian, y)
+    expected = jnp.sqrt(jnp.mean(jnp.sum(of_rows**2, -1), -1))
+    np.testing.assert_allclose(losses.path_lengths(synthesise, ws, y), expected, rtol=1e-5)
+
+
+def test_r1_is_the_squared_norm_of_each_images_gradient():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 3, 1))
+    found = losses.r1_penalty(lambda image: jnp.sum(jnp.sin(image), (1, 2, 3)), x)
+    np.testing.assert_allclose(found, jnp.sum(jnp.cos(x) ** 2, (1, 2, 3)), rtol=1e-5)
+
+
+def test_the_running_mean_of_path_lengths_is_of_a_part_of_the_batch(step, run):
+    before, _ = run
+    draws = draw(jax.random.key(0), BATCH, GENERATOR, heatmaps=jnp.asarray(batch_of(BATCH)["heatmaps"][:, 0]))
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_step.losses, "path_lengths", lambda f, ws, y: seen.append(y.shape) or jnp.arange(len(ws), dtype=ws.dtype))
+        state, penalty = step.regularise_generator(before, draws, jax.random.key(1))
+    assert seen == [(BATCH // 2, SIDE, SIDE, 3)]
+    np.testing.assert_allclose(state.generator["path_length"]["mean"], 0.01 * 1.5, rtol=1e-5)
+    np.testing.assert_allclose(penalty, 2 * 2 * np.mean((np.arange(4) - 0.015) ** 2), rtol=1e-5)
+
+
+def test_the_recipe_of_a_config():
+    step = make_train_step(tiny_config(loss__align_groups=2, model__mbstd_groups=2))
+    assert step.alignment == Alignment(1.0, 2) and step.discriminator.groups == 2
+    assert step.learning_rates(0) == pytest.approx({"lr_g": 0.0025 * 4 / 5, "lr_d": 0.0025 * 16 / 17})
+    assert make_train_step(tiny_config("sel")).alignment is None
+    assert not make_train_step(tiny_config("baseline")).generator.spatially_aware
+    for field, value, message in (
+        ("model__mbstd_groups", 3, "model.mbstd_groups=3 does not divide train.batch_size=8"),
+        ("loss__align_groups", 5, "loss.align_groups=5 does not divide train.batch_size=8"),
+        ("model__mbstd_group_size", 3, "model.mbstd_group_size=3 does not divide the 8 images"),
+        ("train__style_mixing", 1.5, "train.style_mixing=1.5 is a share"),
+        ("loss__r1_every", 0, "loss.r1_every=0 is too small"),
+        ("model__noise", "some", "model.noise=some is not one of random, const, none"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make_train_step(tiny_config(**{field: value}))
+
+
+@pytest.mark.slow
+def test_between_its_steps_r1_changes_nothing():
+    """The second of two steps, from the same state."""
+    with_r1, without = tiny_step(), tiny_step(r1_gamma=0.0)
+    state = jax.jit(lambda: with_r1.init((SIDE, SIDE)))().replace(step=jnp.asarray(1, jnp.int32))
+    first, second = (jax.device_get(jax.jit(step)(state, batch_of(BATCH))[0]) for step in (with_r1, without))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), first.discriminator, second.discriminator)
+    due = state.replace(step=jnp.asarray(16, jnp.int32))
+    assert not equal(jax.device_get(jax.jit(with_r1)(due, batch_of(BATCH))[0].discriminator), first.discriminator)
+
+
+def three_steps(devices):
+    """Losses and the state after three steps with everything switched on, on so many devices."""
+    step = tiny_step(r1_every=2, path_length=2.0, path_every=2, style_mixing=0.5)
+    step = dataclasses.replace(step, discriminator=step.discriminator.clone(groups=2), alignment=Alignment(groups=2))
+    # Adam makes whole steps out of rounding errors where the gradient is nothing else; low rates keep them below the tolerance.
+    rates = {name: adam_without_momentum(1e-5, 0.99, 1e-6) for name in ("optimizer_g", "optimizer_d")}
+    step, mesh = dataclasses.replace(step, **rates), make_mesh(jax.devices()[:devices])
+    state = jax.device_put(jax.jit(lambda: step.init((SIDE, SIDE)))(), replicated(mesh))
+    compiled, rows = jax.jit(step, in_shardings=(replicated(mesh), over_batch(mesh)), out_shardings=replicated(mesh)), []
+    for seed in range(3):
+        state, metrics = compiled(state, put_batch(batch_of(16, seed), mesh))
+        rows.append([float(metrics[name]) for name in sorted(metrics)])
+    return {"losses": rows, "leaves": sum([np.asarray(leaf).reshape(-1).tolist() for leaf in jax.tree.leaves(state)], [])}
+
+
+@pytest.mark.slow
+def test_three_steps_do_not_depend_on_the_device_count():
+    """In a process of its own: other tests see one device, as a user of a CPU does."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    alone, *others = json.loads(done.stdout.splitlines()[-1])
+    assert len(others) == 3 and all(np.any(np.array(alone["losses"]) != 0, axis=0))
+    for several in others:
+        np.testing.assert_allclose(several["losses"], alone["losses"], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(several["leaves"], alone["leaves"], rtol=0, atol=1e-9)
+
+
+if __name__ == "__main__":
+    print(json.dumps([three_steps(devices) for devices in (1, 2, 4, 8)]))

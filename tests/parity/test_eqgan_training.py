@@ -1,0 +1,172 @@
+"""Equality with the numbers of the published EqGAN-SA's training: losses, gradients, R1, and three iterations with Adam."""
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from eqgan_cases import EXACT, FORWARD, GRADIENT, HEATMAPS, LOSS, SEED, cast, centres_and_widths, compare, discriminator, generator, nhwc
+from goldens import golden_arrays, golden_dir, needs
+from recipe import eqgan_normal, eqgan_weights
+
+from oasis_jax.eqgan import published
+from oasis_jax.eqgan.alignment import Alignment
+from oasis_jax.eqgan.losses import r1_penalty
+from oasis_jax.eqgan.train_step import PATH_LENGTH, Draws, Hyperparameters, TrainStep
+from oasis_jax.updates import adam_without_momentum, create_state
+
+TRAIN, TOLERANCES = "eqgan/train", "eqgan/tolerances.json"
+LATER_LOSS, UPDATE_NORM = 3e-3, 1e-3  # relative tolerances of what follows an update, in float32
+LR, B2 = 0.0025, 0.99
+INPUTS = rf"it\d\.[GD]\.(z|hm\.{HEATMAPS})|real_note|.*\.names|r1_gamma|ema_kimg|batch|mbstd_group"
+WHOLE = r"after\d\.(G|D|Gema)\.(?!delta_norm).*"  # values after updates, which are compared as updates
+needs_train = needs(f"{TRAIN}.npz", TOLERANCES)
+float32_is_slow = pytest.mark.parametrize("dtype", ["f64", pytest.param("f32", marks=pytest.mark.slow)], indirect=True)
+
+
+def prepared(dtype):
+    """(step, state, stored arrays) at the beginning."""
+    stored = golden_arrays(TRAIN)
+    (network, of_g), (critic, of_d) = generator("G_small", dtype), discriminator("D_small_train", dtype)
+    assert critic.group_size == stored["mbstd_group"]
+    ratios = 4 / 5, 16 / 17  # the correction for lazy regularisation
+    step = TrainStep(
+        network,
+        critic,
+        *(adam_without_momentum(LR * ratio, B2**ratio, 1e-8) for ratio in ratios),
+        Hyperparameters(r1_gamma=float(stored["r1_gamma"]), ema_images=1000 * float(stored["ema_kimg"])),
+        alignment=Alignment(),
+    )
+    state = create_state({**of_g, PATH_LENGTH: {"mean": jnp.zeros((), dtype)}}, of_d, step.optimizer_g, step.optimizer_d)
+    return step, state, stored
+
+
+def real_images(stored, iteration, dtype):
+    image = np.float32(0.5) * eqgan_normal(f"train.real.{iteration}", (int(stored["batch"]), 3, 32, 32), SEED + 72)
+    return nhwc(np.clip(image, -1, 1), dtype)
+
+
+def latents_and_maps(stored, phase, dtype):
+    """z and heatmaps of a phase such as "it0.G"."""
+    return cast((stored[f"{phase}.z"], centres_and_widths(stored, f"{phase}.hm.")), dtype)
+
+
+def with_const_noise(z, heatmaps):
+    return Draws(z, "const", heatmaps)
+
+
+def of_generator(variables):
+    return published.generator_to_state_dict({name: value for name, value in variables.items() if name != PATH_LENGTH})
+
+
+def norms(state_dict, names):
+    return np.array([np.linalg.norm(state_dict[name]) for name in names])
+
+
+@pytest.mark.slow
+@needs_train
+def test_losses_and_gradients_of_the_first_iteration(dtype):
+    step, state, stored = prepared(dtype)
+    unaligned = TrainStep(step.generator, step.discriminator, step.optimizer_g, step.optimizer_d, step.hyper)
+    real, given = real_images(stored, 0, dtype), {phase: latents_and_maps(stored, f"it0.{phase}", dtype) for phase in "GD"}
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def of_g(step, state, given):
+        draws = with_const_noise(*given)
+        gradient, (metrics, averages) = jax.grad(step.generator_loss, has_aux=True)(state.generator["params"], state, draws)
+        return gradient, metrics, averages
+
+    @jax.jit
+    def of_d(state, given, real):
+        fake, _ = step.generate(state.generator, with_const_noise(*given))
+        params = state.discriminator["params"]
+        gradient, metrics = jax.grad(step.discriminator_loss, has_aux=True)(params, real, fake)
+
+        def penalty(params):
+            penalties = r1_penalty(lambda image: step.discriminator.apply({"params": params}, image), real)
+            return step.hyper.r1_every * step.hyper.r1_gamma / 2 * jnp.mean(penalties), penalties
+
+        of_r1, penalties = jax.grad(penalty, has_aux=True)(params)
+        return gradient, metrics, of_r1, penalties, [step.discriminator.apply(state.discriminator, image) for image in (fake, real)]
+
+    fake_logits = jax.jit(lambda state, given: step.discriminator.apply(state.discriminator, step.generator.apply(state.generator, *given)))
+    gradient, metrics, averages = of_g(step, state, given["G"])
+    gradient, alone = (published.generator_to_state_dict({"params": each}) for each in (gradient, of_g(unaligned, state, given["G"])[0]))
+    names_g, names_d = stored["init.G.names"], stored["init.D.names"]
+    assert set(gradient) == set(names_g)
+    found = {
+        "init.G.adv": metrics["loss_g"],
+        "init.G.align": metrics["loss_g_align"],
+        "init.G.total": metrics["loss_g"] + metrics["loss_g_align"],
+        "init.G.fake_logits": fake_logits(state, given["G"])[:, None],
+        "init.G.grad_norm": norms(gradient, names_g),
+        "init.G.grad_norm_adv_only": norms(alone, names_g),
+        "init.G.w_avg_after": averages["averages"]["mapping"]["w_avg"],
+        **{f"init.G.grad.{name}": np.moveaxis(value, 1, -1) if value.ndim == 4 else value for name, value in gradient.items()},
+    }
+    gradient, metrics, of_r1, penalties, (on_fake, on_real) = of_d(state, given["D"], real)
+    gradient, of_r1 = (published.discriminator_to_state_dict({"params": each}) for each in (gradient, of_r1))
+    assert set(gradient) == set(names_d)
+    found |= {
+        "init.D.loss": metrics["loss_d_fake"] + metrics["loss_d_real"],
+        "init.D.fake_logits": on_fake[:, None],
+        "init.D.real_logits": on_real[:, None],
+        "init.D.grad_norm": norms(gradient, names_d),
+        "init.Dreg.r1_penalty": penalties,
+        "init.Dreg.loss": step.hyper.r1_gamma / 2 * penalties,
+        "init.Dreg.grad_norm_gain16": norms(of_r1, names_d),
+    }
+    tolerances = {r".*grad.*|.*Dreg.*": GRADIENT, r".*logits|.*w_avg.*": FORWARD, r".*": LOSS}
+    compare(found, TRAIN, dtype, tolerances, names=r"init\..*", inputs=INPUTS)
+
+
+@needs_train
+@float32_is_slow
+def test_three_iterations(dtype):
+    step, state, stored = prepared(dtype)
+    tolerances = json.loads((golden_dir() / TOLERANCES).read_text())["train"]
+    before = {"G": eqgan_weights("G_small"), "D": eqgan_weights("D_small_train")}
+    before["Gema"] = before["G"]
+
+    @jax.jit
+    def iterate(state, image, of_g, of_d):
+        new, metrics = step.update(state, image, with_const_noise(*of_g), with_const_noise(*of_d))
+        # D judges images of the updated G before its own update.
+        fake, _ = step.generate({**state.generator, "params": new.generator["params"]}, with_const_noise(*of_d))
+        return new, metrics, [step.discriminator.apply(state.discriminator, each) for each in (fake, image)]
+
+    found, faults = {}, []
+    for i in range(3):
+        given = [latents_and_maps(stored, f"it{i}.{phase}", dtype) for phase in "GD"]
+        state, metrics, (on_fake, on_real) = iterate(state, real_images(stored, i, dtype), *given)
+        found |= {
+            f"it{i}.G.adv": metrics["loss_g"],
+            f"it{i}.G.align": metrics["loss_g_align"],
+            f"it{i}.D.loss": metrics["loss_d_fake"] + metrics["loss_d_real"],
+            f"it{i}.D.fake_logits": on_fake[:, None],
+            f"it{i}.D.real_logits": on_real[:, None],
+        }
+        expected = step.hyper.r1_every * step.hyper.r1_gamma / 2 * stored["it0.Dreg.r1_penalty"].mean() if i == 0 else 0
+        np.testing.assert_allclose(metrics["loss_d_r1"], expected, rtol=EXACT if dtype == jnp.float64 else GRADIENT)
+        after = {"G": of_generator(state.generator), "D": published.discriminator_to_state_dict(state.discriminator)}
+        after["Gema"] = of_generator(state.ema)
+        for network in "GD" if i != 1 else "":
+            names = stored[f"init.{network}.names"]
+            updates = {name: after[network][name] - before[network][name].astype(np.float64) for name in names}
+            found[key := f"after{i + 1}.{network}.delta_norm"] = norms(updates, names)
+            if i == 0 or dtype == jnp.float64:  # later, float32 decides the sign of gradients near zero otherwise
+                np.testing.assert_allclose(found[key], stored[key], rtol=UPDATE_NORM, err_msg=key)
+        for key in stored:
+            prefix, network, name = (key.split(".", 2) + ["", ""])[:3]
+            if prefix == f"after{i + 1}" and name != "delta_norm":
+                update, expected = (each.astype(np.float64) - before[network][name] for each in (after[network][name], stored[key]))
+                error = np.linalg.norm(update - expected) / np.linalg.norm(expected)
+                if not error <= tolerances[key]["rel_l2_tol"]:
+                    faults.append(f"the update of {key} differs by {error:.1e}")
+                if dtype == jnp.float64:
+                    found[key] = np.moveaxis(after[network][name], 1, -1) if stored[key].ndim == 4 else after[network][name]
+    assert not faults, "\n".join(faults)
+    of_losses = {r"it0\.(G\..*|D\.loss|D\.real_logits)": LOSS, r".*norm": UPDATE_NORM, r".*": LATER_LOSS}
+    inputs = rf"{INPUTS}|init\..*|it0\.Dreg\.r1_penalty" + ("" if dtype == jnp.float64 else f"|{WHOLE}")
+    compare(found, TRAIN, dtype, of_losses, inputs=inputs)
