@@ -44,14 +44,14 @@ def shapes_of(step):
     return jax.eval_shape(lambda: step.init((SIDE, SIDE)))
 
 
-def states(step, count, **changed):
-    """States and metrics of the first steps: [(state, metrics of the step that led to it)]."""
-    state, found = jax.jit(lambda: step.init((SIDE, SIDE)))().replace(**changed), []
-    compiled = jax.jit(step)
+def states(step, count):
+    """The state at the beginning, and [(state, metrics of the step that led to it)] of the first steps."""
+    state, found = jax.jit(lambda: step.init((SIDE, SIDE)))(), []
+    before, compiled = jax.device_get(state), jax.jit(step)
     for seed in range(count):
         state, metrics = compiled(state, batch_of(BATCH, seed))
         found.append(jax.device_get((state, metrics)))
-    return found
+    return before, found
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def step():
 @pytest.fixture(scope="module")
 def run(step):
     """The state at the beginning, and [(state, metrics)] of four steps."""
-    return jax.device_get(step.init((SIDE, SIDE))), states(step, 4)
+    return states(step, 4)
 
 
 def equal(a, b):
@@ -176,6 +176,17 @@ def test_r1_is_the_squared_norm_of_each_images_gradient():
     np.testing.assert_allclose(found, jnp.sum(jnp.cos(x) ** 2, (1, 2, 3)), rtol=1e-5)
 
 
+def test_parts_of_a_batch_are_aligned_by_themselves():
+    rng, maps = np.random.default_rng(0), jnp.asarray(batch_of(4)["heatmaps"][:, 0])
+    features, gradients = ({f"b{side}": rng.standard_normal((4, side // 2, side // 2, 3)) for side in (8, 16)} for _ in range(2))
+
+    def loss(part, groups=1):
+        cut = [jax.tree.map(lambda array: jnp.asarray(array[part]), each) for each in (features, gradients, maps)]
+        return Alignment(groups=groups).loss(*cut, (SIDE, SIDE))
+
+    np.testing.assert_allclose(loss(slice(4), groups=2), (loss(slice(2)) + loss(slice(2, 4))) / 2, rtol=1e-5)
+
+
 def test_the_running_mean_of_path_lengths_is_of_a_part_of_the_batch(step, run):
     before, _ = run
     draws = draw(jax.random.key(0), BATCH, GENERATOR, heatmaps=jnp.asarray(batch_of(BATCH)["heatmaps"][:, 0]))
@@ -217,14 +228,18 @@ def test_between_its_steps_r1_changes_nothing():
     assert not equal(jax.device_get(jax.jit(with_r1)(due, batch_of(BATCH))[0].discriminator), first.discriminator)
 
 
-def three_steps(devices):
-    """Losses and the state after three steps with everything switched on, on so many devices."""
+def step_with_everything():
+    """Both regularisations, mixed styles, statistics and alignment in two parts."""
     step = tiny_step(r1_every=2, path_length=2.0, path_every=2, style_mixing=0.5)
-    step = dataclasses.replace(step, discriminator=step.discriminator.clone(groups=2), alignment=Alignment(groups=2))
     # Adam makes whole steps out of rounding errors where the gradient is nothing else; low rates keep them below the tolerance.
     rates = {name: adam_without_momentum(1e-5, 0.99, 1e-6) for name in ("optimizer_g", "optimizer_d")}
-    step, mesh = dataclasses.replace(step, **rates), make_mesh(jax.devices()[:devices])
-    state = jax.device_put(jax.jit(lambda: step.init((SIDE, SIDE)))(), replicated(mesh))
+    return dataclasses.replace(step, discriminator=step.discriminator.clone(groups=2), alignment=Alignment(groups=2), **rates)
+
+
+def three_steps(step, state, devices):
+    """Losses and the state after three steps on so many devices."""
+    mesh = make_mesh(jax.devices()[:devices])
+    state = jax.device_put(state, replicated(mesh))
     compiled, rows = jax.jit(step, in_shardings=(replicated(mesh), over_batch(mesh)), out_shardings=replicated(mesh)), []
     for seed in range(3):
         state, metrics = compiled(state, put_batch(batch_of(16, seed), mesh))
@@ -247,4 +262,6 @@ def test_three_steps_do_not_depend_on_the_device_count():
 
 
 if __name__ == "__main__":
-    print(json.dumps([three_steps(devices) for devices in (1, 2, 4, 8)]))
+    everything = step_with_everything()
+    initial = jax.device_get(jax.jit(lambda: everything.init((SIDE, SIDE)))())
+    print(json.dumps([three_steps(everything, initial, devices) for devices in (1, 2, 4, 8)]))
