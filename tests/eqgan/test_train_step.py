@@ -16,7 +16,7 @@ from oasis_jax.eqgan.alignment import Alignment
 from oasis_jax.eqgan.from_config import make_train_step
 from oasis_jax.eqgan.train_step import Hyperparameters, TrainStep, draw
 from oasis_jax.parallel.mesh import make_mesh, over_batch, put_batch, replicated
-from oasis_jax.updates import adam_without_momentum
+from oasis_jax.updates import TrainState, adam_without_momentum
 from tests.eqgan.tiny import DISCRIMINATOR, GENERATOR, SIDE, random_variables, tiny_config
 
 BATCH = 8
@@ -133,7 +133,8 @@ def test_rows_of_mixed_styles_come_from_the_second_latent():
     ws, second = (np.array(GENERATOR.apply(variables, z, method="styles")) for z in (drawn.z, drawn.second_z))
     for i, first in enumerate(np.asarray(drawn.mixed_from)):
         ws[i, first:] = second[i, first:]
-    expected = GENERATOR.apply(variables, ws, drawn.heatmaps, drawn.noise, method="synthesise")
+    synthesise = jax.jit(lambda ws: GENERATOR.apply(variables, ws, drawn.heatmaps, drawn.noise, method="synthesise"))
+    expected = synthesise(ws)
     np.testing.assert_allclose(image, expected, atol=1e-5 * np.abs(expected).max())
     mean = GENERATOR.apply(variables, drawn.z, train=True, method="styles", mutable=["averages"])[1]
     assert equal(averages, mean)  # the second latent does not count
@@ -193,7 +194,7 @@ def test_the_running_mean_of_path_lengths_is_of_a_part_of_the_batch(step, run):
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_step.losses, "path_lengths", lambda f, ws, y: seen.append(y.shape) or jnp.arange(len(ws), dtype=ws.dtype))
-        state, penalty = step.regularise_generator(before, draws, jax.random.key(1))
+        state, penalty = jax.jit(step.regularise_generator)(before, draws, jax.random.key(1))
     assert seen == [(BATCH // 2, SIDE, SIDE, 3)]
     np.testing.assert_allclose(state.generator["path_length"]["mean"], 0.01 * 1.5, rtol=1e-5)
     np.testing.assert_allclose(penalty, 2 * 2 * np.mean((np.arange(4) - 0.015) ** 2), rtol=1e-5)
@@ -217,15 +218,17 @@ def test_the_recipe_of_a_config():
             make_train_step(tiny_config(**{field: value}))
 
 
-@pytest.mark.slow
-def test_between_its_steps_r1_changes_nothing():
-    """The second of two steps, from the same state."""
-    with_r1, without = tiny_step(), tiny_step(r1_gamma=0.0)
-    state = jax.jit(lambda: with_r1.init((SIDE, SIDE)))().replace(step=jnp.asarray(1, jnp.int32))
-    first, second = (jax.device_get(jax.jit(step)(state, batch_of(BATCH))[0]) for step in (with_r1, without))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), first.discriminator, second.discriminator)
-    due = state.replace(step=jnp.asarray(16, jnp.int32))
-    assert not equal(jax.device_get(jax.jit(with_r1)(due, batch_of(BATCH))[0].discriminator), first.discriminator)
+def test_between_its_steps_a_regularisation_leaves_the_state_as_it_is():
+    step, before = tiny_step(), random_variables(DISCRIMINATOR, jnp.zeros((1, SIDE, SIDE, 3)))
+    state = TrainState(jnp.zeros((), jnp.int32), {}, before, {}, (), ())
+
+    def update(state):
+        return state.replace(discriminator=jax.tree.map(lambda leaf: 0.9 * leaf, state.discriminator)), jnp.float32(7)
+
+    every = jax.jit(lambda state: step.every(16, state, update))
+    for number in (0, 1, 15, 16, 17, 32):
+        found, loss = every(state.replace(step=jnp.asarray(number)))
+        assert equal(found.discriminator, before) == bool(number % 16) and loss == (0 if number % 16 else 7)
 
 
 def step_with_everything():
