@@ -84,6 +84,7 @@ def gradient_of(network, variables, *inputs):
     return jax.jit(jax.value_and_grad(lambda variables: jnp.square(network.apply(variables, *inputs)).sum()))(variables)
 
 
+@pytest.mark.slow
 def test_recomputation_and_fusing_change_nothing(generator, discriminator, monkeypatch):
     monkeypatch.setattr("oasis_jax.layers.filtered.FINE", 0)  # so that the tiny levels are fused
     for network, variables, inputs in ((GENERATOR, generator, (Z, MAPS)), (DISCRIMINATOR, discriminator, (IMAGE,))):

@@ -16,7 +16,7 @@ from oasis_jax.eqgan.alignment import Alignment
 from oasis_jax.eqgan.from_config import make_train_step
 from oasis_jax.eqgan.train_step import Hyperparameters, TrainStep, draw
 from oasis_jax.parallel.mesh import make_mesh, over_batch, put_batch, replicated
-from oasis_jax.updates import adam_without_momentum
+from oasis_jax.updates import TrainState, adam_without_momentum
 from tests.eqgan.tiny import DISCRIMINATOR, GENERATOR, SIDE, random_variables, tiny_config
 
 BATCH = 8
@@ -44,14 +44,14 @@ def shapes_of(step):
     return jax.eval_shape(lambda: step.init((SIDE, SIDE)))
 
 
-def states(step, count, **changed):
-    """States and metrics of the first steps: [(state, metrics of the step that led to it)]."""
-    state, found = jax.jit(lambda: step.init((SIDE, SIDE)))().replace(**changed), []
-    compiled = jax.jit(step)
+def states(step, count):
+    """The state at the beginning, and [(state, metrics of the step that led to it)] of the first steps."""
+    state, found = jax.jit(lambda: step.init((SIDE, SIDE)))(), []
+    before, compiled = jax.device_get(state), jax.jit(step)
     for seed in range(count):
         state, metrics = compiled(state, batch_of(BATCH, seed))
         found.append(jax.device_get((state, metrics)))
-    return found
+    return before, found
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def step():
 @pytest.fixture(scope="module")
 def run(step):
     """The state at the beginning, and [(state, metrics)] of four steps."""
-    return jax.device_get(step.init((SIDE, SIDE))), states(step, 4)
+    return states(step, 4)
 
 
 def equal(a, b):
@@ -133,7 +133,8 @@ def test_rows_of_mixed_styles_come_from_the_second_latent():
     ws, second = (np.array(GENERATOR.apply(variables, z, method="styles")) for z in (drawn.z, drawn.second_z))
     for i, first in enumerate(np.asarray(drawn.mixed_from)):
         ws[i, first:] = second[i, first:]
-    expected = GENERATOR.apply(variables, ws, drawn.heatmaps, drawn.noise, method="synthesise")
+    synthesise = jax.jit(lambda ws: GENERATOR.apply(variables, ws, drawn.heatmaps, drawn.noise, method="synthesise"))
+    expected = synthesise(ws)
     np.testing.assert_allclose(image, expected, atol=1e-5 * np.abs(expected).max())
     mean = GENERATOR.apply(variables, drawn.z, train=True, method="styles", mutable=["averages"])[1]
     assert equal(averages, mean)  # the second latent does not count
@@ -176,13 +177,24 @@ def test_r1_is_the_squared_norm_of_each_images_gradient():
     np.testing.assert_allclose(found, jnp.sum(jnp.cos(x) ** 2, (1, 2, 3)), rtol=1e-5)
 
 
+def test_parts_of_a_batch_are_aligned_by_themselves():
+    rng, maps = np.random.default_rng(0), jnp.asarray(batch_of(4)["heatmaps"][:, 0])
+    features, gradients = ({f"b{side}": rng.standard_normal((4, side // 2, side // 2, 3)) for side in (8, 16)} for _ in range(2))
+
+    def loss(part, groups=1):
+        cut = [jax.tree.map(lambda array: jnp.asarray(array[part]), each) for each in (features, gradients, maps)]
+        return Alignment(groups=groups).loss(*cut, (SIDE, SIDE))
+
+    np.testing.assert_allclose(loss(slice(4), groups=2), (loss(slice(2)) + loss(slice(2, 4))) / 2, rtol=1e-5)
+
+
 def test_the_running_mean_of_path_lengths_is_of_a_part_of_the_batch(step, run):
     before, _ = run
     draws = draw(jax.random.key(0), BATCH, GENERATOR, heatmaps=jnp.asarray(batch_of(BATCH)["heatmaps"][:, 0]))
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_step.losses, "path_lengths", lambda f, ws, y: seen.append(y.shape) or jnp.arange(len(ws), dtype=ws.dtype))
-        state, penalty = step.regularise_generator(before, draws, jax.random.key(1))
+        state, penalty = jax.jit(step.regularise_generator)(before, draws, jax.random.key(1))
     assert seen == [(BATCH // 2, SIDE, SIDE, 3)]
     np.testing.assert_allclose(state.generator["path_length"]["mean"], 0.01 * 1.5, rtol=1e-5)
     np.testing.assert_allclose(penalty, 2 * 2 * np.mean((np.arange(4) - 0.015) ** 2), rtol=1e-5)
@@ -206,25 +218,31 @@ def test_the_recipe_of_a_config():
             make_train_step(tiny_config(**{field: value}))
 
 
-@pytest.mark.slow
-def test_between_its_steps_r1_changes_nothing():
-    """The second of two steps, from the same state."""
-    with_r1, without = tiny_step(), tiny_step(r1_gamma=0.0)
-    state = jax.jit(lambda: with_r1.init((SIDE, SIDE)))().replace(step=jnp.asarray(1, jnp.int32))
-    first, second = (jax.device_get(jax.jit(step)(state, batch_of(BATCH))[0]) for step in (with_r1, without))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), first.discriminator, second.discriminator)
-    due = state.replace(step=jnp.asarray(16, jnp.int32))
-    assert not equal(jax.device_get(jax.jit(with_r1)(due, batch_of(BATCH))[0].discriminator), first.discriminator)
+def test_between_its_steps_a_regularisation_leaves_the_state_as_it_is():
+    step, before = tiny_step(), random_variables(DISCRIMINATOR, jnp.zeros((1, SIDE, SIDE, 3)))
+    state = TrainState(jnp.zeros((), jnp.int32), {}, before, {}, (), ())
+
+    def update(state):
+        return state.replace(discriminator=jax.tree.map(lambda leaf: 0.9 * leaf, state.discriminator)), jnp.float32(7)
+
+    every = jax.jit(lambda state: step.every(16, state, update))
+    for number in (0, 1, 15, 16, 17, 32):
+        found, loss = every(state.replace(step=jnp.asarray(number)))
+        assert equal(found.discriminator, before) == bool(number % 16) and loss == (0 if number % 16 else 7)
 
 
-def three_steps(devices):
-    """Losses and the state after three steps with everything switched on, on so many devices."""
+def step_with_everything():
+    """Both regularisations, mixed styles, statistics and alignment in two parts."""
     step = tiny_step(r1_every=2, path_length=2.0, path_every=2, style_mixing=0.5)
-    step = dataclasses.replace(step, discriminator=step.discriminator.clone(groups=2), alignment=Alignment(groups=2))
     # Adam makes whole steps out of rounding errors where the gradient is nothing else; low rates keep them below the tolerance.
     rates = {name: adam_without_momentum(1e-5, 0.99, 1e-6) for name in ("optimizer_g", "optimizer_d")}
-    step, mesh = dataclasses.replace(step, **rates), make_mesh(jax.devices()[:devices])
-    state = jax.device_put(jax.jit(lambda: step.init((SIDE, SIDE)))(), replicated(mesh))
+    return dataclasses.replace(step, discriminator=step.discriminator.clone(groups=2), alignment=Alignment(groups=2), **rates)
+
+
+def three_steps(step, state, devices):
+    """Losses and the state after three steps on so many devices."""
+    mesh = make_mesh(jax.devices()[:devices])
+    state = jax.device_put(state, replicated(mesh))
     compiled, rows = jax.jit(step, in_shardings=(replicated(mesh), over_batch(mesh)), out_shardings=replicated(mesh)), []
     for seed in range(3):
         state, metrics = compiled(state, put_batch(batch_of(16, seed), mesh))
@@ -247,4 +265,6 @@ def test_three_steps_do_not_depend_on_the_device_count():
 
 
 if __name__ == "__main__":
-    print(json.dumps([three_steps(devices) for devices in (1, 2, 4, 8)]))
+    everything = step_with_everything()
+    initial = jax.device_get(jax.jit(lambda: everything.init((SIDE, SIDE)))())
+    print(json.dumps([three_steps(everything, initial, devices) for devices in (1, 2, 4, 8)]))

@@ -22,7 +22,6 @@ LR, B2 = 0.0025, 0.99
 INPUTS = rf"it\d\.[GD]\.(z|hm\.{HEATMAPS})|real_note|.*\.names|r1_gamma|ema_kimg|batch|mbstd_group"
 WHOLE = r"after\d\.(G|D|Gema)\.(?!delta_norm).*"  # values after updates, which are compared as updates
 needs_train = needs(f"{TRAIN}.npz", TOLERANCES)
-float32_is_slow = pytest.mark.parametrize("dtype", ["f64", pytest.param("f32", marks=pytest.mark.slow)], indirect=True)
 
 
 def prepared(dtype):
@@ -121,8 +120,8 @@ def test_losses_and_gradients_of_the_first_iteration(dtype):
     compare(found, TRAIN, dtype, tolerances, names=r"init\..*", inputs=INPUTS)
 
 
+@pytest.mark.slow
 @needs_train
-@float32_is_slow
 def test_three_iterations(dtype):
     step, state, stored = prepared(dtype)
     tolerances = json.loads((golden_dir() / TOLERANCES).read_text())["train"]
