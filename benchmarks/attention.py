@@ -10,7 +10,6 @@ For each run, on label maps spread over the validation split if the model takes 
   * with label maps, the attention to each class in multiples of the mean: how much the layout alone determines where D looks.
 """
 import argparse
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -20,41 +19,16 @@ import oasis_jax
 from oasis_jax.checkpoint import load_state
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import eval_batches
-from oasis_jax.eqgan import alignment as eqgan_alignment
-from oasis_jax.eqgan.from_config import make_discriminator as make_eqgan_discriminator
-from oasis_jax.eqgan.losses import real_loss
-from oasis_jax.family import name_of
+from oasis_jax.family import find_family
 from oasis_jax.heatmaps import LEVELS, of_seed
-from oasis_jax.layers.attention import alignment_loss, attention_maps, targets
+from oasis_jax.layers.attention import alignment_loss, targets
 from oasis_jax.layers.spatial import render
-from oasis_jax.oasis import losses
-from oasis_jax.oasis.alignment import attended_blocks, attended_forward
-from oasis_jax.oasis.from_config import make_discriminator
-from oasis_jax.oasis.train_step import MUTABLE_D
 from oasis_jax.ranges import normalise
-
-
-def attended(discriminator, variables, image, label_map, dontcare_id, side="decoder"):
-    """Attention of OASIS's D to images (B, H, W, 3) in [-1, 1], with G's loss as its scalar: three (B, H, W), coarse to fine."""
-    blocks = attended_blocks(side, discriminator.num_blocks)
-    weights = losses.class_weights(label_map, discriminator.num_classes, dontcare_id)
-    passed = attended_forward(discriminator, variables, image, blocks, MUTABLE_D)
-    of_logits = jax.grad(losses.real_target_loss)(passed.logits, label_map, weights)
-    return attention_maps(passed.features, passed.of_features(passed.of_carry(of_logits)), blocks, image.shape[1:3])
-
-
-def attention_of_run(config, variables, label_map):
-    """The function of images that gives the attention of a run's discriminator, a list of (B, H, W), coarse to fine."""
-    if name_of(config) == "eqgan":
-        discriminator = make_eqgan_discriminator(config).clone(groups=1)
-        return functools.partial(eqgan_alignment.attended, discriminator, variables, loss=real_loss)
-    discriminator = make_discriminator(config)
-    return lambda image: attended(discriminator, variables, image, jnp.asarray(label_map), config.data.dontcare_id)
 
 
 def measure(run, root, count):
     """Prints the numbers of one run, of `count` images."""
-    model, variables = oasis_jax.load(run), load_state(run)["discriminator"]
+    model, networks = oasis_jax.load(run), load_state(run)
     config = model.config
     config.data.root = root or config.data.root
     batch, size = {}, model.image_size
@@ -74,10 +48,10 @@ def measure(run, root, count):
     print(f", other heatmaps by {change(own | {'heatmaps': others['heatmaps']}):.2f}" if model.spatially_aware else "")
 
     label_map = batch.get("label_map")
-    maps = jax.jit(attention_of_run(config, variables, label_map))(normalise(generated))
+    maps = jax.jit(find_family(config).attention(config, networks, batch))(normalise(generated))
     counted = None if label_map is None else jnp.asarray(label_map != config.data.dontcare_id)
     heatmaps = [jnp.stack([of_seed(seed) for seed in each]) for each in seeds]
-    isotropic = config.model.get("isotropic", False)
+    isotropic = getattr(model, "isotropic", False)
     wanted = [targets(render(each, size, isotropic)) for each in heatmaps]
     for level, (name, attention) in enumerate(zip(LEVELS, maps, strict=False)):
         distances = [float(alignment_loss(attention, of_levels[level], mask=counted)) for of_levels in wanted]

@@ -5,7 +5,6 @@
 Variants: FILE is the full system, FILE:sel has spatial encoding layers without alignment, FILE:baseline is StyleGAN2. Published on 8 GPUs
 with 8 images each, whose groups model.mbstd_groups=8 and loss.align_groups=8 restore on any number of devices.
 """
-from configs import default
 from oasis_jax.eqgan import fields
 
 VARIANTS = {"": (True, 1.0), "sel": (True, 0.0), "baseline": (False, 0.0)}  # spatial awareness, weight of the alignment
@@ -14,19 +13,6 @@ VARIANTS = {"": (True, 1.0), "sel": (True, 0.0), "baseline": (False, 0.0)}  # sp
 def get_config(variant=""):
     if variant not in VARIANTS:
         raise ValueError(f"there is no variant {variant!r} of this config: use FILE, FILE:sel or FILE:baseline")
-    config = default.shared()
-    config.family = "eqgan"
-    fields.add_fields(config)
+    config = fields.default_config()
     config.model.spatial_awareness, config.loss.align = VARIANTS[variant]
-    config.data.layout = "images"
-    config.data.fit = "crop"
-    config.data.flip = False
-    config.train.batch_size = 64
-    config.train.num_steps = 390_625  # 25 million images
-    config.log.images_every_steps = 3125  # 200,000 images
-    config.eval.batch_size = 64
-    config.eval.every_steps = 12_500
-    config.eval.max_examples = 5000
-    config.eval.score = "texture_distance"
-    config.checkpoint.every_steps = 3125
     return config.lock()

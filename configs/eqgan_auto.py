@@ -4,9 +4,10 @@
     python -m oasis_jax.main --config=configs/eqgan_auto.py:512,devices=8,baseline --config.data.root=photos.zip --workdir=runs/mine
     python -m oasis_jax.main --config=configs/eqgan_auto.py:64,batch=16 --config.data.root=photos/ --workdir=runs/mine
 
-The variant is the resolution (256), `devices=N` that share the batch (1), perhaps `batch=N` instead of the batch that the rule gives, and
-`sel` or `baseline`. R1, the groups and the average of the generator follow from resolution and batch: a field that is overridden on the
-command line does not change the others.
+The variant is the resolution (256), `devices=N` that share the batch in the published system (1), perhaps `batch=N` instead of the batch
+that the rule gives, and `sel` or `baseline`. Statistics are then those of N parts of the batch, on any number of devices. R1, the groups
+and the average of the generator follow from resolution and batch: a field that is overridden on the command line does not change the
+others.
 """
 import re
 
@@ -28,7 +29,9 @@ def get_config(variant=""):
     config.data.image_size = (resolution, resolution)
     config.model.channel_base = 32_768 if resolution >= 512 else 16_384
     config.model.mapping_layers = 2
-    config.model.mbstd_group_size = max(min(batch // devices, 4), 1)
+    part = max(batch // devices, 1)
+    config.model.mbstd_group_size = max(size for size in range(1, 5) if part % size == 0)
+    config.model.mbstd_groups = config.loss.align_groups = devices
     config.loss.r1_gamma = 0.0002 * resolution**2 / batch
     config.train.batch_size = batch
     config.train.num_steps = 25_000_000 // batch

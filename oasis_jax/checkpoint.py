@@ -7,6 +7,7 @@ there, a run that is killed while it deletes may leave a part of a superseded st
 """
 import contextlib
 import json
+import logging
 import math
 import shutil
 
@@ -144,7 +145,10 @@ class Checkpoints:
     def _delete_superseded(self):
         folder = self.directory / SUPERSEDED
         if not self._read_only and jax.process_index() == 0 and folder.exists():
-            folder.rmtree()
+            try:
+                folder.rmtree()
+            except OSError as error:  # such as a file in use; nothing is lost, and the next save tries again
+                logging.warning("%s could not be deleted: %s", folder, error)
 
     def _step(self, step):
         step = self.latest_step() if step is None else step

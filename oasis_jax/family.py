@@ -52,7 +52,8 @@ class Model(Protocol):
 
     A model whose columns hold "label_map" also has `num_classes`, `class_names`, and `check_size(height, width)`, which raises ValueError
     for an image size that it cannot generate. A model with styles also has `num_styles`, the number of style rows of an image. A model with
-    a choice of noise also has `noise_modes`, the choices, and its field `noise` is one of them.
+    a choice of noise also has `noise_modes`, the choices, and its field `noise` is one of them. One whose heatmaps may be round on images
+    that are not square has `isotropic`.
 
     Attributes:
         variables: of the averaged generator.
@@ -111,6 +112,18 @@ class Family(Protocol):
 
     def scores(self, config: Any, networks: Any, mesh: Any = None) -> list[Any]:
         """`metrics.metric.Metric`s of the run's own networks, {field of its train state: variables}; with None they only have names."""
+
+    def attention(self, config: Any, networks: Any, batch: Mapping[str, Any]) -> Callable[[Any], Any]:
+        """The attention of a run's discriminator, for tools that show it.
+
+        Args:
+            config: ConfigDict.
+            networks: {field of its train state: variables}.
+            batch: the columns, except images, of the images.
+
+        Returns:
+            The function of images (B, H, W, 3) in [-1, 1] that gives a list of (B, H, W) in [0, 1], coarse to fine.
+        """
 
     def default_protocol(self, config: Any) -> str:
         """Name of the evaluation protocol that is established for the data of a config."""

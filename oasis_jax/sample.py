@@ -4,8 +4,9 @@
     python -m oasis_jax.sample --checkpoint=runs/cats --output=samples/ --count=64 --truncation=0.7
 
 Sample k (of every label map) has the noise of --seed + k. With --resample_classes=road,car sample 0 still has the noise of --seed, and the
-others redraw only these classes. With --interpolate=K, K frames lead from sample 0 to sample 1. A model with styles mixes them:
---style_mixing=10,11 --mixed_rows=0-3 replaces these rows of each sample by those of seeds 10 and 11.
+others redraw only these classes. With --interpolate=K, K frames lead from sample 0 to sample 1 (noise maps of a model with styles stay
+those of sample 0). A model with styles mixes them: --style_mixing=10,11 --mixed_rows=0-3 replaces these rows of each sample by those of
+seeds 10 and 11.
 
 A spatially aware model looks where --heatmap_centres says, such as 0.2:-0.5 (y:x, from -1 to 1). --heatmap_shift=l1=0.2:0 moves a level
 alone (l1 coarse, l2 middle, l3 fine) or a single map (0 to 6), and --heatmap_scale=l1=1.5 widens it. --path=0:-0.7,0:0.7 moves the subject
@@ -102,7 +103,7 @@ def _add_path(rows, notes, model, plan, images, before):
     rows[-1].append(editing.change_picture(change))
     notes[-1].append(f"change {change.mean():.1f}, most {change.max():.0f}")
     heatmaps = [recipe.heatmaps() for recipe in plan.recipes]
-    isotropic = model.config.model.get("isotropic", False)
+    isotropic = getattr(model, "isotropic", False)
     rows.append([*[None] * before, *(editing.picture(each, images[0].shape[:2], isotropic) for each in heatmaps)])
     notes.append([*[""] * before, *("{:.2f}:{:.2f}".format(*position(each, plan.path_of).round(2) + 0.0) for each in heatmaps)])
 

@@ -60,6 +60,9 @@ def filled(template, state_dict, from_state_dict, name, hint=""):
         variables = from_state_dict(state_dict, template)
     except ValueError as error:
         raise ValueError(f"{name}: {error}\n{hint}") from error
+    for path, array in traverse_util.flatten_dict(variables).items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: {'/'.join(path)} has values that are NaN or infinite: the file is damaged, or training had diverged")
     return jax.tree.map(lambda array, leaf: jnp.asarray(array, leaf.dtype), variables, template)
 
 

@@ -76,6 +76,10 @@ class Split:
         read_arrays = self.read_arrays and (lambda i: self.read_arrays(indices[i]))
         return dataclasses.replace(self, examples=tuple(self.examples[i] for i in indices), read_arrays=read_arrays)
 
+    def shuffled(self) -> "Split":
+        """The split in a fixed random order, which depends on the number of examples alone."""
+        return self.subset(np.random.default_rng(0).permutation(len(self)).tolist())
+
     def spread(self, count) -> "Split":
         """A subset of `count` examples, evenly spaced from the first to the last; some are repeated if there are fewer."""
         return self.subset(np.linspace(0, len(self) - 1, count).astype(int).tolist())

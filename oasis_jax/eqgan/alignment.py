@@ -3,6 +3,7 @@ import dataclasses
 
 import jax
 
+from oasis_jax.eqgan.losses import real_loss
 from oasis_jax.layers import attention
 from oasis_jax.layers.spatial import render
 
@@ -49,9 +50,9 @@ def attended_forward(discriminator, variables, image):
     return attention.forward(trunk, lambda carry, _: (discriminator.apply(variables, carry, method="head"), {}), image)
 
 
-def attended(discriminator, variables, image, loss):
+def attended(discriminator, variables, image):
     """D's attention to images, with G's adversarial loss as its scalar: (B, H, W) for each block of BLOCKS that D has."""
     passed = attended_forward(discriminator, variables, image)
-    gradients = passed.of_features(passed.of_carry(jax.grad(loss)(passed.logits)))
+    gradients = passed.of_features(passed.of_carry(jax.grad(real_loss)(passed.logits)))
     names = [(name,) for name in BLOCKS if name in passed.features]
     return attention.attention_maps(passed.features, gradients, names, image.shape[1:3])

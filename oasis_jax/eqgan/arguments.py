@@ -14,11 +14,13 @@ class Kind:
         class_name: of the PyTorch module.
         fields: {argument: field of our config that it gives}.
         fixed: {argument: its only values that we implement}; it may be absent.
+        ignored: arguments that only training needs.
     """
 
     class_name: str
     fields: Mapping[str, str]
     fixed: Mapping[str, tuple[Any, ...]]
+    ignored: tuple[str, ...] = ()
 
 
 _FILTER = ([1, 3, 3, 1], (1, 3, 3, 1))
@@ -64,6 +66,7 @@ _DISCRIMINATOR = Kind(
         "epilogue_kwargs.mbstd_num_channels": (1,),
         "epilogue_kwargs.activation": ("lrelu",),
     },
+    ignored=("block_kwargs.freeze_layers",),
 )
 _KINDS = {"G": _GENERATOR, "D": _DISCRIMINATOR, "G_ema": _GENERATOR}
 # What the networks have without these arguments: no SELs, which plain StyleGAN2-ADA does not know, and float32 throughout.
@@ -102,7 +105,7 @@ def _fields_of(name, network, kind):
     for argument, value in arguments.items():
         if argument in kind.fixed and value not in kind.fixed[argument]:
             raise ValueError(f"{name} was made with {argument}={value!r:.80}: only {kind.fixed[argument][0]!r} is supported")
-        if argument not in kind.fixed and argument not in kind.fields:
+        if argument not in (*kind.fixed, *kind.fields, *kind.ignored):
             raise ValueError(f"{name} was made with {argument[:80]}={value!r:.80}: this argument is not supported")
     fields = {}
     for argument, field in kind.fields.items():

@@ -108,7 +108,7 @@ class Discriminator(nn.Module):
         self.out = EqualizedDense(1)
 
     def __call__(self, image, sets=1):
-        """Judges images.
+        """Computes the logits of images.
 
         Args:
             image: (B * sets, resolution, resolution, 3) in [-1, 1], the images of a set `sets` apart.

@@ -4,11 +4,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from oasis_jax import fields as shared_fields
 from oasis_jax.config_flag import flat
 from oasis_jax.eqgan import fields
+from oasis_jax.eqgan.alignment import attended
 from oasis_jax.eqgan.arguments import described_fields
-from oasis_jax.eqgan.from_config import make_discriminator, make_generator, make_train_step
+from oasis_jax.eqgan.from_config import make_generator, make_scoring_discriminator, make_train_step
 from oasis_jax.eqgan.model import Model
 from oasis_jax.eqgan.protocols import PROTOCOLS
 from oasis_jax.eqgan.protocols import default_protocol as default_protocol
@@ -16,12 +16,13 @@ from oasis_jax.eqgan.published import discriminator_from_state_dict, generator_f
 from oasis_jax.eqgan.scores import Disequilibrium
 from oasis_jax.eqgan.snapshots import read_snapshot
 from oasis_jax.eqgan.train_step import PATH_LENGTH
+from oasis_jax.parallel.mesh import make_local_mesh, padded_batch_size
 from oasis_jax.state_dicts import filled
 from oasis_jax.updates import create_state
 
 protocols = PROTOCOLS
 published_files = {"pkl": "Published snapshot *.pkl of EqGAN-SA, or of StyleGAN2-ADA in PyTorch; it says which model it holds."}
-free_model_fields = ("dtype", "remat", "noise")
+free_model_fields = ("dtype", "remat", "noise", "mbstd_groups")
 
 
 def columns(config):
@@ -36,14 +37,14 @@ def statistic(config):
 
 def train_step(config, survey=None):
     """The TrainStep of a config; raises ValueError for fields that are out of range or do not fit each other."""
-    group = config.model.mbstd_group_size
-    step = make_train_step(config)
-    if config.eval.batch_size % group:  # which evaluation would find after hours
+    made, mesh = make_train_step(config), make_local_mesh()
+    group, size = make_scoring_discriminator(config).group_size, padded_batch_size(config.eval.batch_size, mesh)
+    if size % group:  # which evaluation would find after hours
         raise ValueError(
-            f"eval.batch_size={config.eval.batch_size} does not divide into groups of model.mbstd_group_size={group}, on which the "
-            f"discriminator's logits depend: choose a multiple of {group}"
+            f"eval.batch_size={config.eval.batch_size}, which is {size} images on {mesh.size} devices, does not divide into groups of "
+            f"{group} (model.mbstd_group_size), on which the discriminator's logits depend: choose a multiple of {group} and of {mesh.size}"
         )
-    return step
+    return made
 
 
 def model(config, variables, step, survey=None):
@@ -59,7 +60,12 @@ def scores(config, networks, mesh=None):
         networks: {"discriminator": variables}; None for metrics that only have names.
         mesh: of this process's devices.
     """
-    return [Disequilibrium(make_discriminator(config).clone(groups=1), networks and networks["discriminator"], mesh)]
+    return [Disequilibrium(make_scoring_discriminator(config), networks and networks["discriminator"], mesh)]
+
+
+def attention(config, networks, batch):
+    """D's attention, with G's adversarial loss as its scalar, as a function of images; arguments as of `family.Family.attention`."""
+    return functools.partial(attended, make_scoring_discriminator(config), networks["discriminator"])
 
 
 def published_config(files):
@@ -72,14 +78,12 @@ def published_config(files):
         ValueError: the file is not a snapshot, or of an architecture that is not supported.
     """
     described = _described(files, read_snapshot(files["pkl"]))
-    config = shared_fields.shared()
-    config.family = "eqgan"
-    fields.add_fields(config)
+    config = fields.default_config()
     config.update_from_flattened_dict(described)
-    config.data.update(layout="images", fit="crop", flip=False)
     group = config.model.mbstd_group_size
-    config.train.batch_size = config.eval.batch_size = group * max(64 // group, 1)
-    config.eval.score = "texture_distance"
+    groups = max(config.train.batch_size // group, 1)  # the published system computes statistics of each group on a device of its own
+    config.train.batch_size = config.eval.batch_size = group * groups
+    config.model.mbstd_groups = config.loss.align_groups = groups
     return config.lock()
 
 
@@ -105,8 +109,8 @@ def from_published(config, files):
         found = tuple(given[field]) if isinstance(value, tuple) else given[field]
         if found != value:
             raise ValueError(f"{field} is {found} in --config, but {value} in --pkl={files['pkl']}: set it, or leave out --config")
-    step = train_step(config)
-    template = jax.eval_shape(functools.partial(step.init, tuple(config.data.image_size)))
+    made = train_step(config)
+    template = jax.eval_shape(functools.partial(made.init, tuple(config.data.image_size)))
 
     def fill(name, template, from_state_dict):
         hint = "These are not the arrays of the architecture that the file says it has."
@@ -119,7 +123,7 @@ def from_published(config, files):
 
     generator, ema = fill_generator("G", template.generator), fill_generator("G_ema", template.ema)
     discriminator = fill("D", template.discriminator, discriminator_from_state_dict)
-    return ema, create_state(generator, discriminator, step.optimizer_g, step.optimizer_d, ema)
+    return ema, create_state(generator, discriminator, made.optimizer_g, made.optimizer_d, ema)
 
 
 def _described(files, networks):

@@ -1,6 +1,21 @@
 """The config fields that EqGAN-SA has besides the shared ones, with their defaults: the published recipe for 256x256 (paper256)."""
 import ml_collections
 
+from oasis_jax.fields import shared
+
+
+def default_config():
+    """The published recipe for 256x256 on photos alone, unlocked."""
+    config = shared()
+    config.family = "eqgan"
+    add_fields(config)
+    config.data.update(layout="images", fit="crop", flip=False)
+    config.train.update(batch_size=64, num_steps=390_625)  # 25 million images
+    config.log.images_every_steps = 3125  # 200,000 images
+    config.eval.update(batch_size=64, every_steps=12_500, max_examples=5000, score="texture_distance")
+    config.checkpoint.every_steps = 3125
+    return config
+
 
 def add_fields(config):
     """Adds config.model, config.loss and EqGAN-SA's own fields of config.train to a ConfigDict."""

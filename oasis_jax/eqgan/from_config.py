@@ -33,6 +33,13 @@ def make_discriminator(config):
     return Discriminator(group_size=model.mbstd_group_size, groups=model.mbstd_groups, **_shared_fields(config))
 
 
+def make_scoring_discriminator(config):
+    """The Discriminator with the groups that it has in training, for batches of any size."""
+    discriminator = make_discriminator(config)
+    part = config.train.batch_size // discriminator.groups
+    return discriminator.clone(groups=1, group_size=min(discriminator.group_size, part))
+
+
 def make_alignment(config):
     """The Alignment of a config; None without spatial awareness or with weight 0."""
     if not config.model.spatial_awareness or not config.loss.align:
@@ -45,7 +52,13 @@ def make_train_step(config):
     train, loss, model = config.train, config.loss, config.model
     generator, discriminator = make_generator(config), make_discriminator(config)
     _check(loss, "loss", align=0, align_groups=1, r1_gamma=0, r1_every=1, path_length=0, path_every=1)
-    _check(train, "train", batch_size=1, ema_images=0, ema_ramp=0)
+    _check(train, "train", batch_size=1, ema_images=0, ema_ramp=0, adam_b2=0)
+    _check(config.eval, "eval", batch_size=1)
+    for name in ("lr_g", "lr_d", "adam_eps"):
+        if not train[name] > 0:
+            raise ValueError(f"train.{name}={train[name]} is not positive")
+    if not train.adam_b2 < 1:
+        raise ValueError(f"train.adam_b2={train.adam_b2} is a decay: give a number from 0 to below 1")
     if not 0 <= train.style_mixing <= 1:
         raise ValueError(f"train.style_mixing={train.style_mixing} is a share: give a number from 0 to 1")
     for name, groups in (("model.mbstd_groups", model.mbstd_groups), ("loss.align_groups", loss.align_groups)):

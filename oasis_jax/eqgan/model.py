@@ -14,7 +14,7 @@ from oasis_jax.layers.initial import standard_normal
 from oasis_jax.recipes import Recipe, as_recipes, count_from
 
 NOISE_MODES = ("random", "const", "none")
-NOISE = 6  # purpose of the random numbers of a seed's noise maps; 5 is its heatmaps
+NOISE_MAPS = 6  # purpose of the random numbers of a seed's noise maps; 5 is its heatmaps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Generate:
         return generator.apply(variables, ws, inputs["heatmaps"], noise, method="synthesise")
 
     def _noise_of(self, seed):
-        return standard_normal(jax.random.fold_in(jax.random.key(seed), NOISE), (self.generator.noise_size,))
+        return standard_normal(jax.random.fold_in(jax.random.key(seed), NOISE_MAPS), (self.generator.noise_size,))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,6 +143,8 @@ class Model:
 
     def _latents(self, recipe):
         """The latents (S, z_dim) of a recipe, and the index of each style row's."""
+        if recipe.class_seeds:
+            raise ValueError("a recipe has class_seeds, but this model has no classes: leave them out")
         if wrong := [row for row in recipe.style_seeds if not 0 <= row < self.num_styles]:
             raise ValueError(f"there is no style row {wrong[0]} among {self.num_styles} (0..{self.num_styles - 1})")
         seeds = list(dict.fromkeys(recipe.style_seeds.values()))

@@ -12,14 +12,20 @@ from oasis_jax.metrics.metric import PHOTOS, RAW_SAMPLES, Finding, hash_weights,
 from oasis_jax.parallel.mesh import over_batch, replicate
 from oasis_jax.ranges import normalise
 
+WINDOW = 5000  # images of each kind
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Disequilibrium:
-    """DI and the mean logits that it is the difference of, with images of G itself, not of its average; a `metric.Metric`.
+    """The disequilibrium indicator, DI = mean D(real) - mean D(fake), and both means; a `metric.Metric`. EqGAN-SA gives no formula.
+
+    D(.) are raw logits of the run's own D. The means are over a fixed window: the first W = min(WINDOW, number of real examples) examples
+    of the protocol, in the fixed random order of `Validation`, and as many samples of G itself, not of its average, with the seeds
+    noise_seed to noise_seed + W - 1. Generated images are rounded to bytes, as real ones are.
 
     A logit depends on the other images of its group (minibatch standard deviation). Images k * group_size to (k + 1) * group_size - 1 of a
     set are a group, so that the logits depend neither on eval.batch_size nor on the devices; the last group may repeat its images, of which
-    each counts once. All images are bytes.
+    each counts once.
 
     Attributes:
         discriminator: module with a field `group_size`; images (B, H, W, 3) float32 in [-1, 1] -> logits (B,).
@@ -31,6 +37,7 @@ class Disequilibrium:
     variables: Any = None
     mesh: Any = None
 
+    window: ClassVar = WINDOW
     sets: ClassVar = (PHOTOS, RAW_SAMPLES)
     higher_is_better: ClassVar = {}  # a lower indicator alone does not mean better images
     of_run: ClassVar = True
@@ -39,7 +46,7 @@ class Disequilibrium:
 
     @functools.cached_property
     def identity(self):
-        return [type(self).__name__, repr(self.discriminator), hash_weights(self.variables)]
+        return [type(self).__name__, repr(self.discriminator), hash_weights(self.variables), self.window]
 
     @functools.cached_property
     def _placed(self):
@@ -56,15 +63,18 @@ class Disequilibrium:
                 f"batches of {size} images (eval.batch_size, rounded up to a multiple of the devices) do not divide into groups of "
                 f"group_size={group}, on which the discriminator's logits depend: choose a multiple of {group} as eval.batch_size"
             )
-        images = jax.device_put(batch.bytes[grouped(batch.count, size, group)], over_batch(self.mesh))
-        values = np.asarray(logits(self.discriminator, self._placed, images))[: batch.count]
+        count = min(batch.count, self.window - batch.first)
+        if count <= 0:
+            return counts, {}
+        images = jax.device_put(batch.bytes[grouped(count, size, group)], over_batch(self.mesh))
+        values = np.asarray(logits(self.discriminator, self._placed, images))[:count]
         return vars(ClassMeans(**counts).update(values, np.zeros(len(values), int))), {}
 
     def finish(self, reference, scored):
         real, fake = (ClassMeans(**measured.counts) for measured in (reference, scored))
         scores = {"di": di(real, fake), "mean_logit_real": float(real.means[0]), "mean_logit_fake": float(fake.means[0])}
         window = (
-            f"over a fixed window: the {reference.images} real examples of the protocol and as many samples of the generator in training, "
+            f"over a fixed window: {real.count[0]} real examples of the protocol and as many samples of the generator in training, "
             f"in groups of {self.discriminator.group_size}"
         )
         return Finding(scores, notes=(f"{DI_FORMULA}, raw logits, {window}",))

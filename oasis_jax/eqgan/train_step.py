@@ -15,15 +15,17 @@ from oasis_jax.eqgan.discriminator import Discriminator
 from oasis_jax.eqgan.generator import Generator
 from oasis_jax.eqgan.mapping import AVERAGES, Mapping
 from oasis_jax.eqgan.synthesis import NOISE
-from oasis_jax.heatmaps import NUM_MAPS
+from oasis_jax.heatmaps import NUM_MAPS, of_key
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import drawn_at_once, standard_normal
+from oasis_jax.parallel.mesh import along_batch
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import create_state, descend
 
 PATH_LENGTH = "path_length"  # collection of the running mean of path lengths, which only the step uses
 PATH_DECAY = 0.99
 PATH_SHRINK = 2
+INITIAL, TRAINING = 0xFFFFFFFF, 0xFFFFFFFE  # folded into the run's key first: initial values, and steps
 DI_FORMULA = "di_of_batch = mean_logit_real - mean_logit_fake"
 
 
@@ -76,10 +78,12 @@ class Draws:
     mixed_from: jax.Array | None = None
 
 
-def draw(key, batch, generator, style_mixing=0.0, heatmaps=None):
-    """The Draws of a key, whatever the sharding."""
+def draw(key, image, generator, style_mixing=0.0, heatmaps=None):
+    """The Draws of a key for as many images as the batch `image` has, whose sharding they share and on which they do not depend."""
     of_z, of_noise, of_second, of_rows = jax.random.split(key, 4)
-    draws = Draws(standard_normal(of_z, (batch, generator.z_dim)), standard_normal(of_noise, (batch, generator.noise_size)), heatmaps)
+    batch = len(image)
+    z, noise = (standard_normal(each, (batch, size)) for each, size in ((of_z, generator.z_dim), (of_noise, generator.noise_size)))
+    draws = Draws(along_batch(z, image), noise, heatmaps)
     if not style_mixing:
         return draws
     mixed, row = jax.random.uniform(of_rows, (2 * batch,)).reshape(2, batch)
@@ -129,7 +133,7 @@ class TrainStep:
 
     def init(self, image_size):
         """The TrainState at step 0 for images of a size (H, W): a pure function of the seed."""
-        key_g, key_d = jax.random.split(jax.random.key(self.seed))
+        key_g, key_d = jax.random.split(jax.random.fold_in(jax.random.key(self.seed), INITIAL))
         heatmaps = jnp.ones((1, NUM_MAPS, 3)) if self.generator.spatially_aware else None
         generator = self.generator.init(key_g, jnp.zeros((1, self.generator.z_dim)), heatmaps)
         generator = drawn_at_once(generator, key_g, _initial_scale) | {PATH_LENGTH: {"mean": jnp.zeros(())}}
@@ -146,27 +150,24 @@ class TrainStep:
         Returns:
             (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those of the terms that are switched on, and the mean logits
             of D before its update on real and on generated images, with their difference. "loss_d_r1" and "loss_g_path" are 0 in steps
-            without that update and multiplied by its interval in the others, so that their means over steps are those of the terms.
+            without that update and multiplied by its interval in the others, so that their means over whole intervals are those of the
+            terms.
         """
-        image, key = normalise(batch["image"]), jax.random.fold_in(jax.random.key(self.seed), state.step)
-        heatmaps = batch.get("heatmaps")
-        draws = [
-            draw(
-                jax.random.fold_in(key, purpose),
-                len(image),
-                self.generator,
-                self.hyper.style_mixing,
-                None if heatmaps is None else heatmaps[:, purpose],
-            )
-            for purpose in (0, 1)
-        ]
+        image = normalise(batch["image"])
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), TRAINING), state.step)
+        heatmaps = batch["heatmaps"].swapaxes(0, 1) if self.generator.spatially_aware else (None, None)
+        draws = [self.draw(jax.random.fold_in(key, purpose), image, heatmaps[purpose]) for purpose in (0, 1)]
         return self.update(state, image, *draws, jax.random.fold_in(key, 2))
+
+    def draw(self, key, image, heatmaps):
+        """The Draws of a generator call in training, for given heatmaps."""
+        return draw(key, image, self.generator, self.hyper.style_mixing, heatmaps)
 
     def update(self, state, image, draws_g, draws_d, key=None):
         """The step for given random numbers: image (B, H, W, 3) in [-1, 1], Draws of both updates, a key for the path-length update."""
         state, metrics = self.update_generator(state, draws_g)
         if self.hyper.path_length:
-            regularise = functools.partial(self.regularise_generator, draws=draws_g, key=key)
+            regularise = functools.partial(self.regularise_generator, image=image, key=key)
             state, metrics["loss_g_path"] = self.every(self.hyper.path_every, state, regularise)
         state, metrics_d = self.update_discriminator(state, image, draws_d)
         metrics |= metrics_d
@@ -185,11 +186,16 @@ class TrainStep:
 
     def generate(self, variables, draws):
         """Images (B, H, W, 3) in training mode, and the updated running mean of styles."""
+        ws, averages = self.styles(variables, draws)
+        return self.generator.apply(variables, ws, draws.heatmaps, draws.noise, method="synthesise"), averages
+
+    def styles(self, variables, draws):
+        """Styles (B, num_ws, w_dim) in training mode, mixed where the Draws say so, and their updated running mean."""
         ws, averages = self.generator.apply(variables, draws.z, train=True, mutable=[AVERAGES], method="styles")
         if draws.second_z is not None:
             second = self.generator.apply(variables, draws.second_z, method="styles")
             ws = jnp.where((jnp.arange(ws.shape[1]) < draws.mixed_from[:, None])[..., None], ws, second)
-        return self.generator.apply(variables, ws, draws.heatmaps, draws.noise, method="synthesise"), averages
+        return ws, averages
 
     def update_generator(self, state, draws):
         """Adam step of G."""
@@ -211,16 +217,23 @@ class TrainStep:
             metrics = {"loss_g": attention.with_gradient(fake, loss, gradient), "loss_g_align": aligned}
         return sum(metrics.values()), (metrics, averages)
 
-    def regularise_generator(self, state, draws, key):
-        """Adam step of G by the path-length regularisation: (lengths - their running mean)^2 (StyleGAN2, equation 4)."""
-        of_draws, of_y = jax.random.split(key)
-        heatmaps = None if draws.heatmaps is None else draws.heatmaps[::PATH_SHRINK]
-        few = draw(of_draws, len(draws.z[::PATH_SHRINK]), self.generator, heatmaps=heatmaps)
+    def regularise_generator(self, state, image, key):
+        """Adam step of G by the path-length regularisation: (lengths - their running mean)^2 (StyleGAN2, equation 4).
+
+        Args:
+            state: TrainState.
+            image: (B, H, W, 3) of the batch, for its number of images and its sharding.
+            key: of fresh draws for every second of them.
+        """
+        of_draws, of_heatmaps, of_y = jax.random.split(key, 3)
+        few_images = image[::PATH_SHRINK]
+        heatmaps = jax.vmap(of_key)(jax.random.split(of_heatmaps, len(few_images))) if self.generator.spatially_aware else None
+        few = self.draw(of_draws, few_images, heatmaps)
         before = state.generator[PATH_LENGTH]["mean"]
 
         def loss(params):
             variables = {**state.generator, "params": params}
-            ws = self.generator.apply(variables, few.z, method="styles")
+            ws, averages = self.styles(variables, few)
 
             def synthesise(ws):
                 return self.generator.apply(variables, ws, few.heatmaps, few.noise, method="synthesise")
@@ -230,10 +243,10 @@ class TrainStep:
             lengths = losses.path_lengths(synthesise, ws, y)
             mean = PATH_DECAY * before + (1 - PATH_DECAY) * jnp.mean(lengths)
             penalty = self.hyper.path_length * self.hyper.path_every * jnp.mean(jnp.square(lengths - mean))
-            return penalty, (penalty, mean.astype(before.dtype))
+            return penalty, (penalty, mean.astype(before.dtype), averages)
 
-        params, opt_state, (penalty, mean) = descend(loss, state.generator["params"], self.optimizer_g, state.opt_state_g)
-        generator = {**state.generator, "params": params, PATH_LENGTH: {"mean": mean}}
+        params, opt_state, (penalty, mean, averages) = descend(loss, state.generator["params"], self.optimizer_g, state.opt_state_g)
+        generator = {**state.generator, "params": params, **averages, PATH_LENGTH: {"mean": mean}}
         return state.replace(generator=generator, opt_state_g=opt_state), penalty
 
     def update_discriminator(self, state, image, draws):

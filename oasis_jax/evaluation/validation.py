@@ -53,6 +53,8 @@ class Validation:
             if not split.column("label_map"):
                 raise DataError(f"protocol {protocol.name} compares label maps, which the data do not have: choose another, such as fid")
             targets = Targets(split, segmenter.labels, tuple(segmenter.label_size(spec.image_size)))
+        if not split.column("label_map"):
+            split = split.shuffled()  # the first examples represent them all, and neighbours are not frames of one film
         self.examples = Examples(split, spec, min(len(split), protocol.max_images or len(split)), targets)
         self.photos = Photos(self.examples)
 
@@ -85,8 +87,10 @@ class Validation:
         if own is not None:
             own_metrics, raw = own
             metrics += own_metrics
+            windows = [window for metric in own_metrics if (window := getattr(metric, "window", None))]
+            examples = dataclasses.replace(self.examples, count=min([self.examples.count, *windows]))
             as_many_as_photos = dataclasses.replace(self.protocol, samples_per_label=1, num_samples=0)
-            sources[RAW_SAMPLES] = Samples(raw, self.examples, as_many_as_photos, self.mesh, RAW_SAMPLES)
+            sources[RAW_SAMPLES] = Samples(raw, examples, as_many_as_photos, self.mesh, RAW_SAMPLES)
         measured, networked = {}, bool(self.protocol.features or self.protocol.segmenter)
         for name, source in sources.items():
             wanted = [metric for metric in metrics if name in metric.sets]

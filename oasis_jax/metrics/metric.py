@@ -87,6 +87,7 @@ class Metric(Protocol):
         identity: JSON value: all that the counts depend on, besides the images and their labels.
         of_run: whether the counts depend on the run's own networks.
         rows: {name: (shape, dtype)} of what `add` returns for each image.
+        window: optional; the number of images, from the first on, that a metric of raw samples counts of each set. No more are generated.
     """
 
     sets: tuple[str, str]

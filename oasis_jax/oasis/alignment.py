@@ -1,10 +1,12 @@
 """Alignment of the generator's heatmaps with the attention of OASIS's U-Net discriminator."""
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 
 from oasis_jax.heatmaps import LEVELS
 from oasis_jax.layers import attention
+from oasis_jax.oasis import losses
 
 SIDES = ("decoder", "encoder", "both")
 OBJECTIVES = ("ce", "fake")
@@ -73,3 +75,12 @@ def attended_forward(discriminator, variables, image, blocks, mutable):
         return discriminator.apply({**variables, **updated}, carry, train=True, mutable=mutable, method="head")
 
     return attention.forward(trunk, head, image)
+
+
+def attended(discriminator, variables, image, label_map, dontcare_id, mutable, side="decoder"):
+    """D's attention to images (B, H, W, 3) in [-1, 1], with G's adversarial loss as its scalar: three (B, H, W), coarse to fine."""
+    blocks = attended_blocks(side, discriminator.num_blocks)
+    weights = losses.class_weights(label_map, discriminator.num_classes, dontcare_id)
+    passed = attended_forward(discriminator, variables, image, blocks, mutable)
+    of_logits = jax.grad(losses.real_target_loss)(passed.logits, label_map, weights)
+    return attention.attention_maps(passed.features, passed.of_features(passed.of_carry(of_logits)), blocks, image.shape[1:3])

@@ -2,7 +2,9 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 
+from oasis_jax.oasis.alignment import attended
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import on_regions
 from oasis_jax.oasis.from_config import conditioning, make_alignment, make_discriminator, make_generator, make_model
@@ -11,7 +13,7 @@ from oasis_jax.oasis.protocols import PROTOCOLS
 from oasis_jax.oasis.protocols import default_protocol as default_protocol
 from oasis_jax.oasis.published import from_state_dict, read_pth
 from oasis_jax.oasis.scores import Disequilibrium, OwnDiscriminator, ScoresByDiscriminator
-from oasis_jax.oasis.train_step import Hyperparameters, TrainStep
+from oasis_jax.oasis.train_step import MUTABLE_D, Hyperparameters, TrainStep
 from oasis_jax.state_dicts import filled
 from oasis_jax.updates import adam_without_momentum, create_state, rate_at
 
@@ -101,6 +103,13 @@ def scores(config, networks, mesh=None):
 def published_config(files):
     """Raises ValueError: the files of a published checkpoint do not say on which data set it was trained."""
     raise ValueError("give --config=FILE, the config of the data set that the networks were trained on: their files do not say which it is")
+
+
+def attention(config, networks, batch):
+    """D's attention, with G's adversarial loss as its scalar, as a function of images; arguments as of `family.Family.attention`."""
+    discriminator, label_map = make_discriminator(config), jnp.asarray(batch["label_map"])
+    fixed = {"label_map": label_map, "dontcare_id": config.data.dontcare_id, "mutable": MUTABLE_D}
+    return lambda image: attended(discriminator, networks["discriminator"], image, **fixed)
 
 
 def from_published(config, files):

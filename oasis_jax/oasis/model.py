@@ -81,6 +81,11 @@ class Model:
         return self.generator.spatially_aware
 
     @property
+    def isotropic(self):
+        """Whether heatmaps are round, whatever the shape of the image."""
+        return self.generator.isotropic
+
+    @property
     def generate(self):
         """The pure function (variables, inputs) -> (B, H, W, 3) in [-1, 1]."""
         return Generate(self.generator)
@@ -102,6 +107,8 @@ class Model:
             ValueError: the label maps or the seeds are out of range.
         """
         recipes, labels = as_recipes(recipes), _label_maps(batch["label_map"], self.num_classes)
+        if any(recipe.style_seeds or recipe.truncation != 1 for recipe in recipes):
+            raise ValueError("a recipe has style_seeds or a truncation, but this model has no styles: leave them out")
         return self._inputs(labels, self._noise(recipes), self._heatmaps(recipes))
 
     def sample(self, labels, seed=0, noise=None, heatmaps=None):

@@ -1,5 +1,7 @@
 """The device mesh and how arrays are sharded over it."""
 import jax
+import jax.numpy as jnp
+from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -27,6 +29,16 @@ def replicated(mesh):
 def over_batch(mesh):
     """The sharding of arrays (B, ...): the batch axis is split over "data"."""
     return NamedSharding(mesh, P("data"))
+
+
+def along_batch(values, array):
+    """Shards values (B, ...) that are drawn inside a compiled function as an array (B, ...) of the batch is sharded.
+
+    Without it nothing tells the compiler that they belong to the examples: every device would compute what follows for the whole batch.
+    """
+    of_examples = array.reshape(len(array), -1)[:, :1].astype(values.dtype)
+    reference = jnp.broadcast_to(of_examples.reshape(len(array), *(1,) * (values.ndim - 1)), values.shape)
+    return shard_alike(values, reference)[0]
 
 
 def put_batch(batch, mesh):
