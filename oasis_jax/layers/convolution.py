@@ -173,6 +173,23 @@ input_gradient.defvjp(
 )
 
 
+def differentiate_by_each_other(strided, transposed, kernel_gradient):
+    """Gives two `custom_vjp` convolutions (x, kernel), each the transpose of the other, the gradients that they are of each other.
+
+    Args:
+        strided, transposed: from fine to coarse and from coarse to fine images, with the same kernel.
+        kernel_gradient: (fine, coarse) -> the gradient of sum(strided(fine, kernel) * coarse) with respect to the kernel.
+    """
+    strided.defvjp(
+        lambda x, kernel: (strided(x, kernel), (x, kernel)),
+        lambda residuals, gradient: (transposed(gradient, residuals[1]), kernel_gradient(residuals[0], gradient)),
+    )
+    transposed.defvjp(
+        lambda x, kernel: (transposed(x, kernel), (x, kernel)),
+        lambda residuals, gradient: (strided(gradient, residuals[1]), kernel_gradient(gradient, residuals[0])),
+    )
+
+
 def leaky_relu(x):
     """Leaky ReLU with slope 0.2."""
     return nn.leaky_relu(x, 0.2)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from oasis_jax.layers.convolution import by_platform, conv2d
+from oasis_jax.layers.convolution import by_platform, conv2d, differentiate_by_each_other
 
 FILTER = (1 / 8, 3 / 8, 3 / 8, 1 / 8)  # along one axis
 _AXES = ("NHWC", "HWIO", "NHWC")
@@ -166,14 +166,7 @@ def _kernel_gradient(fine, coarse):
     return jax.vjp(lambda kernel: strided_conv2d.fun(fine, kernel), kernel)[1](coarse)[0]
 
 
-strided_conv2d.defvjp(
-    lambda x, kernel: (strided_conv2d(x, kernel), (x, kernel)),
-    lambda residuals, gradient: (transposed_conv2d(gradient, residuals[1]), _kernel_gradient(residuals[0], gradient)),
-)
-transposed_conv2d.defvjp(
-    lambda x, kernel: (transposed_conv2d(x, kernel), (x, kernel)),
-    lambda residuals, gradient: (strided_conv2d(gradient, residuals[1]), _kernel_gradient(gradient, residuals[0])),
-)
+differentiate_by_each_other(strided_conv2d, transposed_conv2d, _kernel_gradient)
 
 
 def _interleave(even, odd, axis):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from oasis_jax.layers.convolution import Rows, by_platform, conv2d, sum_over_pixels, sum_over_strips
+from oasis_jax.layers.convolution import Rows, by_platform, conv2d, differentiate_by_each_other, sum_over_pixels, sum_over_strips
 
 FEW = 256  # image size in pixels up to which the larger kernel costs more than it saves
 
@@ -94,11 +94,4 @@ def xla_kernel_gradient(fine, coarse):
 
 _kernel_gradient = by_platform(kernel_gradient_by_products, xla_kernel_gradient)
 
-strided_conv2d.defvjp(
-    lambda x, kernel: (strided_conv2d(x, kernel), (x, kernel)),
-    lambda residuals, gradient: (transposed_conv2d(gradient, residuals[1]), _kernel_gradient(residuals[0], gradient)),
-)
-transposed_conv2d.defvjp(
-    lambda x, kernel: (transposed_conv2d(x, kernel), (x, kernel)),
-    lambda residuals, gradient: (strided_conv2d(gradient, residuals[1]), _kernel_gradient(gradient, residuals[0])),
-)
+differentiate_by_each_other(strided_conv2d, transposed_conv2d, _kernel_gradient)
