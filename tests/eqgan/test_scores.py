@@ -69,7 +69,7 @@ def test_it_is_the_difference_of_the_mean_logits_which_are_reported_too(metric):
     assert found.scores == pytest.approx(expected, rel=1e-5)
     assert abs(expected["di"]) > 1e-3
     (note,) = found.notes
-    assert "DI = mean D(real) - mean D(fake)" in note and "over a fixed window: the 10 real examples" in note
+    assert "DI = mean D(real) - mean D(fake)" in note and "over a fixed window: 10 real examples" in note
 
 
 @pytest.mark.parametrize("count", [3, 4, 10, 24])

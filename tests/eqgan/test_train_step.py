@@ -113,21 +113,21 @@ def test_the_ramp_limits_the_half_life_to_a_share_of_the_images_seen():
 
 
 def test_draws_are_functions_of_the_key_and_styles_are_mixed_from_a_row_on():
-    key = jax.random.key(3)
-    drawn, again, other = (draw(each, 1000, GENERATOR, 0.5) for each in (key, key, jax.random.key(4)))
+    key, image = jax.random.key(3), jnp.zeros((1000, 2, 2, 3))
+    drawn, again, other = (draw(each, given, GENERATOR, 0.5) for each, given in ((key, image), (key, 1 + image), (jax.random.key(4), image)))
     assert equal(drawn, again) and not np.array_equal(drawn.z, other.z)
     assert not np.array_equal(drawn.z, drawn.second_z)
     first = np.asarray(drawn.mixed_from)
     assert set(first) == {*range(1, GENERATOR.num_ws + 1)}  # the first row is never mixed; beyond the last one nothing is
     assert 0.4 < np.mean(first < GENERATOR.num_ws) < 0.6
-    plain = draw(key, 1000, GENERATOR)
+    plain = draw(key, image, GENERATOR)
     assert plain.second_z is None and np.array_equal(plain.z, drawn.z) and np.array_equal(plain.noise, drawn.noise)
 
 
 def test_rows_of_mixed_styles_come_from_the_second_latent():
     step = tiny_step()
     variables = random_variables(GENERATOR, jnp.zeros((1, 8)), jnp.ones((1, 7, 3)))
-    drawn = draw(jax.random.key(0), 3, GENERATOR, 1.0, jnp.asarray(batch_of(3)["heatmaps"][:, 0]))
+    drawn = draw(jax.random.key(0), jnp.zeros((3, SIDE, SIDE, 3)), GENERATOR, 1.0, jnp.asarray(batch_of(3)["heatmaps"][:, 0]))
     drawn = drawn.replace(mixed_from=jnp.array([2, GENERATOR.num_ws, 1]))
     image, averages = jax.jit(step.generate)(variables, drawn)
     ws, second = (np.array(GENERATOR.apply(variables, z, method="styles")) for z in (drawn.z, drawn.second_z))
@@ -190,11 +190,10 @@ def test_parts_of_a_batch_are_aligned_by_themselves():
 
 def test_the_running_mean_of_path_lengths_is_of_a_part_of_the_batch(step, run):
     before, _ = run
-    draws = draw(jax.random.key(0), BATCH, GENERATOR, heatmaps=jnp.asarray(batch_of(BATCH)["heatmaps"][:, 0]))
-    seen = []
+    image, seen = jnp.zeros((BATCH, SIDE, SIDE, 3)), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_step.losses, "path_lengths", lambda f, ws, y: seen.append(y.shape) or jnp.arange(len(ws), dtype=ws.dtype))
-        state, penalty = jax.jit(step.regularise_generator)(before, draws, jax.random.key(1))
+        state, penalty = jax.jit(step.regularise_generator)(before, image, jax.random.key(1))
     assert seen == [(BATCH // 2, SIDE, SIDE, 3)]
     np.testing.assert_allclose(state.generator["path_length"]["mean"], 0.01 * 1.5, rtol=1e-5)
     np.testing.assert_allclose(penalty, 2 * 2 * np.mean((np.arange(4) - 0.015) ** 2), rtol=1e-5)
