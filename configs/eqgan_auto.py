@@ -41,4 +41,5 @@ def get_config(variant=""):
     for section, field in (("log", "images_every_steps"), ("checkpoint", "every_steps")):
         config[section][field] = 200_000 // batch
     config.eval.every_steps = 800_000 // batch
+    config.eval.batch_size = 16 * config.model.mbstd_group_size  # divides into groups on up to 16 devices
     return config

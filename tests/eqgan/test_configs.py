@@ -58,6 +58,9 @@ def test_variants_differ_in_spatial_awareness_and_alignment_alone(name):
         ("512,devices=8,baseline", 64, 4, 0.8192, 32_768, 0.0025),
         ("1024", 4, 4, 52.4288, 32_768, 0.002),
         ("64,batch=16,sel", 16, 4, 0.0512, 16_384, 0.0025),
+        ("64,batch=6", 6, 3, 0.8192 / 6, 16_384, 0.0025),
+        ("64,batch=10", 10, 2, 0.08192, 16_384, 0.0025),
+        ("64,batch=7", 7, 1, 0.8192 / 7, 16_384, 0.0025),
     ],
 )
 def test_the_automatic_rule(variant, batch, group, gamma, base, rate):
@@ -65,6 +68,8 @@ def test_the_automatic_rule(variant, batch, group, gamma, base, rate):
     assert (config.train.batch_size, config.model.mbstd_group_size, config.model.channel_base) == (batch, group, base)
     assert config.loss.r1_gamma == pytest.approx(gamma) and config.train.lr_g == config.train.lr_d == rate
     assert (config.train.ema_images, config.train.ema_ramp, config.model.mapping_layers) == (batch * 312.5, 0.05, 2)
+    devices = 8 if "devices=8" in variant else 1
+    assert config.model.mbstd_groups == config.loss.align_groups == devices
     train_step(config)
 
 
@@ -86,6 +91,14 @@ def test_a_variant_that_the_rule_does_not_know_is_an_error(variant):
         ({"model.z_dim": 0}, "model.z_dim=0 is too small"),
         ({"loss.r1_every": 0}, "loss.r1_every=0 is too small"),
         ({"train.style_mixing": 1.5}, "train.style_mixing=1.5 is a share"),
+        ({"train.lr_g": -0.1}, "train.lr_g=-0.1 is not positive"),
+        ({"train.lr_d": 0.0}, "train.lr_d=0.0 is not positive"),
+        ({"train.adam_eps": float("nan")}, "train.adam_eps=nan is not positive"),
+        ({"train.adam_b2": 1.0}, "train.adam_b2=1.0 is a decay"),
+        ({"train.adam_b2": -0.1}, "train.adam_b2=-0.1 is too small"),
+        ({"train.ema_images": -1.0}, "train.ema_images=-1.0 is too small"),
+        ({"loss.r1_gamma": -1.0}, "loss.r1_gamma=-1.0 is too small"),
+        ({"eval.batch_size": 0}, "eval.batch_size=0 is too small"),
     ],
 )
 def test_fields_that_do_not_fit_are_errors(fields, message):

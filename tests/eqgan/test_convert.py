@@ -11,7 +11,7 @@ import pytest
 import oasis_jax
 from configs import eqgan as recipe
 from oasis_jax import convert, sampling
-from oasis_jax.checkpoint import load_state
+from oasis_jax.checkpoint import CheckpointError, check_config_fits, load_state
 from oasis_jax.config_flag import flat
 from oasis_jax.eqgan import family
 from oasis_jax.eqgan.discriminator import Discriminator
@@ -179,6 +179,30 @@ def test_another_architecture_is_refused_by_what_the_file_holds(networks, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_published_snapshot_is_trained_further_with_the_published_config(tmp_path):
+    widths = {"channel_base": 16_384, "channel_max": 512, "num_fp16_res": 4, "conv_clamp": 256}
+    shared = {"c_dim": 0, "img_resolution": 256, "img_channels": 3}
+    of_g = shared | {"z_dim": 512, "w_dim": 512, "mapping_kwargs": {"num_layers": 8}, "synthesis_kwargs": widths, "use_sel": True}
+    of_d = shared | widths | {"block_kwargs": {"freeze_layers": 0}, "mapping_kwargs": {}, "epilogue_kwargs": {"mbstd_group_size": 8}}
+    generator, discriminator = network_of("Generator", {}, of_g), network_of("Discriminator", {}, of_d)
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickled(snapshot(G=generator, D=discriminator, G_ema=generator)))
+    converted, config = family.published_config({"pkl": path}), recipe.get_config()
+    assert converted.model.mbstd_groups == 8 != config.model.mbstd_groups
+    check_config_fits(converted.to_dict(), config.to_dict(), family.free_model_fields)
+    with pytest.raises(CheckpointError, match="differ in model.mbstd_groups "):
+        check_config_fits(converted.to_dict(), config.to_dict())
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(networks, tmp_path):
+    entries = arrays(networks[False]["G"][1], generator_to_state_dict)
+    entries["synthesis.b8.conv0.weight"] = np.full_like(entries["synthesis.b8.conv0.weight"], np.nan)
+    path = write(tmp_path / "x.pkl", networks[False], arguments(False), G=network_of("Generator", entries, arguments(False)["G"]))
+    with pytest.raises(ValueError, match=r"x.pkl: G: \S*b8/conv0/weight has values that are NaN or infinite"):
+        convert.run(options(path, tmp_path / "run"), None)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("shape", [(), (5,), (4, 7), (2, 3, 4, 5, 6)])
 def test_arrays_of_wrong_shapes_are_refused_by_name(networks, tmp_path, shape):
     entries = arrays(networks[True]["D"][1], discriminator_to_state_dict) | {"b4.fc.weight": np.zeros(shape, np.float32)}
@@ -219,5 +243,6 @@ def test_the_command_needs_no_config(networks, tmp_path):
 def test_evaluation_in_groups_of_the_discriminator_is_checked_before_training():
     config = recipe.get_config()
     config.eval.batch_size = 12
-    with pytest.raises(ValueError, match="eval.batch_size=12 .*model.mbstd_group_size=8.* choose a multiple of 8"):
+    message = r"eval.batch_size=12, which is \d+ images on \d+ devices.* groups of 8 \(model.mbstd_group_size\).* a multiple of 8 and"
+    with pytest.raises(ValueError, match=message):
         family.train_step(config)

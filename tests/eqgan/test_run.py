@@ -1,4 +1,5 @@
 """A tiny run of EqGAN-SA: trained, killed and resumed, evaluated, and sampled in every way that the model offers."""
+import signal
 import types
 
 import jax
@@ -7,12 +8,14 @@ import pytest
 from ml_collections import ConfigDict
 
 import oasis_jax
+from configs import eqgan_scenes
 from oasis_jax import evaluate, heatmaps
 from oasis_jax.checkpoint import load_config, load_state
 from oasis_jax.eqgan import family
 from oasis_jax.noise import noise_vector
 from oasis_jax.recipes import Recipe
 from oasis_jax.training.loop import train_and_evaluate
+from tests import killed_run
 from tests.eqgan.tiny import GENERATOR, SIDE, random_variables, tiny_config
 
 
@@ -23,12 +26,18 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_ends_as_if_it_had_not_been(run, tmp_path):
-    train_and_evaluate(tiny_config(train__num_steps=3), tmp_path)
-    train_and_evaluate(tiny_config(), tmp_path)
-    once, twice = (load_state(workdir) for workdir in (run[0], tmp_path))
-    assert int(once["step"]) == 6
-    np.testing.assert_equal(once, twice)
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path):
+    """With regularisation at intervals that no checkpoint keeps step with."""
+    config = tiny_config(train__num_steps=60, checkpoint__every_steps=5, loss__r1_every=2, loss__path_length=2.0, loss__path_every=3)
+    config.train.style_mixing, config.log.images_every_steps = 0.5, 0
+    once, killed = (killed_run.command("eqgan_scenes", config, eqgan_scenes.get_config(), tmp_path / name) for name in ("once", "killed"))
+    _, code = killed_run.run_until_killed(killed, tmp_path / "killed", signal.SIGKILL, after_step=15)
+    assert code == -signal.SIGKILL and int(load_state(tmp_path / "killed")["step"]) < 60
+    assert "resuming from step" in killed_run.run_to_end(killed)
+    killed_run.run_to_end(once)
+    states = [load_state(tmp_path / name) for name in ("once", "killed")]
+    assert int(states[0]["step"]) == 60
+    np.testing.assert_equal(*states)
 
 
 @pytest.mark.slow
@@ -123,6 +132,8 @@ def test_what_does_not_fit_is_an_error_that_says_what_does(model):
     }.items():
         with pytest.raises(ValueError, match=message):
             model.sample(1, **arguments)
+    with pytest.raises(ValueError, match="has class_seeds, but this model has no classes: leave them out"):
+        model.inputs([Recipe(0), Recipe(0, class_seeds={1: 2})], {})
     with pytest.raises(ValueError, match="no style row 6 among 6"):
         model.inputs([Recipe(0, style_seeds={6: 1})], {})
     baseline = model_of("baseline")

@@ -1,10 +1,15 @@
 """EqGAN-SA at 16x16 with few channels, for tests."""
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from configs import eqgan_scenes
+from oasis_jax import heatmaps
+from oasis_jax.eqgan.alignment import Alignment
 from oasis_jax.eqgan.discriminator import Discriminator
 from oasis_jax.eqgan.generator import Generator
+from oasis_jax.eqgan.train_step import Hyperparameters, TrainStep
+from oasis_jax.updates import adam_without_momentum
 
 SIDE = 16
 WIDTHS = {"channel_base": 64, "channel_max": 8}
@@ -35,3 +40,23 @@ def random_variables(module, *inputs, seed=0):
     dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
     drawn = (jax.random.normal(key, (leaf.size,), dtype).reshape(leaf.shape) for key, leaf in zip(keys, leaves, strict=True))
     return jax.tree.unflatten(structure, drawn)
+
+
+def tiny_step(**hyper):
+    """A TrainStep; keyword arguments are of its Hyperparameters."""
+    dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+    return TrainStep(
+        generator=GENERATOR.clone(dtype=dtype),
+        discriminator=DISCRIMINATOR.clone(dtype=dtype),
+        optimizer_g=adam_without_momentum(2e-3, 0.99),
+        optimizer_d=adam_without_momentum(2e-3, 0.99),
+        hyper=Hyperparameters(ema_images=20.0, **hyper),
+        alignment=Alignment(),
+    )
+
+
+def batch_of(size, seed=0):
+    """A random batch of `size` examples."""
+    given = [[heatmaps.of_seed(1000 * seed + 2 * i + update) for update in range(2)] for i in range(size)]
+    image = np.random.default_rng(seed).integers(0, 256, (size, SIDE, SIDE, 3), np.uint8)
+    return {"image": image, "heatmaps": np.asarray(given, np.float32)}

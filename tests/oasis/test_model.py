@@ -9,6 +9,7 @@ import oasis_jax
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.noise import RegionNoise, class_noise, noise_vector, slerp
 from oasis_jax.oasis.capacities import bucket, on_regions
+from oasis_jax.recipes import Recipe
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
 
 ROAD, CAR = CLASS_NAMES.index("road"), CLASS_NAMES.index("car")
@@ -153,6 +154,12 @@ def test_labels_that_do_not_fit_are_reported(model, labels, message):
 def test_noise_that_does_not_fit_is_reported(model, arguments, message):
     with pytest.raises(ValueError, match=message):
         model.sample(np.zeros(IMAGE_SIZE, int), **arguments)
+
+
+@pytest.mark.parametrize("change", [{"style_seeds": {0: 1}}, {"truncation": 0.5}])
+def test_recipes_of_models_with_styles_are_refused(model, labels, change):
+    with pytest.raises(ValueError, match="has style_seeds or a truncation, but this model has no styles: leave them out"):
+        model.inputs([Recipe(0), Recipe(0, **change)], {"label_map": labels[:2]})
 
 
 def test_a_folder_without_checkpoint_is_reported(tmp_path):

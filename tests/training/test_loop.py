@@ -1,11 +1,6 @@
 """Laws of a whole run, on tiny scenes: resume is exact, faults stop it with a message that helps, everything lands in the workdir."""
 import json
-import os
-import pathlib
 import signal
-import subprocess
-import sys
-import time
 import types
 
 import jax
@@ -24,9 +19,8 @@ from oasis_jax.pictures import colour_label_map, grid
 from oasis_jax.sampling import load
 from oasis_jax.training.loop import TrainingDivergedError, check_state, restore_or_create, train_and_evaluate
 from oasis_jax.training.setup import set_up
+from tests import killed_run
 
-ROOT = pathlib.Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 OVERRIDES = {
     "data.image_size": (16, 32),
     "data.scenes_train": 8,
@@ -54,27 +48,15 @@ def tiny_config(**overrides):
 
 
 def command(workdir):
-    def flag(value):
-        return ",".join(map(str, value)) if isinstance(value, tuple) else value
-
-    flags = [f"--config.{name}={flag(value)}" for name, value in OVERRIDES.items()]
-    return [sys.executable, "-m", "oasis_jax.main", "--config=configs/scenes.py", f"--workdir={workdir}", *flags]
+    return killed_run.command("scenes", tiny_config(), scenes.get_config(), workdir)
 
 
 def run_to_end(workdir):
-    done = subprocess.run(command(workdir), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return killed_run.run_to_end(command(workdir))
 
 
 def run_until_killed(workdir, signal_number, after_step):
-    process = subprocess.Popen(command(workdir), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 300
-    while not (workdir / "checkpoints" / str(after_step)).exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
-        time.sleep(0.005)
-    process.send_signal(signal_number)
-    return process.communicate()[0], process.returncode
+    return killed_run.run_until_killed(command(workdir), workdir, signal_number, after_step)
 
 
 def saved_state(workdir):

@@ -1,0 +1,72 @@
+"""Laws of EqGAN-SA's random numbers: the scales of initial values, and that no two purposes share a key."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from oasis_jax import heatmaps
+from oasis_jax.eqgan.discriminator import Discriminator
+from oasis_jax.eqgan.generator import Generator
+from oasis_jax.eqgan.model import NOISE_MAPS, Generate
+from oasis_jax.eqgan.train_step import TrainStep
+from oasis_jax.noise import noise_vector
+from tests.eqgan.tiny import GENERATOR, SIDE, batch_of, tiny_step
+
+
+def test_initial_values_have_the_published_scales():
+    step = tiny_step()
+    state = jax.jit(lambda: step.init((SIDE, SIDE)))()
+    seen = {"weight": 0, "bias": 0, "const": 0, "noise": 0, "affine": 0, "mapping": 0}
+    for path, leaf in jax.tree_util.tree_leaves_with_path((state.generator, state.discriminator)):
+        names = [part.key for part in path[1:]]
+        kind = "noise" if names[0] == "noise" else names[-1]
+        for name in {kind, *names} & seen.keys():
+            seen[name] += 1
+        if kind in ("weight", "const", "noise"):
+            scaled = leaf / (100 if "mapping" in names else 1)
+            assert abs(jnp.mean(jnp.square(scaled)) - 1) < 5 * np.sqrt(2 / leaf.size), names
+            assert leaf.size == 1 or abs(jnp.mean(scaled)) < 5 / np.sqrt(leaf.size), names
+        else:
+            assert np.all(leaf == (kind == "bias" and "affine" in names)), names  # biases, strengths of noise, running means
+    assert all(seen.values()), seen
+    drawn = [leaf for leaf in jax.tree.leaves((state.generator, state.discriminator)) if np.any(leaf != leaf.ravel()[0])]
+    assert len({float(leaf.ravel()[0]) for leaf in drawn}) == len(drawn)  # no two leaves begin alike
+
+
+def without_draws(init):
+    """A module's `init` that only makes zeros; what it draws is replaced anyway."""
+    return lambda self, *args: jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(functools.partial(init, self), *args)
+    )
+
+
+def test_every_purpose_has_a_key_of_its_own(monkeypatch):
+    """The keys of initial values, of steps and of images, whose numbers are equal: none is drawn with or split twice."""
+    used, batch = [], batch_of(2)
+
+    def recorded(function):
+        def record(key, *args, **kwargs):
+            if not isinstance(key, jax.core.Tracer):
+                used.append(tuple(jax.random.key_data(key).tolist()))
+            return function(key, *args, **kwargs)
+
+        return record
+
+    for name in ("normal", "uniform", "split"):
+        monkeypatch.setattr(jax.random, name, recorded(getattr(jax.random, name)))
+    for module in (Generator, Discriminator):
+        monkeypatch.setattr(module, "init", without_draws(module.init))
+    monkeypatch.setattr(TrainStep, "update", lambda self, state, image, g, d, key: recorded(lambda key: (state, {}))(key))
+
+    step = tiny_step(path_length=1.0, style_mixing=0.5)
+    state, numbers = step.init((SIDE, SIDE)), (0, 1, heatmaps.PURPOSE, NOISE_MAPS)
+    for number in numbers:
+        step(state.replace(step=jnp.asarray(number)), batch)
+    for seed in numbers:
+        noise_vector(seed, 8)
+        heatmaps.of_seed(seed)
+        Generate(GENERATOR, "random")._noise_of(seed)
+    # Networks; 5 for each of a step's draws, and its last update; latent, heatmaps and noise maps of an image.
+    assert len(used) == 3 + 4 * (2 * 5 + 1) + 4 * (1 + 3 + 1)
+    assert len(set(used)) == len(used)

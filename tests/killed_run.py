@@ -1,0 +1,40 @@
+"""Training commands in processes of their own, which are run to their end or killed."""
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+from oasis_jax.config_flag import flat
+
+ROOT = pathlib.Path(__file__).parents[1]
+ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
+
+
+def command(name, config, unchanged, workdir):
+    """The training command by a file of configs/, with the fields in which `config` differs from the one it gives, `unchanged`."""
+
+    def flag(value):
+        return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+    before = flat(unchanged)
+    flags = [f"--config.{field}={flag(value)}" for field, value in flat(config).items() if value != before[field]]
+    return [sys.executable, "-m", "oasis_jax.main", f"--config=configs/{name}.py", f"--workdir={workdir}", *flags]
+
+
+def run_to_end(command):
+    """What the command prints."""
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def run_until_killed(command, workdir, signal_number, after_step):
+    """(what the command prints, its exit status) if it gets a signal as soon as there is a checkpoint of a step."""
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 300
+    while not (workdir / "checkpoints" / str(after_step)).exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.005)
+    process.send_signal(signal_number)
+    return process.communicate()[0], process.returncode
