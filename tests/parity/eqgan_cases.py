@@ -4,15 +4,14 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
-from goldens import golden_arrays
-from recipe import eqgan_module, eqgan_weights
+from goldens import golden_arrays, golden_dir
+from recipe import eqgan_module, eqgan_normal, eqgan_weights
 
 from oasis_jax.eqgan import published
 from oasis_jax.eqgan.discriminator import Discriminator
 from oasis_jax.eqgan.generator import Generator
 from oasis_jax.heatmaps import explicit
 
-SEED = 1000  # to which the seeds of inputs are added
 LEVELS = {"b8": "l1", "b16": "l2", "b32": "l3"}  # its names and ours
 HEATMAPS = r"(centers|sigma|l[23]_delta|cur_sigma[23])"  # names of the published sampler's inputs
 EXACT = 1e-6  # relative tolerance in float64: the numbers were computed in it, but stored in float32
@@ -24,11 +23,27 @@ def nhwc(array, dtype):
     return jnp.asarray(np.moveaxis(array, 1, -1), dtype)
 
 
+def set_seed():
+    """The seed of the golden set, to which that of each input adds a number of its own, and that of the small generator 1."""
+    return eqgan_module("G_small")["seed"] - 1
+
+
+def drawn(tag, shape, offset):
+    """Standard normal float32 numbers that a case has as input."""
+    return eqgan_normal(tag, shape, set_seed() + offset)
+
+
+def stored_cases(file, pattern):
+    """What the group of a pattern matches in names of a file's arrays, each once; nothing if the golden folder lacks the file."""
+    names = golden_arrays(file) if (golden_dir() / f"{file}.npz").is_file() else ()
+    return list(dict.fromkeys(found[1] for name in names if (found := re.fullmatch(pattern, name))))
+
+
 def compare(found, file, dtype, relative, names=r".*", inputs=r"$"):
     """Compares computed arrays with those of a file. None is left out: it is an error if a stored array is neither computed nor an input.
 
     Args:
-        found: {name: array}; 4-D arrays are NHWC. Those that the file lacks are ignored, since it may be of a small set.
+        found: {name: array}; 4-D arrays are NHWC. Those that the file lacks are ignored, since sets differ in what they store.
         file: of the golden folder.
         dtype: in which they were computed; in float64 the tolerance is EXACT.
         relative: tolerance in float32 as a fraction of the largest number; or {pattern of names: tolerance}, of which the first applies.
@@ -46,7 +61,9 @@ def compare(found, file, dtype, relative, names=r".*", inputs=r"$"):
             continue
         actual = np.asarray(found[name], np.float64)
         if actual.ndim == 4:
-            actual = np.moveaxis(actual, -1, 1)[: len(array), :, :: int(step or 1), :: int(step or 1)]
+            actual = np.moveaxis(actual, -1, 1)[:, :, :: int(step or 1), :: int(step or 1)]
+        if actual.ndim == array.ndim > 1:
+            actual = actual[: len(array)]
         if actual.shape != array.shape:
             faults.append(f"{key} is {actual.shape}, not {array.shape}")
             continue
@@ -81,21 +98,21 @@ def generator(module, dtype):
     network = Generator(
         resolution=fields["img_resolution"],
         **{name: fields[name] for name in ("channel_base", "channel_max", "z_dim", "w_dim", "mapping_layers")},
-        clamp=fields.get("conv_clamp", 0.0),
+        clamp=fields.get("conv_clamp") or 0.0,
         dtype=dtype,
     )
     template = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, network.z_dim)), jnp.ones((1, 7, 3)))
     return network, cast(published.generator_from_state_dict(eqgan_weights(module), template), dtype)
 
 
-def discriminator(module, dtype):
-    """(Discriminator, its variables) likewise."""
+def discriminator(module, dtype, group_size=None):
+    """(Discriminator, its variables) likewise; `group_size` is that of the case, if it says one."""
     fields = eqgan_module(module)["kwargs"]
     network = Discriminator(
         resolution=fields["img_resolution"],
         **{name: fields[name] for name in ("channel_base", "channel_max")},
-        group_size=fields["mbstd_group_size"],
-        clamp=fields.get("conv_clamp", 0.0),
+        group_size=int(group_size or fields["mbstd_group_size"]),
+        clamp=fields.get("conv_clamp") or 0.0,
         dtype=dtype,
     )
     template = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, network.resolution, network.resolution, 3)))

@@ -40,7 +40,12 @@ def eqgan_normal(tag, shape, seed):
 
 def eqgan_module(module):
     """The manifest's entry for one of EqGAN-SA's modules."""
-    return json.loads((golden_dir() / "eqgan/manifest.json").read_text())[module]
+    return eqgan_manifest()[module]
+
+
+def eqgan_manifest():
+    """{module: entry}."""
+    return json.loads((golden_dir() / "eqgan/manifest.json").read_text())
 
 
 def eqgan_weights(module):

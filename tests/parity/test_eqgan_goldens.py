@@ -3,9 +3,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from eqgan_cases import FORWARD, GRADIENT, LEVELS, LOSS, OPERATION, SEED, centres_and_widths, compare, nhwc
-from goldens import golden_arrays, needs
-from recipe import eqgan_module, eqgan_normal, eqgan_weights
+from eqgan_cases import FORWARD, GRADIENT, LEVELS, LOSS, OPERATION, centres_and_widths, compare, drawn, nhwc, stored_cases
+from goldens import golden_arrays, needs, thinned
+from recipe import eqgan_module, eqgan_weights
 
 from oasis_jax.eqgan.synthesis import activate
 from oasis_jax.layers.attention import alignment_loss, gradcam, normalised, targets
@@ -13,17 +13,14 @@ from oasis_jax.layers.spatial import HeatmapEncoder, SpatialEncoding, instance_n
 
 HEATMAPS, ENCODER_SEL, ALIGN = "eqgan/heatmaps", "eqgan/encoder_sel", "eqgan/align"
 needs_heatmaps, needs_encoder_sel = needs(f"{HEATMAPS}.npz"), needs(f"{ENCODER_SEL}.npz")
-ALIGNMENTS = [
-    pytest.param(case, marks=needs(f"{ALIGN}.npz", arrays=[f"unit.{case}.total"], because="a small set has two of the three cases"))
-    for case in ("rand", "zero", "small")
-]
+ZERO = 5e-8  # the published numbers include losses that are zero but for rounding
 
 
 @needs_heatmaps
-@pytest.mark.parametrize("case, size", [("out32", 32), ("out64", 64), ("ovr32", 32)])
-def test_rendered_heatmaps(case, size, dtype):
-    stored = golden_arrays(HEATMAPS)
-    given = centres_and_widths(stored, "in.", explicit_centres=case == "ovr32")
+@pytest.mark.parametrize("case", stored_cases(HEATMAPS, r"((?:out|ovr)\d+)\..*"))
+def test_rendered_heatmaps(case, dtype):
+    stored, size = golden_arrays(HEATMAPS), int(case[3:])
+    given = centres_and_widths(stored, "in.", explicit_centres=case.startswith("ovr"))
     maps = render(jnp.asarray(given, dtype), (size, size))
     found = dict(zip((f"{case}.{level}" for level in LEVELS), jnp.split(maps, [1, 3], axis=-1), strict=True))
     compare(found, HEATMAPS, dtype, OPERATION, names=rf"{case}\..*")
@@ -40,7 +37,8 @@ def test_heatmap_encoder(dtype):
         for theirs, ours in LEVELS.items()
         for i in range(2)
     }
-    maps = render(jnp.asarray(centres_and_widths(stored, "enc.in."), dtype), (32, 32))
+    last, step = thinned(stored, "enc.conv1.b8")
+    maps = render(jnp.asarray(centres_and_widths(stored, "enc.in."), dtype), (step * last.shape[2], step * last.shape[3]))
     encode = jax.jit(lambda params, maps: HeatmapEncoder().apply({"params": params}, maps, capture_intermediates=True))
     features, inner = encode(params, maps)
     found = dict(zip((f"enc.hm.{level}" for level in LEVELS), jnp.split(maps, [1, 3], axis=-1), strict=True))
@@ -63,23 +61,23 @@ def sel_params(name, dtype):
 
 
 @needs_encoder_sel
-@pytest.mark.parametrize("name", ["sel0", "sel1"])
+@pytest.mark.parametrize("name", stored_cases(ENCODER_SEL, r"(sel\d+)\..*"))
 def test_spatial_encoding_layer(name, dtype):
-    stored, params = golden_arrays(ENCODER_SEL), sel_params(name, dtype)
-    batch, side, _ = stored[f"{name}.grad_hm_mean"].shape  # a draw begins with the same examples, however many are drawn
-    channels = eqgan_module(name)["kwargs"]["map_dim"]
-    feature = nhwc(eqgan_normal(f"{name}.hm", (batch, channels, side, side), SEED + 22), dtype)
-    x = nhwc(stored[f"{name}.x"], dtype)
+    stored, params, fields = golden_arrays(ENCODER_SEL), sel_params(name, dtype), eqgan_module(name)["kwargs"]
+    x, size = stored[f"{name}.x"], stored[f"{name}.grad_hm_mean"].shape[1:]
+    # A draw begins with the same examples, however many are drawn.
+    feature = nhwc(drawn(f"{name}.hm", (len(x), fields["map_dim"], *size), 22), dtype)
+    cotangent = nhwc(drawn(f"{name}.cot", x.shape, 22), dtype)
+    x = nhwc(x, dtype)
 
     @jax.jit
     def layer(x, feature):
         resized = resize(feature, x.shape[1:3])
-        return SpatialEncoding().apply({"params": params}, x, resized, capture_intermediates=True), resized
+        return SpatialEncoding(hidden=fields["nhidden"]).apply({"params": params}, x, resized, capture_intermediates=True), resized
 
     (out, inner), resized = layer(x, feature)
     inner = {key: value["__call__"][0] for key, value in inner["intermediates"].items() if key != "__call__"}
     sigma, mu = jnp.split(inner["sigma_mu"], 2, axis=-1)
-    cotangent = nhwc(eqgan_normal(f"{name}.cot", stored[f"{name}.out"].shape, SEED + 22), dtype)
     gradient = jax.grad(lambda x, feature: jnp.sum(layer(x, feature)[0][0] * cotangent), argnums=(0, 1))
     of_x, of_feature = jax.jit(gradient)(x, feature)
     found = {
@@ -98,7 +96,7 @@ def test_spatial_encoding_layer(name, dtype):
     compare({f"{name}.{key}": value for key, value in found.items()}, ENCODER_SEL, dtype, tolerances, names=rf"{name}\.(?!x$).*")
 
 
-@pytest.mark.parametrize("case", ALIGNMENTS)
+@pytest.mark.parametrize("case", stored_cases(ALIGN, r"unit\.(\w+)\.total"))
 def test_alignment_of_given_features_weights_and_heatmaps(case, dtype):
     stored, prefix = golden_arrays(ALIGN), f"unit.{case}."
     maps = jnp.concatenate([nhwc(stored[f"{prefix}hm.{level}"], dtype) for level in LEVELS], axis=-1)
@@ -114,9 +112,8 @@ def test_alignment_of_given_features_weights_and_heatmaps(case, dtype):
     found = {f"{prefix}total": total} | {f"{prefix}level.{level}": loss for level, loss in zip(LEVELS, levels, strict=True)}
     found |= {f"{prefix}grad.{level}": gradient for level, gradient in zip(LEVELS, gradients, strict=True)}
     assert all(np.isfinite(gradient).all() for gradient in gradients)
-    if case == "small":  # the published numbers include two losses that are zero but for rounding, and no gradients
-        for level in ("b16", "b32"):
-            assert max(found.pop(f"{prefix}level.{level}"), stored[f"{prefix}level.{level}"]) < 5e-8
-    zero = r"|level\.b(16|32)" if case == "small" else ""
+    zero = [level for level in LEVELS if stored[f"{prefix}level.{level}"] < ZERO]
+    assert all(found[f"{prefix}level.{level}"] < ZERO for level in zero)
     tolerances = {r".*\.grad\..*": GRADIENT, r".*": LOSS}
-    compare(found, ALIGN, dtype, tolerances, names=rf"unit\.{case}\..*", inputs=rf"unit\.{case}\.((feat|w|hm)\..*{zero})")
+    inputs = rf"unit\.{case}\.((feat|w|hm)\..*|level\.({'|'.join(zero) or '$'}))"
+    compare(found, ALIGN, dtype, tolerances, names=rf"unit\.{case}\..*", inputs=inputs)

@@ -1,5 +1,6 @@
 """Equality with the numbers of the published EqGAN-SA: operations, generator, discriminator and attention, in float64 and float32."""
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +13,16 @@ from eqgan_cases import (
     LEVELS,
     LOSS,
     OPERATION,
-    SEED,
     centres_and_widths,
     compare,
     discriminator,
+    drawn,
     generator,
     nhwc,
+    set_seed,
 )
 from goldens import golden_arrays, needs
-from recipe import eqgan_array, eqgan_normal
+from recipe import eqgan_array
 
 from oasis_jax.eqgan.alignment import Alignment, attended_forward
 from oasis_jax.eqgan.discriminator import minibatch_deviation
@@ -44,33 +46,43 @@ def test_operations(dtype):
     x, small, many = (nhwc(stored[name], dtype) for name in ("x", "interp_x", "mbstd_x"))
     kernel, pointwise = (jnp.asarray(stored[name].transpose(2, 3, 1, 0), dtype) for name in ("w", "w1"))
     styles, noise, bias = (jnp.asarray(stored[name], dtype) for name in ("styles", "noise", "b"))
-    z = jnp.asarray(eqgan_normal("ops.z", (3, 10), SEED + 25), dtype)
+    z = jnp.asarray(drawn("ops.z", stored["pixel_norm"].shape, 25), dtype)
+    linear = next(key for key in stored if key.startswith("fc_lr"))
+    features = stored[linear].shape[1]
     dense = {
-        name: jnp.asarray(eqgan_array(f"mapping.fc9.{name}", shape, SEED + 25).T, dtype)
-        for name, shape in {"weight": (4, 10), "bias": (4,)}.items()
+        name: jnp.asarray(eqgan_array(f"mapping.fc9.{name}", shape, set_seed() + 25).T, dtype)
+        for name, shape in {"weight": (features, z.shape[1]), "bias": (features,)}.items()
+    }
+    downsampling = {
+        "downsample2d": filtered.downsample,
+        "conv3_down2": lambda x: filtered.conv2d_down(x, kernel),
+        "conv1_down2": lambda x: conv2d(filtered.downsample(x), pointwise),
     }
 
     @jax.jit
     def compute(x):
-        even, identity, modulated = x[:, :8, :6], Mapping(10, num_layers=0), modulated_conv2d(x, kernel, styles)
+        identity, modulated = Mapping(z.shape[1], num_layers=0), modulated_conv2d(x, kernel, styles)
         found = {
             "upsample2d": filtered.upsample(x),
-            "downsample2d_x[:8,:6]": filtered.downsample(even),
             "conv3_up2": filtered.conv2d_up(x, kernel),
-            "conv3_down2_x[:8,:6]": filtered.conv2d_down(even, kernel),
-            "conv1_down2_x[:8,:6]": conv2d(filtered.downsample(even), pointwise),
             "mod_demod": modulated + noise[..., None],
             "mod_demod_unfused": modulated + noise[..., None],
             "mod_demod_up2": modulated_conv2d(x, kernel, styles, filtered.conv2d_up),
             "mod_nodemod_1x1": modulated_conv2d(x, pointwise, styles, demodulate=False),
             "bias_lrelu": activate(x + bias),
-            "bias_lrelu_g0.5_c0.4": activate(x + bias, gain=0.5, clamp=0.4),
             "pixel_norm": identity.apply(identity.init(jax.random.key(0), z), z),
-            "fc_lr0.01": activate(EqualizedDense(4, lr_mult=0.01).apply({"params": dense}, z)),
         }
-        found |= {f"mbstd_g{size}": minibatch_deviation(many, size)[:, None, None, None] for size in (2, 4, 8)}
-        found["mbstd_g4_N2"] = minibatch_deviation(many[:2], 4)[:, None, None, None]
-        found |= {f"interp_ac_{side}": resize(small, (side, side)) for side in (7, 16, 2)}
+        for key in stored:  # names that say how an operation is called
+            if of := re.fullmatch(rf"({'|'.join(downsampling)})(?:_x\[:(\d+),:(\d+)\])?", key):
+                found[key] = downsampling[of[1]](x[:, : int(of[2] or x.shape[1]), : int(of[3] or x.shape[2])])
+            elif of := re.fullmatch(r"bias_lrelu_g([\d.]+)_c([\d.]+)", key):
+                found[key] = activate(x + bias, gain=float(of[1]), clamp=float(of[2]))
+            elif of := re.fullmatch(r"fc_lr([\d.]+)", key):
+                found[key] = activate(EqualizedDense(features, lr_mult=float(of[1])).apply({"params": dense}, z))
+            elif of := re.fullmatch(r"mbstd_g(\d+)(?:_N(\d+))?", key):
+                found[key] = minibatch_deviation(many[: int(of[2] or len(many))], int(of[1]))[:, None, None, None]
+            elif of := re.fullmatch(r"interp_ac_(\d+)", key):
+                found[key] = resize(small, (int(of[1]),) * 2)
         return found
 
     compare(compute(x), OPS, dtype, OPERATION, inputs=r"x|w|w1|styles|noise|b|mbstd_x|interp_x")
@@ -83,7 +95,7 @@ def test_generator(dtype):
     z, ws = (jnp.asarray(stored[name], dtype) for name in ("z", "ws"))
     moved = centres_and_widths(stored | {"hm.centers": stored["hm.centers"] + np.float32(0.2)}, "hm.")
     maps, moved = jnp.asarray(centres_and_widths(stored, "hm."), dtype), jnp.asarray(moved, dtype)
-    psi = jnp.full((2, network.num_ws), stored["trunc_psi"], dtype)
+    psi = jnp.full((len(z), network.num_ws), stored["trunc_psi"], dtype)
     styles = network.apply(variables, z, method="styles")
     truncated = network.apply(variables, styles, psi, method="truncate")
     first = jnp.where(jnp.arange(network.num_ws) < stored["trunc_cutoff"], psi, 1)
@@ -109,14 +121,14 @@ def test_generator(dtype):
         found |= dict(zip((f"const.{block}.x", f"const.{block}.img"), values.pop("__call__")[0], strict=True))
         for layer, of_layer in values.items():
             name = f"const.{block}.{layer}"
-            found[f"{name}.style"] = of_layer["affine"]["__call__"][0][: len(z)]
+            found[f"{name}.style"] = of_layer["affine"]["__call__"][0]
             found[f"{name}.sel_out"], found[f"{name}.out"] = of_layer["sel"]["__call__"][0], of_layer["__call__"][0]
 
     def product(ws, rendered, variables):
         image = network.apply(variables, ws, rendered, "const", method=lambda module, *args: module.synthesis(*args))
         return jnp.sum(image * nhwc(stored["cot"], dtype))
 
-    found["grad.ws"], of_maps = jax.jit(jax.grad(product, argnums=(0, 1)))(ws, render(maps, (32, 32)), variables)
+    found["grad.ws"], of_maps = jax.jit(jax.grad(product, argnums=(0, 1)))(ws, render(maps, (network.resolution,) * 2), variables)
     found |= dict(zip((f"grad.hm.{level}" for level in LEVELS), jnp.split(of_maps, [1, 3], axis=-1), strict=True))
     tolerances = {r"grad\..*": GRADIENT, r".*": FORWARD}
     compare(found, G_SMALL, dtype, tolerances, inputs=rf"z|ws|cot|clamp|trunc_psi|trunc_cutoff|hm\.{HEATMAPS}")
@@ -125,7 +137,8 @@ def test_generator(dtype):
 @needs(f"{D_SMALL}.npz")
 @float32_is_slow
 def test_discriminator(dtype):
-    stored, (network, variables) = golden_arrays(D_SMALL), discriminator("D_small", dtype)
+    stored = golden_arrays(D_SMALL)
+    network, variables = discriminator("D_small", dtype, stored["mbstd_group"])
     image, clamped = nhwc(stored["img"], dtype), network.clone(clamp=float(stored["clamp"]))
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -140,20 +153,22 @@ def test_discriminator(dtype):
 
         return jax.grad(lambda image: discriminate(image).sum())(image), r1_penalty(discriminate, image)
 
-    found = {"mbstd_group": network.group_size, "logits_first2": judged(network, variables, image[:2])[0]}
+    counts = [int(key.removeprefix("logits_first")) for key in stored if key.startswith("logits_first")]
+    found = {f"logits_first{count}": judged(network, variables, image[:count])[0] for count in counts}
     found["logits"], features = judged(network, variables, image)
     found |= {f"feat.{name}": value for name, value in features.items()}
     found["clamped.logits"], features = judged(clamped, variables, image)
-    found["clamped.feat.b8"] = features["b8"]
+    found |= {f"clamped.feat.{name}": value for name, value in features.items()}
     found["grad_img_of_sum"], found["r1_penalty_per_sample"] = gradients(variables, image)
-    compare(found, D_SMALL, dtype, {r"grad.*|r1.*": GRADIENT, r".*": FORWARD}, inputs="img|clamp")
+    compare(found, D_SMALL, dtype, {r"grad.*|r1.*": GRADIENT, r".*": FORWARD}, inputs="img|clamp|mbstd_group")
 
 
 @needs(f"{ALIGN}.npz", arrays=["z"])
 @float32_is_slow
 def test_attention_and_alignment_of_generated_images(dtype):
-    stored, size = golden_arrays(ALIGN), (32, 32)
-    (network, variables), (critic, weights) = generator("G_small", dtype), discriminator("D_small_train", dtype)
+    stored, (network, variables) = golden_arrays(ALIGN), generator("G_small", dtype)
+    critic, weights = discriminator("D_small", dtype, stored["mbstd_group"])
+    size = (critic.resolution,) * 2
     z, heatmaps = jnp.asarray(stored["z"], dtype), jnp.asarray(centres_and_widths(stored, "hm."), dtype)
 
     @jax.jit
@@ -166,7 +181,6 @@ def test_attention_and_alignment_of_generated_images(dtype):
 
     fake, logits, features, gradients, total = networks(variables, weights, z, heatmaps)
     found = {"fake_img": fake, "fake_logits": logits[:, None], "adv": real_loss(logits), "align.total": total}
-    found["mbstd_group"] = critic.group_size
     for level, target in zip(LEVELS, targets(render(heatmaps, size)), strict=True):
         # The published scalar is the sum over the images, ours is the mean.
         of_channels = len(z) * gradients[level].mean((1, 2), keepdims=True)
@@ -176,11 +190,13 @@ def test_attention_and_alignment_of_generated_images(dtype):
         found[f"act_raw.{level}"] = len(z) * attention[..., None]
         found[f"align.{level}"] = alignment_loss(aligned, target)
     tolerances = {r"(gradcam_w|act_.*)\..*": GRADIENT, r"align\..*": LOSS, r".*": FORWARD}
-    compare(found, ALIGN, dtype, tolerances, names=r"(?!unit\.).*", inputs=rf"z|hm\.{HEATMAPS}")
+    compare(found, ALIGN, dtype, tolerances, names=r"(?!unit\.).*", inputs=rf"z|mbstd_group|hm\.{HEATMAPS}")
 
 
 def at_positions(stored, name, array):
-    """What is stored of a large array (B, H, W, C): its shape, and values at positions of the flattened NCHW array."""
+    """What is stored of a large array (B, H, W, C), if any: its shape, and values at positions of the flattened NCHW array."""
+    if f"{name}.pos" not in stored:
+        return {}
     values = np.moveaxis(np.asarray(array), -1, 1)
     return {f"{name}.shape": values.shape, f"{name}.val": values.ravel()[stored[f"{name}.pos"]]}
 
@@ -192,7 +208,10 @@ def test_generator_of_published_widths(dtype):
     z, heatmaps = jnp.asarray(stored["z"], dtype), jnp.asarray(centres_and_widths(stored, "hm."), dtype)
     run = jax.jit(lambda variables, z, heatmaps: network.apply(variables, z, heatmaps, capture_intermediates=True))
     image, inner = run(variables, z, heatmaps)
-    found = {"num_ws": network.num_ws, "map.w": network.apply(variables, z, method="styles")[:, 0], "img.stride8": image[:, ::8, ::8]}
+    found = {"num_ws": network.num_ws, "map.w": network.apply(variables, z, method="styles")[:, 0]}
+    for key in stored:
+        if of := re.fullmatch(r"img\.stride(\d+)", key):
+            found[key] = image[:, :: int(of[1]), :: int(of[1])]
     found |= at_positions(stored, "img", image) | {"img.mean_std": [image.mean(), image.std(ddof=1)]}
     for block, values in inner["intermediates"]["synthesis"].items():
         if block not in ("__call__", "encoder"):
@@ -205,9 +224,9 @@ def test_generator_of_published_widths(dtype):
 @needs(f"{D_256}.npz", because="a small set has no case of full width")
 def test_discriminator_of_published_widths(dtype):
     stored, (network, variables) = golden_arrays(D_256), discriminator("D_256", dtype)
-    image = nhwc(np.float32(0.6) * eqgan_normal("D256.img", (2, 3, 256, 256), SEED + 52), dtype)
+    image = nhwc(np.float32(0.6) * drawn("D256.img", stored["img.shape"], 52), dtype)
     carry, features = jax.jit(lambda variables, image: network.apply(variables, image, method="trunk"))(variables, image)
     found = {"img.shape": np.moveaxis(image, -1, 1).shape, "logits": network.apply(variables, carry, method="head")[:, None]}
-    for level in ("b64", *reversed(LEVELS)):
-        found |= at_positions(stored, level, features[level])
+    for name, feature in features.items():
+        found |= at_positions(stored, name, feature)
     compare(found, D_256, dtype, FORWARD, inputs=r".*\.pos")

@@ -1,12 +1,13 @@
 """Equality with the numbers that were saved in a snapshot of the published EqGAN-SA."""
 import json
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from goldens import golden_dir, needs
-from recipe import eqgan_array, eqgan_module
+from recipe import eqgan_array
 
 import oasis_jax
 from oasis_jax.convert import write_run
@@ -16,26 +17,46 @@ from oasis_jax.eqgan.generator import Generator
 from oasis_jax.eqgan.snapshots import read_snapshot
 
 SNAPSHOT, OFFICIAL = "eqgan/snapshot_tiny.pkl", "eqgan/official_state_dict_256.json"
-GENERATOR = {"z_dim": 32, "c_dim": 0, "w_dim": 32, "img_resolution": 32, "img_channels": 3, "use_sel": True}
-WIDTHS = {"channel_base": 256, "channel_max": 24, "num_fp16_res": 4, "conv_clamp": 256}
+SEEDS = {"G": 4100, "D": 4101, "G_ema": 4102}  # the usual ones; another set may have others, below 100000
 
 
-@needs(SNAPSHOT, because="it is large")
-@pytest.mark.parametrize("name, alike, seed", [("G", "G_small", 4100), ("D", "D_small", 4101), ("G_ema", "G_small", 4102)])
-def test_arrays_of_a_published_snapshot(name, alike, seed):
-    network = read_snapshot(golden_dir() / SNAPSHOT)[name]
-    # The small networks of the other cases are of the same image size, but their mapping has 8 layers, not 2.
-    names = [entry for entry, _ in eqgan_module(alike)["tensors"] if not entry.startswith(tuple(f"mapping.fc{i}" for i in range(2, 8)))]
-    assert list(network.arrays) == names
+def seed_of(name, network):
+    """The seed with which the recipe gives the first bias of a network."""
+    entry, array = next((entry, array) for entry, array in network.arrays.items() if entry.endswith("bias"))
+    return next(seed for seed in (SEEDS[name], *range(100_000)) if np.array_equal(eqgan_array(entry, array.shape, seed), array))
+
+
+def names_at(resolution, mapping_layers, listed):
+    """Names of the 256x256 network's arrays, for another image size and number of layers. The finest block of D differs from the others."""
+    names = []
+    for entry, _, _ in listed:
+        side, layer = (int(found[1]) if (found := re.search(pattern, entry)) else 0 for pattern in (r"\bb(\d+)\.", r"\.fc(\d+)\."))
+        if side in (256, 0) or side < resolution:
+            names += [re.sub(r"\bb256\.", f"b{resolution}.", entry)] if layer < mapping_layers else []
+    return names
+
+
+@needs(SNAPSHOT, OFFICIAL, because="it is large")
+@pytest.mark.parametrize("name", list(SEEDS))
+def test_arrays_of_a_published_snapshot(name):
+    network, listed = read_snapshot(golden_dir() / SNAPSHOT)[name], json.loads((golden_dir() / OFFICIAL).read_text())
+    kind, arguments = name[0], network.arguments
+    layers = arguments["mapping_kwargs"].get("num_layers", 1)
+    assert list(network.arrays) == names_at(arguments["img_resolution"], layers, listed[kind])
+    seed = seed_of(name, network)
     for entry, array in network.arrays.items():
         np.testing.assert_array_equal(array, eqgan_array(entry, array.shape, seed), strict=True, err_msg=entry)
-    if name == "D":
-        blocks = {"block_kwargs": {}, "mapping_kwargs": {}, "epilogue_kwargs": {"mbstd_group_size": 4}}
-        assert network.class_name == "Discriminator"
-        assert network.arguments == {"c_dim": 0, "img_resolution": 32, "img_channels": 3} | WIDTHS | blocks
+    assert network.class_name == {"G": "Generator", "D": "Discriminator"}[kind]
+    assert jax.tree.structure(arguments) == jax.tree.structure(listed[f"{kind}_kwargs"])
+    shapes = {entry: array.shape for entry, array in network.arrays.items()}
+    if kind == "G":
+        assert (arguments["w_dim"], arguments["z_dim"]) == shapes["mapping.fc0.weight"]
+        assert arguments["img_channels"] == shapes["synthesis.b4.torgb.weight"][0]
+        widths, of_widths = arguments["synthesis_kwargs"], shapes["synthesis.b4.const"][0]
     else:
-        assert network.class_name == "Generator"
-        assert network.arguments == GENERATOR | {"mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": WIDTHS}
+        assert arguments["img_channels"] == shapes[f"b{arguments['img_resolution']}.fromrgb.weight"][1]
+        widths, of_widths = arguments, shapes["b4.out.weight"][1]
+    assert of_widths == min(widths["channel_base"] // 4, widths["channel_max"])
 
 
 @needs(SNAPSHOT, because="it is large")
@@ -43,11 +64,13 @@ def test_a_published_snapshot_converted_to_a_run(tmp_path):
     files = {"pkl": golden_dir() / SNAPSHOT}
     config = family.published_config(files)
     ema, state = family.from_published(config, files)
-    for variables, to_state_dict, seed in (
-        (state.generator, published.generator_to_state_dict, 4100),
-        (state.discriminator, published.discriminator_to_state_dict, 4101),
-        (ema, published.generator_to_state_dict, 4102),
+    networks = read_snapshot(files["pkl"])
+    for variables, to_state_dict, name in (
+        (state.generator, published.generator_to_state_dict, "G"),
+        (state.discriminator, published.discriminator_to_state_dict, "D"),
+        (ema, published.generator_to_state_dict, "G_ema"),
     ):
+        seed = seed_of(name, networks[name])
         for entry, array in to_state_dict({name: leaves for name, leaves in variables.items() if name != "path_length"}).items():
             np.testing.assert_array_equal(array, eqgan_array(entry, array.shape, seed), strict=True, err_msg=entry)
     write_run(tmp_path, config, ema, state)
