@@ -243,6 +243,6 @@ def test_the_command_needs_no_config(networks, tmp_path):
 def test_evaluation_in_groups_of_the_discriminator_is_checked_before_training():
     config = recipe.get_config()
     config.eval.batch_size = 12
-    message = r"eval.batch_size=12, which is \d+ images on \d+ devices.* groups of 8 \(model.mbstd_group_size\).* a multiple of 8 and"
+    message = r"eval.batch_size=12, rounded up to \d+ for \d+ devices.* groups of 8 \(model.mbstd_group_size\).* a multiple of 8 and"
     with pytest.raises(ValueError, match=message):
         family.train_step(config)
