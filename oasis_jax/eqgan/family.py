@@ -41,8 +41,8 @@ def train_step(config, survey=None):
     group, size = make_scoring_discriminator(config).group_size, padded_batch_size(config.eval.batch_size, mesh)
     if size % group:  # which evaluation would find after hours
         raise ValueError(
-            f"eval.batch_size={config.eval.batch_size}, rounded up to {size} for {mesh.size} devices, does not divide into groups of {group} "
-            f"(model.mbstd_group_size), on which the discriminator's logits depend: choose a multiple of {group} and of {mesh.size}"
+            f"eval.batch_size={config.eval.batch_size}, rounded up to {size} for {mesh.size} devices, does not divide into groups of "
+            f"{group} (model.mbstd_group_size), on which the discriminator's logits depend: choose a multiple of {group} and of {mesh.size}"
         )
     return made
 
