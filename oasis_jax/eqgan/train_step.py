@@ -79,11 +79,11 @@ class Draws:
 
 
 def draw(key, image, generator, style_mixing=0.0, heatmaps=None):
-    """The Draws of a key for as many images as the batch `image` has, whose sharding they share and on which they do not depend."""
+    """The Draws of a key for as many images as the batch `image` has, sharded like it."""
     of_z, of_noise, of_second, of_rows = jax.random.split(key, 4)
     batch = len(image)
     z, noise = (standard_normal(each, (batch, size)) for each, size in ((of_z, generator.z_dim), (of_noise, generator.noise_size)))
-    draws = Draws(along_batch(z, image), noise, heatmaps)
+    draws = Draws(along_batch(z), noise, heatmaps)
     if not style_mixing:
         return draws
     mixed, row = jax.random.uniform(of_rows, (2 * batch,)).reshape(2, batch)

@@ -1,7 +1,5 @@
 """The device mesh and how arrays are sharded over it."""
 import jax
-import jax.numpy as jnp
-from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -31,14 +29,13 @@ def over_batch(mesh):
     return NamedSharding(mesh, P("data"))
 
 
-def along_batch(values, array):
-    """Shards values (B, ...) that are drawn inside a compiled function as an array (B, ...) of the batch is sharded.
+def along_batch(values):
+    """Shards values (B, ...) that are drawn inside a compiled function as the batch is, if a mesh is set (`jax.set_mesh`).
 
     Without it nothing tells the compiler that they belong to the examples: every device would compute what follows for the whole batch.
     """
-    of_examples = array.reshape(len(array), -1)[:, :1].astype(values.dtype)
-    reference = jnp.broadcast_to(of_examples.reshape(len(array), *(1,) * (values.ndim - 1)), values.shape)
-    return shard_alike(values, reference)[0]
+    is_set = "data" in jax.sharding.get_abstract_mesh().axis_names
+    return jax.lax.with_sharding_constraint(values, P("data")) if is_set else values
 
 
 def put_batch(batch, mesh):

@@ -14,7 +14,8 @@ def compile_step(train_step, mesh, state, batch):
     """
     everywhere, data = replicated(mesh), over_batch(mesh)
     jitted = jax.jit(train_step, in_shardings=(everywhere, data), out_shardings=(everywhere, everywhere), donate_argnums=0)
-    return jitted.lower(state, batch).compile()
+    with jax.set_mesh(mesh):  # which `parallel.mesh.along_batch` needs
+        return jitted.lower(state, batch).compile()
 
 
 def initial_state(train_step, image_size, mesh):

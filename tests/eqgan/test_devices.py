@@ -41,7 +41,8 @@ def three_steps(step, state, devices):
     state = jax.device_put(state, replicated(mesh))
     jitted = jax.jit(step, in_shardings=(replicated(mesh), over_batch(mesh)), out_shardings=replicated(mesh))
     batches = [put_batch(batch_of(BATCH, seed), mesh) for seed in range(3)]
-    compiled = jitted.lower(state, batches[0]).compile()
+    with jax.set_mesh(mesh):
+        compiled = jitted.lower(state, batches[0]).compile()
     for batch in batches:
         state, metrics = compiled(state, batch)
         losses.append([float(metrics[name]) for name in sorted(metrics)])
