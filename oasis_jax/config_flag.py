@@ -79,10 +79,10 @@ def load(path):
 
 
 def flat(config, prefix=""):
-    """The config as one dict of dotted names."""
+    """The config, or nested dicts, as one dict of dotted names."""
     fields = {}
     for name, value in config.items():
-        fields |= flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else {prefix + name: value}
+        fields |= flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict | dict) else {f"{prefix}{name}": value}
     return fields
 
 

@@ -129,6 +129,18 @@ def changed(heatmaps, shifts, width_factors):
     return check(heatmaps[None], 1)[0] if shifts or width_factors else heatmaps
 
 
+def given(heatmaps, count, spatially_aware):
+    """Heatmaps (7, 3) or (count, 7, 3) that a user gives for `count` images of a model, as (count, 7, 3) float32.
+
+    Raises:
+        ValueError: the model takes none, or as in `check`.
+    """
+    if not spatially_aware:
+        raise ValueError("heatmaps were given, but this model was trained without model.spatial_awareness: omit them")
+    heatmaps = np.asarray(heatmaps)
+    return check(np.broadcast_to(heatmaps, (count, *heatmaps.shape)) if heatmaps.ndim == 2 else heatmaps, count)
+
+
 def check(heatmaps, batch):
     """Checks heatmaps and returns them as float32.
 

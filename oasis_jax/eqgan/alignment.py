@@ -32,9 +32,8 @@ class Alignment:
             heatmaps: (B, 7, 3) that the images were generated with.
             size: (H, W).
         """
-        names = [name for name in BLOCKS if name in features]
-        maps = attention.attention_maps(features, gradients, [(name,) for name in names], size)
-        targets = attention.targets(render(heatmaps, size))[: len(names)]
+        maps = _maps(features, gradients, size)
+        targets = attention.targets(render(heatmaps, size))[: len(maps)]
         return self.weight * sum(
             attention.alignment_loss(*pair, self.threshold, groups=self.groups) for pair in zip(maps, targets, strict=True)
         )
@@ -54,5 +53,9 @@ def attended(discriminator, variables, image):
     """D's attention to images, with G's adversarial loss as its scalar: (B, H, W) for each block of BLOCKS that D has."""
     passed = attended_forward(discriminator, variables, image)
     gradients = passed.of_features(passed.of_carry(jax.grad(real_loss)(passed.logits)))
-    names = [(name,) for name in BLOCKS if name in passed.features]
-    return attention.attention_maps(passed.features, gradients, names, image.shape[1:3])
+    return _maps(passed.features, gradients, image.shape[1:3])
+
+
+def _maps(features, gradients, size):
+    """Normalised attention of each block of BLOCKS that D has, coarse to fine."""
+    return attention.attention_maps(features, gradients, [(name,) for name in BLOCKS if name in features], size)

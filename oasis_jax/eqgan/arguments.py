@@ -3,6 +3,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from oasis_jax.config_flag import flat
 from oasis_jax.eqgan.generator import LARGEST, SMALLEST
 
 
@@ -101,7 +102,7 @@ def _fields_of(name, network, kind):
     """{field: (argument, value)} of one network."""
     if network.class_name != kind.class_name:
         raise ValueError(f"{name} is a network of the class {network.class_name[:80]}: only {kind.class_name} is supported")
-    arguments = _flat(network.arguments)
+    arguments = flat(network.arguments)
     for argument, value in arguments.items():
         if argument in kind.fixed and value not in kind.fixed[argument]:
             raise ValueError(f"{name} was made with {argument}={value!r:.80}: only {kind.fixed[argument][0]!r} is supported")
@@ -134,10 +135,3 @@ def _value(field, value):
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"supported are whole numbers from {least} to {most}")
     return (value, value) if field == "data.image_size" else value
-
-
-def _flat(arguments, prefix=""):
-    flat = {}
-    for name, value in arguments.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from oasis_jax.eqgan.mapping import Mapping
-from oasis_jax.eqgan.synthesis import Synthesis, noise_sides, num_convolutions, sides
+from oasis_jax.eqgan.synthesis import Synthesis, noise_sides, sides
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.spatial import render
 
@@ -71,7 +71,7 @@ class Generator(nn.Module):
     @property
     def num_ws(self):
         """Number of styles of an image: one for each convolution, and one for the last output."""
-        return num_convolutions(self.resolution) + 1
+        return len(noise_sides(self.resolution)) + 1
 
     @property
     def noise_size(self):

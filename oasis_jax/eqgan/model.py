@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from oasis_jax import sampling
 from oasis_jax.eqgan.generator import Generator
-from oasis_jax.heatmaps import check
+from oasis_jax.heatmaps import given
 from oasis_jax.layers.initial import standard_normal
 from oasis_jax.recipes import Recipe, as_recipes, count_from
 
@@ -101,8 +101,16 @@ class Model:
         latents, rows = zip(*(self._latents(recipe) for recipe in recipes), strict=True)
         most = max(map(len, latents))
         latents = [np.concatenate([each, np.repeat(each[:1], most - len(each), axis=0)]) for each in latents]
-        heatmaps = np.stack([recipe.heatmaps() for recipe in recipes]) if self.spatially_aware else None
-        return self._inputs(np.stack(latents), np.stack(rows), recipes, heatmaps)
+        truncation = np.ones((len(recipes), self.num_styles), np.float32)
+        for psi, recipe in zip(truncation, recipes, strict=True):
+            psi[: recipe.truncated_rows] = recipe.truncation
+        return {
+            "z": np.stack(latents),
+            "latent_of_row": np.stack(rows),
+            "truncation": truncation,
+            "seed": np.array([recipe.seed for recipe in recipes], np.uint32),
+            "heatmaps": np.stack([recipe.heatmaps() for recipe in recipes]) if self.spatially_aware else None,
+        }
 
     def sample(self, count=1, seed=0, z=None, truncation=1.0, heatmaps=None):
         """Generates images.
@@ -131,10 +139,7 @@ class Model:
                 raise ValueError(f"z is {z.shape}, but should be {(count, self.generator.z_dim)}: one latent for each image")
             inputs["z"] = z[:, None]
         if heatmaps is not None:
-            if not self.spatially_aware:
-                raise ValueError("heatmaps were given, but this model was trained without model.spatial_awareness: omit them")
-            heatmaps = np.asarray(heatmaps)
-            inputs["heatmaps"] = check(np.broadcast_to(heatmaps, (count, *heatmaps.shape)) if heatmaps.ndim == 2 else heatmaps, count)
+            inputs["heatmaps"] = given(heatmaps, count, self.spatially_aware)
         return self.images(inputs)
 
     def images(self, inputs):
@@ -152,10 +157,3 @@ class Model:
         for row, seed in recipe.style_seeds.items():
             rows[row] = 1 + seeds.index(seed)
         return np.stack([each.latent(self.generator.z_dim) for each in (recipe, *map(Recipe, seeds))]), rows
-
-    def _inputs(self, z, rows, recipes, heatmaps):
-        truncation = np.ones((len(recipes), self.num_styles), np.float32)
-        for psi, recipe in zip(truncation, recipes, strict=True):
-            psi[: recipe.truncated_rows] = recipe.truncation
-        seeds = np.array([recipe.seed for recipe in recipes], np.uint32)
-        return {"z": z, "latent_of_row": rows, "truncation": truncation, "seed": seeds, "heatmaps": heatmaps}

@@ -28,11 +28,6 @@ def level_of(side):
     return dict(zip(sides(16), LEVELS, strict=True)).get(side, ALL_LEVELS)
 
 
-def num_convolutions(resolution):
-    """Number of styled convolutions: one in the coarsest block, two in every other."""
-    return 2 * len(sides(resolution)) - 1
-
-
 def noise_sides(resolution):
     """{name of a styled convolution: side of its noise map}, coarse to fine."""
     return {f"b{side}_conv{i}": side for side in sides(resolution) for i in (0, 1) if side > COARSEST or i}

@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from oasis_jax import sampling
-from oasis_jax.heatmaps import check
+from oasis_jax.heatmaps import given
 from oasis_jax.noise import RegionNoise
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.capacities import LARGEST_SHARE, bucket, describe, on_regions
@@ -137,7 +137,7 @@ class Model:
             raise ValueError(f"labels are {labels.shape}, but should be (H, W) or (B, H, W)")
         labels, recipes = _label_maps(labels, self.num_classes), as_recipes(count_from(seed, len(labels)))
         noise = self._noise(recipes) if noise is None else noise
-        heatmaps = self._heatmaps(recipes) if heatmaps is None else self._given_heatmaps(heatmaps, len(labels))
+        heatmaps = self._heatmaps(recipes) if heatmaps is None else given(heatmaps, len(labels), self.spatially_aware)
         return self.images(self._inputs(labels, noise, heatmaps))
 
     def images(self, inputs):
@@ -185,12 +185,6 @@ class Model:
             raise ValueError(f"RegionNoise.vectors is {vectors.shape}, but should be (B, M, z_dim) = {expected}")
         _check_ids("RegionNoise.region_map", region_map, vectors.shape[1], "regions")
         return cond.from_regions(labels, region_map, vectors, self.num_classes, self.generator.dtype)
-
-    def _given_heatmaps(self, heatmaps, count):
-        if not self.spatially_aware:
-            raise ValueError("heatmaps were given, but this model was trained without model.spatial_awareness: omit them")
-        heatmaps = np.asarray(heatmaps)
-        return check(np.broadcast_to(heatmaps, (count, *heatmaps.shape)) if heatmaps.ndim == 2 else heatmaps, count)
 
 
 def _label_maps(labels, num_classes):
