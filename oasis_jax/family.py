@@ -25,10 +25,12 @@ class TrainStep(Protocol):
 
     Attributes:
         recent_batches: how many of the latest batches `averaged` needs.
+        splits_rows: whether the networks say where image rows lie (`axes.along_rows`), so that they can be split over devices.
         legend: {metric: formula}, for metrics that need an explanation.
     """
 
     recent_batches: int
+    splits_rows: bool
     legend: Mapping[str, str]
 
     def init(self, image_size: tuple[int, int]) -> Any:

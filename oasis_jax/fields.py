@@ -42,6 +42,10 @@ def shared():
     train.num_steps = 0  # if positive, overrides num_epochs
     train.max_minutes = 0.0  # if positive, save and stop after this much training time in one run of the command
 
+    config.mesh = mesh = ml_collections.ConfigDict()
+    mesh.space = 0  # devices that share the rows of each image; 0 takes the fastest split of batch and rows over the devices
+    mesh.shard_state = False  # divide optimizer states and the averaged generator over the devices instead of repeating them
+
     config.log = log = ml_collections.ConfigDict()
     log.every_steps = 100  # scalars to the console and TensorBoard
     log.images_every_steps = 1000  # sample grids to the workdir and TensorBoard

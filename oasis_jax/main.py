@@ -1,4 +1,5 @@
 """The training command: python -m oasis_jax.main --config=configs/cityscapes.py --workdir=DIR"""
+import contextlib
 import os
 import sys
 
@@ -12,23 +13,30 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints,
 
 
 def main(_):
-    from oasis_jax.parallel.processes import join
+    from oasis_jax.parallel.processes import join, leave, left_with_others
 
-    join()  # before anything else initialises JAX
+    try:
+        join(saves_when_stopped=True)  # before anything else initialises JAX
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
     from oasis_jax.training.loop import TrainingDivergedError, train
     from oasis_jax.training.setup import set_up
+    from oasis_jax.training.workdir import claimed
 
     logging.set_verbosity(logging.WARNING)
-    try:
-        run = set_up(flags.FLAGS.config, _WORKDIR.value)
-    except (DataError, ValueError) as error:  # a ValueError during training would be a bug of ours, and keeps its traceback
-        sys.exit(f"error: {error}")
-    try:
-        train(run)
-    except (DataError, CheckpointError, TrainingDivergedError) as error:
-        sys.exit(f"error: {error}")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(left_with_others("start all processes again with the same command"))
+        try:
+            workdir = stack.enter_context(claimed(_WORKDIR.value))
+            run = set_up(flags.FLAGS.config, workdir)
+        except (DataError, ValueError) as error:  # a ValueError during training would be a bug of ours, and keeps its traceback
+            leave(f"error: {error}")
+        try:
+            train(run)
+        except (DataError, CheckpointError, TrainingDivergedError) as error:
+            leave(f"error: {error}")
 
 
 if __name__ == "__main__":

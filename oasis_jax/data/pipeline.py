@@ -1,7 +1,7 @@
 """Batches by index (tf.data): example p of the infinite stream is a pure function of (seed, p), so the state of the input is one integer.
 
 Position p lies in epoch e = p // n; a permutation keyed by (seed, e) maps p % n to an example; crop, flip and heatmaps are keyed by
-(seed, p). Step s holds positions s*B to (s+1)*B - 1; each process takes its contiguous slice of them. Resume is therefore exact and instant
+(seed, p). Step s holds positions s*B to (s+1)*B - 1; each process takes those whose devices it has. Resume is therefore exact and instant
 at any step and for any number of hosts, and every example is seen once per epoch; epochs continue across batch boundaries.
 """
 import dataclasses
@@ -18,7 +18,7 @@ _STREAM_END = np.iinfo(np.int64).max
 _CACHE_BATCH = 8
 
 
-def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, process_count=1, with_heatmaps=False):
+def train_batches(split, spec, batch_size, seed, start_step=0, positions=None, with_heatmaps=False):
     """Infinite training batches from step `start_step` on: resized, randomly cropped and mirrored, as spec says.
 
     Args:
@@ -27,21 +27,19 @@ def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, 
         batch_size: B, examples per step over all processes.
         seed: int; the stream depends on it and on nothing else.
         start_step: first step to deliver.
-        process_index, process_count: this host among all.
+        positions: (b,) positions in the batch of the examples that this process reads; None reads all.
         with_heatmaps: draw heatmaps too, for a spatially aware generator.
 
     Returns:
-        Iterator of {column: (b, H, W, ...)} for the split's columns, b = B / process_count: "image" is uint8 (b, H, W, 3), "label_map"
+        Iterator of {column: (b, H, W, ...)} for the split's columns, "image" is uint8 (b, H, W, 3), "label_map"
         uint8 (b, H, W), or uint16 for 256 classes and more. With heatmaps also "heatmaps": float32 (b, 2, 7, 3), centres and widths for the
         G and for the D update (`heatmap_draws.draw`).
 
     Raises:
         DataError: the split has faults, or a file cannot be read (when its batch comes).
-        ValueError: B is not divisible by process_count.
     """
-    if batch_size % process_count:
-        raise ValueError(f"train.batch_size is {batch_size}, not divisible by {process_count} processes: choose a multiple")
-    local = batch_size // process_count
+    own = tf.constant(np.arange(batch_size) if positions is None else positions, tf.int64)
+    local = len(own)
     _refuse_faults(split)
     reader = Reader(split, spec.decoded_size(split.name), spec.image_size, spec.workers)
     if spec.cache:
@@ -51,7 +49,7 @@ def train_batches(split, spec, batch_size, seed, start_step=0, process_index=0, 
 
     @tf.autograph.experimental.do_not_convert  # it has no control flow, and the conversion breaks with new versions of Python
     def draw(k):  # this process's k-th example since step 0: its index, the corner of its crop, and whether it is mirrored
-        position = k // local * batch_size + process_index * local + k % local
+        position = k // local * batch_size + own[k % local]
         index = tf.random.experimental.index_shuffle(position % count, seed=[seed, position // count], max_index=count - 1)
         draws = tf.random.stateless_uniform((3,), [seed, position])
         top, left = (tf.cast(draws[axis] * slack[axis], tf.int64) for axis in (0, 1))

@@ -8,7 +8,7 @@ from jax import lax
 
 from oasis_jax.eqgan.mapping import EqualizedDense
 from oasis_jax.heatmaps import LEVELS
-from oasis_jax.layers.convolution import conv2d, leaky_relu
+from oasis_jax.layers.convolution import by_rows, conv2d, leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.filtered import conv2d_up, separate_conv2d_up, upsample
 from oasis_jax.layers.initial import standard_normal
@@ -54,7 +54,7 @@ def modulated_conv2d(x, weight, style, convolve=conv2d, demodulate=True):
     Returns:
         (B, H', W', D) in the dtype of x.
     """
-    y = convolve(x * style[:, None, None].astype(x.dtype), weight.astype(x.dtype))
+    y = by_rows(convolve, x * style[:, None, None].astype(x.dtype), weight.astype(x.dtype))
     if demodulate:
         squares = jnp.matmul(jnp.square(style), jnp.sum(jnp.square(weight), (0, 1)), precision=lax.Precision.HIGHEST)
         y = y * lax.rsqrt(squares + 1e-8)[:, None, None].astype(x.dtype)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from oasis_jax.axes import along_batch
 from oasis_jax.eqgan import losses
 from oasis_jax.eqgan.alignment import Alignment, attended_forward
 from oasis_jax.eqgan.discriminator import Discriminator
@@ -18,7 +19,6 @@ from oasis_jax.eqgan.synthesis import NOISE
 from oasis_jax.heatmaps import NUM_MAPS, of_key
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import drawn_at_once, standard_normal
-from oasis_jax.parallel.mesh import along_batch
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import create_state, descend
 
@@ -115,6 +115,7 @@ class TrainStep:
     schedules: tuple[tuple[str, Callable], ...] = ()
 
     recent_batches = 0
+    splits_rows = True
     legend = {"di_of_batch": DI_FORMULA}
 
     def learning_rates(self, step):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from oasis_jax.axes import along_rows, rows_are_split
 from oasis_jax.layers.dtype import wide
 
 COARSE = 32 * 32  # image size in pixels up to which XLA's input gradient is slow on CPU
@@ -44,9 +45,22 @@ def _conv2d_backward(residuals, gradient):
 conv2d.defvjp(_conv2d_forward, _conv2d_backward)
 
 
+def by_rows(convolve, x, kernel):
+    """convolve(x, kernel), with image rows over several devices where the mesh splits them and there are enough."""
+    return along_rows(convolve(along_rows(x), kernel))
+
+
 def by_platform(on_cpu, elsewhere):
-    """Function of arrays that calls `on_cpu` on CPU and `elsewhere` on other platforms."""
-    return lambda *arrays: lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
+    """Function of arrays that calls `on_cpu` on CPU and `elsewhere` on other platforms.
+
+    Where image rows are split over devices it calls `elsewhere` on all: what is fast on a CPU cuts and joins rows, for which whole images
+    would have to be gathered.
+    """
+
+    def function(*arrays):
+        return elsewhere(*arrays) if rows_are_split() else lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
+
+    return function
 
 
 @jax.custom_vjp

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from oasis_jax.layers.convolution import conv2d
+from oasis_jax.layers.convolution import by_rows, conv2d
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.initial import kernel_init
 
@@ -31,7 +31,7 @@ class Conv(nn.Module):
     def __call__(self, x, *, train=False):
         """(B, H, W, C) -> (B, H, W, features) in the dtype of x; H and W change if `convolve` resamples."""
         kernel, bias = self.weights(x.shape[-1], x.dtype, train=train)
-        x = self.convolve(x, kernel)
+        x = by_rows(self.convolve, x, kernel)
         return x if bias is None else x + bias
 
     @nn.compact

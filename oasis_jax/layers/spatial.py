@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax import lax
 
 from oasis_jax.heatmaps import LEVELS, NUM_MAPS
-from oasis_jax.layers.convolution import conv2d, leaky_relu
+from oasis_jax.layers.convolution import by_rows, conv2d, leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.initial import standard_normal
 
@@ -97,7 +97,7 @@ class EqualizedConv(nn.Module):
         """(B, H, W, C) -> (B, H, W, features) in the dtype of x."""
         initializer = nn.initializers.zeros if self.zero_init else standard_normal
         weight = self.param("weight", initializer, (self.kernel_size, self.kernel_size, x.shape[-1], self.features))
-        x = self.convolve(x, (weight / math.sqrt(math.prod(weight.shape[:3]))).astype(x.dtype))
+        x = by_rows(self.convolve, x, (weight / math.sqrt(math.prod(weight.shape[:3]))).astype(x.dtype))
         return x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype) if self.use_bias else x
 
 

@@ -32,9 +32,9 @@ def di_seg_of_batch(real, generated, label_map, num_classes, dontcare_id=-1):
         dontcare_id: class to exclude, or -1.
     """
     classes = jnp.where(jnp.arange(num_classes) == dontcare_id, -1, jnp.arange(num_classes))
-    belongs = label_map.reshape(-1, 1) == classes
-    count = jnp.sum(belongs, axis=0)
-    by_class = jnp.sum(jnp.where(belongs, (generated - real).reshape(-1, 1), 0), axis=0) / jnp.maximum(count, 1)
+    belongs = label_map[..., None] == classes
+    count = jnp.sum(belongs, axis=(0, 1, 2))
+    by_class = jnp.sum(jnp.where(belongs, (generated - real)[..., None], 0), axis=(0, 1, 2)) / jnp.maximum(count, 1)
     return jnp.sum(by_class) / jnp.maximum(jnp.sum(count > 0), 1)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from oasis_jax.axes import rows_are_split
 from oasis_jax.layers.convolution import leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.normalised import Conv
@@ -28,8 +29,8 @@ class Generator(nn.Module):
         dtype: dtype of the activations; parameters, statistics and the returned image are float32 or wider.
         remat: recompute the blocks in the backward pass.
         capacities: the Capacity of each level that is computed on regions (`oasis/regions.py`), fine to coarse, or None for a dense level.
-            Levels that are not listed are dense, and so are all levels if the noise varies by pixel. Capacities change the cost, never the
-            result.
+            Levels that are not listed are dense, and so are all levels if the noise varies by pixel or image rows are split over devices.
+            Capacities change the cost, never the result.
         known_to_fit: every image is known to fit the capacities; otherwise a batch that does not fit is computed densely.
         sel_blocks: heatmap feature of the SEL after each block, coarse to fine: "l1", "l2", "l3", "cat", or "none" for no SEL. () gives the
             generator of OASIS; otherwise it is spatially aware (EqGAN-SA) and takes heatmaps.
@@ -83,7 +84,7 @@ class Generator(nn.Module):
         coarsest = 2 ** (self.num_blocks - 1)
         x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
-            capacity = self.capacity(len(widths) - 1 - i) if y.pixel_noise is None else None
+            capacity = None if rows_are_split() or y.pixel_noise is not None else self.capacity(len(widths) - 1 - i)
             level = y.regions(*x.shape[1:3], capacity, self.known_to_fit) if capacity else y.dense(*x.shape[1:3])
             x = block(features, self.spade_hidden, name=f"block_{i}")(x, level, train)
             if self.sel_blocks and self.sel_blocks[i] != "none":

@@ -23,12 +23,14 @@ def class_weights(label_map, num_classes, dontcare_id=0, groups=1):
     batch = label_map.shape[0]
     if batch % groups:
         raise ValueError(f"loss.balance_groups={groups} does not divide the batch size {batch}")
-    grouped = label_map.reshape(groups, -1)
-    counts = jnp.sum(grouped[..., None] == jnp.arange(num_classes), axis=1).astype(float)
+    # Images are counted one by one, and rows and columns are never joined: rows may be on several devices.
+    of_image = jnp.sum(label_map[..., None] == jnp.arange(num_classes), axis=(1, 2))
+    counts = jnp.sum(of_image.reshape(groups, -1, num_classes), axis=1).astype(float)
     counts = jnp.where(jnp.arange(num_classes) == dontcare_id, 0, counts)
     present = jnp.sum(counts > 0, axis=1, keepdims=True)
-    weights = jnp.where(counts > 0, grouped.shape[1] / (jnp.maximum(counts, 1) * jnp.maximum(present, 1)), 0)
-    return jnp.take_along_axis(weights, grouped.astype(jnp.int32), axis=1).reshape(label_map.shape)
+    pixels = label_map.size // groups
+    weights = jnp.where(counts > 0, pixels / (jnp.maximum(counts, 1) * jnp.maximum(present, 1)), 0)
+    return jax.vmap(lambda of_class, ids: of_class[ids])(jnp.repeat(weights, batch // groups, axis=0), label_map.astype(jnp.int32))
 
 
 def cross_entropy(logits, target):

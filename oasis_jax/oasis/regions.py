@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax.layers.convolution import by_platform, conv2d
+from oasis_jax.layers.convolution import by_platform, by_rows, conv2d
 from oasis_jax.layers.dtype import wide
 from oasis_jax.oasis.boundaries import fingerprints, mixed
 
@@ -212,8 +212,8 @@ def modulate_dense(x, y, shared, gamma_beta):
     Returns:
         (B, h, w, C).
     """
-    hidden = jax.nn.relu(conv2d(y, shared[0]) + shared[1])
-    gamma, beta = jnp.split(conv2d(hidden, gamma_beta[0]) + gamma_beta[1], 2, axis=-1)
+    hidden = jax.nn.relu(by_rows(conv2d, y, shared[0]) + shared[1])
+    gamma, beta = jnp.split(by_rows(conv2d, hidden, gamma_beta[0]) + gamma_beta[1], 2, axis=-1)
     return x * (1 + gamma) + beta
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from oasis_jax.axes import rows_are_split
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables, standard_normal
@@ -111,6 +112,7 @@ class TrainStep:
     alignment: Alignment | None = None
     schedules: tuple[tuple[str, Callable], ...] = ()
 
+    splits_rows = True
     legend = {"di_seg_of_batch": DI_SEG_FORMULA, "di_seg": DI_SEG_FORMULA}
 
     @property
@@ -124,7 +126,7 @@ class TrainStep:
 
     def describe(self, image_size):
         """A line of text: how conditioning is computed for images of a size (H, W)."""
-        return describe(self.generator.capacities, image_size)
+        return describe(() if rows_are_split() else self.generator.capacities, image_size)
 
     def init(self, image_size):
         """The TrainState at step 0 for images of a size (H, W): a pure function of the seed."""
@@ -174,7 +176,7 @@ class TrainStep:
         decay = self.hyper.ema_decay
         ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
         metrics = metrics_g | metrics_d
-        if self.generator.capacities:
+        if self.generator.capacities and not rows_are_split():
             metrics["dense_fallback"] = 1.0 - self.generator.fits(label_map)  # averaged over steps: the share that exceeded the capacities
         return state.replace(step=state.step + 1, ema=ema), metrics
 

@@ -1,17 +1,122 @@
 """The device mesh and how arrays are sharded over it."""
+import dataclasses
+import math
+
 import jax
-from jax.sharding import AxisType, NamedSharding
+import numpy as np
+from jax.experimental import mesh_utils
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from oasis_jax.axes import DATA, LEAST_ROWS, SPACE, rows_spec, splits_rows
 
-def make_mesh(devices=None):
-    """Makes a mesh with the axes "data" (examples of the batch), over all devices, and "space" (image rows), of size one.
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """How a batch is divided over devices.
+
+    Attributes:
+        data: parts of the batch.
+        space: parts of the rows of an image.
+    """
+
+    data: int
+    space: int
+
+    @property
+    def devices(self):
+        """Number of devices in use."""
+        return self.data * self.space
+
+    def __str__(self):
+        return f"{self.data}x{self.space}"
+
+
+def choose_split(batch_size, height, devices, space=0, processes=1):
+    """The fastest split of a batch over devices.
+
+    Every part of the batch must have equally many examples, every device equally many rows, and every process equally many devices. Of the
+    splits that are possible, it takes the one with the lowest `work` per device; of equal ones, that with the fewest parts of an image.
+
+    Args:
+        batch_size: B, over all devices.
+        height: H, rows of an image.
+        devices: number of devices there are.
+        space: parts of an image, mesh.space of the config; 0 chooses it.
+        processes: among which the devices are divided equally.
+
+    Returns:
+        Split; it may leave devices idle.
+
+    Raises:
+        ValueError: no split is possible; the message lists the possible numbers of parts, or batch sizes.
+    """
+    if batch_size < 1 or space < 0:
+        raise ValueError(f"train.batch_size={batch_size} and mesh.space={space}: the first must be 1 or more, the second 0 or more")
+    possible = [
+        Split(data, parts)
+        for data in range(1, min(batch_size, devices) + 1)
+        for parts in range(1, devices // data + 1)
+        if batch_size % data == 0 and (parts == 1 or splits_rows(height, parts)) and data * parts % processes == 0
+    ]
+    chosen = [split for split in possible if space in (0, split.space)]
+    if chosen:
+        return min(chosen, key=lambda split: (work(split, batch_size, height), split.space))
+    among = f"{devices} devices" + (f" of {processes} processes" if processes > 1 else "")
+    if not possible:
+        raise ValueError(
+            f"train.batch_size={batch_size} with images of {height} rows does not divide over {among}: "
+            f"choose a multiple of {processes}, such as {math.ceil(batch_size / processes) * processes}"
+        )
+    parts = ", ".join(str(parts) for parts in sorted({split.space for split in possible}))
+    raise ValueError(f"mesh.space={space} is impossible with train.batch_size={batch_size} and {height} rows on {among}; possible: {parts}")
+
+
+def work(split, batch_size, height):
+    """An estimate of what one device does, in images: the levels of a network cost alike, and those with few rows are not split."""
+    rows = [height >> level for level in range(max(1, math.ceil(math.log2(max(height, 2) / (LEAST_ROWS // 2)))))]
+    shares = [1 / split.space if splits_rows(count, split.space) else 1 for count in rows]
+    return batch_size / split.data * sum(shares) / len(shares)
+
+
+def describe_split(split, batch_size, devices):
+    """One line: the split, and the devices that it leaves idle."""
+    text = f"mesh: {split.data} parts of the batch x {split.space} parts of each image ({batch_size // split.data} images per part)"
+    idle = devices[split.devices :] if len({device.process_index for device in devices}) == 1 else _left_over(devices, split.devices)
+    return text + (f"; idle: {', '.join(str(device) for device in idle)}" if idle else "")
+
+
+def make_mesh(devices=None, space=1):
+    """Makes a mesh with the axes "data" (examples of the batch) and "space" (image rows).
 
     Args:
         devices: the devices to use; by default all, including those of other processes.
+        space: devices along "space", a divisor of their number.
     """
-    devices = jax.devices() if devices is None else devices
-    return jax.make_mesh((len(devices), 1), ("data", "space"), axis_types=(AxisType.Auto,) * 2, devices=devices)
+    devices = jax.devices() if devices is None else list(devices)
+    shape, names, types = (len(devices) // space, space), (DATA, SPACE), (AxisType.Auto,) * 2
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    if slices > 1 and shape[0] % slices == 0:  # rows are exchanged within a slice; slices meet in the sums over the batch
+        grid = mesh_utils.create_hybrid_device_mesh((shape[0] // slices, space), (slices, 1), devices)
+        return Mesh(grid, names, axis_types=types)
+    if len(devices) < len(jax.devices()):  # a part of the machine need not be a torus
+        return Mesh(np.asarray(devices).reshape(shape), names, axis_types=types)
+    return jax.make_mesh(shape, names, axis_types=types, devices=devices)
+
+
+def mesh_of_split(split):
+    """The mesh of a Split: of the first devices of each process, equally many of each."""
+    devices = jax.devices()
+    left = set(_left_over(devices, split.devices))
+    return make_mesh([device for device in devices if device not in left], split.space)
+
+
+def _left_over(devices, count):
+    """The devices that are idle if `count` are used, equally many of each process."""
+    of_process = {}
+    for device in devices:
+        of_process.setdefault(device.process_index, []).append(device)
+    return [device for own in of_process.values() for device in own[count // len(of_process) :]]
 
 
 def make_local_mesh():
@@ -26,23 +131,39 @@ def replicated(mesh):
 
 def over_batch(mesh):
     """The sharding of arrays (B, ...): the batch axis is split over "data"."""
-    return NamedSharding(mesh, P("data"))
+    return NamedSharding(mesh, P(DATA))
 
 
-def along_batch(values):
-    """Shards values (B, ...) that are drawn inside a compiled function as the batch is, if a mesh is set (`jax.set_mesh`).
+def of_batch(batch, mesh):
+    """The shardings of a batch: all arrays over "data", images and label maps (B, H, W, ...) also over "space"."""
+    return jax.tree.map(lambda array: NamedSharding(mesh, rows_spec(array.shape, mesh.shape[SPACE])), batch)
 
-    Without it nothing tells the compiler that they belong to the examples: every device would compute what follows for the whole batch.
-    """
-    is_set = "data" in jax.sharding.get_abstract_mesh().axis_names
-    return jax.lax.with_sharding_constraint(values, P("data")) if is_set else values
+
+def over_largest_axis(leaf, mesh):
+    """The sharding of an array of a state that is divided over "data": along its largest axis that divides; else every device holds it."""
+    sizes = [size if size % mesh.shape[DATA] == 0 else 0 for size in leaf.shape]
+    if not any(sizes):
+        return replicated(mesh)
+    axis = sizes.index(max(sizes))
+    return NamedSharding(mesh, P(*[None] * axis, DATA))
+
+
+def own_positions(mesh, batch_size):
+    """Positions (b,) in the global batch of the examples that this process reads. Processes that share parts of images read the same."""
+    per_part = batch_size // mesh.shape[DATA]
+    return np.concatenate([np.arange(part * per_part, (part + 1) * per_part) for part in _own_parts(mesh)])
+
+
+def _own_parts(mesh):
+    here = jax.process_index()
+    return [part for part, row in enumerate(mesh.devices) if any(device.process_index == here for device in row)]
 
 
 def put_batch(batch, mesh):
     """Places this process's part of a batch on the mesh.
 
     Args:
-        batch: pytree of numpy arrays with a leading batch axis.
+        batch: pytree of numpy arrays with a leading batch axis: the examples at `own_positions`, in order.
         mesh: of the devices of all processes, or of this one.
 
     Returns:
@@ -51,13 +172,23 @@ def put_batch(batch, mesh):
     Raises:
         ValueError: the batch does not divide over the devices.
     """
-    local_devices = len(mesh.local_devices)
+    parts = _own_parts(mesh)
+    places = {part: place for place, part in enumerate(parts)}
 
     def put(path, array):
-        if len(array) % local_devices:
+        if len(array) % len(parts):
             name = jax.tree_util.keystr(path)
-            raise ValueError(f"{name}: a batch of {len(array)} examples does not divide over {local_devices} devices: choose a multiple")
-        return jax.make_array_from_process_local_data(over_batch(mesh), array)
+            raise ValueError(f"{name}: a batch of {len(array)} examples does not divide over {len(parts)} devices: choose a multiple")
+        per_part = len(array) // len(parts)
+
+        def of_device(index):
+            first = (index[0].start or 0) // per_part
+            start = places[first] * per_part
+            return array[(slice(start, start + per_part), *index[1:])]
+
+        shape = (per_part * mesh.shape[DATA], *array.shape[1:])
+        sharding = NamedSharding(mesh, rows_spec(shape, mesh.shape[SPACE]))
+        return jax.make_array_from_callback(shape, sharding, of_device)
 
     return jax.tree_util.tree_map_with_path(put, batch)
 
@@ -68,5 +199,5 @@ def replicate(tree, mesh):
 
 
 def padded_batch_size(batch_size, mesh):
-    """The smallest multiple of the mesh's devices that is not below `batch_size`."""
-    return -(-batch_size // mesh.size) * mesh.size
+    """The smallest multiple of the mesh's parts of a batch that is not below `batch_size`."""
+    return -(-batch_size // mesh.shape[DATA]) * mesh.shape[DATA]

@@ -3,34 +3,79 @@
 Each process measures its part by itself, on its own devices. They meet once, when all have finished; then every process has the whole
 result.
 """
+import contextlib
 import io
 import os
+import sys
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 _ROWS = 1024  # feature rows gathered at once
+_VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+HEARTBEAT_SECONDS = 30  # after which a process that does not answer is taken for dead, and the others stop
+FAILED = 1  # exit code
 
 
-def join():
-    """Joins the other processes where JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID are set; otherwise does nothing.
+def join(saves_when_stopped=False):
+    """Joins the other processes of a TPU pod, of a GKE or SLURM job, or of those that the variables JAX_COORDINATOR_ADDRESS,
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID name. Anywhere else it does nothing.
 
     Must be called before anything else initialises JAX.
+
+    Args:
+        saves_when_stopped: SIGTERM does not end this process; `preemption.notice` reports it.
+
+    Raises:
+        ValueError: some of the variables are missing, or are not numbers.
     """
-    if os.environ.get("JAX_COORDINATOR_ADDRESS"):
-        count, index = (int(os.environ[name]) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
-        jax.distributed.initialize(num_processes=count, process_id=index)
+    jax.config.update("jax_enable_preemption_service", saves_when_stopped)
+    given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
+    explicit = {}
+    if given:
+        missing = [name for name in _VARIABLES if name not in given]
+        if missing:
+            raise ValueError(f"{', '.join(given)} given, but not {', '.join(missing)}: set all of {', '.join(_VARIABLES)}, or none")
+        address, count, index = given.values()
+        if not (count.isdecimal() and index.isdecimal() and int(index) < int(count)):
+            raise ValueError(f"JAX_NUM_PROCESSES={count} and JAX_PROCESS_ID={index}: give numbers, the second below the first")
+        explicit = {"coordinator_address": address, "num_processes": int(count), "process_id": int(index)}
+    try:
+        jax.distributed.initialize(**explicit, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+    except ValueError:  # JAX has recognised no cluster
+        if explicit:
+            raise
+
+
+def leave(message):
+    """Ends this process with a message and exit code 1, without waiting for other processes, which may wait for this one."""
+    if jax.process_count() == 1:
+        sys.exit(message)
+    print(message, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(FAILED)
+
+
+@contextlib.contextmanager
+def left_with_others(advice):
+    """Ends this process with a clear message when another one is lost: a sum over all of them then fails.
+
+    Args:
+        advice: what to do about it.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        cause, who = " ".join(str(error).split())[:300], f"process {jax.process_index()} of {jax.process_count()}"
+        leave(f"error: {who} has lost another process, or failed itself: {cause}; {advice}")
 
 
 def is_first():
     """Whether this process is the one that writes files and shows progress."""
     return jax.process_index() == 0
-
-
-def place_among():
-    """(index of this process, number of processes)."""
-    return jax.process_index(), jax.process_count()
 
 
 def any_process(*flags):

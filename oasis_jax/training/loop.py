@@ -3,7 +3,6 @@ import collections
 import contextlib
 import json
 import shlex
-import signal
 import time
 
 import jax
@@ -14,13 +13,15 @@ from oasis_jax.checkpoint import FOLDER, Checkpoints, check_config_fits, load_em
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import write_report
 from oasis_jax.family import name_of, own_networks
-from oasis_jax.parallel.mesh import put_batch
-from oasis_jax.parallel.processes import any_process, is_first, place_among
+from oasis_jax.parallel.mesh import own_positions, put_batch
+from oasis_jax.parallel.preemption import notice
+from oasis_jax.parallel.processes import any_process, is_first, left_with_others
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
 from oasis_jax.training.samples import SampleGrid
 from oasis_jax.training.setup import set_up
-from oasis_jax.training.step import compile_step, initial_state, state_template
+from oasis_jax.training.step import compile_step, everywhere, finite, initial_state, state_template
+from oasis_jax.training.workdir import claimed
 from oasis_jax.training.writers import create_writer
 
 
@@ -36,14 +37,15 @@ def train_and_evaluate(config, workdir):
         workdir: folder of the run; `~` and gs:// work.
 
     Returns:
-        {score: number} of the final evaluation; None if the run was ended by SIGTERM, after saving.
+        {score: number} of the final evaluation; None if the run was stopped (`parallel.preemption`), after saving.
 
     Raises:
         CheckpointError: a checkpoint is damaged, or the config does not fit it.
         TrainingDivergedError: a loss is NaN or infinite.
         DataError, WeightsError, ValueError: as for `setup.set_up`.
     """
-    return train(set_up(config, workdir))
+    with claimed(workdir):
+        return train(set_up(config, workdir))
 
 
 def train(run):
@@ -56,20 +58,21 @@ def train(run):
         checkpoints = stack.enter_context(
             Checkpoints(run.workdir, run.config.checkpoint.keep, run.config.eval.score, run.higher_is_better)
         )
-        terminated = stack.enter_context(sigterm_flag())
+        received = stack.enter_context(notice())
         state = restore_or_create(run, checkpoints)
         first_step = int(state.step)
         shown = Progress(run, first_step)
         stack.callback(shown.close)
         if first_step < run.num_steps:
-            state, scores, stopped = train_steps(run, state, first_step, checkpoints, terminated, shown)
+            with left_with_others(f"start all processes again with the same command: {resume_advice(checkpoints)}"):
+                state, scores, stopped = train_steps(run, state, first_step, checkpoints, received, shown)
         else:
             if is_first():
                 print(f"{run.workdir} is trained to step {first_step} already; to train further, set a larger train.num_steps")
             stopped = False
             scores = shown.evaluate(first_step, state, load_ema(run.workdir)[0])
     if stopped and is_first():
-        print(f"stopped by SIGTERM at step {int(state.step)}, which is saved; the same command resumes from there")
+        print(f"stopped by {received.reason} at step {int(state.step)}, which is saved; the same command resumes from there")
     if stopped:
         return None
     if is_first():
@@ -80,24 +83,24 @@ def train(run):
 def restore_or_create(run, checkpoints):
     """The state of the newest checkpoint, whatever devices saved it, or that of step 0."""
     if checkpoints.latest_step() is None:
-        return initial_state(run.train_step, run.image_size, run.mesh)
+        return initial_state(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)
     saved = checkpoints.restore_config()
     check_config_fits(saved | {"family": name_of(saved)}, plain(run.config), run.family.free_model_fields)
-    state = checkpoints.restore(state_template(run.train_step, run.image_size, run.mesh))
+    state = checkpoints.restore(state_template(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state))
     if is_first():
         print(f"resuming from step {int(state.step)} in {run.workdir}")
     return state
 
 
-def train_steps(run, state, first_step, checkpoints, terminated, shown):
-    """The loop over steps; returns the last state, the final scores, and whether SIGTERM ended it."""
+def train_steps(run, state, first_step, checkpoints, received, shown):
+    """The loop over steps; returns the last state, the final scores, and whether the Notice `received` ended it."""
     config, recent_batches = run.config, run.train_step.recent_batches
     # The averaged generator is refreshed on the latest batches. They are read again after a resume, so that what is saved does not depend
     # on where a run was interrupted.
     recent = collections.deque(maxlen=recent_batches)
     start = max(0, first_step - recent_batches)
-    with_heatmaps = "heatmaps" in run.family.columns(config)
-    batches = train_batches(run.train_split, run.spec, config.train.batch_size, config.seed, start, *place_among(), with_heatmaps)
+    with_heatmaps, positions = "heatmaps" in run.family.columns(config), own_positions(run.mesh, config.train.batch_size)
+    batches = train_batches(run.train_split, run.spec, config.train.batch_size, config.seed, start, positions, with_heatmaps)
     for _ in range(start, first_step):
         recent.append(without_image(next(batches)))
 
@@ -120,7 +123,7 @@ def train_steps(run, state, first_step, checkpoints, terminated, shown):
             progress.update()
 
             # One answer for all processes, which must leave the loop together.
-            stopped, over = any_process(terminated(), time_is_over(config, began))
+            stopped, over = received.reached(done), time_is_over(config, began, done)
             last = done == run.num_steps or stopped or over
             due = {name: last or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
             # A run that was told to stop saves, and draws and evaluates nothing.
@@ -137,7 +140,8 @@ def train_steps(run, state, first_step, checkpoints, terminated, shown):
             if due["images"] or due["eval"] or due["checkpoint"]:
                 paused = time.monotonic()
                 placed_recent = ((number, put_batch(columns, run.mesh)) for number, columns in enumerate(recent, done - len(recent)))
-                averaged = run.train_step.averaged(state, placed_recent)
+                with jax.set_mesh(run.mesh):
+                    averaged = everywhere(run.train_step.averaged(state, placed_recent), run.mesh)
                 if due["images"]:
                     shown.draw(done, averaged)
                 scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
@@ -246,8 +250,8 @@ def check_finite(run, pending, done, saved):
 
 def check_state(run, state, done, saved):
     """Raises TrainingDivergedError if the update itself left values that are not finite: they must not be saved as good."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(state)):
-        if not np.isfinite(leaf).all():
+    for path, is_finite in jax.tree_util.tree_leaves_with_path(jax.device_get(finite(state))):
+        if not is_finite:
             raise divergence(run, f"step {done}: {jax.tree_util.keystr(path)} is not finite after the update", saved)
 
 
@@ -258,9 +262,17 @@ def divergence(run, what, saved):
     return TrainingDivergedError(f"{what}; {good}; lower {rates}, or look at the data of this step, and start again")
 
 
-def time_is_over(config, began):
-    """Whether train.max_minutes have passed."""
-    return bool(config.train.max_minutes) and time.monotonic() - began > 60 * config.train.max_minutes
+def time_is_over(config, began, done):
+    """Whether train.max_minutes have passed. Several processes ask each other, and only when they log."""
+    if not config.train.max_minutes or (jax.process_count() > 1 and not is_due(done, config.log.every_steps)):
+        return False
+    return any_process(time.monotonic() - began > 60 * config.train.max_minutes)[0]
+
+
+def resume_advice(checkpoints):
+    """What a restart will do."""
+    newest = checkpoints.latest_step()
+    return "nothing is saved yet" if newest is None else f"at least step {newest} is saved, and the run is resumed"
 
 
 def without_image(batch):
@@ -276,14 +288,3 @@ def is_due(step, every):
 def plain(config):
     """The config as nested dicts of plain values, tuples as lists: what a checkpoint holds."""
     return json.loads(json.dumps(config.to_dict()))
-
-
-@contextlib.contextmanager
-def sigterm_flag():
-    """Yields a function that tells whether SIGTERM has arrived; the loop then saves and stops."""
-    received = []
-    before = signal.signal(signal.SIGTERM, lambda *_: received.append(True))
-    try:
-        yield lambda: bool(received)
-    finally:
-        signal.signal(signal.SIGTERM, before)

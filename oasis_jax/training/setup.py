@@ -2,6 +2,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 from etils import epath
 
 from oasis_jax.data.check import Survey, check_split
@@ -11,8 +12,9 @@ from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import Family, TrainStep, find_family
 from oasis_jax.metrics.protocols import find_protocol
-from oasis_jax.parallel.mesh import make_local_mesh, make_mesh
+from oasis_jax.parallel.mesh import choose_split, describe_split, make_local_mesh, mesh_of_split
 from oasis_jax.parallel.processes import is_first
+from oasis_jax.training.workdir import prepare_workdir
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class Run:
         train_step: its TrainStep.
         survey: of the training data.
         num_steps: number of steps to train.
-        mesh: of the devices of all processes.
+        mesh: of devices of all processes.
         spec: DataSpec.
         train_split, val_split: Splits, checked.
         validation: Validation, by which the run is scored.
@@ -70,27 +72,40 @@ def set_up(config, workdir) -> Run:
     """
     workdir, family = prepare_workdir(workdir), find_family(config)
     higher_is_better = score_direction(config)
-    mesh = make_mesh()
-    batch_size = config.train.batch_size
-    if batch_size < 1 or batch_size % mesh.size:
-        raise ValueError(f"train.batch_size={batch_size} does not divide over {mesh.size} devices: choose a multiple of {mesh.size}")
-
     spec, columns = DataSpec.of_config(config.data), family.columns(config)
     train_split, val_split = (open_split(spec, name, columns) for name in ("train", "val"))
     config = config.copy_and_resolve_references()
     config.data.update(train_split.resolved_fields())
-    family.train_step(config)  # raises for fields that do not fit, before all data are read
+    mesh = make_run_mesh(config, family.train_step(config))  # raises for fields that do not fit, before all data are read
     num_steps = count_steps(config, len(train_split))
 
     survey = check_split(train_split, spec, workdir, family.statistic(config), remember=is_first())
     check_split(val_split, spec, workdir, remember=is_first())
     train_step = family.train_step(config, survey)
     if is_first():
-        print(train_step.describe(tuple(config.data.image_size)))
+        with jax.set_mesh(mesh):
+            print(train_step.describe(tuple(config.data.image_size)))
     protocol = protocol_of_run(config)
     evaluated = {"train": train_split, "val": val_split}[protocol.split]
     validation = make_validation(config, protocol.limited_to(config.eval.max_examples, len(evaluated)), evaluated, spec)
     return Run(config, workdir, family, train_step, survey, num_steps, mesh, spec, train_split, val_split, validation, higher_is_better)
+
+
+def make_run_mesh(config, train_step):
+    """The mesh of a run, over the devices of all processes; the first process says how the batch is split, and what is idle.
+
+    Raises:
+        ValueError: the batch or mesh.space does not fit the devices, or the family cannot split rows.
+    """
+    devices, space = jax.devices(), config.mesh.space
+    if not train_step.splits_rows:
+        if space > 1:
+            raise ValueError(f"mesh.space={space} is impossible with family={config.family}, which cannot split image rows: set it to 1")
+        space = 1
+    split = choose_split(config.train.batch_size, config.data.image_size[0], len(devices), space, jax.process_count())
+    if is_first() and len(devices) > 1:
+        print(describe_split(split, config.train.batch_size, devices))
+    return mesh_of_split(split)
 
 
 def protocol_of_run(config):
@@ -124,16 +139,3 @@ def count_steps(config, num_examples):
         examples = f"{num_examples} training examples with train.batch_size={train.batch_size}"
         raise ValueError(f"train.num_epochs={train.num_epochs} of {examples} is not one step: set train.num_steps")
     return num_steps
-
-
-def prepare_workdir(workdir):
-    """The workdir as a path, created; raises ValueError if nothing can be written there."""
-    path = epath.Path(workdir).expanduser()
-    probe = path / ".writable"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink(missing_ok=True)  # another process of this run may have removed it
-    except OSError as error:
-        raise ValueError(f"cannot write to the workdir {path} ({error}): choose another --workdir") from error
-    return path

@@ -1,7 +1,10 @@
 """The compiled training step, and the train state on a mesh."""
 import jax
+import jax.numpy as jnp
 
-from oasis_jax.parallel.mesh import over_batch, replicated
+from oasis_jax.parallel.mesh import of_batch, over_largest_axis, replicated
+
+DIVIDED = ("ema", "opt_state_g", "opt_state_d")  # what mesh.shard_state divides: a step needs it only element by element
 
 
 def compile_step(train_step, mesh, state, batch):
@@ -10,20 +13,48 @@ def compile_step(train_step, mesh, state, batch):
     Args:
         train_step: family.TrainStep.
         mesh: of the devices of all processes.
-        state, batch: examples of its arguments.
+        state, batch: examples of its arguments, or their shapes with shardings.
     """
-    everywhere, data = replicated(mesh), over_batch(mesh)
-    jitted = jax.jit(train_step, in_shardings=(everywhere, data), out_shardings=(everywhere, everywhere), donate_argnums=0)
-    with jax.set_mesh(mesh):  # which `parallel.mesh.along_batch` needs
-        return jitted.lower(state, batch).compile()
+    return lower_step(train_step, mesh, state, batch).compile()
 
 
-def initial_state(train_step, image_size, mesh):
-    """The train state at step 0 for images of a size (H, W), on every device of the mesh."""
-    return jax.jit(lambda: train_step.init(image_size), out_shardings=replicated(mesh))()
+def lower_step(train_step, mesh, state, batch):
+    """The step before it is compiled; arguments as of `compile_step`."""
+    of_state = jax.tree.map(lambda leaf: leaf.sharding, state)
+    shardings = {"in_shardings": (of_state, of_batch(batch, mesh)), "out_shardings": (of_state, replicated(mesh))}
+    with jax.set_mesh(mesh):  # which the constraints of `oasis_jax.axes` need
+        return jax.jit(train_step, **shardings, donate_argnums=0).lower(state, batch)
 
 
-def state_template(train_step, image_size, mesh):
-    """Shapes, dtypes and shardings of the train state, to restore it with."""
-    shapes = jax.eval_shape(lambda: train_step.init(image_size))
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), shapes)
+def initial_state(train_step, image_size, mesh, shard_state=False):
+    """The train state at step 0 for images of a size (H, W), on the mesh as `state_template` has it."""
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state_template(train_step, image_size, mesh, shard_state))
+    return jax.jit(lambda: train_step.init(image_size), out_shardings=shardings)()
+
+
+def state_template(train_step, image_size, mesh, shard_state=False):
+    """Shapes, dtypes and shardings of the train state, to restore it with.
+
+    Args:
+        train_step: family.TrainStep.
+        image_size: (H, W).
+        mesh: of the devices of all processes.
+        shard_state: divide optimizer states and the averaged generator over "data"; otherwise every device holds the whole state.
+    """
+
+    def place(path, leaf):
+        divided = shard_state and getattr(path[0], "name", "") in DIVIDED
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=over_largest_axis(leaf, mesh) if divided else replicated(mesh))
+
+    return jax.tree_util.tree_map_with_path(place, jax.eval_shape(lambda: train_step.init(image_size)))
+
+
+def everywhere(tree, mesh):
+    """The tree with every array on every device of the mesh."""
+    return jax.jit(lambda same: same, out_shardings=replicated(mesh))(tree)
+
+
+@jax.jit
+def finite(tree):
+    """For each array of a tree, whether all its values are finite."""
+    return jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), tree)
