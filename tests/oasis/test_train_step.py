@@ -1,19 +1,12 @@
 """Laws of the whole training step, on tiny networks."""
 import dataclasses
 import functools
-import json
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oasis_jax.heatmaps import of_seed
-from oasis_jax.oasis.alignment import Alignment
-from oasis_jax.oasis.capacities import Capacity
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.oasis.train_step import Hyperparameters, TrainStep, draw
@@ -122,68 +115,3 @@ def test_draws_differ_between_steps_and_purposes_and_repeat():
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert not np.array_equal(first.noise_g, first.noise_d)
     assert not np.array_equal(first.noise_g, later.noise_g)
-
-
-def aware_step():
-    """A spatially aware step whose D has as many blocks as attention looks at."""
-    step = tiny_step(("l1", "cat", "l3"), alignment=Alignment(weight=1.0, warmup=3, every=2))
-    generator, discriminator = (dataclasses.replace(network, num_blocks=3) for network in (step.generator, step.discriminator))
-    # Of a bias that a normalisation takes away again, Adam makes steps out of rounding errors; a low rate keeps them below the tolerance.
-    rates = {"optimizer_g": adam_without_momentum(1e-4), "optimizer_d": adam_without_momentum(2e-4)}
-    return dataclasses.replace(step, generator=generator, discriminator=dataclasses.replace(discriminator, channels=(3, 4, 4)), **rates)
-
-
-def step_on_regions():
-    """A step whose fine level has room for every map, and whose coarse level for none."""
-    step = tiny_step()
-    return dataclasses.replace(step, generator=step.generator.clone(capacities=(Capacity(*[32] * 4), Capacity(*[2] * 4))))
-
-
-def aware_batch_of(size, seed=0):
-    """Images of four times the sides, which three blocks need, and heatmaps."""
-    batch = {name: array.repeat(4, 1).repeat(4, 2) for name, array in batch_of(size, seed).items()}
-    heatmaps = [[of_seed(1000 * seed + 2 * i + update) for update in range(2)] for i in range(size)]
-    return {**batch, "heatmaps": np.asarray(heatmaps, np.float32)}
-
-
-def five_steps(devices, build, batches):
-    """Losses of five steps, the state afterwards and the draws of a step, on so many devices."""
-    step, mesh = build(), make_mesh(jax.devices()[:devices])
-    size = batches(devices)["image"].shape[1:3]
-    state = jax.device_put(jax.jit(lambda: first_state(step, size))(), replicated(mesh))
-    compiled, rows = compiled_on(mesh, step), []
-    for seed in range(5):
-        state, metrics = compiled(state, put_batch(batches(8, seed), mesh))
-        rows.append([float(metrics[name]) for name in sorted(metrics)])
-    labels = put_batch(batches(8), mesh)["label_map"]
-    drawn = jax.jit(lambda labels: draw(0, 0, labels, N, 2))(labels)
-    leaves = [np.asarray(leaf).reshape(-1).tolist() for leaf in jax.tree.leaves(state)]
-    return {"losses": rows, "leaves": sum(leaves, []), "draw": [np.asarray(leaf).reshape(-1).tolist() for leaf in jax.tree.leaves(drawn)]}
-
-
-STEPS = {
-    "oasis": (tiny_step, batch_of, (1, 2, 4, 8)),
-    "on regions": (step_on_regions, batch_of, (1, 8)),
-    "spatially aware": (aware_step, aware_batch_of, (1, 8)),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", STEPS)
-def test_five_steps_do_not_depend_on_the_device_count(name):
-    """In a process of its own: other tests see one device, as a user of a CPU does."""
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, __file__, name], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    alone, *others = json.loads(done.stdout.splitlines()[-1])
-    assert len(others) == len(STEPS[name][2]) - 1
-    for several in others:
-        np.testing.assert_allclose(several["losses"], alone["losses"], rtol=0, atol=1e-9)
-        np.testing.assert_allclose(several["leaves"], alone["leaves"], rtol=0, atol=1e-9)
-        assert several["draw"] == alone["draw"]
-
-
-if __name__ == "__main__":
-    build, batches, counts = STEPS[sys.argv[1]]
-    print(json.dumps([five_steps(devices, build, batches) for devices in counts]))

@@ -1,0 +1,68 @@
+"""Training steps on meshes of virtual devices, compared with those on one device. In a process of its own: other tests see one device."""
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+
+from oasis_jax.parallel.mesh import make_mesh, over_largest_axis, put_batch, replicated
+from oasis_jax.training.step import DIVIDED, compile_step
+
+DEVICES = 8
+_GATHERED = re.compile(r"= \(?\w+\[([\d,]+)\][^=]*? all-gather(?:-start)?\(")
+
+
+def in_own_process(file, case):
+    """What `file`, run with the argument `case`, prints last, read as JSON; it sees DEVICES devices and computes in float64."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
+    given = {"XLA_FLAGS": flags, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+    # Sums over devices block the threads of XLA's pool; with one thread per core, independent sums could wait for each other for ever.
+    environment = {**os.environ, **given, "NPROC": "64"}
+    done = subprocess.run([sys.executable, file, case], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(step, initial, batches, meshes, shard_state=False):
+    """What steps on several devices differ in from those on one.
+
+    Args:
+        step: TrainStep.
+        initial: TrainState of numpy arrays.
+        batches: one for each step.
+        meshes: (data, space) pairs.
+        shard_state: divide optimizer states and the averaged generator, as mesh.shard_state does.
+
+    Returns:
+        (whether every metric was once not zero, [for each mesh: its largest difference of a metric and of the state, its share of the
+        operations, and the rows of each image-like array that its program gathers]), for JSON.
+    """
+    alone, found = _train(step, initial, batches, (1, 1), False), []
+    for mesh in meshes:
+        one = _train(step, initial, batches, mesh, shard_state)
+        losses, state = (float(np.abs(a - b).max()) for a, b in zip(alone[1:3], one[1:3], strict=True))
+        found.append({"mesh": mesh, "losses": losses, "state": state, "work": one[0] / alone[0], "gathered rows": one[3]})
+    return bool(np.all(np.any(alone[1] != 0, axis=0))), found
+
+
+def _train(step, state, batches, mesh, shard_state):
+    data, space = mesh
+    mesh, metrics = make_mesh(jax.devices()[: data * space], space), []
+
+    def place(path, leaf):
+        return over_largest_axis(leaf, mesh) if shard_state and path[0].name in DIVIDED else replicated(mesh)
+
+    state = jax.device_put(state, jax.tree_util.tree_map_with_path(place, state))
+    placed = [put_batch(batch, mesh) for batch in batches]
+    compiled = compile_step(step, mesh, state, placed[0])
+    for batch in placed:
+        state, of_step = compiled(state, batch)
+        metrics.append([float(of_step[name]) for name in sorted(of_step)])
+    shapes = [tuple(map(int, shape.split(","))) for shape in _GATHERED.findall(compiled.as_text())]
+    rows = collections.Counter(shape[1] for shape in shapes if len(shape) == 4)
+    leaves = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state)])
+    return compiled.cost_analysis()["flops"], np.array(metrics), leaves, sorted(rows)
