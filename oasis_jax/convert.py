@@ -11,6 +11,7 @@ Reading .pth files needs PyTorch, of which only the loader of plain tensors is u
 """
 import sys
 
+import jax
 from absl import app, flags, logging
 
 from oasis_jax import config_flag
@@ -75,6 +76,7 @@ def main(argv):
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
     logging.set_verbosity(logging.WARNING)
+    jax.config.update("jax_platforms", "cpu")  # copying arrays needs no accelerator, which on a pod would need all hosts
     try:
         run(flags.FLAGS, flags.FLAGS.config)
     except (CheckpointError, ValueError, ImportError) as error:

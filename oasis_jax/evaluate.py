@@ -91,6 +91,7 @@ def _folder_of_run(checkpoint):
 def main(argv):
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
+    from oasis_jax.parallel.processes import leave
 
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
@@ -98,7 +99,7 @@ def main(argv):
     try:
         run(flags.FLAGS, flags.FLAGS.config)
     except (CheckpointError, DataError, ValueError, OSError) as error:
-        sys.exit(f"evaluate: {error}")
+        leave(f"evaluate: {error}")
 
 
 def define_flags(argv):

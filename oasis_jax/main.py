@@ -23,13 +23,14 @@ def main(_):
     from oasis_jax.data.labels import DataError
     from oasis_jax.training.loop import TrainingDivergedError, train
     from oasis_jax.training.setup import set_up
-    from oasis_jax.training.workdir import claimed
+    from oasis_jax.training.workdir import claimed, keep_compiled
 
     logging.set_verbosity(logging.WARNING)
     with contextlib.ExitStack() as stack:
         stack.enter_context(left_with_others("start all processes again with the same command"))
         try:
             workdir = stack.enter_context(claimed(_WORKDIR.value))
+            keep_compiled(workdir)
             run = set_up(flags.FLAGS.config, workdir)
         except (DataError, ValueError) as error:  # a ValueError during training would be a bug of ours, and keeps its traceback
             leave(f"error: {error}")

@@ -30,6 +30,7 @@ from oasis_jax import editing, pictures, sampling, series
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, read_palette, resize_label_map
 from oasis_jax.heatmaps import position
+from oasis_jax.parallel.processes import by_first, join, leave
 from oasis_jax.sample_options import make_plan
 
 LABEL_ENDINGS = (".png", ".bmp", ".gif", ".tif", ".tiff")
@@ -192,7 +193,12 @@ def _define_flags():
 
 def run(options):
     """Does what the flags (attributes of `options`) say; raises as `sampling.load`, `make_plan` and `sample_all` do, and DataError."""
-    model = sampling.load(options.checkpoint, options.best)
+    model = sampling.load(options.checkpoint, options.best)  # by all processes: they read a checkpoint together
+    by_first(lambda: sample(model, options))
+
+
+def sample(model, options):
+    """Samples from a model as the flags say; raises as `run` does."""
     with_labels = "label_map" in model.columns
     if with_labels != bool(options.labels):
         raise ValueError("this model takes label maps: give --labels=DIR" if with_labels else "this model takes no --labels: omit them")
@@ -227,9 +233,10 @@ def main(argv):
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
     logging.set_verbosity(logging.WARNING)
     try:
+        join()
         run(flags.FLAGS)
     except (CheckpointError, DataError, ValueError, OSError) as error:
-        sys.exit(f"sample: {error}")
+        leave(f"sample: {error}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
 """Training steps on meshes of virtual devices, compared with those on one device. In a process of its own: other tests see one device."""
-import collections
 import json
 import os
 import re
@@ -39,7 +38,7 @@ def compare(step, initial, batches, meshes, shard_state=False):
 
     Returns:
         (whether every metric was once not zero, [for each mesh: its largest difference of a metric and of the state, its share of the
-        operations, and the rows of each image-like array that its program gathers]), for JSON.
+        operations, and the rows of the arrays with the images' aspect ratio that its program gathers]), for JSON.
     """
     alone, found = _train(step, initial, batches, (1, 1), False), []
     for mesh in meshes:
@@ -63,6 +62,7 @@ def _train(step, state, batches, mesh, shard_state):
         state, of_step = compiled(state, batch)
         metrics.append([float(of_step[name]) for name in sorted(of_step)])
     shapes = [tuple(map(int, shape.split(","))) for shape in _GATHERED.findall(compiled.as_text())]
-    rows = collections.Counter(shape[1] for shape in shapes if len(shape) == 4)
+    height, width = batches[0]["image"].shape[1:3]
+    rows = {shape[1] for shape in shapes if len(shape) == 4 and shape[1] * width == shape[2] * height}
     leaves = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state)])
     return compiled.cost_analysis()["flops"], np.array(metrics), leaves, sorted(rows)

@@ -73,6 +73,14 @@ def left_with_others(advice):
         leave(f"error: {who} has lost another process, or failed itself: {cause}; {advice}")
 
 
+def by_first(function):
+    """Calls a function in the first process; the others wait until it is done."""
+    if is_first():
+        function()
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("done by the first process")
+
+
 def is_first():
     """Whether this process is the one that writes files and shows progress."""
     return jax.process_index() == 0

@@ -104,20 +104,22 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
     for _ in range(start, first_step):
         recent.append(without_image(next(batches)))
 
-    compiled = None
-    pending, scores, began, saved = [], {}, time.monotonic(), checkpoints.latest_step()
+    compiled, upcoming = None, next_placed(batches, run.mesh)
+    pending, scores, began, saved, waited = [], {}, time.monotonic(), checkpoints.latest_step(), 0.0
     progress = tqdm.tqdm(total=run.num_steps, initial=first_step, unit="step", dynamic_ncols=True, smoothing=0.05, disable=not is_first())
     with progress:
         for done in range(first_step + 1, run.num_steps + 1):
-            batch = next(batches)
+            batch, placed = upcoming
             recent.append(without_image(batch))
-            placed = put_batch(batch, run.mesh)
             if compiled is None:
                 compiled = shown.compile(state, placed)
                 window = time.monotonic()
                 progress.unpause()  # the estimated time left is that of steps, not of compiling
             state, metrics = compiled(state, placed)
             pending.append(metrics)
+            asked = time.monotonic()
+            upcoming = next_placed(batches, run.mesh)  # while the devices compute
+            waited += time.monotonic() - asked
             if len(pending) > 1:  # stay at most two steps ahead of the device
                 jax.block_until_ready(pending[-2])
             progress.update()
@@ -131,12 +133,14 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
             due["eval"] = not stopped and (last or is_due(done, config.eval.every_steps))
             if any(due.values()):
                 means = check_finite(run, pending, done, saved)
-                rate = len(pending) * config.train.batch_size / (time.monotonic() - window)
+                elapsed = time.monotonic() - window
+                rate = len(pending) * config.train.batch_size / elapsed
                 losses = ", ".join(f"{name} {value:.3f}" for name, value in means.items() if name.startswith("loss"))
                 progress.set_postfix_str(f"{rate:.3g} images/s, {losses}")
                 if due["log"]:
-                    shown.log(done, means | run.train_step.learning_rates(done - 1) | {"images_per_second": rate})
-                    window, pending = time.monotonic(), []
+                    speed = {"images_per_second": rate, "input_wait": waited / elapsed}
+                    shown.log(done, means | run.train_step.learning_rates(done - 1) | speed)
+                    window, pending, waited = time.monotonic(), [], 0.0
             if due["images"] or due["eval"] or due["checkpoint"]:
                 paused = time.monotonic()
                 placed_recent = ((number, put_batch(columns, run.mesh)) for number, columns in enumerate(recent, done - len(recent)))
@@ -273,6 +277,12 @@ def resume_advice(checkpoints):
     """What a restart will do."""
     newest = checkpoints.latest_step()
     return "nothing is saved yet" if newest is None else f"at least step {newest} is saved, and the run is resumed"
+
+
+def next_placed(batches, mesh):
+    """(the next batch as numpy arrays, the same on the devices)."""
+    batch = next(batches)
+    return batch, put_batch(batch, mesh)
 
 
 def without_image(batch):

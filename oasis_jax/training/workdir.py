@@ -6,11 +6,13 @@ import socket
 import time
 
 import filelock
+import jax
 from etils import epath
 
 from oasis_jax.parallel.processes import any_process, is_first
 
 LOCK = ".in_use"
+COMPILED = "compiled"
 
 
 def prepare_workdir(workdir):
@@ -24,6 +26,13 @@ def prepare_workdir(workdir):
     except OSError as error:
         raise ValueError(f"cannot write to the workdir {path} ({error}): choose another --workdir") from error
     return path
+
+
+def keep_compiled(workdir):
+    """Makes this process keep what it compiles in the workdir, for the next start, unless JAX_COMPILATION_CACHE_DIR names another folder."""
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(workdir / COMPILED))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 @contextlib.contextmanager
