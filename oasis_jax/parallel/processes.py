@@ -52,7 +52,8 @@ def leave(message):
     """Ends this process with a message and exit code 1, without waiting for other processes, which may wait for this one."""
     if jax.process_count() == 1:
         sys.exit(message)
-    print(message, file=sys.stderr, flush=True)
+    which = f"process {jax.process_index()} of {jax.process_count()}; if another process ended before, its output says why"
+    print(f"{message} ({which})", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(FAILED)
 
@@ -69,8 +70,7 @@ def left_with_others(advice):
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        cause, who = " ".join(str(error).split())[:300], f"process {jax.process_index()} of {jax.process_count()}"
-        leave(f"error: {who} has lost another process, or failed itself: {cause}; {advice}")
+        leave(f"error: lost another process, or failed: {' '.join(str(error).split())[:300]}; {advice}")
 
 
 def by_first(function):

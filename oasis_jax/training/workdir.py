@@ -29,7 +29,7 @@ def prepare_workdir(workdir):
 
 
 def keep_compiled(workdir):
-    """Makes this process keep what it compiles in the workdir, for the next start, unless JAX_COMPILATION_CACHE_DIR names another folder."""
+    """Keeps what this process compiles in the workdir, for the next start, unless JAX_COMPILATION_CACHE_DIR names another folder."""
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(workdir / COMPILED))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
