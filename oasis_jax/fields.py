@@ -38,6 +38,7 @@ def shared():
 
     config.train = train = ml_collections.ConfigDict()
     train.batch_size = 32  # over all devices and hosts
+    train.accumulate = 1  # parts of the batch whose gradients are averaged one after the other: less memory, as many images per step
     train.num_epochs = 200
     train.num_steps = 0  # if positive, overrides num_epochs
     train.max_minutes = 0.0  # if positive, save and stop after this much training time in one run of the command

@@ -46,21 +46,67 @@ def create_state(generator, discriminator, optimizer_g, optimizer_d, ema=None):
     )
 
 
-def descend(loss, params, optimizer, opt_state):
-    """One optimiser update.
+def descend(loss, params, optimizer, opt_state, batch=(), parts=1):
+    """One optimiser update, by the mean of a loss over parts of a batch.
 
     Args:
-        loss: params -> (scalar, auxiliary output).
+        loss: (params, *batch) -> (scalar, auxiliary output).
         params: pytree.
         optimizer: optax transformation.
         opt_state: its state.
+        batch: as of `over_parts`.
+        parts: number of parts, computed one after the other; activations are held for one of them.
 
     Returns:
         (new params, new opt_state, auxiliary output of the loss).
     """
-    (_, aux), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+    gradient = jax.value_and_grad(loss, has_aux=True)
+    (_, aux), gradients = over_parts(lambda *part: gradient(params, *part), batch, parts)
     updates, opt_state = optimizer.update(gradients, opt_state, params)
     return optax.apply_updates(params, updates), opt_state, aux
+
+
+def over_parts(function, batch, parts):
+    """The mean of a function over parts of a batch.
+
+    Args:
+        function: (*batch) -> pytree of arrays.
+        batch: sequence of pytrees of arrays (B, ...). Part i gets the examples i, i + parts, ..., so that it lies on all devices that the
+            batch lies on. Scalars are the same for all parts.
+        parts: number of parts, a divisor of B.
+    """
+    if parts == 1:
+        return function(*batch)
+
+    def add(total, part):
+        return jax.tree.map(lambda a, b: a + b / parts, total, function(*part)), None
+
+    of_parts = _cut(batch, parts)
+    shapes = jax.eval_shape(function, *jax.tree.map(lambda leaf: leaf[0], of_parts))
+    return jax.lax.scan(add, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes), of_parts)[0]
+
+
+def in_parts(function, batch, parts):
+    """What a function returns of each part, joined again, and the mean of what else it returns.
+
+    Args:
+        function: (*batch) -> (array (B, ...), pytree).
+        batch, parts: as of `over_parts`.
+    """
+    if parts == 1:
+        return function(*batch)
+    joined, others = jax.lax.map(lambda part: function(*part), _cut(batch, parts))
+    return joined.swapaxes(0, 1).reshape(-1, *joined.shape[2:]), jax.tree.map(lambda leaf: leaf.mean(0), others)
+
+
+def _cut(batch, parts):
+    def cut(leaf):
+        leaf = jnp.asarray(leaf)
+        if not leaf.ndim:
+            return jnp.broadcast_to(leaf, (parts,))
+        return leaf.reshape(-1, parts, *leaf.shape[1:]).swapaxes(0, 1)
+
+    return jax.tree.map(cut, batch)
 
 
 def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):

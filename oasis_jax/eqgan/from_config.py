@@ -30,13 +30,14 @@ def make_discriminator(config):
     """The Discriminator of a config, likewise."""
     model = config.model
     _check(model, "model", mbstd_group_size=1, mbstd_groups=1)
-    return Discriminator(group_size=model.mbstd_group_size, groups=model.mbstd_groups, **_shared_fields(config))
+    groups = _groups_of_part(config, "model", "mbstd_groups")
+    return Discriminator(group_size=model.mbstd_group_size, groups=groups, **_shared_fields(config))
 
 
 def make_scoring_discriminator(config):
     """The Discriminator with the groups that it has in training, for batches of any size."""
     discriminator = make_discriminator(config)
-    part = config.train.batch_size // discriminator.groups
+    part = config.train.batch_size // _accumulated(config) // discriminator.groups
     return discriminator.clone(groups=1, group_size=min(discriminator.group_size, part))
 
 
@@ -44,7 +45,7 @@ def make_alignment(config):
     """The Alignment of a config; None without spatial awareness or with weight 0."""
     if not config.model.spatial_awareness or not config.loss.align:
         return None
-    return Alignment(weight=config.loss.align, groups=config.loss.align_groups)
+    return Alignment(weight=config.loss.align, groups=_groups_of_part(config, "loss", "align_groups"))
 
 
 def make_train_step(config):
@@ -52,7 +53,7 @@ def make_train_step(config):
     train, loss, model = config.train, config.loss, config.model
     generator, discriminator = make_generator(config), make_discriminator(config)
     _check(loss, "loss", align=0, align_groups=1, r1_gamma=0, r1_every=1, path_length=0, path_every=1)
-    _check(train, "train", batch_size=1, ema_images=0, ema_ramp=0, adam_b2=0)
+    _check(train, "train", batch_size=1, accumulate=1, ema_images=0, ema_ramp=0, adam_b2=0)
     _check(config.eval, "eval", batch_size=1)
     for name in ("lr_g", "lr_d", "adam_eps"):
         if not train[name] > 0:
@@ -64,11 +65,11 @@ def make_train_step(config):
     for name, groups in (("model.mbstd_groups", model.mbstd_groups), ("loss.align_groups", loss.align_groups)):
         if train.batch_size % groups:
             raise ValueError(f"{name}={groups} does not divide train.batch_size={train.batch_size}: choose one of its divisors")
-    part = train.batch_size // model.mbstd_groups
+    part = train.batch_size // _accumulated(config) // discriminator.groups
     if part % min(model.mbstd_group_size, part):
         raise ValueError(
-            f"model.mbstd_group_size={model.mbstd_group_size} does not divide the {part} images of each of model.mbstd_groups="
-            f"{model.mbstd_groups} parts of a batch: choose a divisor"
+            f"model.mbstd_group_size={model.mbstd_group_size} does not divide the {part} images of each of the "
+            f"{train.batch_size // part} parts of a batch (model.mbstd_groups, train.accumulate): choose a divisor"
         )
     optimizers, schedules = {}, []
     for name, interval in (("lr_g", loss.path_every), ("lr_d", loss.r1_every)):
@@ -90,11 +91,24 @@ def make_train_step(config):
             style_mixing=train.style_mixing,
             ema_images=train.ema_images,
             ema_ramp=train.ema_ramp,
+            accumulate=train.accumulate,
         ),
         seed=config.seed,
         alignment=make_alignment(config),
         schedules=tuple(schedules),
     )
+
+
+def _accumulated(config):
+    return config.train.get("accumulate", 1)  # older checkpoints lack the field
+
+
+def _groups_of_part(config, section, name):
+    """The groups among which each part of an accumulated batch is divided; all parts together have as many as the field says."""
+    groups, parts = config[section][name], _accumulated(config)
+    if groups > 1 and groups % parts:
+        raise ValueError(f"train.accumulate={parts} does not divide {section}.{name}={groups}: choose one of its divisors")
+    return max(groups // parts, 1)
 
 
 def _shared_fields(config):

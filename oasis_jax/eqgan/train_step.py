@@ -20,7 +20,7 @@ from oasis_jax.heatmaps import NUM_MAPS, of_key
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import drawn_at_once, standard_normal
 from oasis_jax.ranges import normalise
-from oasis_jax.updates import create_state, descend
+from oasis_jax.updates import create_state, descend, in_parts
 
 PATH_LENGTH = "path_length"  # collection of the running mean of path lengths, which only the step uses
 PATH_DECAY = 0.99
@@ -40,6 +40,8 @@ class Hyperparameters:
         path_every: interval in steps of the G update by it, whose weight is multiplied by it.
         style_mixing: share of images in training whose styles come from two latents.
         ema_images: number of images after which a generator's weight in the average has fallen to one half.
+        accumulate: parts of the batch whose gradients are averaged one after the other (not in the path-length update). The minibatch
+            standard deviation and the alignment's threshold then see one part at a time; everything else is as for the whole batch.
         ema_ramp: limits `ema_images` to this share of the images seen so far; 0 does not.
     """
 
@@ -50,6 +52,7 @@ class Hyperparameters:
     style_mixing: float = 0.0
     ema_images: float = 20_000.0
     ema_ramp: float = 0.0
+    accumulate: int = 1
 
     def ema_decay(self, step, batch_size):
         """0.5 to the power of batch_size / ema_images, in the step that follows `step` steps."""
@@ -201,7 +204,12 @@ class TrainStep:
     def update_generator(self, state, draws):
         """Adam step of G."""
         params, opt_state, (metrics, averages) = descend(
-            lambda params: self.generator_loss(params, state, draws), state.generator["params"], self.optimizer_g, state.opt_state_g
+            lambda params, draws: self.generator_loss(params, state, draws),
+            state.generator["params"],
+            self.optimizer_g,
+            state.opt_state_g,
+            (draws,),
+            self.hyper.accumulate,
         )
         return state.replace(generator={**state.generator, "params": params, **averages}, opt_state_g=opt_state), metrics
 
@@ -252,9 +260,14 @@ class TrainStep:
 
     def update_discriminator(self, state, image, draws):
         """Adam step of D on real images and on fakes of the G in `state`."""
-        fake, averages = self.generate(state.generator, draws)
+        fake, averages = in_parts(lambda draws: self.generate(state.generator, draws), (draws,), self.hyper.accumulate)
         params, opt_state, metrics = descend(
-            lambda params: self.discriminator_loss(params, image, fake), state.discriminator["params"], self.optimizer_d, state.opt_state_d
+            self.discriminator_loss,
+            state.discriminator["params"],
+            self.optimizer_d,
+            state.opt_state_d,
+            (image, fake),
+            self.hyper.accumulate,
         )
         generator, discriminator = {**state.generator, **averages}, {**state.discriminator, "params": params}
         return state.replace(generator=generator, discriminator=discriminator, opt_state_d=opt_state), metrics
@@ -273,12 +286,14 @@ class TrainStep:
     def regularise_discriminator(self, state, image):
         """Adam step of D by R1, with the moments and the step count of its other updates."""
 
-        def loss(params):
+        def loss(params, image):
             penalties = losses.r1_penalty(lambda image: self.discriminator.apply({"params": params}, image), image)
             loss = self.hyper.r1_every * self.hyper.r1_gamma / 2 * jnp.mean(penalties)
             return loss, loss
 
-        params, opt_state, penalty = descend(loss, state.discriminator["params"], self.optimizer_d, state.opt_state_d)
+        params, opt_state, penalty = descend(
+            loss, state.discriminator["params"], self.optimizer_d, state.opt_state_d, (image,), self.hyper.accumulate
+        )
         return state.replace(discriminator={**state.discriminator, "params": params}, opt_state_d=opt_state), penalty
 
 

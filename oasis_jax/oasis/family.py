@@ -66,6 +66,7 @@ def train_step(config, survey=None):
         ema_decay=train.ema_decay,
         sequential=train.discriminator_schedule == "sequential",
         init_gain=train.init_gain,
+        accumulate=train.accumulate,
         refresh_batches=train.ema_refresh_batches,
     )
     optimizers = [adam_without_momentum(rate, train.adam_b2, train.adam_eps, train.warmup_steps) for rate in (train.lr_g, train.lr_d)]

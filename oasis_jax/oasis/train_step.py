@@ -21,7 +21,7 @@ from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.ranges import normalise
-from oasis_jax.updates import create_state, descend
+from oasis_jax.updates import create_state, descend, in_parts
 
 MUTABLE_G = ["batch_stats", "spectral_norm"]
 MUTABLE_D = ["spectral_norm"]
@@ -42,6 +42,8 @@ class Hyperparameters:
         sequential: run D on fake, real and mixed images one after the other, with one power iteration each, as the published system does;
             otherwise as one batch with one power iteration.
         init_gain: of the Xavier-normal kernels.
+        accumulate: parts of the batch whose gradients are averaged one after the other. G's batch statistics and the alignment's threshold
+            then see one part at a time; everything else is as for the whole batch.
         refresh_batches: batches whose forward passes refresh the averaged generator's batch statistics.
     """
 
@@ -53,6 +55,7 @@ class Hyperparameters:
     ema_decay: float = 0.9999
     sequential: bool = False
     init_gain: float = KERNEL_GAIN
+    accumulate: int = 1
     refresh_batches: int = 51
 
 
@@ -189,10 +192,12 @@ class TrainStep:
     def update_generator(self, state, image, label_map, weights, draws):
         """Adam step of G. D's singular vectors are updated as in any of its forward passes, its params are not."""
         params, opt_state, (metrics, statistics_g, statistics_d) = descend(
-            lambda params: self.generator_loss(params, state, image, label_map, weights, draws),
+            lambda params, *part: self.generator_loss(params, state, *part),
             state.generator["params"],
             self.optimizer_g,
             state.opt_state_g,
+            (image, label_map, weights, draws),
+            self.hyper.accumulate,
         )
         state = state.replace(
             generator={"params": params, **statistics_g},
@@ -244,14 +249,16 @@ class TrainStep:
 
     def update_discriminator(self, state, image, label_map, weights, draws):
         """Adam step of D, on fakes of the G in `state`; G's statistics are updated as in any of its forward passes."""
-        fake, statistics_g = self.generator.apply(
-            state.generator, label_map, draws.noise_d, draws.heatmaps_d, train=True, mutable=MUTABLE_G
-        )
+        parts = self.hyper.accumulate
+        generate = functools.partial(self.generator.apply, state.generator, train=True, mutable=MUTABLE_G)
+        fake, statistics_g = in_parts(generate, (label_map, draws.noise_d, draws.heatmaps_d), parts)
         params, opt_state, (metrics, statistics_d) = descend(
-            lambda params: self.discriminator_loss(params, state, image, fake, label_map, weights, draws),
+            lambda params, *part: self.discriminator_loss(params, state, *part),
             state.discriminator["params"],
             self.optimizer_d,
             state.opt_state_d,
+            (image, fake, label_map, weights, draws),
+            parts,
         )
         state = state.replace(
             generator={**state.generator, **statistics_g},

@@ -97,14 +97,16 @@ def make_run_mesh(config, train_step):
     Raises:
         ValueError: the batch or mesh.space does not fit the devices, or the family cannot split rows.
     """
-    devices, space = jax.devices(), config.mesh.space
+    devices, space, (batch_size, parts) = jax.devices(), config.mesh.space, (config.train.batch_size, config.train.accumulate)
+    if parts < 1 or batch_size % parts:
+        raise ValueError(f"train.accumulate={parts} does not divide train.batch_size={batch_size}: choose one of its divisors")
     if not train_step.splits_rows:
         if space > 1:
             raise ValueError(f"mesh.space={space} is impossible with family={config.family}, which cannot split image rows: set it to 1")
         space = 1
-    split = choose_split(config.train.batch_size, config.data.image_size[0], len(devices), space, jax.process_count())
+    split = choose_split(batch_size // parts, config.data.image_size[0], len(devices), space, jax.process_count())
     if is_first() and len(devices) > 1:
-        print(describe_split(split, config.train.batch_size, devices))
+        print(describe_split(split, batch_size, devices))
     return mesh_of_split(split)
 
 

@@ -244,3 +244,23 @@ def test_parts_of_a_batch_are_trained_on_as_batches_by_themselves(float64):
     assert whole[1]["loss_g_align"] > 0
     for of_whole, *of_halves in zip(*map(jax.tree.leaves, (whole, *halves)), strict=True):
         np.testing.assert_allclose(of_whole, sum(of_halves) / 2, rtol=1e-10, atol=1e-10 * np.abs(of_whole).max())
+
+
+def test_a_step_in_parts_is_that_of_the_whole_batch_without_statistics_of_the_batch(float64):
+    """Neither minibatch standard deviation, of groups of one image, nor alignment, whose mean is of the pixels that exceed a threshold."""
+    found = []
+    for parts in (1, 4):
+        made = tiny_step(style_mixing=0.5, accumulate=parts)
+        made = dataclasses.replace(made, alignment=None, discriminator=DISCRIMINATOR.clone(group_size=1, dtype=jnp.float64))
+        found.append(states(made, 2)[1])
+    for (whole, metrics), (in_parts, metrics_of_parts) in zip(*found, strict=True):
+        assert metrics["loss_d_r1"] == pytest.approx(metrics_of_parts["loss_d_r1"], rel=1e-11)
+        differences = jax.tree.map(lambda a, b: np.abs(a - b).max(), whole, in_parts)
+        assert max(jax.tree.leaves(differences)) < 1e-9
+
+
+def test_groups_of_a_batch_are_shared_out_among_its_parts():
+    made = make_train_step(tiny_config(model__mbstd_groups=4, loss__align_groups=2, train__accumulate=2))
+    assert (made.discriminator.groups, made.alignment.groups, made.hyper.accumulate) == (2, 1, 2)
+    with pytest.raises(ValueError, match=r"train\.accumulate=2 does not divide loss\.align_groups=1|train\.accumulate=4 does not divide"):
+        make_train_step(tiny_config(model__mbstd_groups=2, train__accumulate=4))

@@ -11,7 +11,7 @@ from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.oasis.train_step import Hyperparameters, TrainStep, draw
 from oasis_jax.parallel.mesh import make_mesh, over_batch, put_batch, replicated
-from oasis_jax.updates import adam_without_momentum
+from oasis_jax.updates import adam_without_momentum, descend
 
 N, SIZE = 4, (4, 8)
 
@@ -107,6 +107,22 @@ def test_feature_loss_adds_its_weighted_term():
     expected = 10 * (0.5 * np.abs(fake).mean() + 2 * np.abs(fake[:, ::2]).mean())
     np.testing.assert_allclose(metrics["loss_g_perceptual"], expected, rtol=1e-5)
     np.testing.assert_allclose(loss, metrics["loss_g"] + expected, rtol=1e-5)
+
+
+def test_update_of_the_discriminator_in_parts_is_that_of_the_whole_batch(float64):
+    step, batch = tiny_step(), batch_of(4)
+    state, label_map = first_state(step), jnp.asarray(batch["label_map"], jnp.int32)
+    image, fake = (jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, (4, *SIZE, 3))) for seed in range(2))
+    given = (image, fake, label_map, step.pixel_weights(label_map), draw(0, 0, label_map, N, 2))
+
+    def update(parts):
+        loss = functools.partial(lambda params, *part: step.discriminator_loss(params, state, *part))
+        return descend(loss, state.discriminator["params"], step.optimizer_d, state.opt_state_d, given, parts)
+
+    (whole, *_, (metrics, statistics)), (accumulated, *_, (of_parts, statistics_of_parts)) = update(1), update(2)
+    assert max(differences(whole, accumulated)) < 1e-12 and max(differences(statistics, statistics_of_parts)) < 1e-14
+    for name in ("loss_d_fake", "loss_d_real", "loss_d_labelmix"):
+        np.testing.assert_allclose(of_parts[name], metrics[name], rtol=1e-13)
 
 
 def test_draws_differ_between_steps_and_purposes_and_repeat():

@@ -1,0 +1,41 @@
+"""Laws of one optimiser update."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from oasis_jax.updates import descend, in_parts
+
+BATCH = 12
+
+
+def given(seed=0):
+    rng = np.random.default_rng(seed)
+    return {"x": jnp.asarray(rng.normal(size=(BATCH, 3))), "none": None}, jnp.asarray(2.0)
+
+
+def loss(params, batch, scale):
+    errors = scale * jnp.square(batch["x"] @ params - 1)
+    return jnp.mean(errors), {"mean": jnp.mean(batch["x"], 0), "largest": jnp.max(errors)}
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 12])
+def test_an_update_in_parts_is_that_of_the_whole_batch(float64, parts):
+    params, optimizer = jnp.arange(3.0), optax.sgd(0.1)
+    whole, _, aux = descend(loss, params, optimizer, optimizer.init(params), given())
+    accumulated, _, aux_of_parts = jax.jit(lambda params: descend(loss, params, optimizer, optimizer.init(params), given(), parts))(params)
+    np.testing.assert_allclose(accumulated, whole, rtol=1e-13)
+    np.testing.assert_allclose(aux_of_parts["mean"], aux["mean"], rtol=1e-12)
+    assert aux_of_parts["largest"] < aux["largest"]  # the mean over parts of what is no mean over examples
+
+
+def test_every_part_has_examples_of_all_of_the_batch():
+    less_the_first, _ = in_parts(lambda x: (x - x[0], ()), (jnp.arange(6),), 2)
+    np.testing.assert_array_equal(less_the_first, [0, 0, 2, 2, 4, 4])
+
+
+def test_what_is_computed_in_parts_is_joined_in_order():
+    joined, mean = in_parts(lambda x, scale: (x * scale, x.mean()), (jnp.arange(6.0), 3.0), 3)
+    np.testing.assert_array_equal(joined, 3 * np.arange(6))
+    assert mean == 2.5
