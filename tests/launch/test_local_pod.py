@@ -1,4 +1,5 @@
 """A pod of local processes: each has its place in it, all end together, and one run comes out."""
+import json
 import os
 import re
 import signal
@@ -47,7 +48,7 @@ def test_processes_know_their_places(tmp_path):
     assert done.returncode == 0, done.stderr
     assert commands.calls() == [["train", "-m", "oasis_jax.main", *TRAIN]] * 3
     logs = [(tmp_path / "a b" / f"process_{i}.log").read_text() for i in range(3)]
-    places = [eval(log) for log in logs]
+    places = [json.loads(log) for log in logs]
     assert done.stdout == logs[0]
     assert [place.pop("JAX_PROCESS_ID") for place in places] == ["0", "1", "2"]
     assert places[0] == places[1] == places[2] and places[0]["JAX_NUM_PROCESSES"] == "3"
@@ -61,7 +62,7 @@ def test_dry_run_prints_the_command_of_each_process(tmp_path):
     assert commands.calls() == [] and not (tmp_path / "a b").exists()
     commands.run("bash", "-c", f"{dry.stdout}\nwait")
     assert commands.calls() == [["train", "-m", "oasis_jax.main", *TRAIN]] * 2
-    places = [eval((tmp_path / "a b" / f"process_{i}.log").read_text()) for i in range(2)]
+    places = [json.loads((tmp_path / "a b" / f"process_{i}.log").read_text()) for i in range(2)]
     assert [place["JAX_PROCESS_ID"] for place in places] == ["0", "1"]
 
 
