@@ -43,9 +43,11 @@ command=(
   "XLA_FLAGS=${XLA_FLAGS:+$XLA_FLAGS }--xla_force_host_platform_device_count=$devices"
   "JAX_COORDINATOR_ADDRESS=127.0.0.1:$port"
   "JAX_NUM_PROCESSES=$count"
-  "no_proxy=127.0.0.1${no_proxy:+,$no_proxy}" # a proxy would be asked for the coordinator
   PYTHONUNBUFFERED=1
 )
+if [[ -n ${grpc_proxy:-}${https_proxy:-}${http_proxy:-} ]]; then # which would be asked for the coordinator
+  command+=("no_proxy=127.0.0.1${no_proxy:+,$no_proxy}")
+fi
 train=("${PYTHON:-python}" -m oasis_jax.main "${train_flags[@]}")
 
 run mkdir -p "$logs"

@@ -17,8 +17,8 @@ from tests.training.test_loop import tiny_config
 
 POD = ["bash", "launch/local_pod.sh"]
 PLACE = """
-place = {name: os.environ[name] for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "XLA_FLAGS")}
-print(json.dumps(place), flush=True)
+names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "XLA_FLAGS", "no_proxy")
+print(json.dumps({name: os.environ.get(name) for name in names}), flush=True)
 """
 WAIT = """
 import signal, time
@@ -44,7 +44,8 @@ def start(commands, logs, *options):
 
 def test_processes_know_their_places(tmp_path):
     commands = StandIns(tmp_path / "bin", train=PLACE)
-    done = commands.run(*POD, 3, *TRAIN, "--devices=2", f"--logs={tmp_path / 'a b'}", PYTHON="train", XLA_FLAGS="--xla_one")
+    variables = {"PYTHON": "train", "XLA_FLAGS": "--xla_one", "http_proxy": "http://proxy:8080", "no_proxy": "intranet"}
+    done = commands.run(*POD, 3, *TRAIN, "--devices=2", f"--logs={tmp_path / 'a b'}", **variables)
     assert done.returncode == 0, done.stderr
     assert commands.calls() == [["train", "-m", "oasis_jax.main", *TRAIN]] * 3
     logs = [(tmp_path / "a b" / f"process_{i}.log").read_text() for i in range(3)]
@@ -53,6 +54,7 @@ def test_processes_know_their_places(tmp_path):
     assert [place.pop("JAX_PROCESS_ID") for place in places] == ["0", "1", "2"]
     assert places[0] == places[1] == places[2] and places[0]["JAX_NUM_PROCESSES"] == "3"
     assert places[0]["JAX_COORDINATOR_ADDRESS"].startswith("127.0.0.1:")
+    assert places[0]["no_proxy"] == "127.0.0.1,intranet"
     assert places[0]["XLA_FLAGS"] == "--xla_one --xla_force_host_platform_device_count=2"
 
 

@@ -39,6 +39,7 @@ def test_slurm_queues_a_stopped_job_again(source, restarts, requeued, tmp_path):
         train=source + "\nassert os.environ['no_proxy'].startswith('node1,node2')",
     )
     variables = {"PYTHON": "train", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_RESTART_COUNT": str(restarts)}
+    variables |= {"https_proxy": "http://proxy:8080"}
     commands.run("bash", "launch/slurm.sbatch", *TRAIN, **variables)
     calls = commands.calls()
     assert ["train", "-m", "oasis_jax.main", *TRAIN] in calls
