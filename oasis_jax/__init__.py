@@ -2,7 +2,7 @@
 import os
 
 # Paths in buckets (gs://) are read and written by gcsfs: loading and sampling then need no TensorFlow. Listings must not be cached, because
-# Orbax and other processes write to the same folders. Both are read before the first path in a bucket is used.
+# Orbax and other processes write to the same folders. etils reads the first when it opens a path, fsspec the second when it is imported.
 os.environ.setdefault("EPATH_USE_TF", "0")
 os.environ.setdefault("FSSPEC_GCS", '{"use_listings_cache": false}')
 

@@ -40,7 +40,7 @@ class StandIns:
     def run(self, *arguments, **variables):
         """The finished process of a command."""
         arguments, environment = list(map(str, arguments)), self.environment(**variables)
-        return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
     def calls(self):
         """[[name, argument, ...]] since they were last asked for."""

@@ -40,7 +40,7 @@ def sample(workdir, file, environment):
 
 def run(arguments, environment):
     command, environment = [sys.executable, *map(str, arguments)], killed_run.ENVIRONMENT | environment
-    done = subprocess.run(command, cwd=killed_run.ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, cwd=killed_run.ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
