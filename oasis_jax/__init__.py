@@ -1,4 +1,11 @@
 """Image synthesis with GANs in JAX and Flax: train, sample and evaluate."""
+import os
+
+# Paths in buckets (gs://) are read and written by gcsfs: loading and sampling then need no TensorFlow. Listings must not be cached, because
+# Orbax and other processes write to the same folders. etils reads the first when it opens a path, fsspec the second when it is imported.
+os.environ.setdefault("EPATH_USE_TF", "0")
+os.environ.setdefault("FSSPEC_GCS", '{"use_listings_cache": false}')
+
 __version__ = "0.1.0"
 
 

@@ -6,6 +6,8 @@ import numpy as np
 from etils import epath
 from PIL import Image, ImageDraw, ImageFont
 
+from oasis_jax.files import write_whole
+
 CONTACT_SHEET = "contact_sheet.png"  # a picture of all images of a folder, among them
 _LINE = 14  # height of a line of text
 _PAPER = 250  # grey of the background
@@ -93,6 +95,4 @@ def save_png(path, image):
     path.parent.mkdir(parents=True, exist_ok=True)
     encoded = io.BytesIO()
     Image.fromarray(np.asarray(image)).save(encoded, "PNG")
-    partial = path.parent / f".{path.name}.partial"
-    partial.write_bytes(encoded.getvalue())
-    partial.replace(path)
+    write_whole(path, encoded.getvalue())

@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from oasis_jax.files import write_whole
+
 FILE = "losses.json"
 SMOOTH = 0.9  # share of the running mean that each point keeps from its past
 
@@ -34,9 +36,7 @@ class Losses:
 
     def save(self):
         """Writes the series; to be called with every checkpoint."""
-        partial = self._file.parent / f".{FILE}.partial"
-        partial.write_text(json.dumps(self.series))
-        partial.replace(self._file)
+        write_whole(self._file, json.dumps(self.series).encode())
 
     def picture(self):
         """The curves, uint8 (H, W, 3), or None if there is nothing to draw."""

@@ -193,9 +193,10 @@ class Progress:
         self.writer.write_scalars(step, scalars)
 
     def save_losses(self):
-        """Saves the series of the losses; to be called with every checkpoint."""
+        """Saves the series of the losses and what was logged; to be called with every checkpoint."""
         if is_first():
             self.losses.save()
+        self.writer.flush()
 
     def draw(self, step, variables):
         """Writes a sample grid of the averaged generator."""

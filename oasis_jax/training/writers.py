@@ -1,4 +1,7 @@
 """Where a run's numbers and pictures are written: TensorBoard files in the workdir, and lines on the console."""
+import pathlib
+import tempfile
+
 import tqdm
 from clu import metric_writers
 
@@ -18,8 +21,35 @@ class ConsoleWriter(metric_writers.MetricWriter):
     flush = close = _ignore
 
 
+class BucketWriter(metric_writers.SummaryWriter):
+    """Writes TensorBoard files to a bucket, whose objects cannot be appended to: what each flush uploads is a file of its own.
+
+    Args:
+        folder: path in a bucket.
+    """
+
+    def __init__(self, folder):
+        self._folder, self._local = folder, tempfile.TemporaryDirectory()
+        super().__init__(self._local.name)
+
+    def flush(self):
+        self._upload()
+        super().__init__(self._local.name)
+
+    def close(self):
+        self._upload()
+        self._local.cleanup()
+
+    def _upload(self):
+        super().close()
+        for file in pathlib.Path(self._local.name).iterdir():
+            (self._folder / file.name).write_bytes(file.read_bytes())
+            file.unlink()
+
+
 def create_writer(workdir):
     """A clu writer to TensorBoard files in the workdir and to the console; of several processes, only the first writes."""
     if not is_first():
         return metric_writers.MultiWriter([])
-    return metric_writers.MultiWriter([ConsoleWriter(), metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(workdir)))])
+    to_files = BucketWriter(workdir) if "://" in str(workdir) else metric_writers.SummaryWriter(str(workdir))
+    return metric_writers.MultiWriter([ConsoleWriter(), metric_writers.AsyncWriter(to_files)])
