@@ -9,7 +9,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
 COMMANDS = {"main", "sample", "evaluate", "convert"}
 GROUND = {
-    "checkpoint", "config_flag", "family", "fields", "heatmaps", "noise", "pictures", "ranges", "recipes", "sampling", "series",
+    "checkpoint", "compiler", "config_flag", "family", "fields", "heatmaps", "noise", "pictures", "ranges", "recipes", "sampling", "series",
     "state_dicts", "updates",
 }
 
@@ -28,7 +28,7 @@ MAY_IMPORT = {
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes", "series", "checkpoint",
+    "compiler", "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes", "series", "checkpoint",
     "family", "sampling",
 ]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from oasis_jax.layers.convolution import conv2d
+from oasis_jax.layers.convolution import by_platform, conv2d
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.initial import kernel_init
 
@@ -111,6 +111,8 @@ class BatchNorm(nn.Module):
         var = self.variable("batch_stats", "var", jnp.ones, x.shape[-1:], statistics_dtype)
         used_mean, used_var = mean.value, var.value
         if train:
+            # Without the barrier, a TPU's compiler keeps x in the dtype of the statistics, or computes it twice.
+            x = by_platform(lambda x: x, lax.optimization_barrier)(x)
             count = x.size // x.shape[-1]
             values = x.astype(statistics_dtype)
             used_mean = jnp.mean(values, (0, 1, 2))

@@ -7,7 +7,7 @@ from flax import linen as nn
 from oasis_jax.layers.convolution import conv2d, leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.normalised import Conv
-from oasis_jax.layers.resampling import conv2d_of_upsampled, downsample, downsampled_conv2d, upsample
+from oasis_jax.layers.resampling import conv1x1_of_downsampled, conv2d_of_upsampled, downsample, downsampled_conv2d, upsample
 from oasis_jax.oasis.generator import check_sides
 
 ATTENDED = 3  # coarsest blocks of the decoder that belong to the trunk
@@ -33,10 +33,11 @@ class EncoderBlock(nn.Module):
     @nn.compact
     def __call__(self, x, train=False):
         """(B, h, w, C) -> (B, h/2, w/2, features)."""
-        shortcut = downsample(x)
         if x.shape[-1] != self.features:
             # The published system pools before this convolution in the first block and after it in the others. The two commute.
-            shortcut = Conv(self.features, 1, spectral_norm=True, name="conv_s")(shortcut, train=train)
+            shortcut = Conv(self.features, 1, spectral_norm=True, convolve=conv1x1_of_downsampled, name="conv_s")(x, train=train)
+        else:
+            shortcut = downsample(x)
         x = Conv(self.features, spectral_norm=True, name="conv_0")(x if self.first else leaky_relu(x), train=train)
         convolve = downsampled_conv2d if self.fused else conv2d_then_downsample
         x = Conv(self.features, spectral_norm=True, convolve=convolve, name="conv_1")(leaky_relu(x), train=train)

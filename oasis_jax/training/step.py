@@ -1,6 +1,7 @@
 """The compiled training step, and the train state on a mesh."""
 import jax
 
+from oasis_jax import compiler
 from oasis_jax.parallel.mesh import over_batch, replicated
 
 
@@ -15,7 +16,7 @@ def compile_step(train_step, mesh, state, batch):
     everywhere, data = replicated(mesh), over_batch(mesh)
     jitted = jax.jit(train_step, in_shardings=(everywhere, data), out_shardings=(everywhere, everywhere), donate_argnums=0)
     with jax.set_mesh(mesh):  # which `parallel.mesh.along_batch` needs
-        return jitted.lower(state, batch).compile()
+        return jitted.lower(state, batch).compile(compiler.options(mesh.devices.flat[0]))
 
 
 def initial_state(train_step, image_size, mesh):
