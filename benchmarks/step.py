@@ -46,7 +46,7 @@ def convolution_work(module, *inputs):
             work[path] = 2e-9 * pooled * result.size * args[0].shape[-1] * layer.kernel_size**2
         if isinstance(layer, SPADE):
             pixels, (x, y) = result.size // result.shape[-1], args
-            work[f"{path}/shared"] = 2e-9 * 9 * pixels * y.shape[-1] * layer.hidden
+            work[f"{path}/shared"] = 2e-9 * 9 * pixels * y.channels * layer.hidden
             work[f"{path}/gamma_beta"] = 2e-9 * 9 * pixels * layer.hidden * 2 * x.shape[-1]
         return result
 

@@ -4,8 +4,8 @@ The figures are the compiler's own, for a training step of published widths (256
 what is computed only in the order of roundings. `docs/scaling.md` has the other cuts of the step.
 """
 
-# Moves rows and columns into the batch where it finds channels few or convolutions dilated; the copies cost more than they save: 74 GB of
-# 96 were left without it, and no arithmetic was added.
+# Moves rows and columns into the batch where channels are few or convolutions dilated; the copies cost more than they save. Without it, the step
+# has 44 GB instead of 87, and 7.3 TFLOP instead of 7.8.
 TPU = {
     "xla_tpu_run_space_to_batch": False,
     "xla_tpu_run_space_to_batch_on_new_platforms": False,

@@ -84,7 +84,7 @@ class Generator(nn.Module):
         x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
             capacity = self.capacity(len(widths) - 1 - i) if y.pixel_noise is None else None
-            level = y.regions(*x.shape[1:3], capacity, self.known_to_fit) if capacity else y.dense(*x.shape[1:3])
+            level = y.regions(*x.shape[1:3], capacity, self.known_to_fit) if capacity else y.separately(*x.shape[1:3])
             x = block(features, self.spade_hidden, name=f"block_{i}")(x, level, train)
             if self.sel_blocks and self.sel_blocks[i] != "none":
                 feature = at_level(encoded, self.sel_blocks[i], x.shape[1:3])

@@ -21,7 +21,7 @@ class SPADE(nn.Module):
         """x (B, h, w, C) and conditioning y, (B, h, w, z_dim + N) or Regions, -> (B, h, w, C)."""
         normalised = BatchNorm(name="norm")(x, train=train)
         by_regions = isinstance(y, Regions)
-        shared = Conv(self.hidden, name="shared").weights(y.table.shape[-1] if by_regions else y.shape[-1], x.dtype)
+        shared = Conv(self.hidden, name="shared").weights(y.channels, x.dtype)
         gamma_beta = Conv(2 * x.shape[-1], name="gamma_beta").weights(self.hidden, x.dtype)
         return (modulate if by_regions else modulate_dense)(normalised, y, shared, gamma_beta)
 
