@@ -28,8 +28,8 @@ MAY_IMPORT = {
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "compiler", "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes", "series", "checkpoint",
-    "family", "sampling",
+    "compiler", "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes", "series",
+    "checkpoint", "family", "sampling",
 ]
 
 

@@ -1,7 +1,7 @@
 """Dense conditioning: the vectors of a level at every pixel, and SPADE's first convolution of them.
 
-A noise vector per image, as in training, is the same at every pixel, and so is what the convolution makes of it, but for the zeros beyond the
-border. So only the one-hot labels are convolved with the image: N instead of z_dim + N channels.
+A noise vector per image, as in training, is the same at every pixel, and so is what the convolution makes of it, but for the zeros beyond
+the border. So only the one-hot labels are convolved at every pixel: N instead of z_dim + N channels.
 """
 import flax.struct
 import jax
