@@ -17,6 +17,7 @@ from benchmarks import label_maps
 from oasis_jax.oasis import regions
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import choose_capacities
+from oasis_jax.oasis.dense import Dense
 
 CHANNELS = (128, 256, 512, 1024, 1024, 1024)  # of the widest modulation of a level, full image first
 HIDDEN, Z_DIM = 128, 64
@@ -48,7 +49,7 @@ def measure(ids, num_ids, channels, capacity, dtype, repeats):
     arguments = array(1, height, width, channels), array(1, num_ids, Z_DIM + num_ids), shared, gamma_beta, jnp.asarray(ids[None])
 
     def dense(x, table, shared, gamma_beta, ids):
-        return regions.modulate_dense(x, regions.look_up(table, ids), shared, gamma_beta)
+        return regions.modulate_dense(x, Dense(regions.look_up(table, ids)), shared, gamma_beta)
 
     def by_regions(x, table, shared, gamma_beta, ids):
         plan = regions.make_plan(ids, num_ids, capacity)

@@ -26,11 +26,12 @@ from benchmarks import label_maps
 from benchmarks.candidates import Candidate
 from configs import default
 from oasis_jax.heatmaps import NUM_MAPS, of_seed
-from oasis_jax.layers import convolution, normalised, resampling
+from oasis_jax.layers import convolution, normalised
 from oasis_jax.layers.spatial import EqualizedConv
 from oasis_jax.oasis import family
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import choose_capacities
+from oasis_jax.oasis.discriminator import conv2d_then_downsample
 from oasis_jax.oasis.spade import SPADE
 
 
@@ -42,11 +43,11 @@ def convolution_work(module, *inputs):
         layer, result = context.module, next_method(*args, **kwargs)
         path = "/".join(layer.path)
         if isinstance(layer, (normalised.Conv, EqualizedConv)) and context.method_name == "__call__":
-            pooled = 4 if getattr(layer, "convolve", None) is resampling.downsampled_conv2d else 1
+            pooled = 4 if getattr(layer, "convolve", None) is conv2d_then_downsample else 1
             work[path] = 2e-9 * pooled * result.size * args[0].shape[-1] * layer.kernel_size**2
         if isinstance(layer, SPADE):
             pixels, (x, y) = result.size // result.shape[-1], args
-            work[f"{path}/shared"] = 2e-9 * 9 * pixels * y.shape[-1] * layer.hidden
+            work[f"{path}/shared"] = 2e-9 * 9 * pixels * y.channels * layer.hidden
             work[f"{path}/gamma_beta"] = 2e-9 * 9 * pixels * layer.hidden * 2 * x.shape[-1]
         return result
 
@@ -61,7 +62,7 @@ def step_work(step, batch, size):
     noise = jnp.zeros((batch, step.generator.z_dim)) if step.generator.z_dim else None
     heatmaps = jnp.ones((batch, NUM_MAPS, 3)) if step.generator.spatially_aware else None
     of_g = convolution_work(step.generator.clone(capacities=()), labels, noise, heatmaps)
-    of_d = convolution_work(step.discriminator.clone(fused=True), jnp.zeros((batch, *size, 3)))
+    of_d = convolution_work(step.discriminator.clone(fused=False), jnp.zeros((batch, *size, 3)))
     inputs_of_d = 3 if step.hyper.labelmix else 2
     # G: forward and both gradients for its own update, and forward for D's. Label maps and noise need no gradient.
     total = sum(gflop * (3 if name == "conv_in" or name.endswith("/shared") else 4) for name, gflop in of_g.items())

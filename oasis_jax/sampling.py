@@ -5,6 +5,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from oasis_jax import compiler
 from oasis_jax.checkpoint import load_ema
 from oasis_jax.family import find_family
 from oasis_jax.ranges import to_bytes
@@ -28,7 +29,6 @@ def load(path, best=False):
     return find_family(config).model(config, jax.device_put(variables), step)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
 def generate(function, variables, inputs, in_bytes=False):
     """What `function` returns, compiled: for `Model.generate`, images (B, H, W, 3) in [-1, 1].
 
@@ -38,8 +38,24 @@ def generate(function, variables, inputs, in_bytes=False):
         inputs: of `Model.inputs`, on any devices.
         in_bytes: return images as uint8, see `ranges.to_bytes`.
     """
+    return _compiled_for(jax.tree.leaves(variables))(function, variables, inputs, in_bytes)
+
+
+def _images(function, variables, inputs, in_bytes):
     images = function(variables, inputs)
     return to_bytes(images) if in_bytes else images
+
+
+def _compiled_for(arrays):
+    """`_images`, compiled for the devices on which arrays lie."""
+    on_devices = (array for array in arrays if isinstance(array, jax.Array))
+    devices = next((array.devices() for array in on_devices), None) or jax.devices()
+    return _with_options(tuple(compiler.options(next(iter(devices))).items()))
+
+
+@functools.cache
+def _with_options(options):
+    return jax.jit(_images, static_argnums=(0, 3), compiler_options=dict(options))
 
 
 def one_by_one(function, variables, inputs):

@@ -9,8 +9,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
 COMMANDS = {"main", "sample", "evaluate", "convert"}
 GROUND = {
-    "axes", "checkpoint", "config_flag", "family", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "recipes", "sampling",
-    "series", "state_dicts", "updates",
+    "axes", "checkpoint", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "recipes",
+    "sampling", "series", "state_dicts", "updates",
 }
 
 # What each part may import besides itself and the ground floor.
@@ -28,8 +28,8 @@ MAY_IMPORT = {
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "axes", "config_flag", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes", "series",
-    "checkpoint", "family", "sampling",
+    "axes", "compiler", "config_flag", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes",
+    "series", "checkpoint", "family", "sampling",
 ]
 
 

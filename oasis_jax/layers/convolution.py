@@ -63,6 +63,11 @@ def by_platform(on_cpu, elsewhere):
     return function
 
 
+def stored(x):
+    """x, which accelerators store in its own dtype before it is converted to a wider one: it is smaller than what it is converted to."""
+    return by_platform(lambda x: x, lax.optimization_barrier)(x)
+
+
 @jax.custom_vjp
 def input_gradient(kernel, gradient):
     """Gradient with respect to x, (B, H, W, C), of conv2d(x, kernel). It is linear in both arguments, and so are its own gradients."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from oasis_jax.layers.convolution import by_rows, conv2d
+from oasis_jax.layers.convolution import by_rows, conv2d, stored
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.initial import kernel_init
 
@@ -28,9 +28,14 @@ class Conv(nn.Module):
     spectral_norm: bool = False
     convolve: Callable = conv2d
 
-    def __call__(self, x, *, train=False):
-        """(B, H, W, C) -> (B, H, W, features) in the dtype of x; H and W change if `convolve` resamples."""
-        kernel, bias = self.weights(x.shape[-1], x.dtype, train=train)
+    def __call__(self, x, *, train=False, after=None):
+        """(B, H, W, C) -> (B, H, W, features) in the dtype of x; H and W change if `convolve` resamples.
+
+        With `after`, a matrix (features, D) in float32 or wider, each pixel is multiplied by it, which costs no operation of its own.
+        """
+        kernel, bias = self.weights(x.shape[-1], x.dtype if after is None else after.dtype, train=train)
+        if after is not None:
+            kernel, bias = (None if w is None else jnp.matmul(w, after, precision="highest").astype(x.dtype) for w in (kernel, bias))
         x = by_rows(self.convolve, x, kernel)
         return x if bias is None else x + bias
 
@@ -104,14 +109,14 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x, *, train=False):
-        """(B, H, W, C) -> the same shape and dtype."""
+    def __call__(self, x, *, train=False, repeats=1):
+        """(B, H, W, C), where each pixel stands for `repeats` equal ones -> the same shape and dtype."""
         statistics_dtype = wide(x.dtype)
         mean = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:], statistics_dtype)
         var = self.variable("batch_stats", "var", jnp.ones, x.shape[-1:], statistics_dtype)
         used_mean, used_var = mean.value, var.value
         if train:
-            count = x.size // x.shape[-1]
+            x, count = stored(x), repeats * x.size // x.shape[-1]
             values = x.astype(statistics_dtype)
             used_mean = jnp.mean(values, (0, 1, 2))
             # The gradient of the variance with respect to the mean is zero, so it is not computed.

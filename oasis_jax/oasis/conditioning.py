@@ -8,6 +8,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from oasis_jax.oasis.dense import Dense
 from oasis_jax.oasis.regions import Regions, look_up, make_plan
 
 
@@ -19,11 +20,13 @@ class Conditioning:
         ids: (B, H, W) integer, in 0..K-1.
         table: (B, K, z_dim + N) floating point: noise channels first, then the one-hot label.
         pixel_noise: (B, H, W, z_dim) that replaces the noise channels of the table, or None.
+        image_noise: (B, z_dim), if every vector of an image has these noise channels and ids are labels; or None.
     """
 
     ids: jax.Array
     table: jax.Array
     pixel_noise: jax.Array | None = None
+    image_noise: jax.Array | None = None
 
     @property
     def size(self):
@@ -37,6 +40,13 @@ class Conditioning:
             return vectors
         noise = self._sampled(self.pixel_noise, height, width)
         return jnp.concatenate([noise.astype(vectors.dtype), vectors[..., noise.shape[-1] :]], axis=-1)
+
+    def separately(self, height, width):
+        """What `dense` returns as a Dense, with the noise apart if there is one vector per image."""
+        if self.image_noise is None:
+            return Dense(self.dense(height, width))
+        num_classes = self.table.shape[1]
+        return Dense(jax.nn.one_hot(self._sampled(self.ids, height, width), num_classes, dtype=self.table.dtype), self.image_noise)
 
     def regions(self, height, width, capacity, known_to_fit=False):
         """Regions of a coarser level, sampled as in `dense`; capacity and known_to_fit as in `make_plan`. Ignores pixel noise."""
@@ -69,7 +79,8 @@ def from_noise(label_map, noise, num_classes, dtype=jnp.float32):
     pixel_noise = noise.astype(dtype) if noise.ndim == 4 else None
     per_class = jnp.zeros((batch, 1, noise.shape[-1])) if noise.ndim == 4 else noise.reshape(batch, -1, noise.shape[-1])
     per_class = jnp.broadcast_to(per_class.astype(dtype), (batch, num_classes, noise.shape[-1]))
-    return Conditioning(label_map, jnp.concatenate([per_class, labels], axis=-1), pixel_noise)
+    image_noise = noise.astype(dtype) if noise.ndim == 2 else None
+    return Conditioning(label_map, jnp.concatenate([per_class, labels], axis=-1), pixel_noise, image_noise)
 
 
 def from_regions(label_map, region_map, noise, num_classes, dtype=jnp.float32):

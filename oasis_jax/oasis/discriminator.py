@@ -4,10 +4,10 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from oasis_jax.layers.convolution import conv2d, leaky_relu
+from oasis_jax.layers.convolution import conv2d, leaky_relu, stored
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.normalised import Conv
-from oasis_jax.layers.resampling import conv2d_of_upsampled, downsample, downsampled_conv2d, upsample
+from oasis_jax.layers.resampling import conv1x1_of_downsampled, conv2d_of_upsampled, downsample, downsampled_conv2d, upsample
 from oasis_jax.oasis.generator import check_sides
 
 ATTENDED = 3  # coarsest blocks of the decoder that belong to the trunk
@@ -33,10 +33,11 @@ class EncoderBlock(nn.Module):
     @nn.compact
     def __call__(self, x, train=False):
         """(B, h, w, C) -> (B, h/2, w/2, features)."""
-        shortcut = downsample(x)
         if x.shape[-1] != self.features:
             # The published system pools before this convolution in the first block and after it in the others. The two commute.
-            shortcut = Conv(self.features, 1, spectral_norm=True, name="conv_s")(shortcut, train=train)
+            shortcut = Conv(self.features, 1, spectral_norm=True, convolve=conv1x1_of_downsampled, name="conv_s")(x, train=train)
+        else:
+            shortcut = downsample(x)
         x = Conv(self.features, spectral_norm=True, name="conv_0")(x if self.first else leaky_relu(x), train=train)
         convolve = downsampled_conv2d if self.fused else conv2d_then_downsample
         x = Conv(self.features, spectral_norm=True, convolve=convolve, name="conv_1")(leaky_relu(x), train=train)
@@ -50,15 +51,17 @@ class DecoderBlock(nn.Module):
     fused: bool = True
 
     @nn.compact
-    def __call__(self, x, train=False):
-        """(B, h, w, C) -> (B, 2h, 2w, features)."""
+    def __call__(self, x, train=False, after=None):
+        """(B, h, w, C) -> (B, 2h, 2w, features), or with a matrix `after` (features, D) that multiplies each pixel, (B, 2h, 2w, D)."""
         shortcut = x
         if x.shape[-1] != self.features:
             # A 1x1 convolution commutes with nearest-neighbour upsampling and costs a quarter before it.
-            shortcut = Conv(self.features, 1, spectral_norm=True, name="conv_s")(x, train=train)
+            shortcut = Conv(self.features, 1, spectral_norm=True, name="conv_s")(x, train=train, after=after)
+        elif after is not None:
+            shortcut = x @ after.astype(x.dtype)
         convolve = conv2d_of_upsampled if self.fused else upsample_then_conv2d
         x = Conv(self.features, spectral_norm=True, convolve=convolve, name="conv_0")(leaky_relu(x), train=train)
-        x = Conv(self.features, spectral_norm=True, name="conv_1")(leaky_relu(x), train=train)
+        x = Conv(self.features, spectral_norm=True, name="conv_1")(leaky_relu(x), train=train, after=after)
         return upsample(shortcut) + x
 
 
@@ -72,7 +75,7 @@ class Discriminator(nn.Module):
         num_blocks: R.
         dtype: dtype of the activations; parameters and logits are float32 or wider.
         remat: recompute the blocks in the backward pass.
-        fused: fuse resampling with the convolution beside it; the result is the same to rounding.
+        fused: fuse resampling, and the logits, with the convolution beside them; the result is the same to rounding.
     """
 
     num_classes: int
@@ -134,7 +137,13 @@ class Discriminator(nn.Module):
     def head(self, carry, *, train=False):
         """Maps the carry returned by `trunk` to logits, as in `__call__`."""
         x, skips = carry
-        for block, skip in zip(self.decoder[ATTENDED:], reversed(skips), strict=True):
+        blocks, dtype = self.decoder[ATTENDED:], wide(x.dtype)
+        for block, skip in zip(blocks[:-1], skips[:0:-1], strict=True):
             x = block(jnp.concatenate([skip, x], axis=-1), train)
-        logits = self.logits(x)
-        return logits.astype(wide(logits.dtype))
+        if not blocks or not self.fused:
+            x = blocks[-1](jnp.concatenate([skips[0], x], axis=-1), train) if blocks else x
+            return self.logits(x).astype(dtype)
+        # No activation lies between the last block and the logits, so the block returns them, and its own output need not be stored.
+        kernel, bias = self.logits.weights(self.last, dtype)
+        logits = blocks[-1](jnp.concatenate([skips[0], x], axis=-1), train, kernel[0, 0])
+        return stored(logits + bias.astype(logits.dtype)).astype(dtype)

@@ -8,7 +8,6 @@ from oasis_jax.axes import rows_are_split
 from oasis_jax.layers.convolution import leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.normalised import Conv
-from oasis_jax.layers.resampling import upsample
 from oasis_jax.layers.spatial import HeatmapEncoder, SpatialEncoding, at_level, render
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.capacities import Capacity
@@ -84,14 +83,13 @@ class Generator(nn.Module):
         coarsest = 2 ** (self.num_blocks - 1)
         x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
+            size = height * 2**i // coarsest, width * 2**i // coarsest
             capacity = None if rows_are_split() or y.pixel_noise is not None else self.capacity(len(widths) - 1 - i)
-            level = y.regions(*x.shape[1:3], capacity, self.known_to_fit) if capacity else y.dense(*x.shape[1:3])
-            x = block(features, self.spade_hidden, name=f"block_{i}")(x, level, train)
+            level = y.regions(*size, capacity, self.known_to_fit) if capacity else y.separately(*size)
+            x = block(features, self.spade_hidden, upsamples=i > 0, name=f"block_{i}")(x, level, train)
             if self.sel_blocks and self.sel_blocks[i] != "none":
-                feature = at_level(encoded, self.sel_blocks[i], x.shape[1:3])
+                feature = at_level(encoded, self.sel_blocks[i], size)
                 x = sel(self.sel_strength, name=f"sel_{i}")(x, feature)
-            if i < self.num_blocks - 1:
-                x = upsample(x)
         x = Conv(3, name="conv_out")(leaky_relu(x))
         return nn.tanh(x.astype(wide(x.dtype)))
 

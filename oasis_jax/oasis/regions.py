@@ -16,6 +16,7 @@ import numpy as np
 from oasis_jax.layers.convolution import by_platform, by_rows, conv2d
 from oasis_jax.layers.dtype import wide
 from oasis_jax.oasis.boundaries import fingerprints, mixed
+from oasis_jax.oasis.dense import Dense, convolve
 
 CHUNK = 512  # rows of gamma and beta computed at once on CPU, few enough for their patches to stay in the cache
 OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # (dy, dx) of the taps of a 3x3 kernel, in its order
@@ -48,6 +49,11 @@ class Regions:
     ids: jax.Array
     table: jax.Array
     plan: Plan
+
+    @property
+    def channels(self):
+        """Y."""
+        return self.table.shape[-1]
 
 
 def make_plan(ids, num_ids, capacity, known_to_fit=False):
@@ -206,13 +212,13 @@ def modulate_dense(x, y, shared, gamma_beta):
 
     Args:
         x: (B, h, w, C) normalised activations.
-        y: (B, h, w, Y).
+        y: Dense with Y channels.
         shared, gamma_beta: kernels and biases as in `modulate_regions`.
 
     Returns:
         (B, h, w, C).
     """
-    hidden = jax.nn.relu(by_rows(conv2d, y, shared[0]) + shared[1])
+    hidden = jax.nn.relu(convolve(y, *shared))
     gamma, beta = jnp.split(by_rows(conv2d, hidden, gamma_beta[0]) + gamma_beta[1], 2, axis=-1)
     return x * (1 + gamma) + beta
 
@@ -243,7 +249,7 @@ def _modulate_forward(x, regions, shared, gamma_beta):
 
     def densely():
         rows = jnp.zeros((*plan.patches.shape[:2], 2 * x.shape[-1]), x.dtype)
-        return modulate_dense(x, look_up(table, regions.ids), shared, gamma_beta), rows
+        return modulate_dense(x, Dense(look_up(table, regions.ids)), shared, gamma_beta), rows
 
     result, rows = _choose(plan.fits, by_regions, densely)
     return result, (x, regions, shared, gamma_beta, rows)
@@ -260,7 +266,7 @@ def _modulate_backward(residuals, gradient):
 
     def densely():
         def dense(x, table, shared, gamma_beta):
-            return modulate_dense(x, look_up(table, regions.ids), shared, gamma_beta)
+            return modulate_dense(x, Dense(look_up(table, regions.ids)), shared, gamma_beta)
 
         return jax.vjp(dense, x, table, shared, gamma_beta)[1](gradient)
 

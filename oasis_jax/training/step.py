@@ -2,6 +2,7 @@
 import jax
 import jax.numpy as jnp
 
+from oasis_jax import compiler
 from oasis_jax.parallel.mesh import of_batch, over_largest_axis, replicated
 
 DIVIDED = ("ema", "opt_state_g", "opt_state_d")  # what mesh.shard_state divides: a step needs it only element by element
@@ -15,7 +16,7 @@ def compile_step(train_step, mesh, state, batch):
         mesh: of the devices of all processes.
         state, batch: examples of its arguments, or their shapes with shardings.
     """
-    return lower_step(train_step, mesh, state, batch).compile()
+    return lower_step(train_step, mesh, state, batch).compile(compiler.options(mesh.devices.flat[0]))
 
 
 def lower_step(train_step, mesh, state, batch):

@@ -6,6 +6,7 @@ import pytest
 
 from oasis_jax.layers.convolution import conv2d
 from oasis_jax.layers.normalised import BatchNorm, Conv
+from oasis_jax.layers.resampling import upsample
 from tests.arrays import normal
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -82,3 +83,29 @@ def test_gradient_of_batch_norm_flows_through_its_statistics():
         return jnp.sum(weights * (x - x.mean((0, 1, 2))) / jnp.sqrt(x.var((0, 1, 2)) + 1e-5))
 
     np.testing.assert_allclose(jax.grad(by_module)(x), jax.grad(by_definition)(x), atol=1e-12)
+
+
+def test_statistics_of_an_upsampled_image_are_those_of_the_image():
+    norm, x = BatchNorm(), normal(0, (2, 3, 4, 5))
+    variables = norm.init(jax.random.key(0), x)
+    early, after_early = norm.apply(variables, x, train=True, repeats=4, mutable=["batch_stats"])
+    late, after_late = norm.apply(variables, upsample(x), train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(upsample(early), late, rtol=0, atol=1e-12)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12), after_early, after_late)
+
+
+def test_a_matrix_after_a_convolution_is_one_convolution_with_it():
+    conv, x, matrix = Conv(5, spectral_norm=True), normal(0, (1, 4, 4, 3)), normal(1, (5, 2))
+    variables = conv.init(jax.random.key(0), x)
+    variables = jax.tree.map(lambda leaf: normal(leaf.size, leaf.shape), variables)
+
+    def separately(variables, x, matrix):
+        return conv.apply(variables, x) @ matrix
+
+    def at_once(variables, x, matrix):
+        return conv.apply(variables, x, after=matrix)
+
+    (actual, pull_actual), (expected, pull_expected) = (jax.vjp(f, variables, x, matrix) for f in (at_once, separately))
+    gradient = normal(2, expected.shape)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-11), pull_actual(gradient), pull_expected(gradient))

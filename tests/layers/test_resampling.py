@@ -17,6 +17,28 @@ def test_downsampling_undoes_upsampling():
     np.testing.assert_allclose(resampling.downsample(resampling.upsample(x)), x, atol=1e-15)
 
 
+def assert_same(actual, expected, *arrays):
+    """Two functions of arrays agree in value and in their gradients."""
+    (found, pull_found), (wanted, pull_wanted) = jax.vjp(actual, *arrays), jax.vjp(expected, *arrays)
+    gradient = normal(9, wanted.shape)
+    for a, b in zip((found, *pull_found(gradient)), (wanted, *pull_wanted(gradient)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+def test_resampling_has_the_gradients_of_its_definition():
+    x = normal(0, (2, 4, 6, 3))
+    assert_same(resampling.downsample, resampling.pool_by_reshaping, x)
+    assert_same(resampling.upsample, lambda x: x.repeat(2, axis=1).repeat(2, axis=2), x)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6, 3), (1, 2, 2, 1), (1, 34, 18, 2)], ids=str)
+def test_forms_for_accelerators_equal_those_for_cpu(shape):
+    x, kernel, small = normal(0, shape), normal(1, (4, 4, 5, shape[-1])), normal(2, (1, 1, shape[-1], 5))
+    assert_same(resampling.pool_by_windows, resampling.pool_by_reshaping, x)
+    assert_same(resampling.transposed_by_dilation, resampling.transposed_by_phases, x, kernel)
+    assert_same(resampling.strided_conv1x1, resampling.conv1x1_of_downsampled, x, small)
+
+
 PAIRS = {
     "down": (resampling.downsampled_conv2d, lambda x, kernel: resampling.downsample(conv2d(x, kernel))),
     "up": (resampling.conv2d_of_upsampled, lambda x, kernel: conv2d(resampling.upsample(x), kernel)),

@@ -4,9 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oasis_jax.layers.resampling import upsample
 from oasis_jax.oasis.conditioning import from_noise, from_regions
-from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.dense import Dense
+from oasis_jax.oasis.discriminator import DecoderBlock, Discriminator
 from oasis_jax.oasis.generator import Generator, check_sides
+from oasis_jax.oasis.spade import SPADEResidualBlock
+from oasis_jax.oasis.train_step import MUTABLE_G
 
 N, Z = 4, 3
 LABELS = np.random.default_rng(0).integers(0, N, (2, 8, 12))
@@ -111,3 +115,21 @@ def test_fused_resampling_changes_neither_the_logits_nor_the_gradients():
         results = [jax.tree.leaves(logits_and_gradients(network)) for network in (fused, fused.clone(fused=False))]
         for actual, expected in zip(*results, strict=True):
             np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-10 * max(np.abs(expected).max(), 1e-30))
+
+
+@pytest.mark.parametrize("features", [4, 6], ids=["as many channels", "more channels"])
+def test_a_block_that_upsamples_equals_a_block_of_the_upsampled_image(features, float64):
+    x, y = normal(0, (2, 3, 2, 4)).astype(float), Dense(normal(1, (2, 6, 4, N)).astype(float))
+    plain, upsampling = SPADEResidualBlock(features, 5), SPADEResidualBlock(features, 5, upsamples=True)
+    variables = jax.tree.map(lambda leaf: leaf.astype(float), plain.init(jax.random.key(0), upsample(x), y))
+    expected, after_expected = plain.apply(variables, upsample(x), y, True, mutable=MUTABLE_G)
+    actual, after_actual = upsampling.apply(variables, x, y, True, mutable=MUTABLE_G)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-11)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-11), after_actual, after_expected)
+
+
+@pytest.mark.parametrize("channels", [4, 6], ids=["as many channels", "more channels"])
+def test_a_decoder_block_that_returns_logits_equals_the_block_and_then_the_logits(channels, float64):
+    block, x, matrix = DecoderBlock(4), normal(0, (1, 3, 2, channels)).astype(float), normal(1, (4, 5)).astype(float)
+    variables = jax.tree.map(lambda leaf: leaf.astype(float), block.init(jax.random.key(0), x))
+    np.testing.assert_allclose(block.apply(variables, x, False, matrix), block.apply(variables, x) @ matrix, rtol=0, atol=1e-12)

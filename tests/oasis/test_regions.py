@@ -9,6 +9,7 @@ import pytest
 from oasis_jax.oasis import conditioning, regions
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import Capacity, bucket
+from oasis_jax.oasis.dense import Dense
 from oasis_jax.oasis.generator import Generator
 from tests.arrays import normal
 
@@ -54,7 +55,7 @@ def by_both_ways(ids, num_ids, capacity, arguments, gradient):
         return regions.modulate(x, regions.Regions(ids, table, plan), shared, gamma_beta)
 
     def densely(x, table, shared, gamma_beta):
-        return regions.modulate_dense(x, regions.look_up(table, ids), shared, gamma_beta)
+        return regions.modulate_dense(x, Dense(regions.look_up(table, ids)), shared, gamma_beta)
 
     def value_and_gradients(function):
         value, pull_back = jax.vjp(function, *arguments)
@@ -108,7 +109,7 @@ def test_regions_equal_dense_where_64_bits_are_off():
         plan = make_plan(ids, 3, Capacity(*[252] * 4))
         assert plan.fits and x.dtype == jnp.float32
         actual = jax.jit(regions.modulate)(x, regions.Regions(ids, table, plan), shared, gamma_beta)
-        expected = jax.jit(regions.modulate_dense)(x, regions.look_up(table, ids), shared, gamma_beta)
+        expected = jax.jit(regions.modulate_dense)(x, Dense(regions.look_up(table, ids)), shared, gamma_beta)
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -123,7 +124,7 @@ def test_bfloat16_costs_no_more_precision_on_regions_than_densely():
         return regions.modulate(x, regions.Regions(ids, table, plan), weights[:2], weights[2:])
 
     def densely(x, table, *weights):
-        return regions.modulate_dense(x, regions.look_up(table, ids), weights[:2], weights[2:])
+        return regions.modulate_dense(x, Dense(regions.look_up(table, ids)), weights[:2], weights[2:])
 
     def value_and_gradients(function, dtype):
         def compute(*arguments):
