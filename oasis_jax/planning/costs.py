@@ -7,7 +7,7 @@ from oasis_jax.planning.arithmetic import flops
 from oasis_jax.planning.hlo import Instruction, Program
 from oasis_jax.updates import INTERVAL
 
-COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all", "ragged-all-to-all", "collective-broadcast")
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all", "ragged-all-to-all")
 # Instructions that move nothing, or whose bytes another instruction counts.
 FREE = {
     "after-all", "async-done", "async-update", "bitcast", "constant", "copy-done", "get-tuple-element", "iota", "opt-barrier", "parameter",
@@ -64,7 +64,8 @@ class _Walk:
 
     def branches(self, instruction, times):
         """The dearest branch as often as the scope says that it is taken, and the cheapest otherwise; without such a scope the cheapest."""
-        names = instruction.called("branch_computations") or instruction.called("false_computation") + instruction.called("true_computation")
+        called = [instruction.called(name) for name in ("branch_computations", "false_computation", "true_computation")]
+        names = called[0] or called[1] + called[2]
         ordered = sorted((list(self.computation(name, 1.0)) for name in names), key=lambda found: sum(c.traffic + c.flops for c in found))
         interval = re.search(rf"{INTERVAL}(\d+)", instruction.op_name)
         often = 1 / int(interval[1]) if interval else 0.0
