@@ -50,8 +50,7 @@ class _Walk:
         body = self.computations[name]
         for instruction in body.values():
             if instruction.opcode == "while":
-                count = re.search(r'known_trip_count"?:{"n":"(\d+)"', instruction.attributes)
-                yield from self.computation(instruction.called("body")[0], times * (int(count[1]) if count else 1))
+                yield from self.computation(instruction.called("body")[0], times * self.trips(instruction))
             elif instruction.opcode == "conditional":
                 yield from self.branches(instruction, times)
             elif instruction.opcode == "call":
@@ -61,6 +60,15 @@ class _Walk:
                 moved = 0 if counts_nothing(instruction) else self.traffic(instruction, body)
                 if counted or sent or moved:
                     yield Cost(self.purpose(instruction, name), times * counted, times * moved, times, sent)
+
+    def trips(self, loop):
+        """How often a loop runs: the compiler's own count, or the limit of its counter, which starts at 0; 1 if neither is known."""
+        if count := re.search(r'known_trip_count"?:{"n":"(\d+)"', loop.attributes):
+            return int(count[1])
+        condition = self.computations[loop.called("condition")[0]]
+        compared = next((part for part in condition.values() if part.root and "direction=LT" in part.attributes), None)
+        limit = condition.get(compared.operands[-1]) if compared else None
+        return int(limit.arguments) if limit is not None and limit.arguments.isdecimal() and limit.opcode == "constant" else 1
 
     def branches(self, instruction, times):
         """The dearest branch as often as the scope says that it is taken, and the cheapest otherwise; without such a scope the cheapest."""
