@@ -57,8 +57,8 @@ def lowered_step(config, machine):
     Raises:
         ValueError, DataError: fields of the config do not fit each other or the machine.
     """
-    family, devices = find_family(config), machine.devices()
-    train_step, size = family.train_step(config), tuple(config.data.image_size)
+    family, size = find_family(config), tuple(config.data.image_size)
+    train_step, devices = family.train_step(config), machine.devices()
     split = split_of_run(config, train_step, len(devices), len({device.process_index for device in devices}))
     mesh = mesh_of_split(split, devices)
     with jax.set_mesh(mesh):

@@ -5,8 +5,8 @@ from oasis_jax.planning.search import as_flags, changed, ranked
 
 GIB = 2**30
 CAVEAT = (
-    "A bound is not a prediction: no step is faster than its arithmetic and its memory traffic at the chip's peak rates. A real one is slower,\n"
-    "often by a factor of two or more: the bound leaves out elementwise arithmetic, waiting for other chips, and the input pipeline."
+    "A bound is not a prediction: no step is faster than its arithmetic and its memory traffic at the chip's peak rates. A real one is\n"
+    "slower, often by a factor of two or more: elementwise arithmetic, waiting for other chips and the input pipeline are left out."
 )
 SEARCH_NOTE = (
     "Savings are tried only where memory does not suffice without them. Another batch is another recipe: learning rates stay as they are."

@@ -1,5 +1,6 @@
 """Accelerators that a step can be compiled for, by name."""
 import dataclasses
+import importlib.util
 import math
 import re
 
@@ -100,14 +101,15 @@ class Machine:
 
 
 def _tpu_devices(machine):
-    import jax
+    if importlib.util.find_spec("libtpu") is None:
+        raise ValueError(f"--topology={machine} needs the compiler for TPUs, but no TPU: pip install 'oasis_jax[tpu]'")
     from jax.experimental import topologies
 
     layout = "x".join(map(str, machine.layout))
     options = {"chips_per_host_bounds": machine.host_bounds, "num_slices": machine.slices, **dict(machine.chip.options)}
     try:
         described = topologies.get_topology_desc(platform="tpu", topology_name=f"{machine.chip.name}:{layout}", **options)
-    except jax.errors.JaxRuntimeError as error:
+    except RuntimeError as error:
         raise ValueError(f"--topology={machine}: {str(error).splitlines()[0]}") from None
     return list(described.devices)
 

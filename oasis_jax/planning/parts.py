@@ -4,7 +4,7 @@ import re
 
 from oasis_jax.updates import AVERAGE, OPTIMIZER
 
-REST = "losses, draws, metrics"
+REST, SHARED = "losses, draws, metrics", f"{OPTIMIZER} and {AVERAGE}"
 _UPDATE = re.compile(r"(?:^|[/(])((?:update|regularise)_\w+)")
 _NETWORK = re.compile(r"\b(Generator|Discriminator)\b")
 
@@ -24,14 +24,10 @@ class Part:
 
 
 def part_of(op_name):
-    """The name of the part that a path of scopes belongs to.
-
-    Both "forward" and what is computed again in a rematerialised backward pass are named by the network; what is computed again counts as
-    backward.
-    """
+    """The name of the part that a path of scopes belongs to; what a backward pass computes again counts as backward."""
     for scope in (OPTIMIZER, AVERAGE):
         if re.search(rf"(?:^|/){scope}(?:/|$)", op_name):
-            return f"{OPTIMIZER} and {AVERAGE}"
+            return SHARED
     update, network = _UPDATE.search(op_name), _NETWORK.search(op_name)
     if not network:
         return REST
@@ -47,12 +43,19 @@ def _short(update):
 
 
 def parts(costs):
-    """The Parts of `costs.Cost`s, in the order in which they run; the shared ones last."""
+    """The Parts of `costs.Cost`s: the updates in the order in which they run, forward before backward; what is shared comes last."""
     totals = {}
     for cost in costs:
         total = totals.setdefault(part_of(cost.op_name), [0.0, 0.0])
         total[0] += cost.flops
         total[1] += cost.traffic
-    shared = (REST, f"{OPTIMIZER} and {AVERAGE}")
-    ordered = sorted(totals, key=lambda name: (name in shared and 1 + shared.index(name), list(totals).index(name)))
-    return [Part(name, *totals[name]) for name in ordered]
+    updates = list(dict.fromkeys(_update(name) for name in totals))
+
+    def place(name):
+        return name == SHARED, name == REST, updates.index(_update(name)), name.endswith("backward")
+
+    return [Part(name, *totals[name]) for name in sorted(totals, key=place)]
+
+
+def _update(name):
+    return name.rpartition(": ")[0]

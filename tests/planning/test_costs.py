@@ -1,8 +1,8 @@
 """Laws of what a compiled step costs, on the compiler's text of a small step whose costs are known.
 
-`tiny_program.txt` is what libtpu makes of it for four chips: a convolution (8, 16, 16, 128) by 3x3x128x128 and the gradient of its kernel in
-`update_generator`, a product of 128x128 matrices in every fourth step, 30 more in a loop, and an average. Sizes of what lies on the chip are
-marked S(1).
+`tiny_program.txt` is what libtpu makes of it for four chips: a convolution of (8, 16, 16, 128) by 3x3x128x128 and the gradient of its
+kernel in `update_generator`, a product of 128x128 matrices in every fourth step, 30 more in a loop, and an average. Layouts of what lies on
+the chip have S(1).
 """
 import pathlib
 
@@ -87,7 +87,11 @@ def test_a_branch_without_an_interval_counts_as_the_cheaper_one(program):
     "text, operands, expected",
     [
         # A strided convolution; its transpose, whose input has holes; one in two groups; a matrix product.
-        ("f32[1,4,4,6] convolution(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_01io->b01f", "f32[1,8,8,5] f32[2,2,5,6]", 64 * 30),
+        (
+            "f32[1,4,4,6] convolution(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_01io->b01f",
+            "f32[1,8,8,5] f32[2,2,5,6]",
+            64 * 30,
+        ),
         (
             "f32[1,8,8,5] convolution(%a, %b), window={size=2x2 pad=1_1x1_1 lhs_dilate=2x2}, dim_labels=b01f_01oi->b01f",
             "f32[1,4,4,6] f32[2,2,5,6]",
