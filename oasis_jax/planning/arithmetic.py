@@ -13,19 +13,31 @@ def flops(instruction, operands):
         instruction: hlo.Instruction.
         operands: the hlo.Array of each operand.
     """
-    if instruction.opcode == "convolution":
-        return _of_convolution(instruction, *operands[:2], instruction.results[0])
-    if instruction.opcode == "dot":
-        contracted = _numbers(instruction, "lhs_contracting_dims")
+    target = re.search(r'custom_call_target="__(\w+\$[\w$]+)"', instruction.attributes)  # of NVIDIA's libraries
+    kind = target[1] if target else instruction.opcode
+    if kind == "convolution" or kind.startswith("cudnn$conv"):
+        return _of_convolution(instruction.attributes, **_forward(kind, *operands[:2], instruction.results[0]))
+    if kind == "dot" or kind.startswith("cublas$"):
+        named = re.search(r'lhs_contracting_dim(?:s={|ensions":\[)([\d,"]*)', instruction.attributes)
+        contracted = [int(axis) for axis in re.findall(r"\d+", named[1] if named else "")]
         return 2 * math.prod(instruction.results[0].dims) * math.prod(operands[0].dims[axis] for axis in contracted)
     return 0
 
 
-def _of_convolution(instruction, image, kernel, result):
-    of_image, rest = re.search(r"dim_labels=(\w+_\w+->\w+)", instruction.attributes)[1].split("_")
+def _forward(kind, first, second, result):
+    """The arrays of the convolution that a gradient by cuDNN belongs to, as its labels name them; of any other, its own."""
+    if kind.endswith("BackwardFilter"):
+        return {"image": first, "kernel": result, "result": second}
+    if kind.endswith("BackwardInput"):
+        return {"image": result, "kernel": second, "result": first}
+    return {"image": first, "kernel": second, "result": result}
+
+
+def _of_convolution(attributes, image, kernel, result):
+    of_image, rest = re.search(r"dim_labels=(\w+_\w+->\w+)", attributes)[1].split("_")
     of_kernel, of_result = rest.split("->")
     axes = [label for label in of_image if label.isdecimal()]
-    window = re.search(r"window={([^}]*)}", instruction.attributes)
+    window = re.search(r"window={([^}]*)}", attributes)
     fields = dict(field.split("=") for field in window[1].split()) if window else {}
 
     def along(axis, name, default):  # the labels of the axes are the places in the window
@@ -55,8 +67,3 @@ def _taps(size, kernel, results, stride, padding, dilation, kernel_dilation):
             position = result * stride + tap * kernel_dilation - padding
             count += 0 <= position <= last and position % dilation == 0
     return count
-
-
-def _numbers(instruction, name):
-    match = re.search(rf"\b{name}={{([\d,]*)}}", instruction.attributes)
-    return [int(number) for number in match[1].split(",") if number] if match else []

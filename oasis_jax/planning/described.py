@@ -8,6 +8,9 @@ CAVEAT = (
     "A bound is not a prediction: no step is faster than its arithmetic and its memory traffic at the chip's peak rates. A real one is\n"
     "slower, often by a factor of two or more: elementwise arithmetic, waiting for other chips and the input pipeline are left out."
 )
+GPU_CAVEAT = (
+    "On a GPU, traffic also counts what the cache may hold, so it can be too high; memory is without the workspace of cuDNN's convolutions."
+)
 SEARCH_NOTE = (
     "Savings are tried only where memory does not suffice without them. Another batch is another recipe: learning rates stay as they are."
 )
@@ -48,6 +51,7 @@ def describe(machine, config, compiled, steps=0):
         *_collective_table(compiled.costs),
         "",
         CAVEAT,
+        *([GPU_CAVEAT] if machine.platform == "gpu" else []),
     ]
     return "\n".join(lines)
 

@@ -103,6 +103,31 @@ def test_a_branch_without_an_interval_counts_as_the_cheaper_one(program):
             48 * 24,
         ),
         ("f32[7,9] dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}", "f32[7,8] f32[8,9]", 7 * 8 * 9),
+        # The same as NVIDIA's libraries are called; of gradients, labels and window are those of the convolution itself.
+        (
+            '(bf16[1,4,4,6], u8[0]) custom-call(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_o01i->b01f, '
+            'custom_call_target="__cudnn$convBiasActivationForward"',
+            "bf16[1,8,8,5] bf16[6,2,2,5]",
+            64 * 30,
+        ),
+        (
+            '(bf16[6,2,2,5], u8[0]) custom-call(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_o01i->b01f, '
+            'custom_call_target="__cudnn$convBackwardFilter"',
+            "bf16[1,8,8,5] bf16[1,4,4,6]",
+            64 * 30,
+        ),
+        (
+            '(bf16[1,8,8,5], u8[0]) custom-call(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_o01i->b01f, '
+            'custom_call_target="__cudnn$convBackwardInput"',
+            "bf16[1,4,4,6] bf16[6,2,2,5]",
+            64 * 30,
+        ),
+        (
+            '(f32[7,9], s8[0]) custom-call(%a, %b), custom_call_target="__cublas$gemm", '
+            'backend_config={"gemm_backend_config":{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}}',
+            "f32[7,8] f32[8,9]",
+            7 * 8 * 9,
+        ),
         ("f32[7,9] add(%a, %b)", "f32[7,9] f32[7,9]", 0),
     ],
 )
