@@ -1,7 +1,7 @@
 """The process that compiles a training step for a machine that is not at hand; `compiled.compile_for` starts it and ends it.
 
-It reads a pickled `Job` from its standard input and writes into a folder: `step.json`, what is known before compilation, the compiler's
-reports, and `refused.txt`, if a field of the config does not fit.
+It reads a pickled `Job` from its standard input and writes into a folder: what is known before compilation, the compiler's reports, and an
+error if a field of the config does not fit.
 """
 import dataclasses
 import json
@@ -24,6 +24,8 @@ from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.parallel.mesh import describe_split, mesh_of_split
 from oasis_jax.planning.machines import Machine
 from oasis_jax.training.step import lower_step, split_of_run, state_template
+
+KNOWN, REFUSED = "step.json", "refused.txt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +88,9 @@ def main():
         with target.compiling_for(job.machine.platform):
             lowered, mesh, known = lowered_step(ConfigDict(job.config), job.machine)
     except (DataError, ValueError) as error:
-        (folder / "refused.txt").write_text(str(error))
+        (folder / REFUSED).write_text(str(error))
         sys.exit(1)
-    (folder / "step.json").write_text(json.dumps(known))
+    (folder / KNOWN).write_text(json.dumps(known))
     lowered.compile({**compiler_options(mesh), "xla_dump_to": str(folder)})
 
 

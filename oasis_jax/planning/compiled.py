@@ -17,7 +17,7 @@ import time
 
 from tqdm import tqdm
 
-from oasis_jax.planning.child import Job
+from oasis_jax.planning.child import KNOWN, REFUSED, Job
 from oasis_jax.planning.costs import Cost, costs
 from oasis_jax.planning.hlo import parse
 
@@ -26,6 +26,7 @@ PROGRAM, MEMORY = "*after_optimizations.txt", "*after_optimizations-memory-usage
 ASSIGNED = {"tpu": "*after_optimizations_after_buffer_assignment.txt", "cuda": MEMORY}
 # Without them libtpu asks the network for a TPU, and lets only one process use it at a time.
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+LOG = "log.txt"  # what the compiling process prints
 POLL = 0.3  # seconds
 _TOTAL = re.compile(r"Total bytes[^:\n]*:\s*(\d+)")
 _EXHAUSTED = re.compile(r"RESOURCE_EXHAUSTED:? *(.*)")
@@ -80,10 +81,10 @@ def compile_for(machine, config, keep=""):
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(keep or stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("*.txt", "step.json"):  # of an earlier step
-            for old in folder.glob(name):
+        log = folder / LOG
+        for name in (LOG, REFUSED, KNOWN, "module_*"):  # of an earlier step
+            for old in filter(pathlib.Path.is_file, folder.glob(name)):
                 old.unlink()
-        log = folder / "log.txt"
         with log.open("wb") as file:
             _run(Job(config.to_dict(), machine, str(folder)), file)
         return read(folder, machine, log.read_text(errors="replace"))
@@ -127,8 +128,8 @@ def _size(folder, pattern):
 def read(folder, machine, log=""):
     """The Compiled step of a folder of the compiler's reports; arguments and errors as of `compile_for`, `log` is what it printed."""
     folder = pathlib.Path(folder)
-    if (folder / "refused.txt").exists():
-        raise ValueError((folder / "refused.txt").read_text())
+    if (folder / REFUSED).exists():
+        raise ValueError((folder / REFUSED).read_text())
     program, report, assigned = (_largest(folder, pattern) for pattern in (PROGRAM, MEMORY, ASSIGNED[machine.chip.platform]))
     exhausted = _EXHAUSTED.search(log)
     if not (program and report and (assigned or exhausted)):
@@ -137,7 +138,7 @@ def read(folder, machine, log=""):
     complaint = exhausted[1] if exhausted else ""
     if not complaint and memory > machine.chip.memory:
         complaint = f"{memory / 2**30:.2f} GiB exceed the {machine.chip.memory / 2**30:.2f} GiB of the chip"
-    known = json.loads((folder / "step.json").read_text())
+    known = json.loads((folder / KNOWN).read_text())
     with program.open() as lines:
         return Compiled(memory=memory, complaint=complaint, costs=tuple(costs(parse(lines))), **known | {"split": tuple(known["split"])})
 

@@ -47,6 +47,14 @@ def test_too_little_memory_is_a_result(tmp_path):
     assert found.complaint.startswith("Ran out of memory on HBM")
 
 
+def test_other_files_in_the_folder_that_is_kept_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "_run", lambda job, log: reports(tmp_path))
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "module_0000.old.after_optimizations.txt").write_text("of an earlier step, which was longer than this one" * 1000)
+    assert compile_for(MACHINE, tiny_oasis(), str(tmp_path)).fits
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_a_compiler_without_a_limit_is_held_to_the_chip(tmp_path):
     assert "exceed the 16.00 GiB of the chip" in read(reports(tmp_path, f"{17 * GIB} (17GiB)"), MACHINE).complaint
 
