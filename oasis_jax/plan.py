@@ -57,6 +57,7 @@ def main(argv):
     logging.set_verbosity(logging.WARNING)
     try:
         machine, config, common = find_machine(_TOPOLOGY.value, _SLICES.value), flags.FLAGS.config, (_EXAMPLES.value, _KEEP.value)
+        machine.require_compiler()
         if _SEARCH.value:
             print(search(config, machine, _positive(_BATCHES.value), _BEST.value, *common))
         else:

@@ -50,10 +50,13 @@ def describe(machine, config, compiled, steps=0):
         "",
         *_collective_table(compiled.costs),
         "",
-        CAVEAT,
-        *([GPU_CAVEAT] if machine.platform == "gpu" else []),
+        *_caveats(machine),
     ]
     return "\n".join(lines)
+
+
+def _caveats(machine):
+    return [CAVEAT, *([GPU_CAVEAT] if machine.platform == "gpu" else [])]
 
 
 def hours(steps, least):
@@ -131,4 +134,4 @@ def describe_search(machine, config, tried, best, examples=0):
     header = ("", "batch", "mesh", "savings", "GiB", "TFLOP", "GB", "ms at least", "images/s at most", "hours at least")
     flags = [f"{number}: {as_flags(one.fields)}" for number, one in enumerate(listed, 1)]
     title = f"the best that fit {machine}, per chip and step"
-    return "\n".join(["", title, *table(header, rows), "", *flags, "", SEARCH_NOTE, CAVEAT])
+    return "\n".join(["", title, *table(header, rows), "", *flags, "", SEARCH_NOTE, *_caveats(machine)])

@@ -1,5 +1,4 @@
 """NVIDIA's GPUs as the CUDA plugin's compiler needs them described, where there are none."""
-import importlib.util
 
 # A target of XLA's compiler for GPUs (stream_executor.GpuTargetConfigProto), by the name of a chip of `machines.CHIPS`: what the CUDA
 # programming guide has for compute capability 9.0, and NVIDIA's data sheet for the H100 SXM.
@@ -33,33 +32,15 @@ TARGETS = {
 }
 
 
-def gpu_devices(machine):
-    """The devices of a description of a Machine of GPUs.
-
-    Raises:
-        ValueError: the CUDA plugin is not installed, or is of another version than jax.
-    """
-    if not any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
-        raise ValueError(
-            f"--topology={machine} needs the compiler for GPUs, but no GPU and none of NVIDIA's libraries: "
-            "pip install --no-deps jax-cuda12-plugin==VERSION jax-cuda12-pjrt==VERSION, with the VERSION of jax"
-        )
-    from jax.experimental import topologies
-
-    layout = f"1x{machine.slices}x{machine.chips // machine.slices}"
-    try:
-        described = topologies.get_topology_desc("", "cuda", target_config=as_text(TARGETS[machine.chip.name]), topology=layout)
-    except RuntimeError as error:
-        raise ValueError(f"--topology={machine}: {str(error).splitlines()[0]}") from None
-    return list(described.devices)
+def target_text(chip):
+    """The target of a chip of TARGETS, as the text form of its protocol buffer."""
+    return _as_text(TARGETS[chip])
 
 
-def as_text(fields):
-    """Nested dicts as the text form of a protocol buffer."""
-
+def _as_text(fields):
     def field(name, value):
         if isinstance(value, dict):
-            return f"{name} {{ {as_text(value)} }}"
+            return f"{name} {{ {_as_text(value)} }}"
         return f'{name}: "{value}"' if isinstance(value, str) else f"{name}: {value}"
 
     return " ".join(field(*item) for item in fields.items())

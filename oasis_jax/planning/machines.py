@@ -4,6 +4,8 @@ import importlib.util
 import math
 import re
 
+from oasis_jax.planning.gpus import target_text
+
 GIB, GB = 2**30, 1e9
 
 
@@ -43,6 +45,14 @@ CHIPS = {
         # NVIDIA's data sheet of the H100 SXM: 989 TFLOPS without sparsity, 80 GB, 3.35 TB/s.
         Chip("h100", "cuda", 80 * GB, 989e12, 3350 * GB),
     )
+}
+# Modules of which one holds the compiler, and how to install it.
+COMPILERS = {
+    "tpu": (("libtpu",), "pip install 'oasis_jax[tpu]'"),
+    "cuda": (
+        ("jax_cuda12_plugin", "jax_cuda13_plugin"),
+        "pip install --no-deps jax-cuda12-plugin==VERSION jax-cuda12-pjrt==VERSION, with the VERSION of jax",
+    ),
 }
 _HOST = 2  # chips of a host along each of the first two axes of a layout
 _TOPOLOGY = re.compile(r"(?:(\d+)x)?([a-z]\w*):(\d+(?:x\d+)*)")
@@ -87,31 +97,32 @@ class Machine:
         """Number of hosts, each of which runs one process."""
         return self.chips // math.prod(self.host_bounds) if self.chip.platform == "tpu" else 1
 
+    def require_compiler(self):
+        """Raises ValueError, which says what to install, if the compiler for these chips is missing."""
+        modules, install = COMPILERS[self.chip.platform]
+        if not any(map(importlib.util.find_spec, modules)):
+            raise ValueError(f"--topology={self} needs the compiler for it, but no {self.platform.upper()}: {install}")
+
     def devices(self):
         """The devices of a description of this machine, on which nothing can be placed.
 
         Raises:
-            ValueError: there is no such layout, or the plugin that describes these chips is not installed.
+            ValueError: there is no such layout, or the compiler is not installed or of another version than jax.
         """
+        self.require_compiler()
+        from jax.experimental import topologies  # loads the compiler
+
         if self.chip.platform == "tpu":
-            return _tpu_devices(self)
-        from oasis_jax.planning.gpus import gpu_devices
-
-        return gpu_devices(self)
-
-
-def _tpu_devices(machine):
-    if importlib.util.find_spec("libtpu") is None:
-        raise ValueError(f"--topology={machine} needs the compiler for TPUs, but no TPU: pip install 'oasis_jax[tpu]'")
-    from jax.experimental import topologies
-
-    layout = "x".join(map(str, machine.layout))
-    options = {"chips_per_host_bounds": machine.host_bounds, "num_slices": machine.slices, **dict(machine.chip.options)}
-    try:
-        described = topologies.get_topology_desc(platform="tpu", topology_name=f"{machine.chip.name}:{layout}", **options)
-    except RuntimeError as error:
-        raise ValueError(f"--topology={machine}: {str(error).splitlines()[0]}") from None
-    return list(described.devices)
+            layout = "x".join(map(str, self.layout))
+            options = {"chips_per_host_bounds": self.host_bounds, "num_slices": self.slices, **dict(self.chip.options)}
+            described = {"platform": "tpu", "topology_name": f"{self.chip.name}:{layout}", **options}
+        else:
+            layout = f"1x{self.slices}x{self.chips // self.slices}"
+            described = {"platform": "cuda", "topology_name": "", "topology": layout, "target_config": target_text(self.chip.name)}
+        try:
+            return list(topologies.get_topology_desc(**described).devices)
+        except RuntimeError as error:
+            raise ValueError(f"--topology={self}: {str(error).splitlines()[0]}") from None
 
 
 def find_machine(topology, slices=1):
