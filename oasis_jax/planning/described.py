@@ -40,10 +40,10 @@ def describe(machine, config, compiled, steps=0):
         "per chip and step",
         f"  memory      {compiled.memory / GIB:8.2f} GiB    {compiled.memory / chip.memory:.0%} of the chip's; {verdict}",
         f"  of that     {compiled.state / GIB:8.2f} GiB    train state",
-        f"  arithmetic  {least.flops / 1e12:8.3f} TFLOP  {least.compute * 1e3:.1f} ms at peak",
-        f"  traffic     {least.traffic / 1e9:8.2f} GB     {least.memory * 1e3:.1f} ms at peak",
+        f"  arithmetic  {least.flops / 1e12:8.3f} TFLOP  {milliseconds(least.compute)} ms at peak",
+        f"  traffic     {least.traffic / 1e9:8.2f} GB     {milliseconds(least.memory)} ms at peak",
         "",
-        f"lower bound: {least.seconds * 1e3:.1f} ms per step, by {least.limit}; at most {images:.0f} images/s on all chips",
+        f"lower bound: {milliseconds(least.seconds)} ms per step, by {least.limit}; at most {images:.0f} images/s on all chips",
         *([f"{steps:,} steps: at least {hours(steps, least):.2f} hours"] if steps else []),
         "",
         *_part_table(compiled.costs),
@@ -57,6 +57,11 @@ def describe(machine, config, compiled, steps=0):
 
 def _caveats(machine):
     return [CAVEAT, *([GPU_CAVEAT] if machine.platform == "gpu" else [])]
+
+
+def milliseconds(seconds):
+    """Text with three digits or more."""
+    return f"{seconds * 1e3:.1f}" if seconds >= 0.01 else f"{seconds * 1e3:.3g}"
 
 
 def hours(steps, least):
@@ -98,7 +103,7 @@ def describe_tried(tried):
     memory = f"{tried.compiled.memory / GIB:.2f} GiB"
     if tried.reason:
         return f"{as_flags(tried.fields)}: does not fit ({memory})"
-    return f"{as_flags(tried.fields)}: {memory}, at least {tried.bound.seconds * 1e3:.1f} ms"
+    return f"{as_flags(tried.fields)}: {memory}, at least {milliseconds(tried.bound.seconds)} ms"
 
 
 def describe_search(machine, config, tried, best, examples=0):
@@ -126,7 +131,7 @@ def describe_search(machine, config, tried, best, examples=0):
                 f"{one.compiled.memory / GIB:.2f}",
                 f"{one.bound.flops / 1e12:.2f}",
                 f"{one.bound.traffic / 1e9:.1f}",
-                f"{one.bound.seconds * 1e3:.1f}",
+                milliseconds(one.bound.seconds),
                 f"{1 / one.seconds_per_image:.0f}",
                 f"{hours(steps, one.bound):.2f}" if steps else "?",
             )
