@@ -32,7 +32,7 @@ def describe(machine, config, compiled, steps=0):
     verdict = "fits" if compiled.fits else f"does not fit: {compiled.complaint}"
     images = config.train.batch_size / least.seconds
     lines = [
-        f"{machine}: {machine.chips} chips, each with {chip.memory / GIB:.0f} GiB, {chip.flops / 1e12:.0f} TFLOP/s in bfloat16 and "
+        f"{machine}: {machine.chips} chip{'s' if machine.chips > 1 else ''}, each with {chip.memory / GIB:.0f} GiB, {chip.flops / 1e12:.0f} TFLOP/s in bfloat16 and "
         f"{chip.bandwidth / 1e9:.0f} GB/s",
         compiled.mesh,
         *filter(None, [compiled.description]),
