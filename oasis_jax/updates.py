@@ -6,6 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+# Scopes by which a compiled program says what its operations are for: `planning.parts` reads them. Those of an update are called
+# update_NETWORK or regularise_NETWORK.
+OPTIMIZER, AVERAGE, INTERVAL = "optimizer", "average", "every_"
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -62,8 +66,14 @@ def descend(loss, params, optimizer, opt_state, batch=(), parts=1):
     """
     gradient = jax.value_and_grad(loss, has_aux=True)
     (_, aux), gradients = over_parts(lambda *part: gradient(params, *part), batch, parts)
-    updates, opt_state = optimizer.update(gradients, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state, aux
+    with jax.named_scope(OPTIMIZER):
+        updates, opt_state = optimizer.update(gradients, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, aux
+
+
+def now_and_then(interval):
+    """Names the scope of a `lax.cond` that is true in every `interval`-th step, so that a program says how often its branches are taken."""
+    return jax.named_scope(f"{INTERVAL}{interval}")
 
 
 def over_parts(function, batch, parts):

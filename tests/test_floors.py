@@ -7,10 +7,10 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
-COMMANDS = {"main", "sample", "evaluate", "convert"}
+COMMANDS = {"main", "sample", "evaluate", "convert", "plan"}
 GROUND = {
     "axes", "checkpoint", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "recipes",
-    "sampling", "series", "state_dicts", "updates",
+    "sampling", "series", "state_dicts", "target", "updates",
 }
 
 # What each part may import besides itself and the ground floor.
@@ -23,13 +23,14 @@ MAY_IMPORT = {
     "editing": {"layers"},
     "evaluation": {"data", "metrics", "parallel"},
     "training": {"data", "evaluation", "metrics", "parallel"},
+    "planning": {"data", "parallel", "training"},
     "sample_options": set(),
-    **dict.fromkeys(COMMANDS, {"data", "editing", "evaluation", "metrics", "parallel", "sample_options", "training"}),
+    **dict.fromkeys(COMMANDS, {"data", "editing", "evaluation", "metrics", "parallel", "planning", "sample_options", "training"}),
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "axes", "compiler", "config_flag", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "updates", "recipes",
-    "series", "checkpoint", "family", "sampling",
+    "axes", "compiler", "config_flag", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "target", "updates",
+    "recipes", "series", "checkpoint", "family", "sampling",
 ]
 
 

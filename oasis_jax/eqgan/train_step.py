@@ -20,7 +20,7 @@ from oasis_jax.heatmaps import NUM_MAPS, of_key
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import drawn_at_once, standard_normal
 from oasis_jax.ranges import normalise
-from oasis_jax.updates import create_state, descend, in_parts
+from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
 
 PATH_LENGTH = "path_length"  # collection of the running mean of path lengths, which only the step uses
 PATH_DECAY = 0.99
@@ -179,14 +179,16 @@ class TrainStep:
             regularise = functools.partial(self.regularise_discriminator, image=image)
             state, metrics["loss_d_r1"] = self.every(self.hyper.r1_every, state, regularise)
         decay = self.hyper.ema_decay(state.step, len(image))
-        params = jax.tree.map(lambda average, new: new + decay * (average - new), state.ema["params"], state.generator["params"])
+        with jax.named_scope(AVERAGE):
+            params = jax.tree.map(lambda average, new: new + decay * (average - new), state.ema["params"], state.generator["params"])
         return state.replace(step=state.step + 1, ema={**state.generator, "params": params}), metrics
 
     @staticmethod
     def every(interval, state, update):
         """`update(state)`, (state, loss), in every `interval`-th step from the first on; otherwise the state as it is, and 0."""
         loss = jax.eval_shape(update, state)[1]
-        return lax.cond(state.step % interval == 0, update, lambda state: (state, jnp.zeros(loss.shape, loss.dtype)), state)
+        with now_and_then(interval):
+            return lax.cond(state.step % interval == 0, update, lambda state: (state, jnp.zeros(loss.shape, loss.dtype)), state)
 
     def generate(self, variables, draws):
         """Images (B, H, W, 3) in training mode, and the updated running mean of styles."""
@@ -201,6 +203,7 @@ class TrainStep:
             ws = jnp.where((jnp.arange(ws.shape[1]) < draws.mixed_from[:, None])[..., None], ws, second)
         return ws, averages
 
+    @jax.named_scope("update_generator")
     def update_generator(self, state, draws):
         """Adam step of G."""
         params, opt_state, (metrics, averages) = descend(
@@ -226,6 +229,7 @@ class TrainStep:
             metrics = {"loss_g": attention.with_gradient(fake, loss, gradient), "loss_g_align": aligned}
         return sum(metrics.values()), (metrics, averages)
 
+    @jax.named_scope("regularise_generator")
     def regularise_generator(self, state, image, key):
         """Adam step of G by the path-length regularisation: (lengths - their running mean)^2 (StyleGAN2, equation 4).
 
@@ -258,6 +262,7 @@ class TrainStep:
         generator = {**state.generator, "params": params, **averages, PATH_LENGTH: {"mean": mean}}
         return state.replace(generator=generator, opt_state_g=opt_state), penalty
 
+    @jax.named_scope("update_discriminator")
     def update_discriminator(self, state, image, draws):
         """Adam step of D on real images and on fakes of the G in `state`."""
         fake, averages = in_parts(lambda draws: self.generate(state.generator, draws), (draws,), self.hyper.accumulate)
@@ -283,6 +288,7 @@ class TrainStep:
         means["di_of_batch"] = means["mean_logit_real"] - means["mean_logit_fake"]
         return sum(metrics.values()), metrics | means
 
+    @jax.named_scope("regularise_discriminator")
     def regularise_discriminator(self, state, image):
         """Adam step of D by R1, with the moments and the step count of its other updates."""
 

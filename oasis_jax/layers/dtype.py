@@ -2,6 +2,8 @@
 import jax
 import jax.numpy as jnp
 
+from oasis_jax import target
+
 
 def compute_dtype(name):
     """The dtype that `model.dtype` names; "auto" is bfloat16 on TPU and GPU and float32 on CPU.
@@ -10,7 +12,7 @@ def compute_dtype(name):
         ValueError: the name is unknown, or it is float64 and JAX has it disabled.
     """
     if name == "auto":
-        return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+        return jnp.float32 if target.platform() == "cpu" else jnp.bfloat16
     if name == "float64" and not jax.config.jax_enable_x64:
         raise ValueError("model.dtype=float64 needs the environment variable JAX_ENABLE_X64=1")
     dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}

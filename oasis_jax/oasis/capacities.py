@@ -2,9 +2,9 @@
 import math
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
+from oasis_jax import target
 from oasis_jax.oasis.boundaries import boundary_counts
 
 SMALL = 100 * 100  # pixels of an image up to which the dense form is chosen, for its shorter compilation
@@ -42,7 +42,7 @@ def on_regions(conditioning, size):
     """
     if conditioning not in ("auto", "dense", "regions"):
         raise ValueError(f"model.conditioning={conditioning} is not one of auto, dense, regions")
-    return conditioning == "regions" or (conditioning == "auto" and jax.default_backend() == "cpu" and size[0] * size[1] > SMALL)
+    return conditioning == "regions" or (conditioning == "auto" and target.platform() == "cpu" and size[0] * size[1] > SMALL)
 
 
 def choose_capacities(counts, size, largest=LARGEST_SHARE, slack=1.05):

@@ -21,7 +21,7 @@ from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.ranges import normalise
-from oasis_jax.updates import create_state, descend, in_parts
+from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
 
 MUTABLE_G = ["batch_stats", "spectral_norm"]
 MUTABLE_D = ["spectral_norm"]
@@ -177,7 +177,8 @@ class TrainStep:
         state, metrics_g = self.update_generator(state, image, label_map, weights, draws)
         state, metrics_d = self.update_discriminator(state, image, label_map, weights, draws)
         decay = self.hyper.ema_decay
-        ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
+        with jax.named_scope(AVERAGE):
+            ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
         metrics = metrics_g | metrics_d
         if self.generator.capacities and not rows_are_split():
             metrics["dense_fallback"] = 1.0 - self.generator.fits(label_map)  # averaged over steps: the share that exceeded the capacities
@@ -189,6 +190,7 @@ class TrainStep:
             return 1.0
         return losses.class_weights(label_map, self.generator.num_classes, self.hyper.dontcare_id, self.hyper.balance_groups)
 
+    @jax.named_scope("update_generator")
     def update_generator(self, state, image, label_map, weights, draws):
         """Adam step of G. D's singular vectors are updated as in any of its forward passes, its params are not."""
         params, opt_state, (metrics, statistics_g, statistics_d) = descend(
@@ -243,10 +245,12 @@ class TrainStep:
         passed = attended_forward(self.discriminator, state.discriminator, jax.lax.stop_gradient(fake), blocks, MUTABLE_D)
         objective = None if rule.objective == "ce" else fakeness
         due = None if rule.every == 1 else state.step % rule.every == 0
-        loss, aligned, gradient = attention.value_and_gradient(passed, adversarial, align, objective, due)
+        with now_and_then(rule.every):
+            loss, aligned, gradient = attention.value_and_gradient(passed, adversarial, align, objective, due)
         # The gradient is that of both losses; it enters G's backward pass with the first.
         return {"loss_g": attention.with_gradient(fake, loss, gradient), "loss_g_align": aligned}, passed.collections
 
+    @jax.named_scope("update_discriminator")
     def update_discriminator(self, state, image, label_map, weights, draws):
         """Adam step of D, on fakes of the G in `state`; G's statistics are updated as in any of its forward passes."""
         parts = self.hyper.accumulate

@@ -86,29 +86,31 @@ def describe_split(split, batch_size, devices):
     return text + (f"; idle: {', '.join(str(device) for device in idle)}" if idle else "")
 
 
-def make_mesh(devices=None, space=1):
+def make_mesh(devices=None, space=1, among=None):
     """Makes a mesh with the axes "data" (examples of the batch) and "space" (image rows).
 
     Args:
         devices: the devices to use; by default all, including those of other processes.
         space: devices along "space", a divisor of their number.
+        among: all devices of the machine; by default those that JAX sees.
     """
-    devices = jax.devices() if devices is None else list(devices)
+    among = jax.devices() if among is None else among
+    devices = among if devices is None else list(devices)
     shape, names, types = (len(devices) // space, space), (DATA, SPACE), (AxisType.Auto,) * 2
     slices = len({getattr(device, "slice_index", 0) for device in devices})
     if slices > 1 and shape[0] % slices == 0:  # rows are exchanged within a slice; slices meet in the sums over the batch
         grid = mesh_utils.create_hybrid_device_mesh((shape[0] // slices, space), (slices, 1), devices)
         return Mesh(grid, names, axis_types=types)
-    if len(devices) < len(jax.devices()):  # a part of the machine need not be a torus
+    if len(devices) < len(among):  # a part of the machine need not be a torus
         return Mesh(np.asarray(devices).reshape(shape), names, axis_types=types)
     return jax.make_mesh(shape, names, axis_types=types, devices=devices)
 
 
-def mesh_of_split(split):
-    """The mesh of a Split: of the first devices of each process, equally many of each."""
-    devices = jax.devices()
+def mesh_of_split(split, devices=None):
+    """The mesh of a Split: of the first of all devices (by default those that JAX sees) of each process, equally many of each."""
+    devices = jax.devices() if devices is None else devices
     left = set(_left_over(devices, split.devices))
-    return make_mesh([device for device in devices if device not in left], split.space)
+    return make_mesh([device for device in devices if device not in left], split.space, devices)
 
 
 def _left_over(devices, count):

@@ -12,8 +12,10 @@ from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import Family, TrainStep, find_family
 from oasis_jax.metrics.protocols import find_protocol
-from oasis_jax.parallel.mesh import choose_split, describe_split, make_local_mesh, mesh_of_split
+from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
 from oasis_jax.parallel.processes import is_first
+from oasis_jax.training.length import count_steps
+from oasis_jax.training.step import split_of_run
 from oasis_jax.training.workdir import prepare_workdir
 
 
@@ -97,16 +99,10 @@ def make_run_mesh(config, train_step):
     Raises:
         ValueError: the batch or mesh.space does not fit the devices, or the family cannot split rows.
     """
-    devices, space, (batch_size, parts) = jax.devices(), config.mesh.space, (config.train.batch_size, config.train.accumulate)
-    if parts < 1 or batch_size % parts:
-        raise ValueError(f"train.accumulate={parts} does not divide train.batch_size={batch_size}: choose one of its divisors")
-    if not train_step.splits_rows:
-        if space > 1:
-            raise ValueError(f"mesh.space={space} is impossible with family={config.family}, which cannot split image rows: set it to 1")
-        space = 1
-    split = choose_split(batch_size // parts, config.data.image_size[0], len(devices), space, jax.process_count())
+    devices = jax.devices()
+    split = split_of_run(config, train_step, len(devices), jax.process_count())
     if is_first() and len(devices) > 1:
-        print(describe_split(split, batch_size, devices))
+        print(describe_split(split, config.train.batch_size, devices))
     return mesh_of_split(split)
 
 
@@ -131,13 +127,3 @@ def make_validation(config, protocol, split, spec):
     """The Validation of a config; `split` is the one that `protocol.split` names."""
     weights = {name: config.eval.get(f"{name}_weights", "") for name in ("inception", "vgg16", "segmenter")}  # older checkpoints lack some
     return Validation(protocol, split, spec, make_local_mesh(), config.eval.batch_size, weights)
-
-
-def count_steps(config, num_examples):
-    """train.num_steps, or the steps of train.num_epochs; raises ValueError if that is not one step."""
-    train = config.train
-    num_steps = train.num_steps or train.num_epochs * num_examples // train.batch_size
-    if num_steps < 1:
-        examples = f"{num_examples} training examples with train.batch_size={train.batch_size}"
-        raise ValueError(f"train.num_epochs={train.num_epochs} of {examples} is not one step: set train.num_steps")
-    return num_steps

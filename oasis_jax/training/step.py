@@ -3,9 +3,26 @@ import jax
 import jax.numpy as jnp
 
 from oasis_jax import compiler
-from oasis_jax.parallel.mesh import of_batch, over_largest_axis, replicated
+from oasis_jax.parallel.mesh import choose_split, of_batch, over_largest_axis, replicated
 
 DIVIDED = ("ema", "opt_state_g", "opt_state_d")  # what mesh.shard_state divides: a step needs it only element by element
+
+
+def split_of_run(config, train_step, devices, processes=1):
+    """The parallel.mesh.Split of a run's batch over so many devices of so many processes.
+
+    Raises:
+        ValueError: the batch or mesh.space does not fit the devices, train.accumulate does not divide the batch, or the family cannot split
+            rows.
+    """
+    space, (batch_size, parts) = config.mesh.space, (config.train.batch_size, config.train.accumulate)
+    if parts < 1 or batch_size % parts:
+        raise ValueError(f"train.accumulate={parts} does not divide train.batch_size={batch_size}: choose one of its divisors")
+    if not train_step.splits_rows:
+        if space > 1:
+            raise ValueError(f"mesh.space={space} is impossible with family={config.family}, which cannot split image rows: set it to 1")
+        space = 1
+    return choose_split(batch_size // parts, config.data.image_size[0], devices, space, processes)
 
 
 def compile_step(train_step, mesh, state, batch):

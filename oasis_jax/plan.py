@@ -1,0 +1,78 @@
+"""The planning command: what a training step takes on a machine that is not at hand.
+
+    python -m oasis_jax.plan --config=configs/cityscapes.py --topology=v5e:4x4
+    python -m oasis_jax.plan --config=configs/cityscapes.py --topology=2xv4:2x2x4 --search
+
+It compiles the step for that machine, without data and without having one, and reports memory, arithmetic, memory traffic and collectives
+of one chip, and the least time that these take at its peak rates. For TPUs it needs pip install 'oasis_jax[tpu]'.
+"""
+import os
+import sys
+
+from absl import app, flags, logging
+
+from oasis_jax import config_flag
+
+_TOPOLOGY = flags.DEFINE_string(
+    "topology", None, "CHIP:LAYOUT, such as v5e:4x4, v4:2x2x4, v5p:2x2x2, v6e:4x4 or h100:8; 2xv5e:4x4 is two slices."
+)
+_SLICES = flags.DEFINE_integer("slices", 1, "Number of slices, connected by the network of the data centre.", lower_bound=1)
+_SEARCH = flags.DEFINE_boolean("search", False, "Try batches, meshes and savings of memory, and list those that fit.")
+_BATCHES = flags.DEFINE_list("batches", [], "Batch sizes to search; by default that of the config and multiples of the number of chips.")
+_BEST = flags.DEFINE_integer("best", 5, "How many results of the search are listed.", lower_bound=1)
+_EXAMPLES = flags.DEFINE_integer("examples", 0, "Training examples, for the number of steps, of data sets whose number is not known.")
+_KEEP = flags.DEFINE_string("keep", "", "Folder that the compiler's reports of the last step stay in.")
+
+
+def plan(config, machine, examples=0, keep=""):
+    """The report of a config's step on a machine, as text; raises ValueError and CompilerError."""
+    from oasis_jax.planning.compiled import compile_for
+    from oasis_jax.planning.described import describe
+    from oasis_jax.planning.recipe import num_steps
+
+    steps = num_steps(config, examples)
+    return describe(machine, config, compile_for(machine, config, keep), steps)
+
+
+def search(config, machine, batches=(), best=5, examples=0, keep=""):
+    """Tries candidates, prints each as soon as it is known, and returns the list of the best as text; raises ValueError."""
+    from oasis_jax.planning.compiled import compile_for
+    from oasis_jax.planning.described import describe_search, describe_tried
+    from oasis_jax.planning.search import search as candidates
+
+    tried = []
+    for one in candidates(config, machine, lambda candidate: compile_for(machine, candidate, keep), batches):
+        tried.append(one)
+        print(describe_tried(one), flush=True)
+    return describe_search(machine, config, tried, best, examples)
+
+
+def main(argv):
+    if argv[1:]:
+        raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
+    os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported: the accelerators of this machine, if any, stay free
+    from oasis_jax.planning.compiled import CompilerError
+    from oasis_jax.planning.machines import find_machine
+
+    logging.set_verbosity(logging.WARNING)
+    try:
+        machine, config, common = find_machine(_TOPOLOGY.value, _SLICES.value), flags.FLAGS.config, (_EXAMPLES.value, _KEEP.value)
+        machine.require_compiler()
+        if _SEARCH.value:
+            print(search(config, machine, _positive(_BATCHES.value), _BEST.value, *common))
+        else:
+            print(plan(config, machine, *common))
+    except (CompilerError, ValueError) as error:
+        sys.exit(f"plan: {error}")
+
+
+def _positive(texts):
+    if wrong := [text for text in texts if not (text.isdecimal() and int(text))]:
+        raise ValueError(f"--batches={','.join(wrong)}: give numbers of images, such as 16,32")
+    return [int(text) for text in texts]
+
+
+if __name__ == "__main__":
+    config_flag.define()
+    flags.mark_flag_as_required("topology")
+    app.run(main, flags_parser=config_flag.parse_flags)

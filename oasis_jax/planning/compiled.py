@@ -1,0 +1,150 @@
+"""Compiles a training step for a machine that is not at hand, up to the assignment of memory, and reads what the compiler says of it.
+
+All that follows, the generation of code, takes most of the time and changes no figure, so the compiling process is ended before it.
+"""
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from tqdm import tqdm
+
+from oasis_jax.planning.child import KNOWN, REFUSED, Job
+from oasis_jax.planning.costs import Cost, costs
+from oasis_jax.planning.hlo import parse
+
+# The compiler's reports: the optimised program, the memory that it takes, and what is written once it has been found to fit.
+PROGRAM, MEMORY = "*after_optimizations.txt", "*after_optimizations-memory-usage-report.txt"
+ASSIGNED = {"tpu": "*after_optimizations_after_buffer_assignment.txt", "cuda": MEMORY}
+# Without them libtpu asks the network for a TPU, and lets only one process use it at a time.
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+LOG = "log.txt"  # what the compiling process prints
+POLL = 0.3  # seconds
+_TOTAL = re.compile(r"Total bytes[^:\n]*:\s*(\d+)")
+_EXHAUSTED = re.compile(r"RESOURCE_EXHAUSTED:? *(.*)")
+
+
+class CompilerError(Exception):
+    """The compiler has failed; the message is its own, in one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler says of a step, for one chip.
+
+    Attributes:
+        memory: bytes at the step's peak, with its arguments.
+        complaint: what the compiler says if that is too much; "" if it is not.
+        state: bytes of the train state.
+        split: (parts of the batch, parts of the rows of an image).
+        mesh, description: lines of text on the mesh and on how images are computed.
+        costs: Costs of the instructions.
+    """
+
+    memory: float
+    complaint: str
+    state: float
+    split: tuple[int, int]
+    mesh: str
+    description: str
+    costs: tuple[Cost, ...]
+
+    @property
+    def fits(self):
+        """Whether the step fits the memory of the chip."""
+        return not self.complaint
+
+
+def compile_for(machine, config, keep=""):
+    """Compiles the step of a config for a Machine.
+
+    Args:
+        machine: Machine.
+        config: ConfigDict.
+        keep: folder that the compiler's reports stay in; "" deletes them.
+
+    Returns:
+        Compiled.
+
+    Raises:
+        ValueError: fields of the config do not fit each other or the machine.
+        CompilerError: the compiler fails for another reason than too little memory.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(keep or stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / LOG
+        for name in (LOG, REFUSED, KNOWN, "module_*"):  # of an earlier step
+            for old in filter(pathlib.Path.is_file, folder.glob(name)):
+                old.unlink()
+        with log.open("wb") as file:
+            _run(Job(config.to_dict(), machine, str(folder)), file)
+        return read(folder, machine, log.read_text(errors="replace"))
+
+
+def _run(job, log):
+    """Runs the child until the reports are there, or until it ends by itself."""
+    command, environment = [sys.executable, "-m", "oasis_jax.planning.child"], {**os.environ, **ENVIRONMENT}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+    try:
+        with child.stdin as pipe, contextlib.suppress(BrokenPipeError):
+            pipe.write(pickle.dumps(job))
+        with tqdm(desc=f"compiling for {job.machine}", bar_format="{desc}: {elapsed}", leave=False, disable=None) as progress:
+            if progress.disable:  # not a terminal, where lines cannot be drawn again
+                print(f"compiling for {job.machine}, half a minute on a free machine", file=sys.stderr, flush=True)
+            sizes = None
+            while child.poll() is None:
+                time.sleep(POLL)
+                progress.refresh()
+                found = [_size(job.folder, pattern) for pattern in (PROGRAM, MEMORY, ASSIGNED[job.machine.chip.platform])]
+                if all(found) and found == sizes:  # written, and no longer growing
+                    break
+                sizes = found
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)  # its own session, so nothing else
+        child.wait()
+
+
+def _largest(folder, pattern):
+    """The largest file of a folder that matches a pattern, or None."""
+    return max(pathlib.Path(folder).glob(pattern), key=lambda path: path.stat().st_size, default=None)
+
+
+def _size(folder, pattern):
+    path = _largest(folder, pattern)
+    return path.stat().st_size if path else 0
+
+
+def read(folder, machine, log=""):
+    """The Compiled step of a folder of the compiler's reports; arguments and errors as of `compile_for`, `log` is what it printed."""
+    folder = pathlib.Path(folder)
+    if (folder / REFUSED).exists():
+        raise ValueError((folder / REFUSED).read_text())
+    program, report, assigned = (_largest(folder, pattern) for pattern in (PROGRAM, MEMORY, ASSIGNED[machine.chip.platform]))
+    exhausted = _EXHAUSTED.search(log)
+    if not (program and report and (assigned or exhausted)):
+        raise CompilerError(_cause(log))
+    memory = float(_TOTAL.search(report.read_text())[1])
+    complaint = exhausted[1] if exhausted else ""
+    if not complaint and memory > machine.chip.memory:
+        complaint = f"{memory / 2**30:.2f} GiB exceed the {machine.chip.memory / 2**30:.2f} GiB of the chip"
+    known = json.loads((folder / KNOWN).read_text())
+    with program.open() as lines:
+        return Compiled(memory=memory, complaint=complaint, costs=tuple(costs(parse(lines))), **known | {"split": tuple(known["split"])})
+
+
+def _cause(log):
+    """The line of a log that says why a process failed."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (errors or lines or ["the compiling process ended without a word: it may have been killed for lack of memory"])[-1]

@@ -1,0 +1,166 @@
+"""Laws of what a compiled step costs, on the compiler's text of a small step whose costs are known.
+
+`tiny_program.txt` is what libtpu makes of it for four chips: a convolution of (8, 16, 16, 128) by 3x3x128x128 and the gradient of its
+kernel in `update_generator`, a product of 128x128 matrices in every fourth step, 30 more in a loop, and an average. Layouts of what lies on
+the chip have S(1).
+"""
+import pathlib
+
+import pytest
+
+from oasis_jax.planning.arithmetic import flops
+from oasis_jax.planning.costs import costs
+from oasis_jax.planning.hlo import arrays, parse
+from oasis_jax.planning.machines import CHIPS
+from oasis_jax.planning.parts import REST, part_of, parts
+from oasis_jax.planning.roofline import bound, collectives, shares
+
+CONVOLUTION = 2 * (2 * 46**2) * 128 * 128  # 46 of 48 pairs of a tap and a pixel meet the image along an axis of 16; two images per chip
+PRODUCT = 2 * 128**3
+KERNEL, IMAGE, MATRIX = 4 * 9 * 128 * 128, 4 * 2 * 16 * 16 * 128, 4 * 128 * 128
+
+
+@pytest.fixture(scope="module")
+def program():
+    with (pathlib.Path(__file__).parent / "tiny_program.txt").open() as lines:
+        return parse(lines)
+
+
+@pytest.fixture(scope="module")
+def found(program):
+    return costs(program)
+
+
+def instruction(text):
+    program = parse(["ENTRY %main (x: f32[1]) -> f32[1] {", f"  ROOT %x = {text}", "}"])
+    return program.computations["main"]["x"]
+
+
+def test_each_part_has_the_arithmetic_of_its_convolutions_and_products(found):
+    counted = {part.name: part.flops for part in parts(found) if part.flops}
+    assert counted == {
+        "G update: G forward": CONVOLUTION,
+        "G update: G backward": CONVOLUTION,
+        REST: PRODUCT / 4,  # once in four steps
+        "D forward": 30 * PRODUCT,
+    }
+
+
+def test_traffic_is_what_crosses_the_border_of_the_chip(found):
+    # In: kernel and image for the convolution, both again for gradient and average, the matrix. Out: the average and the matrix.
+    expected = 2 * KERNEL + 2 * IMAGE + MATRIX + KERNEL + MATRIX
+    assert sum(cost.traffic for cost in found) == pytest.approx(expected, abs=1000)  # and some scalars
+    assert {part.name for part in parts(found) if part.traffic > 1000} >= {"G update: G forward", "optimizer and average"}
+
+
+def test_the_gradient_is_summed_over_the_chips_once(found):
+    (one,) = collectives(found)
+    assert (one.kind, one.count, one.total, one.largest) == ("all-reduce", 1, KERNEL, KERNEL)
+
+
+def test_the_bound_is_the_longer_of_arithmetic_and_traffic(found):
+    chip = CHIPS["v5e"]
+    least = bound(found, chip)
+    assert least.compute == pytest.approx((2 * CONVOLUTION + 30.25 * PRODUCT) / 197e12)
+    assert least.memory == pytest.approx(least.traffic / 819e9)
+    assert least.seconds == max(least.compute, least.memory)
+    assert least.limit == ("arithmetic" if least.compute > least.memory else "memory traffic")
+
+
+def test_shares_add_up_to_one(found):
+    assert sum(share for _, share, _ in shares(found)) == pytest.approx(1)
+    assert sum(share for _, _, share in shares(found)) == pytest.approx(1)
+
+
+def test_a_branch_without_an_interval_counts_as_the_cheaper_one(program):
+    body = program.computations[program.entry]
+    body = {name: one for name, one in body.items() if one.opcode != "conditional"} | {
+        name: instruction(f"{one.type} conditional({one.arguments}), {one.attributes.lstrip(', ').replace('every_4/', '')}")
+        for name, one in body.items()
+        if one.opcode == "conditional"
+    }
+    changed = type(program)(program.computations | {program.entry: body}, program.entry)
+    assert sum(cost.flops for cost in costs(changed)) == 2 * CONVOLUTION + 30 * PRODUCT
+
+
+@pytest.mark.parametrize(
+    "text, operands, expected",
+    [
+        # A strided convolution; its transpose, whose input has holes; one in two groups; a matrix product.
+        (
+            "f32[1,4,4,6] convolution(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_01io->b01f",
+            "f32[1,8,8,5] f32[2,2,5,6]",
+            64 * 30,
+        ),
+        (
+            "f32[1,8,8,5] convolution(%a, %b), window={size=2x2 pad=1_1x1_1 lhs_dilate=2x2}, dim_labels=b01f_01oi->b01f",
+            "f32[1,4,4,6] f32[2,2,5,6]",
+            64 * 30,
+        ),
+        (
+            "f32[3,4,4,6] convolution(%a, %b), window={size=1x1}, dim_labels=b01f_01io->b01f, feature_group_count=2",
+            "f32[3,4,4,8] f32[1,1,4,6]",
+            48 * 24,
+        ),
+        ("f32[7,9] dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}", "f32[7,8] f32[8,9]", 7 * 8 * 9),
+        # The same as NVIDIA's libraries are called; of gradients, labels and window are those of the convolution itself.
+        (
+            '(bf16[1,4,4,6], u8[0]) custom-call(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_o01i->b01f, '
+            'custom_call_target="__cudnn$convBiasActivationForward"',
+            "bf16[1,8,8,5] bf16[6,2,2,5]",
+            64 * 30,
+        ),
+        (
+            '(bf16[6,2,2,5], u8[0]) custom-call(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_o01i->b01f, '
+            'custom_call_target="__cudnn$convBackwardFilter"',
+            "bf16[1,8,8,5] bf16[1,4,4,6]",
+            64 * 30,
+        ),
+        (
+            '(bf16[1,8,8,5], u8[0]) custom-call(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_o01i->b01f, '
+            'custom_call_target="__cudnn$convBackwardInput"',
+            "bf16[1,4,4,6] bf16[6,2,2,5]",
+            64 * 30,
+        ),
+        (
+            '(f32[7,9], s8[0]) custom-call(%a, %b), custom_call_target="__cublas$gemm", '
+            'backend_config={"gemm_backend_config":{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}}',
+            "f32[7,8] f32[8,9]",
+            7 * 8 * 9,
+        ),
+        ("f32[7,9] add(%a, %b)", "f32[7,9] f32[7,9]", 0),
+    ],
+)
+def test_arithmetic_by_definition(text, operands, expected):
+    assert flops(instruction(text), arrays(operands)) == 2 * expected
+
+
+def test_arrays_are_held_with_the_padding_of_their_tiles():
+    (held,) = arrays("bf16[2,3,5,130]{3,0,2,1:T(8,128)(2,1)}")
+    assert (held.size, held.held, held.on_chip) == (2 * 3 * 5 * 130 * 2, 8 * 3 * 5 * 256 * 2, False)
+    assert [array.on_chip for array in arrays("(f32[4]{0:T(128)S(1)}, token[], s32[])")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "op_name, expected",
+    [
+        ("jit(f)/update_generator/jvp(Generator)/block_0/conv", "G update: G forward"),
+        ("jit(f)/update_generator/transpose(jvp(Discriminator.trunk))/b0/mul", "G update: D backward"),
+        ("jit(f)/update_discriminator/Generator.synthesise/b0/mul", "D update: G forward"),
+        ("jit(f)/update_discriminator/jvp(Discriminator)/checkpoint/rematted_computation/conv", "D update: D backward"),
+        ("jit(f)/every_16/cond/branch_1_fun/regularise_discriminator/jvp(transpose(jvp(Discriminator)))/x", "D regularisation: D backward"),
+        ("jit(f)/update_generator/optimizer/mul", "optimizer and average"),
+        ("jit(f)/average/add", "optimizer and average"),
+        ("jit(f)/update_generator/jvp(Generator)/block_0/spade/average_pool", "G update: G forward"),
+        ("jit(f)/Discriminator/conv", "D forward"),
+        ("jit(f)/jit(_normal)/add", REST),
+        ("", REST),
+    ],
+)
+def test_parts_are_told_from_scopes(op_name, expected):
+    assert part_of(op_name) == expected
+
+
+def test_a_text_without_a_program_is_an_error():
+    with pytest.raises(ValueError, match="not an XLA program"):
+        parse(["HloModule x"])
