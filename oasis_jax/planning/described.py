@@ -32,8 +32,7 @@ def describe(machine, config, compiled, steps=0):
     verdict = "fits" if compiled.fits else f"does not fit: {compiled.complaint}"
     images = config.train.batch_size / least.seconds
     lines = [
-        f"{machine}: {machine.chips} chip{'s' if machine.chips > 1 else ''}, each with {chip.memory / GIB:.0f} GiB, {chip.flops / 1e12:.0f} TFLOP/s in bfloat16 and "
-        f"{chip.bandwidth / 1e9:.0f} GB/s",
+        f"{machine}: {machine.chips} chip{'s' if machine.chips > 1 else ''}, each with {_peaks(chip)}",
         compiled.mesh,
         *filter(None, [compiled.description]),
         "",
@@ -53,6 +52,10 @@ def describe(machine, config, compiled, steps=0):
         *_caveats(machine),
     ]
     return "\n".join(lines)
+
+
+def _peaks(chip):
+    return f"{chip.memory / GIB:.0f} GiB, {chip.flops / 1e12:.0f} TFLOP/s in bfloat16 and {chip.bandwidth / 1e9:.0f} GB/s"
 
 
 def _caveats(machine):
