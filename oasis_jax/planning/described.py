@@ -5,8 +5,8 @@ from oasis_jax.planning.search import as_flags, changed, ranked
 
 GIB = 2**30
 CAVEAT = (
-    "A bound is not a prediction: no step is faster than its arithmetic and its memory traffic at the chip's peak rates. A real one is\n"
-    "slower, often by a factor of two or more: elementwise arithmetic, waiting for other chips and the input pipeline are left out."
+    "A bound is not a prediction: no step of this program is faster than its arithmetic and its memory traffic at the chip's peak rates.\n"
+    "A real one is slower, by how much only a machine can tell: elementwise arithmetic, waiting for other chips and input are left out."
 )
 GPU_CAVEAT = (
     "On a GPU, traffic also counts what the cache may hold, so it can be too high; memory is without the workspace of cuDNN's convolutions."
