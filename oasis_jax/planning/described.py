@@ -5,8 +5,8 @@ from oasis_jax.planning.search import as_flags, changed, ranked
 
 GIB = 2**30
 CAVEAT = (
-    "A bound is not a prediction: no step is faster than its arithmetic and its memory traffic at the chip's peak rates. A real one is\n"
-    "slower, often by a factor of two or more: elementwise arithmetic, waiting for other chips and the input pipeline are left out."
+    "A bound is not a prediction: no step of this program is faster than its arithmetic and its memory traffic at the chip's peak rates.\n"
+    "A real one is slower, by how much only a machine can tell: elementwise arithmetic, waiting for other chips and input are left out."
 )
 GPU_CAVEAT = (
     "On a GPU, traffic also counts what the cache may hold, so it can be too high; memory is without the workspace of cuDNN's convolutions."
@@ -32,8 +32,7 @@ def describe(machine, config, compiled, steps=0):
     verdict = "fits" if compiled.fits else f"does not fit: {compiled.complaint}"
     images = config.train.batch_size / least.seconds
     lines = [
-        f"{machine}: {machine.chips} chip{'s' if machine.chips > 1 else ''}, each with {chip.memory / GIB:.0f} GiB, {chip.flops / 1e12:.0f} TFLOP/s in bfloat16 and "
-        f"{chip.bandwidth / 1e9:.0f} GB/s",
+        f"{machine}: {machine.chips} chip{'s' if machine.chips > 1 else ''}, each with {_peaks(chip)}",
         compiled.mesh,
         *filter(None, [compiled.description]),
         "",
@@ -53,6 +52,10 @@ def describe(machine, config, compiled, steps=0):
         *_caveats(machine),
     ]
     return "\n".join(lines)
+
+
+def _peaks(chip):
+    return f"{chip.memory / GIB:.0f} GiB, {chip.flops / 1e12:.0f} TFLOP/s in bfloat16 and {chip.bandwidth / 1e9:.0f} GB/s"
 
 
 def _caveats(machine):
