@@ -67,6 +67,7 @@ class TrainStep:
     seed: int
 
     recent_batches: ClassVar = 0
+    splits_rows: ClassVar = False
     legend: ClassVar = {"score_gap": "mean D(real) - mean D(fake)"}
 
     def init(self, image_size):

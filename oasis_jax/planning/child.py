@@ -6,9 +6,11 @@ error if a field of the config does not fit.
 import dataclasses
 import json
 import math
+import os
 import pathlib
 import pickle
 import sys
+import threading
 from typing import Any
 
 import jax
@@ -76,8 +78,15 @@ def lowered_step(config, machine):
     return lower_step(train_step, mesh, state, batch_shapes(config, family.columns(config))), mesh, known
 
 
+def _end_with_parent():
+    """Ends this process when the other end of its standard input is closed: the compiler would go on for half an hour."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
 def main():
     job = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     folder = pathlib.Path(job.folder)
     try:
         with target.compiling_for(job.machine.platform):

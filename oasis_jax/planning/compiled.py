@@ -96,8 +96,9 @@ def _run(job, log):
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
     try:
-        with child.stdin as pipe, contextlib.suppress(BrokenPipeError):
-            pipe.write(pickle.dumps(job))
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write(pickle.dumps(job))
+            child.stdin.flush()  # and left open: the child ends when it is closed, however this process ends
         with tqdm(desc=f"compiling for {job.machine}", bar_format="{desc}: {elapsed}", leave=False, disable=None) as progress:
             if progress.disable:  # not a terminal, where lines cannot be drawn again
                 print(f"compiling for {job.machine}, half a minute on a free machine", file=sys.stderr, flush=True)
@@ -113,6 +114,8 @@ def _run(job, log):
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)  # its own session, so nothing else
         child.wait()
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
 
 
 def _largest(folder, pattern):

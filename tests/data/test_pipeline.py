@@ -268,7 +268,7 @@ def test_scenes_flow_through_the_pipeline():
 def test_heatmaps_join_the_stream_and_change_nothing_else(spec, hosts):
     split = open_split(spec, "train")
     plain = take(train_batches(split, spec, 4, seed=3), 5)
-    parts = [take(train_batches(split, spec, 4, 3, 2, i, hosts, with_heatmaps=True), 3) for i in range(hosts)]
+    parts = [take(train_batches(split, spec, 4, 3, 2, own, with_heatmaps=True), 3) for own in np.split(np.arange(4), hosts)]
     joined = [{key: np.concatenate([part[step][key] for part in parts]) for key in parts[0][step]} for step in range(3)]
     found = np.stack([batch.pop("heatmaps") for batch in joined])
     assert_equal(plain[2:], joined)

@@ -3,6 +3,8 @@ import importlib.util
 import json
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import pytest
@@ -77,6 +79,22 @@ def test_a_field_that_does_not_fit_is_refused_in_the_compiling_process_and_repor
     config.data.num_classes = 0
     with pytest.raises(ValueError, match="data.num_classes is not set"):
         compile_for(find_machine("v5e:1x1"), config)
+
+
+def test_the_compiling_process_ends_with_the_one_that_started_it():
+    code = """if True:
+        import threading, time
+        from oasis_jax.planning.child import _end_with_parent
+        threading.Thread(target=_end_with_parent).start()
+        print("started", flush=True)
+        time.sleep(600)
+    """
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with child:
+        assert child.stdout.readline()
+        assert child.poll() is None
+        child.stdin.close()
+        assert child.wait(timeout=60) == 1
 
 
 @pytest.mark.parametrize(
