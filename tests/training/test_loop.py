@@ -185,7 +185,7 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
         ({"model__num_blocks": 7}, "model.num_blocks=7"),
         ({"train__discriminator_schedule": "twice"}, "train.discriminator_schedule=twice"),
         ({"model__dtype": "float16"}, "model.dtype=float16"),
-        ({"train__batch_size": 0}, "train.batch_size=0 does not divide over"),
+        ({"train__batch_size": 0}, "train.batch_size=0 .* must be 1 or more"),
         ({"loss__balance_groups": 3}, "loss.balance_groups=3 does not divide train.batch_size=8"),
         ({"train__num_steps": 0, "train__num_epochs": 0}, "is not one step: set train.num_steps"),
     ],
