@@ -46,6 +46,9 @@ def join(saves_when_stopped=False):
     except ValueError:  # JAX has recognised no cluster
         if explicit:
             raise
+        return
+    # On CPU, sums of two programs that run at once may meet each other's messages: one program waits for the other.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def leave(message):
