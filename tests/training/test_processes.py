@@ -31,9 +31,9 @@ def start(workdir, num_steps, count=1, **fields):
     processes = []
     for index in range(count):
         joined = dict(zip(VARIABLES, (address, str(count), str(index)), strict=True)) if count > 1 else {}
-        log = pathlib.Path(f"{workdir}_{index}.log").open("w")
         environment = os.environ | {"JAX_PLATFORMS": "cpu"} | joined
-        processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT))
+        with pathlib.Path(f"{workdir}_{index}.log").open("w") as log:
+            processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT))
         processes[-1].log = log.name
     return processes
 
@@ -46,6 +46,7 @@ def finish(processes, codes=None, seconds=300):
     finally:
         for process in processes:
             process.kill()
+            process.wait()
     outputs = [pathlib.Path(process.log).read_text() for process in processes]
     assert [process.returncode for process in processes] == (codes or [0] * len(processes)), "\n".join(outputs)
     return outputs
@@ -99,6 +100,7 @@ def test_when_a_process_is_killed_the_other_stops_within_a_minute_and_says_why(t
     processes = start(tmp_path / "run", 100_000, count=2)
     wait_for_checkpoint(tmp_path / "run", processes[0])
     processes[killed].kill()
+    processes[killed].wait()
     began = time.monotonic()
     left = processes[1 - killed]
     left.wait(90)
