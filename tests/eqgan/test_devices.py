@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from oasis_jax.eqgan.alignment import Alignment
-from oasis_jax.parallel.mesh import make_mesh, over_batch, put_batch, replicated
+from oasis_jax.parallel.mesh import make_mesh, put_batch, replicated
+from oasis_jax.training.step import compile_step
 from oasis_jax.updates import adam_without_momentum
 from tests.eqgan.tiny import SIDE, batch_of, tiny_step
 
@@ -39,10 +40,8 @@ def three_steps(step, state, devices):
     """Operations of a step on each of so many devices, and the losses and the state after three steps."""
     mesh, losses = make_mesh(jax.devices()[:devices]), []
     state = jax.device_put(state, replicated(mesh))
-    jitted = jax.jit(step, in_shardings=(replicated(mesh), over_batch(mesh)), out_shardings=replicated(mesh))
     batches = [put_batch(batch_of(BATCH, seed), mesh) for seed in range(3)]
-    with jax.set_mesh(mesh):
-        compiled = jitted.lower(state, batches[0]).compile()
+    compiled = compile_step(step, mesh, state, batches[0])
     for batch in batches:
         state, metrics = compiled(state, batch)
         losses.append([float(metrics[name]) for name in sorted(metrics)])
