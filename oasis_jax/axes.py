@@ -15,6 +15,16 @@ def splits_rows(rows, devices):
     return rows >= LEAST_ROWS and rows % devices == 0
 
 
+def row_parts(rows):
+    """Over how many devices of the mesh that is set images with so many rows are split; 1 if they are not."""
+    return _size(SPACE) if rows_are_split() and splits_rows(rows, _size(SPACE)) else 1
+
+
+def over_space(x, axis):
+    """Shards one axis of an array over "space" alone."""
+    return jax.lax.with_sharding_constraint(x, P(*[None] * axis, SPACE))
+
+
 def rows_spec(shape, devices):
     """The PartitionSpec of an array (B, H, ...) on a mesh with so many devices along "space"; of one (B,) or (B, few, ...), over "data"."""
     return P(DATA, SPACE) if devices > 1 and len(shape) > 2 and splits_rows(shape[1], devices) else P(DATA)
@@ -34,6 +44,14 @@ def along_rows(x):
     It changes nothing on a mesh that does not split rows.
     """
     return jax.lax.with_sharding_constraint(x, rows_spec(x.shape, _size(SPACE))) if rows_are_split() else x
+
+
+def on_every_device(tree):
+    """Gathers arrays that were computed from divided ones.
+
+    Parameters need it: XLA computes wrong convolutions of rows that are split with a kernel that is divided over "data", without an error.
+    """
+    return jax.lax.with_sharding_constraint(tree, P()) if _size(DATA) else tree
 
 
 def rows_are_split():

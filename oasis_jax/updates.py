@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from oasis_jax.axes import on_every_device
+
 # Scopes by which a compiled program says what its operations are for: `planning.parts` reads them. Those of an update are called
 # update_NETWORK or regularise_NETWORK.
 OPTIMIZER, AVERAGE, INTERVAL = "optimizer", "average", "every_"
@@ -68,7 +70,7 @@ def descend(loss, params, optimizer, opt_state, batch=(), parts=1):
     (_, aux), gradients = over_parts(lambda *part: gradient(params, *part), batch, parts)
     with jax.named_scope(OPTIMIZER):
         updates, opt_state = optimizer.update(gradients, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, aux
+        return on_every_device(optax.apply_updates(params, updates)), opt_state, aux
 
 
 def now_and_then(interval):

@@ -12,7 +12,7 @@ from oasis_jax.parallel.mesh import make_mesh, over_largest_axis, put_batch, rep
 from oasis_jax.training.step import DIVIDED, compile_step
 
 DEVICES = 8
-_GATHERED = re.compile(r"= \(?\w+\[([\d,]+)\][^=]*? all-gather(?:-start)?\(")
+_GATHERED = re.compile(r"= \(?\w+\[([\d,]+)\][^=]*? all-gather(?:-start)?\(.*?dimensions=\{(\d+)\}")
 
 
 def in_own_process(file, case):
@@ -37,15 +37,16 @@ def compare(step, initial, batches, meshes, shard_state=False):
         shard_state: divide optimizer states and the averaged generator, as mesh.shard_state does.
 
     Returns:
-        (whether every metric was once not zero, [for each mesh: its largest difference of a metric and of the state, its share of the
-        operations, and the rows of the arrays with the images' aspect ratio that its program gathers]), for JSON.
+        (whether every metric of one device was once not zero, [for each mesh: its largest difference of a metric that both know and of the
+        state, its share of the operations, and how many rows the activations have that its program gathers]), for JSON.
     """
     alone, found = _train(step, initial, batches, (1, 1), False), []
     for mesh in meshes:
         one = _train(step, initial, batches, mesh, shard_state)
-        losses, state = (float(np.abs(a - b).max()) for a, b in zip(alone[1:3], one[1:3], strict=True))
+        losses = max(float(np.abs(alone[1][name] - one[1][name]).max()) for name in alone[1].keys() & one[1].keys())
+        state = float(np.abs(alone[2] - one[2]).max())
         found.append({"mesh": mesh, "losses": losses, "state": state, "work": one[0] / alone[0], "gathered rows": one[3]})
-    return bool(np.all(np.any(alone[1] != 0, axis=0))), found
+    return all(bool(values.any()) for values in alone[1].values()), found
 
 
 def _train(step, state, batches, mesh, shard_state):
@@ -60,9 +61,13 @@ def _train(step, state, batches, mesh, shard_state):
     compiled = compile_step(step, mesh, state, placed[0])
     for batch in placed:
         state, of_step = compiled(state, batch)
-        metrics.append([float(of_step[name]) for name in sorted(of_step)])
-    shapes = [tuple(map(int, shape.split(","))) for shape in _GATHERED.findall(compiled.as_text())]
-    height, width = batches[0]["image"].shape[1:3]
-    rows = {shape[1] for shape in shapes if len(shape) == 4 and shape[1] * width == shape[2] * height}
+        metrics.append(jax.device_get(of_step))
+    metrics = {name: np.array([of_step[name] for of_step in metrics]) for name in metrics[0]}
     leaves = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state)])
-    return compiled.cost_analysis()["flops"], np.array(metrics), leaves, sorted(rows)
+    return compiled.cost_analysis()["flops"], metrics, leaves, _gathered_rows(compiled.as_text())
+
+
+def _gathered_rows(text):
+    """The numbers of rows that gathered activations have; kernels (k, k, C, D) are gathered where their state is divided."""
+    found = [(tuple(map(int, shape.split(","))), int(axis)) for shape, axis in _GATHERED.findall(text)]
+    return sorted({shape[axis] for shape, axis in found if len(shape) == 4 and not (shape[0] == shape[1] <= 4)})

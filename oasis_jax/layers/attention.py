@@ -14,7 +14,7 @@ from jax import lax
 
 from oasis_jax.heatmaps import LEVELS
 from oasis_jax.layers.dtype import wide
-from oasis_jax.layers.spatial import resize
+from oasis_jax.layers.interpolation import resize
 
 
 def gradcam(features, gradients):

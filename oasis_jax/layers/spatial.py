@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jax import lax
 
@@ -15,6 +14,7 @@ from oasis_jax.heatmaps import LEVELS, NUM_MAPS
 from oasis_jax.layers.convolution import by_rows, conv2d, leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.initial import standard_normal
+from oasis_jax.layers.interpolation import resize
 
 ALL_LEVELS = "cat"  # features of all levels, concatenated
 FEATURES = (*LEVELS, ALL_LEVELS)
@@ -44,24 +44,6 @@ def render(heatmaps, size, isotropic=False):
         for axis in (0, 1)
     )
     return jnp.einsum("bnh,bnw->bhwn", rows, columns, precision=lax.Precision.HIGHEST) + FLOOR
-
-
-def resize(x, size):
-    """Bilinear resize with aligned corners and without antialiasing: (B, H, W, C) -> (B, *size, C).
-
-    Two small matrix products, whose gradients are matrix products too. Gathers would need scatters in the backward pass.
-    """
-    for axis, side in enumerate(size, 1):
-        if side != x.shape[axis]:
-            matrix = jnp.asarray(interpolation_matrix(x.shape[axis], side), x.dtype)
-            x = jnp.moveaxis(jnp.tensordot(matrix, x, (1, axis), precision=lax.Precision.HIGHEST), 0, axis)
-    return x
-
-
-def interpolation_matrix(old, new):
-    """(new, old) float64: row i holds the weights of the two pixels around position i (old - 1) / (new - 1)."""
-    positions = np.arange(new) * ((old - 1) / max(new - 1, 1))
-    return np.maximum(1 - np.abs(positions[:, None] - np.arange(old)), 0)
 
 
 def at_level(features, level, size):

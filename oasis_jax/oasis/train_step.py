@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from oasis_jax.axes import rows_are_split
+from oasis_jax.axes import on_every_device, rows_are_split
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables, standard_normal
@@ -151,7 +151,7 @@ class TrainStep:
             state: TrainState.
             recent: iterable of (number of the batch, batch), batches as for the call, without images.
         """
-        ema = state.ema
+        ema = on_every_device(state.ema)
         for number, batch in recent:
             ema = refresh_once(self.generator, ema, batch, self.seed, number)
         return ema

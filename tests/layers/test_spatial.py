@@ -9,7 +9,8 @@ import pytest
 from flax import linen as nn
 
 from oasis_jax import heatmaps
-from oasis_jax.layers.spatial import HeatmapEncoder, SpatialEncoding, at_level, instance_norm, interpolation_matrix, render, resize
+from oasis_jax.layers.interpolation import interpolation_matrix, resize, weights_of_parts
+from oasis_jax.layers.spatial import HeatmapEncoder, SpatialEncoding, at_level, instance_norm, render
 from oasis_jax.oasis.generator import Generator
 
 OASIS = Generator(num_classes=3, num_blocks=2, channels=2, spade_hidden=2, z_dim=2)
@@ -97,6 +98,18 @@ def test_interpolation_uses_two_neighbours_whose_weights_sum_to_one():
     matrix = interpolation_matrix(12, 7)
     np.testing.assert_allclose(matrix.sum(1), 1)
     assert ((matrix > 1e-12).sum(1) <= 2).all()
+
+
+@pytest.mark.parametrize(("old", "new"), [(64, 8), (64, 32), (8, 64), (16, 128), (48, 24), (256, 16)])
+@pytest.mark.parametrize("parts", [2, 8])
+def test_parts_of_the_rows_resized_by_themselves_need_few_rows_of_their_neighbours(old, new, parts):
+    weights, above, below = weights_of_parts(interpolation_matrix(old, new), parts)
+    assert max(above, below) <= max(old // new, 1)
+    x = np.random.default_rng(0).standard_normal((old, 3))
+    seen = np.pad(x, [(above, below), (0, 0)])
+    own = old // parts
+    resized = [part @ seen[i * own : i * own + above + own + below] for i, part in enumerate(weights)]
+    np.testing.assert_allclose(np.concatenate(resized), interpolation_matrix(old, new) @ x, atol=1e-12)
 
 
 def test_instance_norm_gives_each_channel_of_each_image_zero_mean_and_unit_variance():

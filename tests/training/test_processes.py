@@ -71,11 +71,12 @@ def assert_same_training(one, other):
 @pytest.mark.slow
 def test_processes_train_and_resume_as_one_does_whatever_their_number(tmp_path):
     finish(start(tmp_path / "one", 6))
-    first, *others = finish(start(tmp_path / "several", 3, count=4))
-    assert "mesh: 4 parts of the batch x 1 parts of each image" in first and "trained to step 3" in first
+    divided = {"mesh.space": 2, "mesh.shard_state": True}
+    first, *others = finish(start(tmp_path / "several", 3, count=4, **divided))
+    assert "mesh: 2 parts of the batch x 2 parts of each image" in first and "trained to step 3" in first
     assert not any("trained to step" in output or "mesh:" in output for output in others)
-    first, second = finish(start(tmp_path / "several", 6, count=2, **{"mesh.space": 2, "mesh.shard_state": True}))
-    assert "resuming from step 3" in first and "mesh: 1 parts of the batch x 2 parts of each image" in first
+    first, second = finish(start(tmp_path / "several", 6, count=2))
+    assert "resuming from step 3" in first and "mesh: 2 parts of the batch x 1 parts of each image" in first
     assert "resuming" not in second
     assert_same_training(*(load_state(tmp_path / name) for name in ("one", "several")))
     assert len(list((tmp_path / "several").glob("events.out.tfevents*"))) == 2  # one for each start
