@@ -9,6 +9,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from oasis_jax.axes import DATA, LEAST_ROWS, SPACE, rows_spec, splits_rows
+from oasis_jax.parallel.processes import in_order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +193,7 @@ def put_batch(batch, mesh):
         sharding = NamedSharding(mesh, rows_spec(shape, mesh.shape[SPACE]))
         return jax.make_array_from_callback(shape, sharding, of_device)
 
-    return jax.tree_util.tree_map_with_path(put, batch)
+    return in_order(jax.tree_util.tree_map_with_path(put, batch))
 
 
 def replicate(tree, mesh):

@@ -47,8 +47,21 @@ def join(saves_when_stopped=False):
         if explicit:
             raise
         return
-    # On CPU, sums of two programs that run at once may meet each other's messages: one program waits for the other.
+    # On CPU, sums of two programs that run at once may meet each other's messages: one program waits for the other (see `in_order`).
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    if several_on_cpu():  # a program that is read from the cache may compute its own sums in another order than the other processes
+        jax.config.update("jax_enable_compilation_cache", False)
+
+
+def in_order(tree):
+    """The tree. Where several processes compute on CPU, it waits until its arrays are there: a program whose arguments are not would start
+    in the background, whatever JAX is told about that, and run beside the next one."""
+    return jax.block_until_ready(tree) if several_on_cpu() else tree
+
+
+def several_on_cpu():
+    """Whether this is one of several processes that compute on CPU."""
+    return jax.process_count() > 1 and jax.default_backend() == "cpu"
 
 
 def leave(message):

@@ -15,7 +15,7 @@ from oasis_jax.evaluation.report import write_report
 from oasis_jax.family import name_of, own_networks
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
-from oasis_jax.parallel.processes import any_process, is_first, left_with_others
+from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
 from oasis_jax.training.samples import SampleGrid
@@ -86,7 +86,7 @@ def restore_or_create(run, checkpoints):
         return initial_state(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)
     saved = checkpoints.restore_config()
     check_config_fits(saved | {"family": name_of(saved)}, plain(run.config), run.family.free_model_fields)
-    state = checkpoints.restore(state_template(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state))
+    state = in_order(checkpoints.restore(state_template(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)))
     if is_first():
         print(f"resuming from step {int(state.step)} in {run.workdir}")
     return state
