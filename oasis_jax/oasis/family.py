@@ -57,6 +57,8 @@ def train_step(config, survey=None):
         raise ValueError(
             f"loss.balance_groups={loss.balance_groups} does not divide train.batch_size={train.batch_size}: choose one of its divisors"
         )
+    if train.shared_fakes and train.accumulate > 1:
+        raise ValueError(f"train.shared_fakes=True needs train.accumulate=1, not {train.accumulate}: set one of the two back")
     hyper = Hyperparameters(
         dontcare_id=config.data.dontcare_id,
         balance=loss.balance,
@@ -67,6 +69,7 @@ def train_step(config, survey=None):
         sequential=train.discriminator_schedule == "sequential",
         init_gain=train.init_gain,
         accumulate=train.accumulate,
+        shared_fakes=train.shared_fakes,
         refresh_batches=train.ema_refresh_batches,
     )
     optimizers = [adam_without_momentum(rate, train.adam_b2, train.adam_eps, train.warmup_steps) for rate in (train.lr_g, train.lr_d)]

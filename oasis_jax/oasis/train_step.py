@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from oasis_jax.axes import on_every_device, rows_are_split
+from oasis_jax.axes import rows_are_split
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables, standard_normal
@@ -44,6 +44,8 @@ class Hyperparameters:
         init_gain: of the Xavier-normal kernels.
         accumulate: parts of the batch whose gradients are averaged one after the other. G's batch statistics and the alignment's threshold
             then see one part at a time; everything else is as for the whole batch.
+        shared_fakes: D learns from the fakes of the G update instead of new ones of the updated G: another algorithm, which spares a pass
+            through G. G's statistics are updated once in a step. Not with `accumulate` above 1.
         refresh_batches: batches whose forward passes refresh the averaged generator's batch statistics.
     """
 
@@ -56,6 +58,7 @@ class Hyperparameters:
     sequential: bool = False
     init_gain: float = KERNEL_GAIN
     accumulate: int = 1
+    shared_fakes: bool = False
     refresh_batches: int = 51
 
 
@@ -151,7 +154,7 @@ class TrainStep:
             state: TrainState.
             recent: iterable of (number of the batch, batch), batches as for the call, without images.
         """
-        ema = on_every_device(state.ema)
+        ema = state.ema
         for number, batch in recent:
             ema = refresh_once(self.generator, ema, batch, self.seed, number)
         return ema
@@ -174,8 +177,10 @@ class TrainStep:
     def update(self, state, image, label_map, draws):
         """The step for given random numbers; image (B, H, W, 3) in [-1, 1]."""
         weights = self.pixel_weights(label_map)
-        state, metrics_g = self.update_generator(state, image, label_map, weights, draws)
-        state, metrics_d = self.update_discriminator(state, image, label_map, weights, draws)
+        state, metrics_g, fake = self.update_generator(state, image, label_map, weights, draws)
+        if not self.hyper.shared_fakes:
+            state, fake = self.generate_for_discriminator(state, label_map, draws)
+        state, metrics_d = self.update_discriminator(state, image, fake, label_map, weights, draws)
         decay = self.hyper.ema_decay
         with jax.named_scope(AVERAGE):
             ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
@@ -192,8 +197,11 @@ class TrainStep:
 
     @jax.named_scope("update_generator")
     def update_generator(self, state, image, label_map, weights, draws):
-        """Adam step of G. D's singular vectors are updated as in any of its forward passes, its params are not."""
-        params, opt_state, (metrics, statistics_g, statistics_d) = descend(
+        """Adam step of G -> (state, metrics, its fakes if D learns from them, else None).
+
+        D's singular vectors are updated as in any of its forward passes, its params are not.
+        """
+        params, opt_state, (metrics, statistics_g, statistics_d, fake) = descend(
             lambda params, *part: self.generator_loss(params, state, *part),
             state.generator["params"],
             self.optimizer_g,
@@ -206,10 +214,14 @@ class TrainStep:
             discriminator={**state.discriminator, **statistics_d},
             opt_state_g=opt_state,
         )
-        return state, metrics
+        return state, metrics, fake
 
     def generator_loss(self, params, state, image, label_map, weights, draws):
-        """mean(omega_t CE(D(fake), t + 1)), and alignment and perceptual loss if any -> (loss, (metrics, new statistics of G, of D))."""
+        """mean(omega_t CE(D(fake), t + 1)), and alignment and perceptual loss if any.
+
+        Returns:
+            (loss, (metrics, new statistics of G, of D, the fakes if D learns from them, else None)).
+        """
         variables = {**state.generator, "params": params}
         fake, statistics_g = self.generator.apply(variables, label_map, draws.noise_g, draws.heatmaps_g, train=True, mutable=MUTABLE_G)
 
@@ -225,7 +237,8 @@ class TrainStep:
             pairs = zip(self.features(fake), self.features(image), strict=True)
             distance = sum(weight * jnp.mean(jnp.abs(of_fake - of_real)) for (weight, of_fake), (_, of_real) in pairs)
             metrics["loss_g_perceptual"] = self.hyper.perceptual * distance
-        return sum(metrics.values()), (metrics, statistics_g, statistics_d)
+        shared = fake if self.hyper.shared_fakes else None
+        return sum(metrics.values()), (metrics, statistics_g, statistics_d, shared)
 
     def aligned_loss(self, adversarial, fake, state, label_map, heatmaps):
         """The adversarial loss of the fakes and the alignment of D's attention with G's heatmaps -> (metrics, new statistics of D)."""
@@ -251,25 +264,24 @@ class TrainStep:
         return {"loss_g": attention.with_gradient(fake, loss, gradient), "loss_g_align": aligned}, passed.collections
 
     @jax.named_scope("update_discriminator")
-    def update_discriminator(self, state, image, label_map, weights, draws):
-        """Adam step of D, on fakes of the G in `state`; G's statistics are updated as in any of its forward passes."""
-        parts = self.hyper.accumulate
+    def generate_for_discriminator(self, state, label_map, draws):
+        """Fakes of the G in `state`, for D to learn from -> (state, (B, H, W, 3)). G's statistics are updated as in any forward pass."""
         generate = functools.partial(self.generator.apply, state.generator, train=True, mutable=MUTABLE_G)
-        fake, statistics_g = in_parts(generate, (label_map, draws.noise_d, draws.heatmaps_d), parts)
+        fake, statistics = in_parts(generate, (label_map, draws.noise_d, draws.heatmaps_d), self.hyper.accumulate)
+        return state.replace(generator={**state.generator, **statistics}), fake
+
+    @jax.named_scope("update_discriminator")
+    def update_discriminator(self, state, image, fake, label_map, weights, draws):
+        """Adam step of D -> (state, metrics)."""
         params, opt_state, (metrics, statistics_d) = descend(
             lambda params, *part: self.discriminator_loss(params, state, *part),
             state.discriminator["params"],
             self.optimizer_d,
             state.opt_state_d,
             (image, fake, label_map, weights, draws),
-            parts,
+            self.hyper.accumulate,
         )
-        state = state.replace(
-            generator={**state.generator, **statistics_g},
-            discriminator={"params": params, **statistics_d},
-            opt_state_d=opt_state,
-        )
-        return state, metrics
+        return state.replace(discriminator={"params": params, **statistics_d}, opt_state_d=opt_state), metrics
 
     def discriminator_loss(self, params, state, image, fake, label_map, weights, draws):
         """Real by class, fake as fake, and the LabelMix consistency -> (loss, (metrics, new statistics of D))."""

@@ -212,7 +212,7 @@ def test_it_has_no_gradient_to_d_whose_update_is_as_without_it():
 
     def losses_of_d(alignment):
         other = dataclasses.replace(step, alignment=alignment)
-        return str(jax.make_jaxpr(lambda state: other.update_discriminator(state, IMAGE, LABELS, 1.0, drawn)[1])(state))
+        return str(jax.make_jaxpr(lambda state: other.update_discriminator(state, IMAGE, IMAGE, LABELS, 1.0, drawn)[1])(state))
 
     assert losses_of_d(step.alignment) == losses_of_d(None)
 

@@ -125,6 +125,25 @@ def test_update_of_the_discriminator_in_parts_is_that_of_the_whole_batch(float64
         np.testing.assert_allclose(of_parts[name], metrics[name], rtol=1e-13)
 
 
+def test_shared_fakes_are_those_of_the_generator_before_its_update(float64):
+    step, batch = tiny_step(), batch_of(2)
+    state, label_map = first_state(step), jnp.asarray(batch["label_map"], jnp.int32)
+    sharing = dataclasses.replace(step, hyper=dataclasses.replace(step.hyper, shared_fakes=True))
+    image, weights, draws = jnp.asarray(batch["image"] / 127.5 - 1), step.pixel_weights(label_map), draw(0, 0, label_map, N, 2)
+    after_g, metrics_g, none = step.update_generator(state, image, label_map, weights, draws)
+    fake, statistics = step.generator.apply(state.generator, label_map, draws.noise_g, train=True, mutable=["batch_stats", "spectral_norm"])
+    expected, metrics_d = step.update_discriminator(after_g, image, fake, label_map, weights, draws)
+
+    after, metrics = sharing.update(state, image, label_map, draws)
+    assert none is None
+    assert max(differences(after.discriminator, expected.discriminator)) < 1e-12
+    assert max(differences(after.generator, {"params": after_g.generator["params"], **statistics})) < 1e-12  # statistics of one pass
+    for name, value in (metrics_g | metrics_d).items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-10)
+    new_fakes = step.update(state, image, label_map, draws)[1]
+    assert new_fakes["loss_g"] == metrics["loss_g"] and new_fakes["loss_d_fake"] != metrics["loss_d_fake"]
+
+
 def test_draws_differ_between_steps_and_purposes_and_repeat():
     labels = jnp.asarray(batch_of(3)["label_map"], jnp.int32)
     first, again, later = (draw(7, step, labels, N, 2) for step in (0, 0, 1))
