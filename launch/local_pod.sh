@@ -28,7 +28,7 @@ need config workdir
 need_number devices grace
 if [[ -z $logs ]]; then
   logs=logs
-  [[ $workdir == *://* ]] || logs=$workdir/logs
+  [[ $workdir == *://* ]] || logs=${workdir/#"~/"/"$HOME/"}/logs
 fi
 
 # A port that nothing listens on. Another program could take it before the first process does; then all of them fail at once.
@@ -46,7 +46,7 @@ command=(
   PYTHONUNBUFFERED=1
   NPROC=64 # threads of XLA's pool: sums over virtual devices block them, and with one for each core they could wait for each other for ever
 )
-if [[ -n ${grpc_proxy:-}${https_proxy:-}${http_proxy:-} ]]; then # which would be asked for the coordinator
+if [[ -n ${grpc_proxy:-}${https_proxy:-}${http_proxy:-} ]]; then # gRPC would connect to the coordinator through the proxy
   command+=("no_proxy=127.0.0.1${no_proxy:+,$no_proxy}")
 fi
 train=("${PYTHON:-python}" -m oasis_jax.main "${train_flags[@]}")
@@ -113,7 +113,8 @@ while ((${#running[@]} > 0)); do
     signal_all KILL
   fi
   running=(${still[@]+"${still[@]}"})
-  sleep 0.2 || true
+  sleep 0.2 &
+  wait "$!" || true # a signal ends `wait` at once, but the shell may miss one that comes while it runs a command
 done
 trap - EXIT
 exit "$status"

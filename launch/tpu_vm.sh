@@ -59,12 +59,26 @@ PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv
 python3 -m uv venv --quiet --allow-existing --python=3.12 .venv
 python3 -m uv pip install --quiet --python=.venv/bin/python --editable ".[tpu]"'
 # shellcheck disable=SC2016
-reporting='cd oasis_jax 2>/dev/null || true
-if [ -e exit_status ]; then echo "training=$(cat exit_status)"
+reporting='if [ -e exit_status ]; then echo "training=$(cat exit_status)"
 elif [ -e pid ] && kill -0 "$(cat pid)" 2>/dev/null; then echo training=running
 else echo training=absent; fi'
 # shellcheck disable=SC2016
 stopping='kill -TERM "$(cat oasis_jax/pid)"'
+
+# A checksum of the training command: a worker remembers which training its state is of.
+tag() {
+  quoted "${train_flags[@]}" | cksum | tr ' ' -
+}
+
+# How a training stands on a worker; with --config, only that one.
+# shellcheck disable=SC2016 # to be expanded there
+report() {
+  if [[ -n $config ]]; then
+    printf 'cd oasis_jax 2>/dev/null || true\nif [ "$(cat tag 2>/dev/null)" != %s ]; then echo training=absent\nelse\n%s\nfi\n' "$(tag)" "$reporting"
+  else
+    printf 'cd oasis_jax 2>/dev/null || true\n%s\n' "$reporting"
+  fi
+}
 
 starting() {
   local inner
@@ -79,6 +93,7 @@ if [ -e pid ] && kill -0 "\$(cat pid)" 2>/dev/null; then
   exit 1
 fi
 rm -f exit_status
+echo $(tag) >tag
 nohup bash -c $(printf %q "$inner") >/dev/null 2>&1 </dev/null &
 EOF
 }
@@ -156,11 +171,11 @@ train() {
 # How the training stands: running, finished, stopped, failed, absent on some worker, or unreachable.
 outcome() {
   local answer
-  answer=$("${on_all[@]}" --command="$reporting" 2>/dev/null | grep -ao 'training=[a-z0-9]*') || {
+  answer=$("${on_all[@]}" --command="$(report)" 2>/dev/null | grep -ao 'training=[a-z0-9]*') || {
     echo unreachable
     return
   }
-  case $answer in # also when the workers do not agree: while one runs, the run goes on
+  case $answer in # also when the workers do not agree: while one runs, the training runs
     *running*) echo running ;;
     *absent*) echo absent ;;
     *)
@@ -183,36 +198,46 @@ restart() {
   fi
 }
 
+# Runs a command; if it fails, as a connection may for a while, the next look at the state leads to the next try.
+try() {
+  "$@" || echo "that failed; next try in $poll seconds" >&2
+}
+
 watch() {
-  local restarts=0 now ended
+  local restarts=0 seen_alive=false now ended
   while true; do
     now=$(state)
     echo "$name is $now" >&2
     case $now in
-      MISSING) request ;;
+      MISSING) try request ;;
       # A preempted TPU does not come back: its request has to be made again.
       SUSPENDED | FAILED)
         restart
-        delete
-        request
+        try delete
+        try request
         ;;
       ACTIVE)
         ended=$(outcome)
         echo "the training is $ended" >&2
+        # A training that failed before this watch began is started again: its cause may have been mended.
+        if [[ $ended == failed ]] && ! $seen_alive; then ended=absent; fi
         case $ended in
+          running) seen_alive=true ;;
           absent)
-            if ! { install && train; }; then # such as before the first connection is possible
+            if install && train; then
+              seen_alive=true
+            else # such as before the first connection is possible
               echo "the training could not be started; next try in $poll seconds" >&2
               restart
             fi
             ;;
           stopped)
             restart
-            train
+            try train
             ;;
           finished) return ;;
           failed)
-            echo "the training has failed: see $0 tail" >&2
+            echo "the training has failed: see $0 tail; once the cause is mended, watch again" >&2
             return 1
             ;;
         esac
@@ -230,7 +255,7 @@ show_watch() {
   install
   train
   echo "# while the TPU is active; if the training was stopped, it is started again:"
-  run "${on_all[@]}" --command="$reporting"
+  run "${on_all[@]}" --command="$(report)"
   echo "# if the TPU was preempted:"
   delete
   request
@@ -253,7 +278,7 @@ case $command in
   tail) run "${ssh[@]}" --worker="$worker" --command="tail -n 100 -F oasis_jax/train.log" ;;
   status)
     run "${describe[@]}"
-    run "${on_all[@]}" --command="$reporting"
+    run "${on_all[@]}" --command="$(report)"
     ;;
   stop) run "${on_all[@]}" --command="$stopping" ;;
   watch)

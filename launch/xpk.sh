@@ -20,7 +20,7 @@ Trains on TPUs of a GKE cluster, by xpk (pip install xpk), which queues the work
                        --base_image and installed when the workload starts
   --base_image=IMAGE   default python:3.12
   --priority=LEVEL     very-low, low, medium, high or very-high; default medium
-  --max_restarts=N     default 50
+  --max_restarts=N     default 10; failures count like preemptions, because JobSet cannot tell them apart
   --grace=S            seconds that a preempted pod has to save; default 180
   --dry_run            print every command and run none
   --help               show this text
@@ -28,7 +28,7 @@ EOF
 }
 
 workload=${XPK_WORKLOAD:-} cluster=${XPK_CLUSTER:-} zone=${XPK_ZONE:-} project=${XPK_PROJECT:-}
-tpu_type=${XPK_TPU_TYPE:-v5litepod-16} num_slices=1 image="" base_image=python:3.12 priority=medium max_restarts=50 grace=180
+tpu_type=${XPK_TPU_TYPE:-v5litepod-16} num_slices=1 image="" base_image=python:3.12 priority=medium max_restarts=10 grace=180
 parse workload cluster zone project tpu_type num_slices image base_image priority max_restarts grace -- "$@"
 ((${#positional[@]} == 1)) || die "give one command, not '${positional[*]-}'"
 need workload cluster
@@ -46,7 +46,7 @@ train() {
     files=(--base-docker-image="$base_image" --script-dir="$(cd "$(dirname "$0")/.." && pwd)")
     start='pip install --quiet --editable ".[tpu]" && '
   fi
-  # A pod that saves and ends with status 0 would count as complete. attempt.sh ends with another one, and xpk restarts on it; `exec` lets
+  # A pod that saves and ends with status 0 would count as complete. attempt.sh exits with 75 instead, and xpk restarts on it; `exec` lets
   # SIGTERM reach it.
   start+="exec bash launch/attempt.sh $(quoted python -m oasis_jax.main "${train_flags[@]}")"
   run xpk workload create --workload="$workload" "${place[@]}" --tpu-type="$tpu_type" --num-slices="$num_slices" "${files[@]}" \

@@ -72,7 +72,7 @@ def test_dry_run_prints_the_command_of_each_process(tmp_path):
 def test_signal_is_passed_on_and_ends_with_success(signal_number, tmp_path):
     process = start(StandIns(tmp_path / "bin", train=LISTENING), tmp_path / "logs")
     process.send_signal(signal_number)
-    assert process.communicate(timeout=30)[0] == "ready\nstopped by SIGTERM\n" and process.returncode == 0
+    assert end(process, 30) == "ready\nstopped by SIGTERM\n"
     assert (tmp_path / "logs" / "process_1.log").read_text().endswith("stopped by SIGTERM\n")
 
 

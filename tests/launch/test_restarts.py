@@ -50,7 +50,7 @@ def test_gke_pod_runs_the_training_command_and_fails_if_it_was_stopped(tmp_path)
     commands = StandIns(tmp_path / "bin", xpk="", pip="", python=STOPPED)
     commands.run("launch/xpk.sh", "train", "--workload=w", "--cluster=c", *TRAIN)
     (call,) = commands.calls()
-    assert "--restart-on-user-code-failure" in call and "--max-restarts=50" in call
+    assert "--restart-on-user-code-failure" in call and "--max-restarts=10" in call
     (command,) = (word.removeprefix("--command=") for word in call if word.startswith("--command="))
     assert commands.run("bash", "-c", command).returncode == 75
     assert ["python", "-m", "oasis_jax.main", *TRAIN] in commands.calls()
@@ -88,18 +88,21 @@ exec({sources!r}[number])
 PREEMPTED = "(cloud / 'state').write_text('SUSPENDED'); import time; time.sleep(5)"
 
 
-def watch(tmp_path, *sources, max_restarts=2):
-    """(the finished process, calls of gcloud that change the request, calls of the training) of `tpu_vm.sh watch`."""
+def watch(tmp_path, *sources, max_restarts=2, times=([],)):
+    """(the finished process, calls of gcloud that change the request, calls of the training) of `tpu_vm.sh watch`, with the options of
+    each time."""
     cloud = tmp_path / "cloud"
     cloud.mkdir()
     commands = StandIns(tmp_path / "bin", gcloud=CLOUD.format(cloud=str(cloud)), sleep="import time; time.sleep(0.1)", uv="")
     training = tmp_path / "training"
     commands.add(training, ATTEMPTS.format(cloud=str(cloud), sources=sources))
     commands.add(commands.folder / "python3", f"""if "venv" in sys.argv:
-    os.makedirs(".venv/bin")
-    os.symlink({str(training)!r}, ".venv/bin/python")
+    os.makedirs(".venv/bin", exist_ok=True)
+    if not os.path.lexists(".venv/bin/python"):
+        os.symlink({str(training)!r}, ".venv/bin/python")
 """)
-    done = commands.run("launch/tpu_vm.sh", "watch", "--name=pod", "--zone=z", f"--max_restarts={max_restarts}", *TRAIN)
+    for options in times:
+        done = commands.run("launch/tpu_vm.sh", "watch", "--name=pod", "--zone=z", f"--max_restarts={max_restarts}", *TRAIN, *options)
     calls = commands.calls()
     requests = [call[4] for call in calls if "queued-resources" in call and "describe" not in call]
     return done, requests, [call for call in calls if "oasis_jax.main" in call]
@@ -122,3 +125,14 @@ def test_restarts_are_limited(tmp_path):
     done, _, trainings = watch(tmp_path, STOPPED, STOPPED, FINISHED, max_restarts=1)
     assert done.returncode == 1 and "--max_restarts" in done.stderr and len(trainings) == 2
     time.sleep(0.3)  # so that the last background shell has ended before its folder is removed
+
+
+def test_the_end_of_one_training_is_not_that_of_another(tmp_path):
+    done, _, trainings = watch(tmp_path, FINISHED, FINISHED, times=([], [], ["--config.train.num_steps=9"]))
+    assert done.returncode == 0, done.stderr
+    assert [call[-1] == "--config.train.num_steps=9" for call in trainings] == [False, True]  # the second time, there was nothing to do
+
+
+def test_a_training_that_failed_is_started_again_by_the_next_watch(tmp_path):
+    done, _, trainings = watch(tmp_path, FAILED, FINISHED, times=([], []))
+    assert done.returncode == 0 and len(trainings) == 2, done.stderr
