@@ -91,15 +91,16 @@ def _folder_of_run(checkpoint):
 def main(argv):
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
-    from oasis_jax.parallel.processes import leave
+    from oasis_jax.parallel.processes import failing_at_once, leave
 
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
     logging.set_verbosity(logging.WARNING)
-    try:
-        run(flags.FLAGS, flags.FLAGS.config)
-    except (CheckpointError, DataError, ValueError, OSError) as error:
-        leave(f"evaluate: {error}")
+    with failing_at_once():
+        try:
+            run(flags.FLAGS, flags.FLAGS.config)
+        except (CheckpointError, DataError, ValueError, OSError) as error:
+            leave(f"evaluate: {error}")
 
 
 def define_flags(argv):
@@ -133,5 +134,8 @@ def _with_tuples(saved):
 if __name__ == "__main__":
     from oasis_jax.parallel.processes import join
 
-    join()  # before reading the config of a checkpoint, or anything else, initialises JAX
+    try:
+        join()  # before reading the config of a checkpoint, or anything else, initialises JAX
+    except ValueError as error:
+        sys.exit(f"evaluate: {error}")
     app.run(main, flags_parser=define_flags(sys.argv))

@@ -13,7 +13,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints,
 
 
 def main(_):
-    from oasis_jax.parallel.processes import join, leave, left_with_others
+    from oasis_jax.parallel.processes import failing_at_once, join, leave, left_with_others
 
     try:
         join(saves_when_stopped=True)  # before anything else initialises JAX
@@ -27,7 +27,8 @@ def main(_):
 
     logging.set_verbosity(logging.WARNING)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(left_with_others("start all processes again with the same command"))
+        stack.enter_context(failing_at_once())
+        stack.enter_context(left_with_others(lambda: "start all processes again with the same command"))
         try:
             workdir = stack.enter_context(claimed(_WORKDIR.value))
             keep_compiled(workdir)

@@ -30,7 +30,7 @@ from oasis_jax import editing, pictures, sampling, series
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, read_palette, resize_label_map
 from oasis_jax.heatmaps import position
-from oasis_jax.parallel.processes import by_first, join, leave
+from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
 from oasis_jax.sample_options import make_plan
 
 LABEL_ENDINGS = (".png", ".bmp", ".gif", ".tif", ".tiff")
@@ -234,9 +234,13 @@ def main(argv):
     logging.set_verbosity(logging.WARNING)
     try:
         join()
-        run(flags.FLAGS)
-    except (CheckpointError, DataError, ValueError, OSError) as error:
-        leave(f"sample: {error}")
+    except ValueError as error:
+        sys.exit(f"sample: {error}")
+    with failing_at_once():
+        try:
+            run(flags.FLAGS)
+        except (CheckpointError, DataError, ValueError, OSError) as error:
+            leave(f"sample: {error}")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import sys
 import jax
 import numpy as np
 
-from oasis_jax.parallel.mesh import make_mesh, over_largest_axis, put_batch, replicated
-from oasis_jax.training.step import DIVIDED, compile_step
+from oasis_jax.parallel.mesh import make_mesh, put_batch
+from oasis_jax.training.step import compile_step, state_template
 
 DEVICES = 8
-_GATHERED = re.compile(r"= \(?\w+\[([\d,]+)\][^=]*? all-gather(?:-start)?\(.*?dimensions=\{(\d+)\}")
+_GATHERED = re.compile(r"= ([^=]*) all-gather(?:-start)?\(.*?dimensions=\{(\d+)\}")
+_SHAPE = re.compile(r"\w+\[([\d,]+)\]")
 
 
 def in_own_process(file, case):
@@ -52,11 +53,8 @@ def compare(step, initial, batches, meshes, shard_state=False):
 def _train(step, state, batches, mesh, shard_state):
     data, space = mesh
     mesh, metrics = make_mesh(jax.devices()[: data * space], space), []
-
-    def place(path, leaf):
-        return over_largest_axis(leaf, mesh) if shard_state and path[0].name in DIVIDED else replicated(mesh)
-
-    state = jax.device_put(state, jax.tree_util.tree_map_with_path(place, state))
+    template = state_template(step, batches[0]["image"].shape[1:3], mesh, shard_state)
+    state = jax.device_put(state, jax.tree.map(lambda leaf: leaf.sharding, template))
     placed = [put_batch(batch, mesh) for batch in batches]
     compiled = compile_step(step, mesh, state, placed[0])
     for batch in placed:
@@ -68,6 +66,11 @@ def _train(step, state, batches, mesh, shard_state):
 
 
 def _gathered_rows(text):
-    """The numbers of rows that gathered activations have; kernels (k, k, C, D) are gathered where their state is divided."""
-    found = [(tuple(map(int, shape.split(","))), int(axis)) for shape, axis in _GATHERED.findall(text)]
-    return sorted({shape[axis] for shape, axis in found if len(shape) == 4 and not (shape[0] == shape[1] <= 4)})
+    """The numbers of rows that gathered images and activations have; kernels (k, k, C, D) are gathered where their state is divided."""
+    rows = set()
+    for shapes, axis in _GATHERED.findall(text):
+        for shape in (tuple(map(int, shape.split(","))) for shape in _SHAPE.findall(shapes)):
+            if len(shape) > 2 and not (len(shape) == 4 and shape[0] == shape[1] <= 4):
+                # (B, parts, H / parts, W, C) while rows are resized
+                rows.add(shape[int(axis)] * (shape[int(axis) + 1] if len(shape) == 5 else 1))
+    return sorted(rows)

@@ -51,9 +51,11 @@ def make_alignment(config):
 def make_train_step(config):
     """The TrainStep of a config; raises ValueError for fields that are out of range or do not fit each other."""
     train, loss, model = config.train, config.loss, config.model
-    generator, discriminator = make_generator(config), make_discriminator(config)
     _check(loss, "loss", align=0, align_groups=1, r1_gamma=0, r1_every=1, path_length=0, path_every=1)
     _check(train, "train", batch_size=1, accumulate=1, ema_images=0, ema_ramp=0, adam_b2=0)
+    if train.batch_size % train.accumulate:
+        raise ValueError(f"train.accumulate={train.accumulate} does not divide train.batch_size={train.batch_size}: choose a divisor")
+    generator, discriminator = make_generator(config), make_discriminator(config)
     _check(config.eval, "eval", batch_size=1)
     for name in ("lr_g", "lr_d", "adam_eps"):
         if not train[name] > 0:
@@ -104,7 +106,7 @@ def _accumulated(config):
 
 
 def _groups_of_part(config, section, name):
-    """The groups among which each part of an accumulated batch is divided; all parts together have as many as the field says."""
+    """The groups among which each part of an accumulated batch is divided: the field's number over all parts, or one in each part."""
     groups, parts = config[section][name], _accumulated(config)
     if groups > 1 and groups % parts:
         raise ValueError(f"train.accumulate={parts} does not divide {section}.{name}={groups}: choose one of its divisors")

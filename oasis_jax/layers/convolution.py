@@ -170,12 +170,12 @@ def sum_over_pixels(x, y):
     return jnp.einsum("bhwc,bhwd->cd", x, y, preferred_element_type=wide(x.dtype))
 
 
-def _taps(strip, k, along_rows, along_columns, order):
+def _taps(strip, k, over_rows, over_columns, order):
     """Shifted copies of a strip for the taps of a k x k kernel: (B, rows + k - 1 or rows, W, C) -> (B, rows, W, taps * C)."""
-    height, width = strip.shape[1] - (k - 1) * along_rows, strip.shape[2]
-    if along_columns:
+    height, width = strip.shape[1] - (k - 1) * over_rows, strip.shape[2]
+    if over_columns:
         strip = jnp.pad(strip, [(0, 0), (0, 0), (k // 2, k // 2), (0, 0)])
-    rows, columns = (order if along else range(1) for along in (along_rows, along_columns))
+    rows, columns = (order if over else range(1) for over in (over_rows, over_columns))
     return jnp.concatenate([strip[:, i : i + height, j : j + width] for i in rows for j in columns], axis=-1)
 
 

@@ -29,11 +29,8 @@ class Split:
         """Number of devices in use."""
         return self.data * self.space
 
-    def __str__(self):
-        return f"{self.data}x{self.space}"
 
-
-def choose_split(batch_size, height, devices, space=0, processes=1):
+def choose_split(batch_size, height, devices, space=0, processes=1, accumulate=1, can_split_rows=True):
     """The fastest split of a batch over devices.
 
     Every part of the batch must have equally many examples, every device equally many rows, and every process equally many devices. Of the
@@ -45,6 +42,8 @@ def choose_split(batch_size, height, devices, space=0, processes=1):
         devices: number of devices there are.
         space: parts of an image, mesh.space of the config; 0 chooses it.
         processes: among which the devices are divided equally.
+        accumulate: parts of the batch that are computed one after the other; each of them is divided.
+        can_split_rows: whether the networks can work on parts of an image.
 
     Returns:
         Split; it may leave devices idle.
@@ -54,20 +53,25 @@ def choose_split(batch_size, height, devices, space=0, processes=1):
     """
     if batch_size < 1 or space < 0:
         raise ValueError(f"train.batch_size={batch_size} and mesh.space={space}: the first must be 1 or more, the second 0 or more")
+    if accumulate < 1 or batch_size % accumulate:
+        raise ValueError(f"train.accumulate={accumulate} does not divide train.batch_size={batch_size}: choose one of its divisors")
+    at_once = batch_size // accumulate
     possible = [
         Split(data, parts)
-        for data in range(1, min(batch_size, devices) + 1)
+        for data in range(1, min(at_once, devices) + 1)
         for parts in range(1, devices // data + 1)
-        if batch_size % data == 0 and (parts == 1 or splits_rows(height, parts)) and data * parts % processes == 0
+        if at_once % data == 0 and (parts == 1 or can_split_rows and splits_rows(height, parts)) and data * parts % processes == 0
     ]
     chosen = [split for split in possible if space in (0, split.space)]
     if chosen:
-        return min(chosen, key=lambda split: (work(split, batch_size, height), split.space))
+        return min(chosen, key=lambda split: (work(split, at_once, height), split.space))
     among = f"{devices} devices" + (f" of {processes} processes" if processes > 1 else "")
     if not possible:
+        multiple = processes * accumulate
+        in_parts = f", in {accumulate} parts (train.accumulate)," if accumulate > 1 else ""
         raise ValueError(
-            f"train.batch_size={batch_size} with images of {height} rows does not divide over {among}: "
-            f"choose a multiple of {processes}, such as {math.ceil(batch_size / processes) * processes}"
+            f"train.batch_size={batch_size} with images of {height} rows{in_parts} does not divide over {among}: "
+            f"choose a multiple of {multiple}, such as {math.ceil(batch_size / multiple) * multiple}"
         )
     parts = ", ".join(str(parts) for parts in sorted({split.space for split in possible}))
     raise ValueError(f"mesh.space={space} is impossible with train.batch_size={batch_size} and {height} rows on {among}; possible: {parts}")
@@ -83,7 +87,7 @@ def work(split, batch_size, height):
 def describe_split(split, batch_size, devices):
     """One line: the split, and the devices that it leaves idle."""
     text = f"mesh: {split.data} parts of the batch x {split.space} parts of each image ({batch_size // split.data} images per part)"
-    idle = devices[split.devices :] if len({device.process_index for device in devices}) == 1 else _left_over(devices, split.devices)
+    idle = _left_over(devices, split.devices)
     return text + (f"; idle: {', '.join(str(device) for device in idle)}" if idle else "")
 
 
@@ -97,14 +101,16 @@ def make_mesh(devices=None, space=1, among=None):
     """
     among = jax.devices() if among is None else among
     devices = among if devices is None else list(devices)
-    shape, names, types = (len(devices) // space, space), (DATA, SPACE), (AxisType.Auto,) * 2
+    shape = (len(devices) // space, space)
     slices = len({getattr(device, "slice_index", 0) for device in devices})
-    if slices > 1 and shape[0] % slices == 0:  # rows are exchanged within a slice; slices meet in the sums over the batch
-        grid = mesh_utils.create_hybrid_device_mesh((shape[0] // slices, space), (slices, 1), devices)
-        return Mesh(grid, names, axis_types=types)
-    if len(devices) < len(among):  # a part of the machine need not be a torus
-        return Mesh(np.asarray(devices).reshape(shape), names, axis_types=types)
-    return jax.make_mesh(shape, names, axis_types=types, devices=devices)
+    if len(devices) < len(among) or shape[0] % slices:  # a part of the machine need not be a torus
+        grid = np.asarray(devices).reshape(shape)
+    elif slices > 1:  # rows are exchanged within a slice; slices meet in the sums over the batch
+        in_slice = (shape[0] // slices, space)
+        grid = mesh_utils.create_hybrid_device_mesh(in_slice, (slices, 1), devices, allow_split_physical_axes=True)
+    else:
+        grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return Mesh(grid, (DATA, SPACE), axis_types=(AxisType.Auto,) * 2)
 
 
 def mesh_of_split(split, devices=None):
@@ -173,7 +179,7 @@ def put_batch(batch, mesh):
         The pytree with global arrays in place of numpy arrays.
 
     Raises:
-        ValueError: the batch does not divide over the devices.
+        ValueError: the examples do not divide into the parts of the batch that this process has.
     """
     parts = _own_parts(mesh)
     places = {part: place for place, part in enumerate(parts)}
@@ -181,7 +187,7 @@ def put_batch(batch, mesh):
     def put(path, array):
         if len(array) % len(parts):
             name = jax.tree_util.keystr(path)
-            raise ValueError(f"{name}: a batch of {len(array)} examples does not divide over {len(parts)} devices: choose a multiple")
+            raise ValueError(f"{name}: {len(array)} examples do not divide into the {len(parts)} parts of this process: choose a multiple")
         per_part = len(array) // len(parts)
 
         def of_device(index):

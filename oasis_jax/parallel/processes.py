@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import sys
+import traceback
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ _ROWS = 1024  # feature rows gathered at once
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 HEARTBEAT_SECONDS = 30  # after which a process that does not answer is taken for dead, and the others stop
 FAILED = 1  # exit code
+_NO_CLUSTER = "coordinator_address should be defined"  # in JAX's error where it recognises no job of several processes
 
 
 def join(saves_when_stopped=False):
@@ -28,7 +30,7 @@ def join(saves_when_stopped=False):
         saves_when_stopped: SIGTERM does not end this process; `preemption.notice` reports it.
 
     Raises:
-        ValueError: some of the variables are missing, or are not numbers.
+        ValueError: some of the variables are missing, or are not numbers; or a job was recognised, but not how to join it.
     """
     jax.config.update("jax_enable_preemption_service", saves_when_stopped)
     given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
@@ -41,11 +43,13 @@ def join(saves_when_stopped=False):
         if not (count.isdecimal() and index.isdecimal() and int(index) < int(count)):
             raise ValueError(f"JAX_NUM_PROCESSES={count} and JAX_PROCESS_ID={index}: give numbers, the second below the first")
         explicit = {"coordinator_address": address, "num_processes": int(count), "process_id": int(index)}
+    elif os.environ.get("SLURM_STEP_NUM_TASKS") == "1":  # one process, with all devices of its node
+        return
     try:
-        jax.distributed.initialize(**explicit, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
-    except ValueError:  # JAX has recognised no cluster
-        if explicit:
-            raise
+        jax.distributed.initialize(**explicit, heartbeat_timeout_seconds=HEARTBEAT_SECONDS, shutdown_timeout_seconds=HEARTBEAT_SECONDS)
+    except ValueError as error:
+        if _NO_CLUSTER not in str(error):
+            raise ValueError(f"could not join the other processes of this job: {error}") from error
         return
     # On CPU, sums of two programs that run at once may meet each other's messages: one program waits for the other (see `in_order`).
     jax.config.update("jax_cpu_enable_async_dispatch", False)
@@ -54,8 +58,11 @@ def join(saves_when_stopped=False):
 
 
 def in_order(tree):
-    """The tree. Where several processes compute on CPU, it waits until its arrays are there: a program whose arguments are not would start
-    in the background, whatever JAX is told about that, and run beside the next one."""
+    """Blocks until the arrays of a tree are computed, if several processes compute on CPU, and returns the tree.
+
+    Otherwise XLA would start a program with pending arguments in the background, whatever `jax_cpu_enable_async_dispatch` says, and its
+    collectives could mix with those of the next program.
+    """
     return jax.block_until_ready(tree) if several_on_cpu() else tree
 
 
@@ -79,14 +86,26 @@ def left_with_others(advice):
     """Ends this process with a clear message when another one is lost: a sum over all of them then fails.
 
     Args:
-        advice: what to do about it.
+        advice: () -> what to do about it.
     """
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        leave(f"error: lost another process, or failed: {' '.join(str(error).split())[:300]}; {advice}")
+        leave(f"error: lost another process, or failed: {' '.join(str(error).split())[:300]}; {advice()}")
+
+
+@contextlib.contextmanager
+def failing_at_once():
+    """Ends this process, if it is one of several, as soon as it fails: otherwise it would first wait for the others, and they for it."""
+    try:
+        yield
+    except BaseException as error:
+        if jax.process_count() == 1 or isinstance(error, SystemExit):
+            raise
+        traceback.print_exc()
+        leave("error: this process has failed, see above")
 
 
 def by_first(function):

@@ -69,7 +69,7 @@ def compile_for(machine, config, keep=""):
     Args:
         machine: Machine.
         config: ConfigDict.
-        keep: folder that the compiler's reports stay in; "" deletes them.
+        keep: folder in which the compiler's reports stay, in a folder `compiled` of their own; "" deletes them.
 
     Returns:
         Compiled.
@@ -79,7 +79,7 @@ def compile_for(machine, config, keep=""):
         CompilerError: the compiler fails for another reason than too little memory.
     """
     with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(keep or stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = pathlib.Path(keep, "compiled") if keep else pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / LOG
         for name in (LOG, REFUSED, KNOWN, "module_*"):  # of an earlier step

@@ -120,6 +120,8 @@ def describe_search(machine, config, tried, best, examples=0):
         examples: number of training examples if it is not known from the config.
     """
     listed = ranked(tried)[:best]
+    if not any(one.compiled for one in tried):
+        return f"nothing could be compiled for {machine}: {tried[-1].reason if tried else 'there is nothing to try'}"
     if not listed:
         return f"nothing fits {machine}: take more chips, a smaller batch (--batches), or smaller images or networks"
     rows = []

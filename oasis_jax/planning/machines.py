@@ -95,7 +95,7 @@ class Machine:
     @property
     def hosts(self):
         """Number of hosts, each of which runs one process."""
-        return self.chips // math.prod(self.host_bounds) if self.chip.platform == "tpu" else 1
+        return self.chips // math.prod(self.host_bounds) if self.chip.platform == "tpu" else self.slices
 
     def require_compiler(self):
         """Raises ValueError, which says what to install, if the compiler for these chips is missing."""

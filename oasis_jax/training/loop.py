@@ -24,6 +24,8 @@ from oasis_jax.training.step import compile_step, everywhere, finite, initial_st
 from oasis_jax.training.workdir import claimed
 from oasis_jax.training.writers import create_writer
 
+ASK_EVERY = 50  # steps after which processes that log nothing ask each other whether the time is over
+
 
 class TrainingDivergedError(RuntimeError):
     """A loss became NaN or infinite; the message names the step, the term and the last good checkpoint."""
@@ -55,16 +57,16 @@ def train(run):
         run: setup.Run.
     """
     with contextlib.ExitStack() as stack:
+        received = stack.enter_context(notice())  # until the last checkpoint is written
         checkpoints = stack.enter_context(
             Checkpoints(run.workdir, run.config.checkpoint.keep, run.config.eval.score, run.higher_is_better)
         )
-        received = stack.enter_context(notice())
         state = restore_or_create(run, checkpoints)
         first_step = int(state.step)
         shown = Progress(run, first_step)
         stack.callback(shown.close)
         if first_step < run.num_steps:
-            with left_with_others(f"start all processes again with the same command: {resume_advice(checkpoints)}"):
+            with left_with_others(lambda: f"start all processes again with the same command: {resume_advice(checkpoints)}"):
                 state, scores, stopped = train_steps(run, state, first_step, checkpoints, received, shown)
         else:
             if is_first():
@@ -104,12 +106,12 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
     for _ in range(start, first_step):
         recent.append(without_image(next(batches)))
 
-    compiled, upcoming = None, next_placed(batches, run.mesh)
+    compiled, upcoming = None, read_ahead(batches, run.mesh)
     pending, scores, began, saved, waited = [], {}, time.monotonic(), checkpoints.latest_step(), 0.0
     progress = tqdm.tqdm(total=run.num_steps, initial=first_step, unit="step", dynamic_ncols=True, smoothing=0.05, disable=not is_first())
     with progress:
         for done in range(first_step + 1, run.num_steps + 1):
-            batch, placed = upcoming
+            batch, placed = upcoming()
             recent.append(without_image(batch))
             if compiled is None:
                 compiled = shown.compile(state, placed)
@@ -118,7 +120,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
             state, metrics = compiled(state, placed)
             pending.append(metrics)
             asked = time.monotonic()
-            upcoming = next_placed(batches, run.mesh)  # while the devices compute
+            upcoming = read_ahead(batches, run.mesh) if done < run.num_steps else None  # while the devices compute
             waited += time.monotonic() - asked
             if len(pending) > 1:  # stay at most two steps ahead of the device
                 jax.block_until_ready(pending[-2])
@@ -145,7 +147,8 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 paused = time.monotonic()
                 placed_recent = ((number, put_batch(columns, run.mesh)) for number, columns in enumerate(recent, done - len(recent)))
                 with jax.set_mesh(run.mesh):
-                    averaged = everywhere(run.train_step.averaged(state, placed_recent), run.mesh)
+                    whole = state.replace(ema=everywhere(state.ema, run.mesh))
+                    averaged = everywhere(run.train_step.averaged(whole, placed_recent), run.mesh)
                 if due["images"]:
                     shown.draw(done, averaged)
                 scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
@@ -179,12 +182,11 @@ class Progress:
     def compile(self, state, batch):
         """The compiled step, with a line on how long that took and what its metrics mean."""
         run, began = self.run, time.monotonic()
-        if not is_first():
-            return compile_step(run.train_step, run.mesh, state, batch)
-        tqdm.tqdm.write(f"compiling the training step for {run.mesh.size} {jax.devices()[0].device_kind} ...")
+        say = tqdm.tqdm.write if is_first() else lambda _: None
+        say(f"compiling the training step for {run.mesh.size} {jax.devices()[0].device_kind} ...")
         compiled = compile_step(run.train_step, run.mesh, state, batch)
         legend = "".join(f"; in the lines that follow, {formula}" for formula in dict.fromkeys(run.train_step.legend.values()))
-        tqdm.tqdm.write(f"compiled in {time.monotonic() - began:.0f} s{legend}")
+        say(f"compiled in {time.monotonic() - began:.0f} s{legend}")
         return compiled
 
     def log(self, step, scalars):
@@ -268,8 +270,8 @@ def divergence(run, what, saved):
 
 
 def time_is_over(config, began, done):
-    """Whether train.max_minutes have passed. Several processes ask each other, and only when they log."""
-    if not config.train.max_minutes or (jax.process_count() > 1 and not is_due(done, config.log.every_steps)):
+    """Whether train.max_minutes have passed. Several processes ask each other, and only when they log, or now and then."""
+    if not config.train.max_minutes or (jax.process_count() > 1 and not is_due(done, config.log.every_steps or ASK_EVERY)):
         return False
     return any_process(time.monotonic() - began > 60 * config.train.max_minutes)[0]
 
@@ -280,10 +282,22 @@ def resume_advice(checkpoints):
     return "nothing is saved yet" if newest is None else f"at least step {newest} is saved, and the run is resumed"
 
 
-def next_placed(batches, mesh):
-    """(the next batch as numpy arrays, the same on the devices)."""
-    batch = next(batches)
-    return batch, put_batch(batch, mesh)
+def read_ahead(batches, mesh):
+    """Reads the next batch now; returns a function that returns it, as numpy arrays and on the devices, or raises what reading it raised.
+
+    So the steps before a file that cannot be read are logged and saved.
+    """
+    try:
+        batch = next(batches)
+        placed = put_batch(batch, mesh)
+    except Exception as error:
+        failure = error
+
+        def fail():
+            raise failure
+
+        return fail
+    return lambda: (batch, placed)
 
 
 def without_image(batch):

@@ -1,4 +1,6 @@
 """The compiled training step, and the train state on a mesh."""
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -15,14 +17,11 @@ def split_of_run(config, train_step, devices, processes=1):
         ValueError: the batch or mesh.space does not fit the devices, train.accumulate does not divide the batch, or the family cannot split
             rows.
     """
-    space, (batch_size, parts) = config.mesh.space, (config.train.batch_size, config.train.accumulate)
-    if parts < 1 or batch_size % parts:
-        raise ValueError(f"train.accumulate={parts} does not divide train.batch_size={batch_size}: choose one of its divisors")
-    if not train_step.splits_rows:
-        if space > 1:
-            raise ValueError(f"mesh.space={space} is impossible with family={config.family}, which cannot split image rows: set it to 1")
-        space = 1
-    return choose_split(batch_size // parts, config.data.image_size[0], devices, space, processes)
+    space = config.mesh.space
+    if space > 1 and not train_step.splits_rows:
+        raise ValueError(f"mesh.space={space} is impossible with family={config.family}, which cannot split image rows: set it to 1")
+    train, height = config.train, config.data.image_size[0]
+    return choose_split(train.batch_size, height, devices, space, processes, train.accumulate, train_step.splits_rows)
 
 
 def compile_step(train_step, mesh, state, batch):
@@ -31,7 +30,7 @@ def compile_step(train_step, mesh, state, batch):
     Args:
         train_step: family.TrainStep.
         mesh: of the devices of all processes.
-        state, batch: examples of its arguments, or their shapes with shardings.
+        state, batch: examples of its arguments, or their shapes; that of the state also says how it lies on the mesh.
     """
     return lower_step(train_step, mesh, state, batch).compile(compiler.options(mesh.devices.flat[0]))
 
@@ -69,7 +68,12 @@ def state_template(train_step, image_size, mesh, shard_state=False):
 
 def everywhere(tree, mesh):
     """The tree with every array on every device of the mesh."""
-    return jax.jit(lambda same: same, out_shardings=replicated(mesh))(tree)
+    return _copy_to(mesh)(tree)
+
+
+@functools.cache
+def _copy_to(mesh):
+    return jax.jit(lambda same: same, out_shardings=replicated(mesh))
 
 
 @jax.jit

@@ -3,16 +3,19 @@ import contextlib
 import json
 import os
 import socket
+import threading
 import time
 
 import filelock
 import jax
 from etils import epath
 
+from oasis_jax.files import write_whole
 from oasis_jax.parallel.processes import any_process, is_first
 
-LOCK = ".in_use"
+LOCK, NOTE = ".in_use", ".in_use.json"
 COMPILED = "compiled"
+BEAT_SECONDS = 20  # how often a run renews its note in a bucket; after three times as long without, it is taken for dead
 
 
 def prepare_workdir(workdir):
@@ -23,7 +26,7 @@ def prepare_workdir(workdir):
         path.mkdir(parents=True, exist_ok=True)
         probe.write_text("")
         probe.unlink()
-    except OSError as error:
+    except Exception as error:  # the library for buckets has errors of its own
         raise ValueError(f"cannot write to the workdir {path} ({error}): choose another --workdir") from error
     return path
 
@@ -39,37 +42,121 @@ def keep_compiled(workdir):
 def claimed(workdir):
     """Yields the prepared workdir, which no other run can use until the block ends, or this process, however it ends.
 
-    Every process of a run must call this. Buckets (gs://) have no locks: there, nothing is refused.
+    Every process of a run must call this.
 
     Raises:
         ValueError: another run is using the workdir, or nothing can be written there.
     """
     path = prepare_workdir(workdir)
-    if "://" in str(path):
-        yield path
-        return
-    lock, note = filelock.FileLock(path / LOCK), path / f"{LOCK}.json"
-    taken = False
+    claim = Lease(path / NOTE) if "://" in str(path) else Lock(path)
+    user, failure = None, None
     if is_first():
         try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            taken = True
+            user = claim.acquire()
+        except Exception as error:  # the other processes wait for an answer
+            failure = error
     try:
-        if any_process(taken)[0]:
-            raise ValueError(f"the workdir {path} is in use by {_user(note)}: stop that run first, or choose another --workdir")
-        if is_first():
-            note.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
+        taken, failed = any_process(user is not None, failure is not None)
+        if failed:
+            raise ValueError(f"cannot write to the workdir {path} ({failure or 'see the first process'}): choose another --workdir")
+        if taken:
+            who = _described(user) if user else "another run"
+            raise ValueError(f"the workdir {path} is in use by {who}: stop that run first, or choose another --workdir")
         yield path
     finally:
-        if lock.is_locked:
-            note.unlink(missing_ok=True)
-            lock.release()
+        if is_first() and user is None and failure is None:
+            claim.release()
 
 
-def _user(note):
+class Lock:
+    """A claim of a folder on disk: a lock, which ends with its process, and a note that says whose it is."""
+
+    def __init__(self, folder):
+        self._lock, self._note = filelock.FileLock(folder / LOCK), folder / NOTE
+
+    def acquire(self):
+        """Takes the claim; if another run has it, returns what is known of that run, {} if nothing."""
+        try:
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
+            return _read(self._note) or {}
+        write_whole(self._note, json.dumps(_own_note()).encode())
+        return None
+
+    def release(self):
+        """Gives the claim back."""
+        self._note.unlink(missing_ok=True)
+        self._lock.release()
+
+
+class Lease:
+    """A claim of a folder in a bucket, which has no locks: a note that the run renews as long as it lives.
+
+    Attributes:
+        note: path of the note.
+        beat: seconds between two renewals. A note that is not renewed for three times as long belongs to a dead run.
+    """
+
+    def __init__(self, note, beat=BEAT_SECONDS):
+        self.note, self.beat = note, beat
+        self._own, self._over = _own_note(), threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def acquire(self):
+        """As `Lock.acquire`. If there is a note, it waits until that is renewed, withdrawn, or old."""
+        found = _read(self.note)
+        if found is not None:
+            print(f"{self.note} says that the workdir is in use by {_described(found)}; waiting for a sign of life ...", flush=True)
+            deadline = time.monotonic() + 3 * self.beat
+            while (now := _read(self.note)) == found and time.monotonic() < deadline:
+                time.sleep(self.beat / 10)
+            if now not in (found, None):
+                return now
+        self._write()
+        time.sleep(self.beat / 10)  # of two runs that start at once, the one that wrote last goes on
+        now = _read(self.note) or {}
+        if now.get("id") != self._own["id"]:
+            return now
+        self._thread.start()
+        return None
+
+    def release(self):
+        """As `Lock.release`."""
+        self._over.set()
+        self._thread.join()
+        if self._is_own():
+            self.note.unlink(missing_ok=True)
+
+    def _is_own(self):
+        return (_read(self.note) or self._own).get("id") == self._own["id"]
+
+    def _write(self):
+        self._own["renewed"] += 1
+        write_whole(self.note, json.dumps(self._own).encode())
+
+    def _renew(self):
+        while not self._over.wait(self.beat):
+            with contextlib.suppress(Exception):  # the network may fail for a while; training goes on
+                if not self._is_own():  # this run was stopped for so long that another one has taken over
+                    return
+                self._write()
+
+
+def _own_note():
+    host, pid = socket.gethostname(), os.getpid()
+    return {"host": host, "pid": pid, "since": time.strftime("%Y-%m-%d %H:%M:%S"), "id": f"{host}-{pid}-{time.time_ns()}", "renewed": 0}
+
+
+def _read(note):
+    """The content of a note, {} if it is damaged, None if there is none."""
     try:
-        user = json.loads(note.read_text())
-        return f"process {user['pid']} on {user['host']}, since {user['since']}"
-    except (OSError, ValueError, KeyError):
-        return "another run"
+        content = json.loads(note.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _described(user):
+    return f"process {user['pid']} on {user['host']}, since {user['since']}" if {"pid", "host", "since"} <= user.keys() else "another run"

@@ -1,8 +1,10 @@
 """Where a run's numbers and pictures are written: TensorBoard files in the workdir, and lines on the console."""
+import concurrent.futures
 import pathlib
 import tempfile
 
 import tqdm
+from absl import logging
 from clu import metric_writers
 
 from oasis_jax.parallel.processes import is_first
@@ -30,21 +32,30 @@ class BucketWriter(metric_writers.SummaryWriter):
 
     def __init__(self, folder):
         self._folder, self._local = folder, tempfile.TemporaryDirectory()
+        self._uploader = concurrent.futures.ThreadPoolExecutor(1)
         super().__init__(self._local.name)
 
     def flush(self):
-        self._upload()
+        super().close()
+        self._uploader.submit(self._upload, self._finished())  # training does not wait for the network
         super().__init__(self._local.name)
 
     def close(self):
-        self._upload()
+        super().close()
+        self._uploader.submit(self._upload, self._finished())
+        self._uploader.shutdown()
         self._local.cleanup()
 
-    def _upload(self):
-        super().close()
-        for file in pathlib.Path(self._local.name).iterdir():
-            (self._folder / file.name).write_bytes(file.read_bytes())
-            file.unlink()
+    def _finished(self):
+        return list(pathlib.Path(self._local.name).iterdir())
+
+    def _upload(self, files):
+        for file in filter(pathlib.Path.exists, files):
+            try:
+                (self._folder / file.name).write_bytes(file.read_bytes())
+                file.unlink()
+            except Exception as error:  # it is tried again with the next files: a log is not worth the run
+                logging.warning("could not write %s to %s: %s", file.name, self._folder, error)
 
 
 def create_writer(workdir):

@@ -68,7 +68,7 @@ def test_run_in_a_bucket_is_that_on_disk(tmp_path):
 
     def written(folder):
         files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
-        return {name for name in files if not name.startswith(("checkpoints", "events"))} - {LOCK}  # which buckets do not have
+        return {name for name in files if not name.startswith(("checkpoints", "events"))} - {LOCK}  # buckets have none
 
     assert written(downloaded) == written(local) >= {"samples/step_0000002.png", "samples/step_0000004.png", "losses.png", "losses.json"}
     assert logged(downloaded) == logged(local) >= {(2, "samples"), (4, "samples"), *((step, "loss_g") for step in range(1, 5))}

@@ -1,0 +1,85 @@
+"""Laws of the workdir: one run at a time uses it, a dead run does not keep it, and who uses it is named."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from etils import epath
+
+from oasis_jax.training.workdir import LOCK, NOTE, Lease, claimed
+
+BEAT = 0.2
+CLAIM = f"""
+import sys, time
+from etils import epath
+from oasis_jax.training.workdir import Lease, Lock
+folder = epath.Path(sys.argv[2])
+claim = Lock(folder) if sys.argv[1] == "lock" else Lease(folder / "{NOTE}", {BEAT})
+assert claim.acquire() is None
+print("claimed", flush=True)
+time.sleep(60)
+"""
+
+
+def claiming_process(kind, folder):
+    process = subprocess.Popen([sys.executable, "-c", CLAIM, kind, folder], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "claimed\n"
+    return process
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_second_run_is_refused_and_told_who_uses_the_workdir(tmp_path):
+    other = claiming_process("lock", tmp_path)
+    with pytest.raises(ValueError, match=f"{tmp_path} is in use by process {other.pid} on .*, since .*: stop that run first"):
+        with claimed(tmp_path):
+            raise AssertionError("claimed twice")
+    assert (tmp_path / NOTE).exists()  # the refused run takes nothing away
+    kill(other)
+    with claimed(tmp_path) as path:
+        assert path == epath.Path(tmp_path) and json.loads((tmp_path / NOTE).read_text())["pid"] == os.getpid()
+    assert {file.name for file in tmp_path.iterdir()} <= {LOCK}
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot write to the workdir .*file/run .*choose another --workdir"):
+        with claimed(tmp_path / "file" / "run"):
+            raise AssertionError("claimed")
+
+
+def test_lease_is_refused_while_it_is_renewed_and_taken_over_when_its_run_is_dead(tmp_path, capsys):
+    other, note = claiming_process("lease", tmp_path), epath.Path(tmp_path / NOTE)
+    assert Lease(note, BEAT).acquire()["pid"] == other.pid
+    kill(other)
+    began, lease = time.monotonic(), Lease(note, BEAT)
+    assert lease.acquire() is None and 3 * BEAT <= time.monotonic() - began < 20 * BEAT
+    assert capsys.readouterr().out.count(f"in use by process {other.pid} on ") == 2
+    assert json.loads(note.read_text())["pid"] == os.getpid()
+    lease.release()
+    assert not note.exists()
+
+
+def test_of_two_runs_that_start_at_once_one_gets_the_lease(tmp_path):
+    leases = [Lease(epath.Path(tmp_path / NOTE), beat=3) for _ in range(2)]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(Lease.acquire, leases))
+    winner, loser = sorted(range(2), key=lambda i: found[i] is not None)
+    assert found[winner] is None and found[loser]["pid"] == os.getpid()
+    leases[winner].release()
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}"])
+def test_damaged_note_is_that_of_another_run(tmp_path, content):
+    note = epath.Path(tmp_path / NOTE)
+    note.write_text(content)
+    lease = Lease(note, BEAT)
+    assert lease.acquire() is None
+    lease.release()
