@@ -1,4 +1,4 @@
-"""Stopping in time: SIGTERM, Ctrl-C, and the notice of a cloud that takes a machine back."""
+"""Stopping in time: Ctrl-C and SIGTERM, which is also how clouds announce that they take a machine back."""
 import contextlib
 import os
 import signal

@@ -79,7 +79,7 @@ def lowered_step(config, machine):
 
 
 def _end_with_parent():
-    """Ends this process when the other end of its standard input is closed: the compiler would go on for half an hour."""
+    """Ends this process when the other end of its standard input is closed: the compiler would keep running for half an hour."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 

@@ -149,13 +149,16 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 with jax.set_mesh(run.mesh):
                     whole = state.replace(ema=everywhere(state.ema, run.mesh))
                     averaged = everywhere(run.train_step.averaged(whole, placed_recent), run.mesh)
-                if due["images"]:
-                    shown.draw(done, averaged)
-                scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
+                try:
+                    if due["images"]:
+                        shown.draw(done, averaged)
+                    scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
+                except Exception as error:  # what is wrong with pictures or scores must not lose the training
+                    if not isinstance(error, jax.errors.JaxRuntimeError):  # another process is lost, or the device
+                        save(run, checkpoints, shown, done, state, averaged, {}, saved)
+                    raise
                 if due["checkpoint"] or due["eval"]:
-                    check_state(run, state, done, saved)
-                    checkpoints.save(done, state, averaged, plain(config), scores)
-                    shown.save_losses()
+                    save(run, checkpoints, shown, done, state, averaged, scores, saved)
                     saved = done
                 window += time.monotonic() - paused  # not training time
             if last:
@@ -243,6 +246,13 @@ class Progress:
         print(f"TensorBoard:   tensorboard --logdir={run.workdir}")
         arguments = [f"--checkpoint={run.workdir}", *([f"--labels={labels}"] if labels else []), f"--output={run.workdir / 'generated'}"]
         print(f"sample from it: python -m oasis_jax.sample {shlex.join(arguments)}")
+
+
+def save(run, checkpoints, shown, step, state, averaged, scores, saved):
+    """Saves a checkpoint and the losses so far; `saved` is the last step that was saved before."""
+    check_state(run, state, step, saved)
+    checkpoints.save(step, state, averaged, plain(run.config), scores)
+    shown.save_losses()
 
 
 def check_finite(run, pending, done, saved):

@@ -1,4 +1,5 @@
 """Laws of a whole run, on tiny scenes: resume is exact, faults stop it with a message that helps, everything lands in the workdir."""
+import itertools
 import json
 import signal
 import types
@@ -11,13 +12,14 @@ from PIL import Image
 
 from configs import scenes
 from oasis_jax import evaluate
-from oasis_jax.checkpoint import CheckpointError, Checkpoints, load_config, load_ema
+from oasis_jax.checkpoint import CheckpointError, Checkpoints, load_config, load_ema, load_state
 from oasis_jax.data.datasets import DataSpec, open_split
-from oasis_jax.data.labels import read_label_map
+from oasis_jax.data.labels import DataError, read_label_map
+from oasis_jax.data.pipeline import train_batches
 from oasis_jax.heatmaps import of_seed
 from oasis_jax.pictures import colour_label_map, grid
 from oasis_jax.sampling import load
-from oasis_jax.training.loop import TrainingDivergedError, check_state, restore_or_create, train_and_evaluate
+from oasis_jax.training.loop import Progress, TrainingDivergedError, check_state, restore_or_create, train_and_evaluate
 from oasis_jax.training.setup import set_up
 from tests import killed_run
 
@@ -122,6 +124,27 @@ def test_diverged_loss_stops_the_run_with_step_and_term_and_checkpoint(tmp_path)
     with pytest.raises(TrainingDivergedError, match=r"step \d+: loss_\w+ is (nan|inf); no checkpoint was saved before"):
         train_and_evaluate(config, tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_an_evaluation_that_fails_loses_no_training(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Progress, "evaluate", fail)
+    with pytest.raises(OSError, match="disk full"):
+        train_and_evaluate(tiny_config(train__num_steps=3), tmp_path)
+    assert int(load_state(tmp_path)["step"]) == 3
+
+
+def test_a_file_that_cannot_be_read_loses_no_step_before_it(tmp_path, monkeypatch):
+    def batches(*arguments):
+        yield from itertools.islice(train_batches(*arguments), 3)
+        raise DataError("photo.png: cannot be read")
+
+    monkeypatch.setattr("oasis_jax.training.loop.train_batches", batches)
+    with pytest.raises(DataError, match="photo.png"):
+        train_and_evaluate(tiny_config(train__num_steps=9, checkpoint__every_steps=3), tmp_path)
+    assert int(load_state(tmp_path)["step"]) == 3
 
 
 def test_state_that_is_not_finite_is_not_saved_as_good(tmp_path):
