@@ -115,8 +115,11 @@ def test_update_of_the_discriminator_in_parts_is_that_of_the_whole_batch(float64
     image, fake = (jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, (4, *SIZE, 3))) for seed in range(2))
     given = (image, fake, label_map, step.pixel_weights(label_map), draw(0, 0, label_map, N, 2))
 
+    @functools.partial(jax.jit, static_argnums=0)
     def update(parts):
-        loss = functools.partial(lambda params, *part: step.discriminator_loss(params, state, *part))
+        def loss(params, *part):
+            return step.discriminator_loss(params, state, *part)
+
         return descend(loss, state.discriminator["params"], step.optimizer_d, state.opt_state_d, given, parts)
 
     (whole, *_, (metrics, statistics)), (accumulated, *_, (of_parts, statistics_of_parts)) = update(1), update(2)
