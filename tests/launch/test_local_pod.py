@@ -1,4 +1,5 @@
 """A pod of local processes: each has its place in it, all end together, and one run comes out."""
+import functools
 import json
 import os
 import re
@@ -34,7 +35,10 @@ STUCK = WAIT.format(on_sigterm="signal.SIG_IGN")  # as in a collective operation
 def start(commands, logs, *options):
     """The running script with two processes, which have all begun."""
     command = [*POD, "2", *TRAIN, f"--logs={logs}", *options]
-    process = subprocess.Popen(command, cwd=ROOT, env=commands.environment(PYTHON="train"), stdout=subprocess.PIPE, text=True)
+    environment = commands.environment(PYTHON="train")
+    # A shell cannot trap a signal that it was started to ignore, as the tests may have been that run in the background.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=listen)
     deadline = time.monotonic() + 30
     while sum("ready" in log.read_text() for log in logs.glob("*.log")) < 2:
         assert process.poll() is None and time.monotonic() < deadline

@@ -50,11 +50,15 @@ def test_too_little_memory_is_a_result(tmp_path):
 
 
 def test_other_files_in_the_folder_that_is_kept_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiled, "_run", lambda job, log: reports(tmp_path))
-    (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "module_0000.old.after_optimizations.txt").write_text("of an earlier step, which was longer than this one" * 1000)
+    monkeypatch.setattr(compiled, "_run", lambda job, log: reports(pathlib.Path(job.folder)))
+    kept = tmp_path / "compiled"
+    kept.mkdir()
+    (kept / "module_0000.old.after_optimizations.txt").write_text("of an earlier step, which was longer than this one" * 1000)
+    mine = [tmp_path / "module_1.txt", tmp_path / "log.txt", kept / "notes.txt"]
+    for file in mine:
+        file.write_text("mine")
     assert compile_for(MACHINE, tiny_oasis(), str(tmp_path)).fits
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert [file.read_text() for file in mine] == ["mine"] * 3
 
 
 def test_a_compiler_without_a_limit_is_held_to_the_chip(tmp_path):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -67,7 +68,13 @@ def test_lease_is_refused_while_it_is_renewed_and_taken_over_when_its_run_is_dea
     assert not note.exists()
 
 
-def test_of_two_runs_that_start_at_once_one_gets_the_lease(tmp_path):
+def test_of_two_runs_that_start_at_once_one_gets_the_lease(tmp_path, monkeypatch):
+    def write_as_to_a_bucket(path, data):
+        partial = path.parent / f"{threading.get_ident()}.partial"  # on a disk, both would write to one partial file
+        partial.write_bytes(data)
+        partial.replace(path)
+
+    monkeypatch.setattr("oasis_jax.training.workdir.write_whole", write_as_to_a_bucket)
     leases = [Lease(epath.Path(tmp_path / NOTE), beat=3) for _ in range(2)]
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(Lease.acquire, leases))
