@@ -51,5 +51,5 @@ def add_fields(config):
     train.ema_decay = 0.9999
     train.ema_refresh_batches = 51  # forward passes that refresh the averaged generator's batch statistics before it is used or saved
     train.discriminator_schedule = "batched"  # fake, real and mixed as one batch; "sequential": one power iteration each, as published
-    # D learns from the fakes of the G update instead of new ones of the updated G: another algorithm than published, about a tenth cheaper.
+    # D learns from the fakes of the G update instead of new ones of the updated G: another algorithm than published, a pass through G less.
     train.shared_fakes = False
