@@ -46,6 +46,10 @@ class BucketWriter(metric_writers.SummaryWriter):
         self._uploader.shutdown()
         self._local.cleanup()
 
+    def finish_uploads(self):
+        """Waits until all that was flushed has been uploaded."""
+        self._uploader.submit(lambda: None).result()
+
     def _finished(self):
         return list(pathlib.Path(self._local.name).iterdir())
 

@@ -23,6 +23,7 @@ def test_each_flush_adds_what_is_new(tmp_path, monkeypatch):
     writer = BucketWriter(epath.Path(bucket))
     writer.write_scalars(1, {"loss": 0.5})
     writer.flush()
+    writer.finish_uploads()
     first = {file: file.read_bytes() for file in bucket.iterdir()}
     assert logged(bucket) == [(1, "loss")]
     writer.write_scalars(2, {"loss": 0.25})
