@@ -90,10 +90,15 @@ def left_with_others(advice):
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
+    except Exception as error:
+        if jax.process_count() == 1 or not is_of_runtime(error):
             raise
         leave(f"error: lost another process, or failed: {' '.join(str(error).split())[:300]}; {advice()}")
+
+
+def is_of_runtime(error):
+    """Whether an exception says that a compiled program could not be computed, as when another process is lost."""
+    return isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)  # which may be a ValueError
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from oasis_jax.evaluation.report import write_report
 from oasis_jax.family import name_of, own_networks
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
-from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others
+from oasis_jax.parallel.processes import any_process, in_order, is_first, is_of_runtime, left_with_others
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
 from oasis_jax.training.samples import SampleGrid
@@ -154,7 +154,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                         shown.draw(done, averaged)
                     scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
                 except Exception as error:  # what is wrong with pictures or scores must not lose the training
-                    if not isinstance(error, jax.errors.JaxRuntimeError):  # another process is lost, or the device
+                    if not is_of_runtime(error):
                         save(run, checkpoints, shown, done, state, averaged, {}, saved)
                     raise
                 if due["checkpoint"] or due["eval"]:
