@@ -1,5 +1,6 @@
 """A run that was stopped is started again, by each scheduler's own means; one that has finished or failed is not."""
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -91,6 +92,8 @@ PREEMPTED = "(cloud / 'state').write_text('SUSPENDED'); import time; time.sleep(
 def watch(tmp_path, *sources, max_restarts=2, times=([],)):
     """(the finished process, calls of gcloud that change the request, calls of the training) of `tpu_vm.sh watch`, with the options of
     each time."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        pytest.skip("installs the last commit, and here is no git, or no checkout")
     cloud = tmp_path / "cloud"
     cloud.mkdir()
     commands = StandIns(tmp_path / "bin", gcloud=CLOUD.format(cloud=str(cloud)), sleep="import time; time.sleep(0.1)", uv="")
