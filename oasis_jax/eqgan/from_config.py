@@ -7,6 +7,7 @@ from oasis_jax.eqgan.generator import Generator, check_resolution
 from oasis_jax.eqgan.model import NOISE_MODES
 from oasis_jax.eqgan.train_step import Hyperparameters, TrainStep
 from oasis_jax.layers.dtype import compute_dtype
+from oasis_jax.parallel.mesh import check_parts
 from oasis_jax.updates import adam_without_momentum, rate_at
 
 
@@ -53,8 +54,7 @@ def make_train_step(config):
     train, loss, model = config.train, config.loss, config.model
     _check(loss, "loss", align=0, align_groups=1, r1_gamma=0, r1_every=1, path_length=0, path_every=1)
     _check(train, "train", batch_size=1, accumulate=1, ema_images=0, ema_ramp=0, adam_b2=0)
-    if train.batch_size % train.accumulate:
-        raise ValueError(f"train.accumulate={train.accumulate} does not divide train.batch_size={train.batch_size}: choose a divisor")
+    check_parts(train.batch_size, train.accumulate)
     generator, discriminator = make_generator(config), make_discriminator(config)
     _check(config.eval, "eval", batch_size=1)
     for name in ("lr_g", "lr_d", "adam_eps"):

@@ -53,8 +53,7 @@ def choose_split(batch_size, height, devices, space=0, processes=1, accumulate=1
     """
     if batch_size < 1 or space < 0:
         raise ValueError(f"train.batch_size={batch_size} and mesh.space={space}: the first must be 1 or more, the second 0 or more")
-    if accumulate < 1 or batch_size % accumulate:
-        raise ValueError(f"train.accumulate={accumulate} does not divide train.batch_size={batch_size}: choose one of its divisors")
+    check_parts(batch_size, accumulate)
     at_once = batch_size // accumulate
     possible = [
         Split(data, parts)
@@ -75,6 +74,12 @@ def choose_split(batch_size, height, devices, space=0, processes=1, accumulate=1
         )
     parts = ", ".join(str(parts) for parts in sorted({split.space for split in possible}))
     raise ValueError(f"mesh.space={space} is impossible with train.batch_size={batch_size} and {height} rows on {among}; possible: {parts}")
+
+
+def check_parts(batch_size, accumulate):
+    """Raises ValueError if a batch cannot be computed in so many equal parts, one after the other."""
+    if accumulate < 1 or batch_size % accumulate:
+        raise ValueError(f"train.accumulate={accumulate} does not divide train.batch_size={batch_size}: choose one of its divisors")
 
 
 def work(split, batch_size, height):

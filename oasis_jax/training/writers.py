@@ -36,13 +36,11 @@ class BucketWriter(metric_writers.SummaryWriter):
         super().__init__(self._local.name)
 
     def flush(self):
-        super().close()
-        self._uploader.submit(self._upload, self._finished())  # training does not wait for the network
+        self._start_upload()
         super().__init__(self._local.name)
 
     def close(self):
-        super().close()
-        self._uploader.submit(self._upload, self._finished())
+        self._start_upload()
         self._uploader.shutdown()
         self._local.cleanup()
 
@@ -50,8 +48,9 @@ class BucketWriter(metric_writers.SummaryWriter):
         """Waits until all that was flushed has been uploaded."""
         self._uploader.submit(lambda: None).result()
 
-    def _finished(self):
-        return list(pathlib.Path(self._local.name).iterdir())
+    def _start_upload(self):
+        super().close()
+        self._uploader.submit(self._upload, list(pathlib.Path(self._local.name).iterdir()))  # training does not wait for the network
 
     def _upload(self, files):
         for file in filter(pathlib.Path.exists, files):
