@@ -33,7 +33,7 @@ def run(options, config):
     """
     from oasis_jax import sampling
     from oasis_jax.checkpoint import load_state
-    from oasis_jax.data.check import check_split
+    from oasis_jax.data.check import check_split, refuse_inside
     from oasis_jax.data.datasets import DataSpec, open_split
     from oasis_jax.evaluation.report import best_and_worst, write_report
     from oasis_jax.family import find_family, own_networks
@@ -50,7 +50,10 @@ def run(options, config):
     output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)
     split = open_split(spec, protocol.split, find_family(config).columns(config))
-    check_split(split, spec, output, remember=is_first())
+    refuse_inside(output, [split], "--output")
+    survey = check_split(split, spec, output, remember=is_first())
+    if is_first():
+        print("".join(f"{protocol.split}: {note}\n" for note in survey.notes), end="")
     validation = make_validation(config, protocol, split, spec)
     own, diversity = None, False
     if options.images:

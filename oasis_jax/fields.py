@@ -26,6 +26,8 @@ def shared():
     data.train_labels = "train/labels"
     data.val_photos = "val/photos"
     data.val_labels = "val/labels"
+    data.photo_suffix = ""  # folders layout: what only the names of the photos end in, such as _leftImg8bit
+    data.label_suffix = ""  # ... and what only those of the label maps end in, such as _mask
     data.tfds_train_split = "train"
     data.tfds_val_split = "validation"
     data.tfds_image = "image"  # names of the two features; for cityscapes/semantic_segmentation they are image_left and segmentation_label

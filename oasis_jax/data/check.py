@@ -1,4 +1,5 @@
 """The check of a data set: every example is read once, all faults are reported together, and a clean result is remembered."""
+import collections
 import concurrent.futures
 import dataclasses
 import hashlib
@@ -9,12 +10,16 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from oasis_jax.data.labels import DataError, resize_label_map
+from oasis_jax.data.columns import REMARKS
+from oasis_jax.data.datasets import PAIRS, SPLITS, open_split
+from oasis_jax.data.image_files import DataError, open_image
+from oasis_jax.data.labels import resize_label_map
 from oasis_jax.data.split import stamp
 
 _REPORTED = 50  # faults printed; the others are counted
 _MEMORY = "data_check.json"
 _QUANTILE = 0.999
+_RULES = 2  # changes with what the check finds: what older versions found is checked again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +31,67 @@ class Survey:
         pixels: int64 (num_classes,) pixels of each class, at the stored sizes; None without label maps.
         statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
             if nothing was asked for.
+        notes: what users should know of the files and that is no fault, one line each.
     """
 
     num_examples: int
     pixels: np.ndarray | None
     statistic: np.ndarray | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """What the check found in one example: pixels of each class and the statistic, if asked for, or faults; and names of REMARKS."""
+
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    pixels: np.ndarray | None = None
+    statistic: np.ndarray | None = None
+
+
+def open_splits(spec, columns=PAIRS, names=SPLITS):
+    """The Splits of these names, as `datasets.open_split` opens each. One that cannot be opened does not hide the faults of the others.
+
+    Raises:
+        DataError: what `open_split` raised, and the faults of those that could be opened.
+    """
+    opened, reports = [], []
+    for name in names:
+        try:
+            opened.append(open_split(spec, name, columns))
+        except DataError as error:
+            reports.append(str(error))
+    if reports:
+        raise DataError("\n".join(dict.fromkeys([*reports, *_reports(opened, spec)])))
+    return opened
+
+
+def check_splits(splits, spec, workdir=None, statistics=None, remember=True) -> list[Survey]:
+    """`check_split` of each split; faults of all are in one report. `statistics` has a function or None for each."""
+    surveys, reports = [], []
+    for split, statistic in zip(splits, statistics or [None] * len(splits), strict=True):
+        try:
+            surveys.append(check_split(split, spec, workdir, statistic, remember))
+        except DataError as error:
+            reports.append(str(error))
+    if reports:
+        raise DataError("\n".join(reports))
+    return surveys
+
+
+def refuse_inside(folder, splits, flag):
+    """Raises DataError if `folder`, where pictures will be written, is in a folder whose pictures are data; `flag` is what names it."""
+    inner = _absolute(folder)
+    for outer in (outer for split in splits for outer in split.folders):
+        if inner == _absolute(outer) or inner.startswith(_absolute(outer).rstrip("/") + "/"):
+            raise DataError(f"{flag}={folder} is in {outer}: pictures written there would be taken for data; choose another {flag}")
 
 
 def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Survey:
     """Reads every example of `split` once, in parallel: readable, columns of one size, only ids that have a class, no file left over.
+
+    The sizes of photo and label map are compared before they are decoded.
 
     Args:
         split: Split of datasets.open_split.
@@ -45,7 +102,7 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
         remember: whether to write data_check.json; of several processes, only one should.
 
     Raises:
-        DataError: one report of all faults, naming every file; 50 at most are printed.
+        DataError: one report of all faults, naming every file; 50 at most are printed. Or every pixel of the split is don't-care.
     """
     memory = epath.Path(workdir) / _MEMORY if workdir else None
     remembered = _recall(memory)
@@ -54,52 +111,101 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     if statistic is None:  # the files of one split may be those of the other
         found = next((each for each in remembered.values() if each.get("key") == key), {})
     if found.get("key") == key and (found.get("statistic") or statistic is None):
-        return Survey(len(split), *(_as_counts(found.get(name)) for name in ("pixels", "statistic")))
+        counts = (_as_counts(found.get(name)) for name in ("pixels", "statistic"))
+        return Survey(len(split), *counts, (*split.notes, *found.get("notes", ())))
 
     workers = spec.workers or os.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
         results = pool.map(lambda index: _check_example(split, index, spec, statistic), range(len(split)))
         results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit="example", disable=not remember))
-    faults = list(split.faults) + [result for result in results if isinstance(result, str)]
+    faults = list(split.faults) + [fault for result in results for fault in result.faults]
     if faults:
         raise DataError(_report(split, spec, faults))
     pixels = measured = None
     if split.column("label_map"):
-        pixels = np.sum([counted for counted, _ in results], axis=0)
+        pixels = np.sum([result.pixels for result in results], axis=0)
+        if 0 <= spec.dontcare_id < len(pixels) and pixels[spec.dontcare_id] == pixels.sum():
+            name = split.class_names[spec.dontcare_id]
+            fault = f"all pixels of all label maps are of class {spec.dontcare_id} ({name}), which is don't-care: nothing could be learned"
+            raise DataError(_report(split, spec, [f"{fault}. Correct data.dontcare_id (-1: none), data.label_offset or data.label_map"]))
         if statistic is not None:
-            measured = np.quantile([measured for _, measured in results], _QUANTILE, axis=0, method="higher")
+            measured = np.quantile([result.statistic for result in results], _QUANTILE, axis=0, method="higher")
+    notes = list(_notes(split, results))
     if memory and remember:
         memory.parent.mkdir(parents=True, exist_ok=True)
         result = {"key": key} | {n: None if v is None else v.tolist() for n, v in (("pixels", pixels), ("statistic", measured))}
-        memory.write_text(json.dumps(remembered | {split.name: result}))
-    return Survey(len(split), pixels, measured)
+        memory.write_text(json.dumps(remembered | {split.name: result | {"notes": notes}}))
+    return Survey(len(split), pixels, measured, (*split.notes, *notes))
 
 
-def _check_example(split, index, spec, statistic):
-    """Pixels of each class and the statistic, or the fault as str."""
-    example, label_map = split.examples[index], split.column("label_map")
+def _check_example(split, index, spec, statistic) -> Example:
+    example, label_map, values, remarks, faults = split.examples[index], split.column("label_map"), {}, [], []
     try:
-        values = split.read(index)
-        if label_map:
-            source = example.source("label_map")
-            classes = label_map.rule(values["label_map"], f"label map {source}")
+        if split.read_arrays is not None:
+            values = split.read(index)
+        else:
+            files = {column.name: _attempt(faults, open_image, example.files[column.name]) for column in split.columns}
+            if not faults and (fault := _sizes_differ(example, {name: file.size for name, file in files.items()}, files)):
+                faults.append(fault)
+            if not faults:
+                values = {column.name: _attempt(faults, column.decode, files[column.name]) for column in split.columns}
+            if not faults:
+                remarks = [remark for column in split.columns for remark in column.remarks(files[column.name])]
+        if not faults and label_map:
+            classes = label_map.rule(values["label_map"], f"label map {example.source('label_map')}")
+            fault = _sizes_differ(example, {column.name: column.size(values[column.name]) for column in split.columns})
+            faults += [fault] * bool(fault)
     except DataError as error:
-        return str(error)
-    if not label_map:
-        return None, None
-    sizes = {column.name: column.size(values[column.name]) for column in split.columns}
-    (height, width), (label_height, label_width) = sizes.get("image", sizes["label_map"]), sizes["label_map"]
-    if (height, width) != (label_height, label_width):
-        return (
-            f"{example.source('image')} is {width}x{height} (upright by its EXIF) but label map {source} is {label_width}x{label_height}: "
-            "resize the label map (nearest neighbour) or replace one of them"
-        )
+        faults.append(str(error))
+    if faults or not label_map:
+        return Example(tuple(faults), tuple(remarks))
     pixels = np.bincount(classes.ravel(), minlength=split.rule.num_classes)
+    if 0 <= spec.dontcare_id < len(pixels) and pixels[spec.dontcare_id] == classes.size:
+        remarks.append("dontcare")
     if statistic is None:
-        return pixels, None
+        return Example((), tuple(remarks), pixels)
     ids = resize_label_map(classes, spec.decoded_size(split.name))
     both = [ids, ids[:, ::-1]] if spec.flip and split.name == "train" else [ids]
-    return pixels, np.max([statistic(one) for one in both], axis=0)
+    return Example((), tuple(remarks), pixels, np.max([statistic(one) for one in both], axis=0))
+
+
+def _attempt(faults, function, argument):
+    """The result of the function; of a DataError, None and a fault more."""
+    try:
+        return function(argument)
+    except DataError as error:
+        faults.append(str(error))
+
+
+def _sizes_differ(example, sizes, files=None):
+    """The fault of an example whose photo and label map have different sizes (height, width); None if they agree."""
+    size, labels = sizes.get("image"), sizes.get("label_map")
+    if size is None or labels is None or size == labels:
+        return None
+    photo, label_map = example.source("image"), example.source("label_map")
+    which = f"{photo} is {size[1]}x{size[0]}, but label map {label_map} is {labels[1]}x{labels[0]}"
+    if files and files["image"].turned:
+        turned = f"{photo} is turned by its EXIF (orientation {files['image'].orientation}), upright it is {size[1]}x{size[0]}"
+        if size == labels[::-1]:
+            return f"{turned}, but label map {label_map} is {labels[1]}x{labels[0]}: turn the label map likewise, or strip the photo's EXIF"
+        which = f"{turned}, but label map {label_map} is {labels[1]}x{labels[0]}"
+    return f"{which}: resize the label map (nearest neighbour) or replace one of them"
+
+
+def _notes(split, results):
+    """One line for each name of REMARKS that holds for some example, and one for those without a pixel to learn from."""
+    found = collections.defaultdict(list)
+    for example, result in zip(split.examples, results, strict=True):
+        for remark in result.remarks:
+            found[remark].append(example)
+    for remark, sentence in REMARKS.items():
+        if examples := found[remark]:
+            column = "label_map" if remark == "dontcare" else "image"
+            yield f"{len(examples)} of {len(split)} {split.column(column).things} {sentence}, such as {examples[0].source(column)}"
+
+
+def _reports(splits, spec):
+    return [_report(split, spec, split.faults) for split in splits if split.faults]
 
 
 def _report(split, spec, faults):
@@ -113,7 +219,7 @@ def _report(split, spec, faults):
 
 def _fingerprint(split, spec):
     """Changes with any file's path, size or date, and with the label rule; for examples without files, with spec and the split."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{_RULES} {spec.dontcare_id}\n".encode())
     if split.column("label_map"):
         digest.update(split.rule.table[split.rule.table >= 0].tobytes() + np.flatnonzero(split.rule.table >= 0).tobytes())
         if split.rule.palette is not None:
@@ -121,11 +227,22 @@ def _fingerprint(split, spec):
     if split.read_arrays is not None and not split.archive:
         digest.update(f"{split.name} {spec!r}".encode())
     for path in split.files():
-        digest.update("{} {} {}\n".format(*stamp(path)).encode())
-    digest.update("\n".join(split.faults).encode())
+        digest.update("{} {} {}\n".format(*_stamp(path)).encode(errors="surrogateescape"))
+    digest.update("\n".join(split.faults).encode(errors="surrogateescape"))
     if split.column("label_map"):
         digest.update(repr(spec.decoded_size(split.name)).encode())
     return digest.hexdigest()
+
+
+def _absolute(path):
+    return str(path) if "://" in str(path) else os.path.realpath(os.path.expanduser(path))
+
+
+def _stamp(path):
+    try:
+        return stamp(path)
+    except OSError:  # what cannot be read is a fault, and so never remembered
+        return [path, "", ""]
 
 
 def _recall(memory):

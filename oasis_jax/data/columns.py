@@ -1,17 +1,29 @@
 """What an example holds: its columns.
 
 A column has a `name` (its key in a batch), `things` (what its files are called in messages, in the plural), the `dtype` of a batch and
-`channels` (the shape of a pixel). It can `read` a file as a stored value, or make one `from_array`, tell its `size`, and `fit` it: resize
-it and cut a window (top, left, height, width) out of it.
+`channels` (the shape of a pixel). It can `decode` an ImageFile to a stored value, `read` a file at once, or make a value `from_array`, tell
+its `size`, and `fit` it: resize it and cut a window (top, left, height, width) out of it. `remarks` are what users should know of a file.
 """
 import dataclasses
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_image, read_palette, read_stored_ids, resize_label_map
+from oasis_jax.data.image_files import DataError, open_image
+from oasis_jax.data.labels import LabelRule, parse_label_map, read_palette, read_stored_ids, resize_label_map, stored_ids
 from oasis_jax.data.resize import resize_photo
+
+_NUMBERS = {"F": "floating-point numbers", "I": "integers of 32 bits"}
+_DARK = 4096  # no photo of 16 bits ends here, but numbers of 12 bits and fewer do
+
+# What the check says of files that hold something unusual, by the names that `remarks` gives.
+REMARKS = {
+    "turned": "are turned or mirrored by their EXIF (their label maps must show the upright photos)",
+    "transparent": "have transparent pixels, which become white",
+    "cmyk": "are in CMYK, converted without a colour profile",
+    "dontcare": "hold no pixel to learn from: all are don't-care",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +42,21 @@ class Photo:
     crop: bool = False
 
     def read(self, path):
-        """An RGB Image, upright as its EXIF says; grey becomes RGB. Raises DataError if the file is unreadable."""
+        """An RGB Image, upright as its EXIF says, as `as_rgb` makes it. Raises DataError if the file is unreadable."""
         return read_photo(path)
+
+    def decode(self, file):
+        """As `read`, of an ImageFile."""
+        return decode_photo(file)
+
+    def remarks(self, file):
+        """Names of REMARKS that hold for an ImageFile."""
+        found = {
+            "turned": file.turned,
+            "transparent": file.image.has_transparency_data and _lowest_alpha(file.image) < 255,
+            "cmyk": file.image.mode == "CMYK",
+        }
+        return tuple(name for name, holds in found.items() if holds)
 
     def from_array(self, array):
         """uint8 (H, W, 3) as an Image."""
@@ -76,6 +101,14 @@ class LabelMap:
         """Stored ids, uint8 or uint16 (H, W). Raises DataError if the file holds none."""
         return read_stored_ids(path, self.rule)
 
+    def decode(self, file):
+        """As `read`, of an ImageFile."""
+        return stored_ids(file, self.rule)
+
+    def remarks(self, file):
+        """None: what is odd about a label map is an error."""
+        return ()
+
     def from_array(self, array):
         """Stored ids as they are."""
         return array
@@ -91,22 +124,44 @@ class LabelMap:
 
 
 def read_photo(path) -> Image.Image:
-    """Reads a photo as RGB Image, upright as its EXIF says; grey becomes RGB. Raises DataError if it is unreadable."""
-    return upright_rgb(read_image(path))
+    """Reads a photo as RGB Image, upright as its EXIF says, as `as_rgb` makes it. Raises DataError if it is unreadable."""
+    return decode_photo(open_image(path))
 
 
-def upright_rgb(image) -> Image.Image:
-    """A decoded image file as RGB Image, upright as its EXIF says."""
-    if image.format != "JPEG" or image.info.keys() & {"exif", "xmp"}:
-        ImageOps.exif_transpose(image, in_place=True)
-    return as_rgb(image)
+def decode_photo(file, turn=True) -> Image.Image:
+    """An ImageFile as RGB Image, as `as_rgb` makes it, upright if `turn`. Raises DataError if it is damaged, or as `as_rgb` does."""
+    return as_rgb(file.decode_upright() if turn else file.decode(), file.source)
 
 
-def as_rgb(image) -> Image.Image:
-    """An Image of any mode as RGB: grey is repeated, transparency is dropped, 16 bits become 8."""
-    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit grey at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")
+def as_rgb(image, source="the photo") -> Image.Image:
+    """An Image as RGB: grey is repeated, transparent pixels are shown on white, 16 bits become 8, CMYK is converted without its profile.
+
+    Raises:
+        DataError: naming `source`, where pixels would silently become something else: numbers of unknown range (32 bits, or 16 bits that
+            are all but black as 8), or a photo that is transparent throughout.
+    """
+    if image.mode == "I;16" and image.format == "TIFF" and image.tag_v2.get(262) == 0:
+        raise DataError(f"{source} is a TIFF of 16 bits in which 0 is white: save it with 8 bits")  # Pillow would invert it
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # Pillow would clip 16-bit grey at 255
+        values = np.asarray(image)
+        if 0 < (most := values.max()) < _DARK:
+            raise DataError(f"{source} has 16 bits, but its values end at {most} of 65535, all but black: scale it and save it with 8 bits")
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    elif image.mode in _NUMBERS:
+        raise DataError(f"{source} holds {_NUMBERS[image.mode]} (mode {image.mode}), whose range is unknown: save it with 8 or 16 bits")
+    elif image.has_transparency_data and (lowest := _lowest_alpha(image)) < 255:
+        image = image.convert("RGBA")
+        if lowest == 0 and image.getextrema()[3][1] == 0:
+            raise DataError(f"{source} is transparent throughout: remove its alpha channel")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    try:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    except ValueError as error:
+        raise DataError(f"{source} is an image of mode {image.mode} ({error}): save it as RGB") from error
+
+
+def _lowest_alpha(image):
+    return image.convert("RGBA").getextrema()[3][0]
 
 
 def make_columns(spec, names, num_classes=0, class_names=()):

@@ -36,6 +36,8 @@ class DataSpec:
     train_labels: str = "train/labels"
     val_photos: str = "val/photos"
     val_labels: str = "val/labels"
+    photo_suffix: str = ""
+    label_suffix: str = ""
     tfds_train_split: str = "train"
     tfds_val_split: str = "validation"
     tfds_image: str = "image"

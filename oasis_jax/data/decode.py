@@ -6,9 +6,15 @@ import functools
 
 import tensorflow as tf
 
-_JFIF = b"\xff\xd8\xff\xe0\x00\x10JFIF"
-_JFIF_END = 20
-_DQT = b"\xff\xdb"
+# JFIF header, quantisation tables of one to four components, frame header of grey or of three components, and no further application data
+# or comment. EXIF and XMP, which may turn the photo, would come before; CMYK is read differently by different decoders. In Latin-1.
+_JPEG = (
+    r"(?s)\xff\xd8\xff\xe0\x00\x10JFIF.{10}"
+    r"(\xff\xdb\x00(\x43.{65}|\x84.{130}|\xc5.{195}))+"
+    r"\xff[\xc0-\xc2]\x00(\x0b\x08.{4}\x01.{3}|\x11\x08.{4}\x03.{9})"
+    r"\xff[\xc4\xda\xdb\xdd].*"
+)
+_JPEG_HEAD = 1024  # bytes that certainly hold all this
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _PNG_DEPTH = 24
 _PNG_GREY_8 = b"\x08\x00"
@@ -21,14 +27,20 @@ def _graph_function(decode):
 
 @_graph_function
 def jpeg_photo(path):
-    """RGB photo, uint8 (H, W, 3), of a JFIF file without EXIF, XMP, colour profile or comment; uint8 (0, 0, 3) for others and for no path.
+    """RGB photo, uint8 (H, W, 3), of a JFIF file in grey or three components, without EXIF, XMP, colour profile or comment.
+
+    For others and for no path, uint8 (0, 0, 3).
 
     Raises:
         tf.errors.OpError: the file is missing or damaged.
     """
     decode = functools.partial(tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE")  # as in Pillow
-    # Quantisation tables directly after the header rule out EXIF and XMP, which would come first and may rotate the photo.
-    return _decoded(path, ((0, _JFIF), (_JFIF_END, _DQT)), decode, 3)
+
+    def is_plain(data):
+        head = tf.strings.unicode_transcode(tf.strings.substr(data, 0, _JPEG_HEAD), "ISO-8859-1", "UTF-8")
+        return tf.strings.regex_full_match(head, _JPEG)
+
+    return _decoded(path, is_plain, decode, 3)
 
 
 @_graph_function
@@ -38,11 +50,15 @@ def png_ids(path):
     Raises:
         tf.errors.OpError: the file is missing or damaged.
     """
-    return _decoded(path, ((0, _PNG), (_PNG_DEPTH, _PNG_GREY_8)), functools.partial(tf.io.decode_png, channels=1), 1)
+
+    def is_grey(data):
+        head = tf.strings.substr(data, 0, 32) + " " * 32
+        signatures = ((0, _PNG), (_PNG_DEPTH, _PNG_GREY_8))
+        return tf.reduce_all([tf.strings.substr(head, start, len(mark)) == mark for start, mark in signatures])
+
+    return _decoded(path, is_grey, functools.partial(tf.io.decode_png, channels=1), 1)
 
 
-def _decoded(path, signatures, decode, channels):
+def _decoded(path, is_known, decode, channels):
     data = tf.cond(path == "", lambda: "", lambda: tf.io.read_file(path))
-    head = tf.strings.substr(data, 0, 32) + " " * 32
-    known = tf.reduce_all([tf.strings.substr(head, start, len(mark)) == mark for start, mark in signatures])
-    return tf.cond(known, lambda: decode(data), lambda: tf.zeros((0, 0, channels), tf.uint8))
+    return tf.cond(is_known(data), lambda: decode(data), lambda: tf.zeros((0, 0, channels), tf.uint8))

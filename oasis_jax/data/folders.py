@@ -1,16 +1,18 @@
 """Data sets in folders: photos and label maps that belong together by their names."""
 import dataclasses
 import difflib
+import os
 import warnings
 
 from etils import epath
-from PIL import Image
 
 from oasis_jax.data.columns import make_columns
-from oasis_jax.data.labels import DataError
+from oasis_jax.data.image_files import DataError, open_image
+from oasis_jax.data.listing import IMAGE_ENDINGS, list_images
+from oasis_jax.data.partners import without_partner
 from oasis_jax.data.split import Example, Split
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_HEADERS = 10  # files of each folder that may be unreadable before their kind is left unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,21 +23,49 @@ class Layout:
         folders: {column: folder below the root}.
         suffixes: {column: what follows the common part of each file name}.
         num_classes: N unless the data spec gives it.
+        optional: whether a folder in which no name has the suffix is taken as it is.
     """
 
     folders: dict[str, str]
     suffixes: dict[str, str]
     num_classes: int = 0
+    optional: bool = False
 
 
-def _layout(photos, labels, photo_suffix="", label_suffix="", num_classes=0):
-    return Layout({"image": photos, "label_map": labels}, {"image": photo_suffix, "label_map": label_suffix}, num_classes)
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """What was found for a column.
+
+    Attributes:
+        things: what its files are called.
+        folder: where they are.
+        suffix: what follows the common part of their names.
+        files: {common part of the path below the folder: path}.
+        others: the same of files that are not read as images.
+        faults, notes: as in `Split`.
+    """
+
+    things: str
+    folder: str
+    suffix: str
+    files: dict[str, str]
+    others: dict[str, str]
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _layout(photos, labels, photo_suffix="", label_suffix="", **fields):
+    return Layout({"image": photos, "label_map": labels}, {"image": photo_suffix, "label_map": label_suffix}, **fields)
+
+
+def _of_fields(spec, split):
+    return _layout(getattr(spec, f"{split}_photos"), getattr(spec, f"{split}_labels"), spec.photo_suffix, spec.label_suffix, optional=True)
 
 
 _ADE20K = {"train": "training", "val": "validation"}
 LAYOUTS = {
-    "folders": lambda spec, split: _layout(getattr(spec, f"{split}_photos"), getattr(spec, f"{split}_labels")),
-    "cityscapes": lambda _, split: _layout(f"leftImg8bit/{split}", f"gtFine/{split}", "_leftImg8bit", "_gtFine_labelIds", 35),
+    "folders": _of_fields,
+    "cityscapes": lambda _, split: _layout(f"leftImg8bit/{split}", f"gtFine/{split}", "_leftImg8bit", "_gtFine_labelIds", num_classes=35),
     "ade20k": lambda _, split: _layout(*(f"{kind}/{_ADE20K[split]}" for kind in ("images", "annotations")), num_classes=151),
     "coco_stuff": lambda _, split: _layout(f"{split}_img", f"{split}_label", num_classes=183),
 }
@@ -53,28 +83,30 @@ def open_folders(spec, split, columns):
     if not root.is_dir():
         wanted = " and ".join(layout.folders[column.name] for column in opened)
         raise DataError(f"data.root {root} is not a folder: give the folder that holds {wanted}")
-    listed = {column.name: _list(root, layout, column) for column in opened}
+    found = {column.name: _list(root, layout, column) for column in opened}
     if len(opened) > 1:
-        _refuse_swapped(root, layout, listed)
+        _refuse_swapped(found["image"], found["label_map"])
+    listed = {name: column.files for name, column in found.items()}
+    faults = [fault for column in found.values() for fault in column.faults]
     if spec.scene_categories:
         listed = _of_categories(root, spec, split, listed)
-    common = sorted(set.intersection(*(set(files) for files in listed.values())))
+    common = sorted(set.intersection(*map(set, listed.values())))
+    if len(opened) > 1:
+        columns = [dataclasses.replace(found[name], files=files) for name, files in listed.items()]
+        faults += without_partner(*columns, suffix_fields=("data.photo_suffix", "data.label_suffix") if layout.optional else ())
     label_files = ""
-    if "label_map" in listed:
-        folder, suffix = root / layout.folders["label_map"], layout.suffixes["label_map"]
-        label_files = f"{folder}/*/*{suffix}.png" if suffix else str(folder)
-    examples = tuple(Example(key, {name: files[key] for name, files in listed.items()}) for key in common)
-    return Split(split, examples, opened, tuple(_without_partner(root, layout, opened, listed)), label_files=label_files)
-
-
-def _without_partner(root, layout, columns, listed):
-    """One line for each file that another column lacks."""
-    for column in columns:
-        for other in columns:
-            for key in sorted(listed[column.name].keys() - listed[other.name].keys()):
-                thing, missing = (each.things.removesuffix("s") for each in (column, other))
-                folder = root / layout.folders[other.name]
-                yield f"{thing} {listed[column.name][key]} has no {missing} {key}{layout.suffixes[other.name]}.* in {folder}"
+    if label_maps := found.get("label_map"):
+        suffix = label_maps.suffix
+        label_files = f"{label_maps.folder}/{'**' if layout.optional else '*'}/*{suffix}.png" if suffix else label_maps.folder
+    return Split(
+        split,
+        tuple(Example(key, {name: files[key] for name, files in listed.items()}) for key in common),
+        opened,
+        tuple(faults),
+        notes=tuple(note for column in found.values() for note in column.notes),
+        folders=tuple(column.folder for column in found.values()),
+        label_files=label_files,
+    )
 
 
 def _of_categories(root, spec, split, listed):
@@ -104,55 +136,53 @@ def _of_categories(root, spec, split, listed):
     return listed
 
 
-def is_image_file(path):
-    """Whether a pure path is called like an image file; hidden files are not."""
-    return path.suffix.lower() in PHOTO_ENDINGS and not path.name.startswith(".")
-
-
-def image_files(base):
-    """Iterator over the paths of all image files below a folder, at any depth, in no order."""
-    return (path for folder, _, names in base.walk() for path in (folder / name for name in names) if is_image_file(path))
-
-
 def _list(root, layout, column):
-    """A column's image files: {path relative to its folder, without suffix and ending: path}."""
+    """The Column of what lies in the folder of a column (`data.columns`)."""
     base, suffix = root / layout.folders[column.name], layout.suffixes[column.name]
     if not base.is_dir():
         raise DataError(f"{base} is not a folder, but the layout expects the {column.things} there: correct data.root or data.layout")
+    listed = list_images(base)
+    notes, faults = list(listed.notes(base)), list(listed.faults)
+    stems = {path: os.path.splitext(path)[0] for path in listed.files}
+    if layout.optional and not any(stem.endswith(suffix) for stem in stems.values()):
+        suffix = ""
+    chosen = {path: stem.removesuffix(suffix) for path, stem in stems.items() if stem.endswith(suffix)}
+    if layout.optional and len(chosen) < len(stems):
+        notes.append(f"passed over in {base}: {len(stems) - len(chosen)} image files whose names do not end in {suffix}")
     files = {}
-    for path in image_files(base):
-        if not path.stem.endswith(suffix):
-            continue
-        key = path.relative_to(base).with_suffix("").as_posix().removesuffix(suffix)
+    for path, key in chosen.items():
         if key in files:
-            raise DataError(f"{files[key]} and {path} are two {column.things} of one name: remove one of them")
-        files[key] = str(path)
+            faults.append(f"{files[key]} and {listed.files[path]} are two {column.things} of one name: remove one of them")
+        else:
+            files[key] = listed.files[path]
     if not files:
-        wanted = f"*{suffix} with one of the endings {' '.join(PHOTO_ENDINGS)}"
-        raise DataError(f"{base} holds no {column.things} ({wanted}): correct data.root or data.layout")
-    return files
+        wanted = f"*{suffix} with one of the endings {' '.join(IMAGE_ENDINGS)}"
+        wrong = f"{base} holds no {column.things} ({wanted}): correct data.root or data.layout"
+        raise DataError("\n  ".join([wrong, *faults, *notes]))
+    others = {os.path.splitext(path)[0].removesuffix(suffix): full for path, full in listed.others.items()}
+    return Column(column.things, str(base), suffix, files, others, tuple(faults), tuple(notes))
 
 
-def _refuse_swapped(root, layout, listed):
-    """Compares the first file of each folder: JPEG or colours where ids should be, and a PNG of ids where photos should be."""
-    photo, label = (_read_header(min(listed[name].values())) for name in ("image", "label_map"))
+def _refuse_swapped(photos, label_maps):
+    """Compares the first file of each Column: JPEG or colours where ids should be, and a PNG of ids where photos should be."""
+    photo, label = (_kind(column.files.values()) for column in (photos, label_maps))
     if label is None or photo is None:
         return
     label_is_photo = label[0] == "JPEG" or (label[1] == "RGB" and photo[1] != "RGB")
     photo_is_label = photo[0] != "JPEG" and photo[1] in ("1", "L", "P", "I", "I;16", "I;16B")
     if label_is_photo and photo_is_label:
-        photos, labels = (root / layout.folders[name] for name in ("image", "label_map"))
         raise DataError(
-            f"photos and label maps are swapped: {photos} holds id maps and {labels} holds photos. "
+            f"photos and label maps are swapped: {photos.folder} holds id maps and {label_maps.folder} holds photos. "
             "Exchange data.train_photos with data.train_labels (and the same for val), or rename the folders"
         )
 
 
-def _read_header(path):
-    """Format and mode of an image file, such as ("PNG", "P"), without decoding it; None if it is no image."""
-    try:
-        with epath.Path(path).open("rb") as file:
-            image = Image.open(file)
-            return image.format, image.mode
-    except OSError:
-        return None
+def _kind(paths):
+    """Format and mode of the first readable file, such as ("PNG", "P"); None if the first ones are all unreadable."""
+    for path in sorted(paths)[:_HEADERS]:
+        try:
+            image = open_image(path).image
+        except DataError:  # the check will report it
+            continue
+        return image.format, image.mode
+    return None

@@ -1,19 +1,15 @@
 """Meaning of stored label ids: files and arrays become class maps. Imports no TensorFlow, so that sampling can use it."""
 import dataclasses
 import functools
-import io
-import os
 from collections.abc import Mapping
 
 import numpy as np
 from etils import epath
-from PIL import Image
+
+from oasis_jax.data.image_files import DataError, open_image
 
 MAX_IDS = 1 << 16  # stored ids are 8 or 16 bits wide
-
-
-class DataError(Exception):
-    """Data that cannot be used; the message names the file, the value and how to fix it."""
+IGNORED_IDS = (255, 65535)  # by convention: pixels without a class
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,18 +70,36 @@ class LabelRule:
         """Maps uint8 (H, W, 3) colours to palette rows, uint16 (H, W). Raises DataError, naming `source`, for unknown colours."""
         stored = self.colours[_pack(rgb)]
         if stored.min() < 0:
-            y, x = np.argwhere(stored < 0)[0]
-            colour = " ".join(map(str, rgb[y, x]))
-            raise DataError(f"{source} holds the colour {colour} (at row {y}, column {x}), which data.palette lacks: add a line for it")
+            raise DataError(f"{source} holds {self._unknown_colours(rgb, stored < 0)}")
         return stored.astype(np.uint16)
 
+    def _unknown_colours(self, rgb, unknown):
+        """What is wrong with the pixels (H, W) of `unknown` colours, and how to fix it."""
+        colours, counts = np.unique(rgb[unknown], axis=0, return_counts=True)
+        y, x = np.argwhere(unknown)[0]
+        nearest = int(np.square(self.palette.astype(int) - rgb[y, x]).sum(1).argmin())
+        first = f"{_text(rgb[y, x])} (at row {y}, column {x}; nearest is class {nearest}, {_text(self.palette[nearest])})"
+        if len(colours) == 1:
+            return f"the colour {first} in {counts[0]} pixels, which data.palette lacks: add a line for it"
+        some = f"{len(colours)} colours in {counts.sum()} pixels ({unknown.mean():.1%}) that data.palette lacks, such as {first}"
+        if _blended(colours, counts, *np.unique(rgb[~unknown], axis=0, return_counts=True)):
+            return (
+                f"{some}: they look like blends of its colours at borders (antialiased). Draw or resize label maps without antialiasing "
+                "(nearest neighbour), and save them without loss"
+            )
+        return f"{some}: add a line for each, or check that the file is a label map"
+
     def _out_of_range(self, wrong):
-        some = ", ".join(map(str, wrong[:5])) + (f" and {wrong.size - 5} more" if wrong.size > 5 else "")
+        wrong = wrong.tolist()  # ids of 8 bits would overflow
+        some = ", ".join(map(str, wrong[:5])) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         shift = f" and data.label_offset is {self.offset}" if self.offset else ""
-        first, last = -self.offset, self.num_classes - 1 - self.offset
         fix = f"map id {wrong[0]} in data.label_map"
-        if wrong[-1] > last:
+        if self.num_classes - 1 - self.offset < wrong[-1] < MAX_IDS - self.offset and wrong[0] >= -self.offset:
             fix = f"set data.num_classes={wrong[-1] + self.offset + 1} or {fix}"
+        ignored = [one for one in wrong if one in IGNORED_IDS]
+        if ignored:
+            fix += f' (often {ignored[0]} means don\'t-care: data.label_map="{ignored[0]}:C", C being data.dontcare_id)'
+        first, last = max(0, -self.offset), self.num_classes - 1 - self.offset
         return f"id {some}, but data.num_classes is {self.num_classes}{shift} (ids {first}..{last}): {fix}"
 
 
@@ -117,57 +131,60 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.asarray(colours, np.uint8), tuple(names)
 
 
-def read_image(path) -> Image.Image:
-    """Opens and decodes an image file (any path etils.epath knows). Raises DataError if it is missing, empty, truncated or not an image."""
-    try:
-        data = _read_bytes(os.fspath(path))  # one read, because decoders request small pieces
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return decode_image(data, path)
-
-
-def decode_image(data, source) -> Image.Image:
-    """Decodes the bytes of an image file. Raises DataError, naming `source`, if they are empty, truncated or not an image."""
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-        return image
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise _unreadable(source, error) from error
-
-
-def _unreadable(source, error):
-    return DataError(f"{source} cannot be read as an image ({error}): replace or remove it")
-
-
-def _read_bytes(path):
-    if "://" in path:
-        return epath.Path(path).read_bytes()
-    with open(path, "rb", buffering=0) as file:  # few system calls, because each has to reacquire the interpreter lock
-        return file.read()
-
-
 def read_stored_ids(path, rule) -> np.ndarray:
-    """Reads the ids of a label file as stored: uint8 or uint16 (H, W).
+    """Reads the ids of a label file as stored: uint8 or uint16 (H, W). Raises DataError as `open_image` and `stored_ids` do."""
+    return stored_ids(open_image(path), rule)
 
-    Greyscale images of 8 or 16 bits hold the ids themselves, palette images their indices, RGB images colours of `rule.palette`.
+
+def stored_ids(file, rule) -> np.ndarray:
+    """The ids of a label file as stored: uint8 or uint16 (H, W).
+
+    Greyscale images of 8 or 16 bits hold the ids themselves, and so do RGB images of three equal channels. With `rule.palette`, RGB and
+    palette images hold its colours; without, palette images hold their indices.
+
+    Args:
+        file: ImageFile.
+        rule: LabelRule.
 
     Raises:
-        DataError: the file is unreadable or an unsupported kind of image, or has a colour that the palette lacks.
+        DataError: the file is damaged, cannot hold ids exactly, or has a colour that the palette lacks.
     """
-    image = read_image(path)
-    if image.format == "JPEG":
-        raise DataError(f"{path} is a JPEG, which does not keep ids: save label maps as PNG (or are photos and label maps swapped?)")
-    if image.mode in ("RGB", "RGBA"):
-        if rule.palette is None:
-            raise DataError(f"{path} holds colours, not ids: name a palette file in data.palette (or are photos and label maps swapped?)")
-        return rule.stored_of_colours(np.asarray(image.convert("RGB")), path)
-    if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+    path = file.source
+    if file.lossy:
+        kind = f"a {file.image.format}" if file.image.format in ("JPEG", "AVIF") else f"a {file.image.format} compressed with loss"
+        raise DataError(f"{path} is {kind}, which does not keep ids: save label maps as PNG (or are photos and label maps swapped?)")
+    image = file.decode()
+    if file.turned:  # viewers would turn it, programs that train on it would not
+        raise DataError(f"{path} is turned by its own EXIF (orientation {file.orientation}): save the label map upright, without EXIF")
+    if image.mode == "P":
+        return np.asarray(image) if rule.palette is None else _ids_of_colours(image, path, rule)
+    if image.mode in ("RGB", "RGBA", "LA"):
+        if file.reduced:
+            raise DataError(f"{path} has colours of 16 bits: save label maps as 8 or 16 bit ids, palette PNG or RGB of 8 bits")
+        return _ids_of_colours(image, path, rule)
+    if image.mode not in ("1", "L", "I", "I;16", "I;16B"):
         raise DataError(f"{path} is an image of mode {image.mode}: save label maps as 8 or 16 bit ids, palette PNG or RGB")
     stored = np.asarray(image)
     if stored.dtype == np.int32 and (stored.min() < 0 or stored.max() >= MAX_IDS):
         raise DataError(f"{path} holds id {stored.min() if stored.min() < 0 else stored.max()}: ids are 0..{MAX_IDS - 1}")
-    return stored.astype(np.uint8 if image.mode in ("1", "L", "P") else np.uint16, copy=False)
+    return stored.astype(np.uint8 if image.mode in ("1", "L") else np.uint16, copy=False)
+
+
+def _ids_of_colours(image, path, rule):
+    """Stored ids of an image with colours: rows of the palette, or what three equal channels hold."""
+    if image.has_transparency_data and (hidden := (np.asarray(image.convert("RGBA"))[..., 3] < 255).sum()):
+        raise DataError(f"{path} has {hidden} transparent pixels, whose class is unknown: save it without transparency")
+    rgb = np.asarray(image.convert("RGB"))
+    if rule.palette is None:
+        if (rgb != rgb[..., :1]).any():
+            raise DataError(f"{path} holds colours, not ids: name a palette file in data.palette (or are photos and label maps swapped?)")
+        return rgb[..., 0]
+    try:
+        return rule.stored_of_colours(rgb, path)
+    except DataError as error:
+        if image.mode == "P":
+            raise DataError(f"{error} (it is a palette image: if its indices are the ids, empty data.palette)") from None
+        raise
 
 
 def read_label_map(path, rule) -> np.ndarray:
@@ -186,6 +203,27 @@ def resize_label_map(ids, size, window=None) -> np.ndarray:
         for old, new, first, count in zip(ids.shape, size, (top, left), (height, width), strict=True)
     )
     return ids[rows].take(columns, axis=1)  # indexing both axes would give a column-major array, which is slow to process
+
+
+def _blended(colours, counts, known, known_counts):
+    """Whether these (n, 3) colours, with their pixel counts, look like blends of the known ones (k, 3), as at antialiased borders.
+
+    They are more than the known ones and far rarer, or most of them lie between two of the known ones.
+    """
+    if 0 < len(known) < len(colours) and 4 * np.median(counts) < np.median(known_counts):
+        return True
+    colours, known = colours[:: max(1, len(colours) // 200)].astype(float), known[:32].astype(float)
+    best = np.full(len(colours), np.inf)
+    for i, first in enumerate(known):
+        for second in known[:i]:
+            along = second - first
+            share = np.clip((colours - first) @ along / (along @ along), 0, 1)
+            best = np.minimum(best, np.linalg.norm(colours - first - share[:, None] * along, axis=1))
+    return np.mean(best < 8) > 0.8  # rounding, and overshoot of resizing filters
+
+
+def _text(colour):
+    return " ".join(map(str, colour))
 
 
 def _pack(rgb):

@@ -4,8 +4,8 @@ import functools
 import numpy as np
 import tensorflow_datasets as tfds
 
-from oasis_jax.data.columns import as_rgb
-from oasis_jax.data.labels import DataError, decode_image
+from oasis_jax.data.columns import decode_photo
+from oasis_jax.data.image_files import DataError, open_bytes
 
 
 def open_tfds(spec, split, columns):
@@ -45,7 +45,7 @@ def open_tfds(spec, split, columns):
 
     def read_column(column, stored, name):
         if column.name == "image":
-            return np.asarray(as_rgb(decode_image(stored, f"{spec.layout} {name}")))
+            return np.asarray(decode_photo(open_bytes(stored, f"{spec.layout} {name}"), turn=False))
         return _ids(builder.info.features[spec.tfds_label].decode_example_np(stored), column.rule, spec)
 
     def read(index):

@@ -221,8 +221,9 @@ class Progress:
         if is_first():
             write_report(run.workdir / "evaluation" / "training", report)
             self.writer.write_scalars(step, scores)
-            found = {"step": step, "protocol": run.validation.protocol.name, **scores}
-            (run.workdir / "evaluation.json").write_text(json.dumps(found, indent=1))
+            known = {name: scores.get(name) for name in report.scores}  # null where there is none: NaN is no JSON
+            found = {"step": step, "protocol": run.validation.protocol.name, **known}
+            (run.workdir / "evaluation.json").write_text(json.dumps(found, indent=1, allow_nan=False))
         return scores
 
     def print_summary(self, step, scores):

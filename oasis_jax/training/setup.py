@@ -5,8 +5,8 @@ from typing import Any
 import jax
 from etils import epath
 
-from oasis_jax.data.check import Survey, check_split
-from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.check import Survey, check_splits, open_splits, refuse_inside
+from oasis_jax.data.datasets import DataSpec
 from oasis_jax.data.split import Split
 from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
@@ -75,14 +75,17 @@ def set_up(config, workdir) -> Run:
     workdir, family = prepare_workdir(workdir), find_family(config)
     higher_is_better = score_direction(config)
     spec, columns = DataSpec.of_config(config.data), family.columns(config)
-    train_split, val_split = (open_split(spec, name, columns) for name in ("train", "val"))
+    train_split, val_split = splits = open_splits(spec, columns)
+    refuse_inside(workdir, splits, "--workdir")
     config = config.copy_and_resolve_references()
     config.data.update(train_split.resolved_fields())
     mesh = make_run_mesh(config, family.train_step(config))  # raises for fields that do not fit, before all data are read
     num_steps = count_steps(config, len(train_split))
 
-    survey = check_split(train_split, spec, workdir, family.statistic(config), remember=is_first())
-    check_split(val_split, spec, workdir, remember=is_first())
+    survey, of_val = check_splits(splits, spec, workdir, (family.statistic(config), None), remember=is_first())
+    if is_first():
+        for name, notes in (("train", survey.notes), ("val", of_val.notes)):
+            print("".join(f"{name}: {note}\n" for note in notes), end="")
     train_step = family.train_step(config, survey)
     if is_first():
         with jax.set_mesh(mesh):

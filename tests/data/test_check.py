@@ -6,9 +6,9 @@ from PIL import Image
 
 from oasis_jax.data import check
 from oasis_jax.data.check import check_split
+from oasis_jax.data.columns import LabelMap
 from oasis_jax.data.datasets import open_split
 from oasis_jax.data.labels import DataError
-from oasis_jax.data.split import Split
 
 
 def test_all_faults_come_in_one_report(root, spec):
@@ -67,9 +67,8 @@ def test_photos_alone_are_checked_too(root, spec):
 
 
 def test_a_clean_check_is_remembered_until_a_file_or_the_rule_changes(root, spec, tmp_path, monkeypatch):
-    reads = []
-    read = Split.read
-    monkeypatch.setattr(Split, "read", lambda self, index: reads.append(index) or read(self, index))
+    reads, decode = [], LabelMap.decode
+    monkeypatch.setattr(LabelMap, "decode", lambda self, file: reads.append(file) or decode(self, file))
 
     def count_reads(spec, split="train"):
         reads.clear()

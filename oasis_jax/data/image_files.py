@@ -1,0 +1,161 @@
+"""One image file: opened, looked at, and decoded by Pillow. What is wrong with it is a DataError that names it."""
+import dataclasses
+import io
+import os
+
+from etils import epath
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+_UPRIGHT = 1  # EXIF orientation
+_SWAPS_SIDES = (5, 6, 7, 8)
+_LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
+_WITH_PREVIEWS = ("MPO", "HEIF")  # what follows the first image is made from it: previews, depth, brightness
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+class DataError(Exception):
+    """Data that cannot be used; the message names the file, the value and how to fix it."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageFile:
+    """A file whose header is read.
+
+    Attributes:
+        source: the file, for messages.
+        image: Image, not decoded before `decode`.
+        lossy: whether it was compressed with loss, so that it cannot hold ids.
+        reduced: whether Pillow reduces its 16 bits per channel to 8.
+    """
+
+    source: str
+    image: Image.Image
+    lossy: bool
+    reduced: bool
+
+    @property
+    def orientation(self) -> int:
+        """By EXIF or XMP: 1 is upright, 2 to 8 are turned or mirrored. Damaged EXIF says nothing. Some files hold it behind the pixels."""
+        if self.image.format == "JPEG" and not self.image.info.keys() & {"exif", "xmp"}:
+            return _UPRIGHT  # the most common case, in a tenth of the time
+        try:
+            return self.image.getexif().get(0x0112, _UPRIGHT)
+        except Exception:
+            return _UPRIGHT
+
+    @property
+    def turned(self) -> bool:
+        """Whether EXIF turns or mirrors the image."""
+        return self.orientation in range(2, 9)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width), upright."""
+        return self.image.size[:: 1 if self.orientation in _SWAPS_SIDES else -1]
+
+    def decode(self) -> Image.Image:
+        """The image as stored, in any of Pillow's modes. Raises DataError if it is damaged."""
+        try:
+            self.image.load()
+        except Exception as error:  # a damaged file makes decoders raise anything
+            raise _unreadable(self.source, error) from error
+        return self.image
+
+    def decode_upright(self) -> Image.Image:
+        """The image as its EXIF turns it. Raises DataError if it is damaged."""
+        image = self.decode()
+        try:
+            return ImageOps.exif_transpose(image) if self.turned else image
+        except Exception as error:
+            raise _unreadable(self.source, f"damaged EXIF: {error}") from error
+
+
+def open_image(path) -> ImageFile:
+    """Reads an image file (any path etils.epath knows) and its header.
+
+    Raises:
+        DataError: it is missing, empty, no image, of a kind that Pillow does not read, of several pages, or of more than
+            Image.MAX_IMAGE_PIXELS pixels.
+    """
+    try:
+        data = _read_bytes(os.fspath(path))  # one read, because decoders request small pieces
+    except OSError as error:
+        broken = os.path.islink(path) and not os.path.exists(path)
+        raise _unreadable(path, f"a link to {os.readlink(path)}, which does not exist" if broken else error) from error
+    return open_bytes(data, path)
+
+
+def open_bytes(data, source) -> ImageFile:
+    """The ImageFile of the bytes of a file; `source` is its name for messages. Raises DataError as `open_image`."""
+    source = os.fspath(source)
+    if not data:
+        raise _unreadable(source, "it is empty, 0 bytes")
+    try:
+        image = _identify(data)
+        count = getattr(image, "n_frames", 1)
+    except UnidentifiedImageError as error:
+        raise _unidentified(source, data) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(source) from error
+    except Exception as error:
+        raise _unreadable(source, error) from error
+    if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise _too_large(source, f" ({image.width}x{image.height})")
+    if count > 1 and image.format not in _WITH_PREVIEWS:
+        raise DataError(f"{source} holds {count} images (pages or frames): save the one that is meant as a file of its own")
+    return ImageFile(source, image, _is_lossy(image, data), any(";16" in str(tile.args) for tile in getattr(image, "tile", ())))
+
+
+def _identify(data):
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        if not _is_heif(data):
+            raise
+        try:
+            import pillow_heif  # optional
+        except ImportError:
+            raise UnidentifiedImageError from None
+        pillow_heif.register_heif_opener()
+        return Image.open(io.BytesIO(data))
+
+
+def _is_heif(data):
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+
+
+def _is_lossy(image, data):
+    if image.format == "WEBP":  # RIFF chunks: "VP8 " is lossy, "VP8L" is not
+        place = 12
+        while place < len(data) and data[place : place + 4] not in (b"VP8 ", b"VP8L"):
+            place += 8 + (int.from_bytes(data[place + 4 : place + 8], "little") + 1) // 2 * 2
+        return data[place : place + 4] == b"VP8 "
+    return image.format in _LOSSY_FORMATS or image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp")  # inside a TIFF
+
+
+def _unidentified(source, data):
+    if _is_heif(data):
+        fix = "install pillow-heif (pip install pillow-heif), or save the photo as JPEG or PNG"
+        return DataError(f"{source} cannot be read as an image (it is HEIC, which needs an optional package): {fix}")
+    if data[4:11] == b"ftypavi":
+        fix = "update Pillow (pip install -U pillow), or save the photo as JPEG or PNG"
+        return DataError(f"{source} cannot be read as an image (it is AVIF, which this Pillow does not read): {fix}")
+    if data.startswith(b"version https://git-lfs"):
+        return DataError(f"{source} cannot be read as an image (it is a pointer of Git LFS): fetch the files with git lfs pull")
+    return _unreadable(source, f"{len(data)} bytes, of no type or of a variant that Pillow does not read; they begin with {data[:8]!r}")
+
+
+def _unreadable(source, reason):
+    return DataError(f"{source} cannot be read as an image ({reason}): replace or remove it")
+
+
+def _too_large(source, size=""):
+    fix = "cut or resize it, and its partner in the same way"
+    return DataError(f"{source} has too many pixels{size}, at most {Image.MAX_IMAGE_PIXELS} are decoded: {fix}")
+
+
+def _read_bytes(path):
+    if "://" in path:
+        return epath.Path(path).read_bytes()
+    with open(path, "rb", buffering=0) as file:  # few system calls, because each has to reacquire the interpreter lock
+        return file.read()

@@ -1,0 +1,117 @@
+"""The image files below a folder. Links are followed; what programs hide there is passed over; what cannot be listed is a fault."""
+import collections
+import dataclasses
+import os
+import pathlib
+
+from etils import epath
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
+# Folders of copies, thumbnails and deleted files that systems make without the dot of other hidden files.
+_HIDDEN_FOLDERS = (
+    "__MACOSX", "@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information",
+    "lost+found",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """What lies below a folder, at any depth. Paths below the folder are written with "/".
+
+    Attributes:
+        files: {path below the folder: path} of the image files, sorted.
+        others: the same of files of other types.
+        hidden: paths of hidden folders and hidden image files, which are passed over.
+        loops: paths of links to a folder that holds them, which are passed over.
+        faults: one line for each folder or link that cannot be read.
+    """
+
+    files: dict[str, str]
+    others: dict[str, str]
+    hidden: tuple[str, ...] = ()
+    loops: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+    def notes(self, folder):
+        """One line for each kind of what is passed over in `folder`."""
+        for paths, what in (
+            (self.hidden, "hidden folders and files"),
+            (self.loops, "links to a folder that holds them"),
+            (tuple(self.others.values()), f"files of other types ({_counted_endings(self.others)})"),
+        ):
+            if paths:
+                yield f"passed over in {folder}: {len(paths)} {what}, such as {paths[0]}"
+
+
+def is_image_name(name):
+    """Whether a file of this name is taken for an image."""
+    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
+
+
+def is_hidden(name):
+    """Whether a file or folder of this name is passed over: a dot begins it, or systems keep copies in folders called so."""
+    return name.startswith(".") or name in _HIDDEN_FOLDERS
+
+
+def sort_out(paths):
+    """The Listing of paths that are not on a disk, such as the members of a zip: an iterable of str, without folders."""
+    paths = sorted(paths)
+    hidden = [path for path in paths if any(map(is_hidden, path.split("/")))]
+    kept = [path for path in paths if path not in set(hidden)]
+    files = {path: path for path in kept if is_image_name(path)}
+    return Listing(files, {path: path for path in kept if path not in files}, tuple(path for path in hidden if is_image_name(path)))
+
+
+def list_images(folder) -> Listing:
+    """Lists a folder, at any depth: a path of the disk or of a bucket. It never raises; an unreadable folder is a fault."""
+    folder = os.fspath(folder)
+    if "://" in folder:
+        base = epath.Path(folder)
+        listed = sort_out((at / name).relative_to(base).as_posix() for at, _, names in base.walk() for name in names)
+        full = {path: str(base / path) for path in (*listed.files, *listed.others)}
+        return Listing({path: full[path] for path in listed.files}, {path: full[path] for path in listed.others}, listed.hidden)
+    files, others, hidden, loops, faults = {}, {}, [], [], []
+    waiting = [(pathlib.Path(folder), "", frozenset())]
+    while waiting:
+        path, prefix, above = waiting.pop()
+        try:
+            status = path.stat()
+            with os.scandir(path) as scanned:
+                entries = list(scanned)
+        except OSError as error:
+            faults.append(f"folder {path} cannot be read ({error.strerror or error}): correct its permissions, or move it elsewhere")
+            continue
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            loops.append(str(path))
+            continue
+        for entry in entries:
+            kind, below = _kind(entry), prefix + entry.name
+            if is_hidden(entry.name):
+                hidden += [entry.path] if kind == "folder" or is_image_name(entry.name) else []
+            elif kind == "folder":
+                waiting.append((path / entry.name, below + "/", above | {identity}))
+            elif kind == "file" or (kind == "broken" and is_image_name(entry.name)):  # whoever reads that will name it
+                (files if is_image_name(entry.name) else others)[below] = entry.path
+            elif kind == "broken":
+                target = f"a link to {os.readlink(entry.path)}" if entry.is_symlink() else "a file"
+                faults.append(f"{entry.path} is {target} that cannot be reached: correct or remove it")
+            elif is_image_name(entry.name):
+                faults.append(f"{entry.path} is neither a file nor a folder: remove it")
+    return Listing(dict(sorted(files.items())), dict(sorted(others.items())), *(tuple(sorted(one)) for one in (hidden, loops, faults)))
+
+
+def _kind(entry):
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        return "broken" if entry.is_symlink() and not os.path.exists(entry.path) else "other"
+    except OSError:  # a link to itself, or a folder of which only the names can be read
+        return "broken"
+
+
+def _counted_endings(paths):
+    counts = collections.Counter(os.path.splitext(path)[1].lower() or "no ending" for path in paths)
+    return ", ".join(f"{ending} {count}" for ending, count in counts.most_common(5)) + (", ..." if len(counts) > 5 else "")
