@@ -17,7 +17,7 @@ class DataError(Exception):
     """Data that cannot be used; the message names the file, the value and how to fix it."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)
 class ImageFile:
     """A file whose header is read.
 
@@ -26,48 +26,45 @@ class ImageFile:
         image: Image, not decoded before `decode`.
         lossy: whether it was compressed with loss, so that it cannot hold ids.
         reduced: whether Pillow reduces its 16 bits per channel to 8.
+        orientation: by EXIF or XMP: 1 is upright, 2 to 8 are turned or mirrored. Some files hold it behind the pixels: `decode` finds it.
     """
 
     source: str
     image: Image.Image
     lossy: bool
     reduced: bool
-
-    @property
-    def orientation(self) -> int:
-        """By EXIF or XMP: 1 is upright, 2 to 8 are turned or mirrored. Damaged EXIF says nothing. Some files hold it behind the pixels."""
-        if self.image.format == "JPEG" and not self.image.info.keys() & {"exif", "xmp"}:
-            return _UPRIGHT  # the most common case, in a tenth of the time
-        try:
-            return self.image.getexif().get(0x0112, _UPRIGHT)
-        except Exception:
-            return _UPRIGHT
+    orientation: int = _UPRIGHT
 
     @property
     def turned(self) -> bool:
         """Whether EXIF turns or mirrors the image."""
-        return self.orientation in range(2, 9)
+        return self.orientation != _UPRIGHT
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width), upright."""
-        return self.image.size[:: 1 if self.orientation in _SWAPS_SIDES else -1]
+        """(height, width), upright, before the file is decoded."""
+        swapped = self.orientation in _SWAPS_SIDES and self.image.format != "TIFF"  # of which Pillow tells the upright size
+        return self.image.size[:: 1 if swapped else -1]
 
     def decode(self) -> Image.Image:
-        """The image as stored, in any of Pillow's modes. Raises DataError if it is damaged."""
+        """The image as stored (of TIFF upright), in any of Pillow's modes. Raises DataError if it is damaged."""
         try:
             self.image.load()
         except Exception as error:  # a damaged file makes decoders raise anything
             raise _unreadable(self.source, error) from error
+        if not self.turned:
+            self.orientation = _orientation(self.image)
         return self.image
 
     def decode_upright(self) -> Image.Image:
         """The image as its EXIF turns it. Raises DataError if it is damaged."""
         image = self.decode()
         try:
-            return ImageOps.exif_transpose(image) if self.turned else image
+            if self.turned:
+                ImageOps.exif_transpose(image, in_place=True)
         except Exception as error:
             raise _unreadable(self.source, f"damaged EXIF: {error}") from error
+        return image
 
 
 def open_image(path) -> ImageFile:
@@ -103,7 +100,8 @@ def open_bytes(data, source) -> ImageFile:
         raise _too_large(source, f" ({image.width}x{image.height})")
     if count > 1 and image.format not in _WITH_PREVIEWS:
         raise DataError(f"{source} holds {count} images (pages or frames): save the one that is meant as a file of its own")
-    return ImageFile(source, image, _is_lossy(image, data), any(";16" in str(tile.args) for tile in getattr(image, "tile", ())))
+    reduced = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+    return ImageFile(source, image, _is_lossy(image, data), reduced, _orientation(image))
 
 
 def _identify(data):
@@ -118,6 +116,17 @@ def _identify(data):
             raise UnidentifiedImageError from None
         pillow_heif.register_heif_opener()
         return Image.open(io.BytesIO(data))
+
+
+def _orientation(image):
+    """1 to 8; damaged EXIF says nothing."""
+    if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
+        return _UPRIGHT  # the most common case, in a tenth of the time
+    try:
+        orientation = image.getexif().get(0x0112, _UPRIGHT)
+    except Exception:
+        return _UPRIGHT
+    return orientation if orientation in range(1, 9) else _UPRIGHT
 
 
 def _is_heif(data):

@@ -16,11 +16,14 @@ def without_partner(photos, labels, suffix_fields=()):
         str.
     """
     alone = [photos.files.keys() - labels.files.keys(), labels.files.keys() - photos.files.keys()]
-    suffixes = _suffixes(*alone) if suffix_fields and all(alone) else None
-    if suffixes:
-        yield _advice(suffixes, (photos, labels), suffix_fields, alone)
-        common = _common(alone, suffixes)
-        alone = [keys - {key + suffix for key in common} for keys, suffix in zip(alone, suffixes, strict=True)]
+    choices = _suffixes(*alone) if suffix_fields and all(alone) else []
+    if choices:
+        yield _advice(choices, (photos, labels), suffix_fields, alone)
+        explained = [set(), set()]
+        for suffixes in choices:
+            for keys, suffix in zip(explained, suffixes, strict=True):
+                keys |= {key + suffix for key in _common(alone, suffixes)}
+        alone = [keys - known for keys, known in zip(alone, explained, strict=True)]
     for column, other, keys in ((photos, labels, alone[0]), (labels, photos, alone[1])):
         for key in sorted(keys):
             thing, missing = (each.things.removesuffix("s") for each in (column, other))
@@ -28,26 +31,33 @@ def without_partner(photos, labels, suffix_fields=()):
             yield f"{thing} {column.files[key]} has no {missing} {key}{other.suffix}.* in {other.folder}{unread}"
 
 
-def _advice(suffixes, columns, fields, alone):
+def _advice(choices, columns, fields, alone):
+    suffixes, *others = choices
     ends, flags = [], []
     for column, suffix, field, keys in zip(columns, suffixes, fields, alone, strict=True):
         if suffix:
             of_these = _stripped(keys, suffix).values()
             ends.append(f"{len(of_these)} {column.things} end in {suffix}, such as {column.files[min(of_these)]}")
             flags.append(f"{field}={suffix}")
-    others = "" if all(suffixes) else f", the {columns[bool(suffixes[0])].things} do not"
-    return f"{' and '.join(ends)}{others}: set {' and '.join(flags)}"
+    without = "" if all(suffixes) else f", the {columns[bool(suffixes[0])].things} do not"
+    same = f" (or another end that as many have: {', '.join(' and '.join(filter(None, other)) for other in others)})" if others else ""
+    return f"{' and '.join(ends)}{without}: set {' and '.join(flags)}{same}"
 
 
 def _suffixes(photos, labels):
-    """The ends of names without which most keys of one set are keys of the other, shortest first; None if there are none."""
-    best, most = None, min(len(photos), len(labels)) / 2
+    """Pairs of ends of names without which most keys of one set are keys of the other; the shortest of those that match most keys."""
+    best, most = [], min(len(photos), len(labels)) / 2
     candidates = [["", *_ends(keys)] for keys in (photos, labels)]
     for pair in sorted(itertools.product(*candidates), key=lambda pair: (len(pair[0]) + len(pair[1]), pair)):
         common = len(_common((photos, labels), pair))
-        if common > (best[0] if best else 0) and common >= most and (common > 1 or not all(pair)):
-            best = common, pair
-    return best and best[1]
+        if common < max(most, 1 + all(pair)) or (common == most and any(_extends(pair, shorter) for shorter in best)):
+            continue
+        best, most = [*best, pair] if common == most else [pair], common
+    return best
+
+
+def _extends(pair, shorter):
+    return all(suffix.endswith(end) for suffix, end in zip(pair, shorter, strict=True))
 
 
 def _ends(keys):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from oasis_jax.data import check
-from oasis_jax.data.check import check_split
+from oasis_jax.data.check import check_split, check_splits, open_splits, refuse_inside
 from oasis_jax.data.columns import LabelMap
 from oasis_jax.data.datasets import open_split
 from oasis_jax.data.labels import DataError
@@ -92,3 +92,79 @@ def test_a_clean_check_is_remembered_until_a_file_or_the_rule_changes(root, spec
 def test_a_damaged_memory_is_forgotten(spec, tmp_path):
     (tmp_path / "data_check.json").write_text('{"train": ')
     assert check_split(open_split(spec, "train"), spec, tmp_path).num_examples == 7
+
+
+def report_of(spec):
+    with pytest.raises(DataError) as error:
+        check_splits(open_splits(spec), spec)
+    return str(error.value)
+
+
+def test_faults_of_all_splits_are_in_one_report_in_whatever_pair_they_are(root, spec, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24 * 32)
+    for split, number in (("train", 0), ("train", 6), ("val", 0), ("val", 2)):
+        folder = root / split
+        (folder / f"photos/pair{number}.png").unlink()
+        (folder / f"photos/pair{number}.png").symlink_to("/nowhere/x.png")
+        (folder / f"labels/pair{number}.png").write_bytes(b"")
+    Image.fromarray(np.zeros((25, 32), np.uint8)).save(root / "train/labels/pair1.png")
+    (root / "val/photos/pair1.jpg").write_bytes(b"")
+    report = report_of(spec)
+    assert report.startswith("5 faults in the train split") and "\n6 faults in the val split" in report
+    assert report.count("link to /nowhere/x.png") == 4 and report.count("empty, 0 bytes") == 5
+    assert report.count("too many pixels") == 1 and report.count("two photos of one name") == 1
+
+
+def test_a_split_that_cannot_be_opened_does_not_hide_the_faults_of_the_other(root, spec):
+    (root / "train/photos/pair2.png").unlink()
+    for path in (root / "val/labels").iterdir():
+        path.unlink()
+    report = report_of(spec)
+    assert "val/labels holds no label maps" in report and "pair2.png has no photo" in report
+
+
+def test_nothing_is_decoded_of_a_pair_of_different_sizes(root, spec, monkeypatch):
+    Image.fromarray(np.zeros((999, 999), np.uint8)).save(root / "train/labels/pair3.png")
+    decoded, decode = [], LabelMap.decode
+    monkeypatch.setattr(LabelMap, "decode", lambda self, file: decoded.append(file.source) or decode(self, file))
+    with pytest.raises(DataError, match="is 32x24, but label map .* is 999x999: resize the label map"):
+        check_split(open_split(spec, "train"), spec)
+    assert len(decoded) == 6
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+def test_a_turned_photo_is_said_and_never_answered_by_a_resized_label_map(root, spec, orientation):
+    tags = Image.Exif()
+    tags[274] = orientation
+    Image.open(root / "train/photos/pair3.png").save(root / "train/photos/pair3.png", exif=tags)
+    split = open_split(spec, "train")
+    if orientation < 5:
+        assert any("1 of 7 photos are turned" in note and "pair3.png" in note for note in check_split(split, spec).notes)
+        return
+    with pytest.raises(DataError, match="turned by its EXIF .orientation 6.*turn the label map likewise, or strip") as error:
+        check_split(split, spec)
+    assert "resize" not in str(error.value)
+
+
+def test_label_maps_without_a_pixel_to_learn_from_are_counted_and_if_all_are_it_is_a_fault(root, spec, tmp_path):
+    labels = sorted((root / "val/labels").iterdir())
+    for path in labels[:2]:
+        Image.fromarray(np.full((24, 32), 1, np.uint8)).save(path)
+    spec = dataclasses.replace(spec, dontcare_id=1)
+    for _ in range(2):  # the second time, it is remembered
+        survey = check_split(open_split(spec, "val"), spec, tmp_path / "run")
+        assert any(note.startswith("2 of 3 label maps hold no pixel to learn from") for note in survey.notes)
+    Image.fromarray(np.full((24, 32), 1, np.uint8)).save(labels[2])
+    with pytest.raises(DataError, match=r"all pixels of all label maps are of class 1 \(1\), which is don't-care.*data.dontcare_id"):
+        check_split(open_split(spec, "val"), spec)
+    assert check_split(open_split(spec, "val"), dataclasses.replace(spec, dontcare_id=-1)).num_examples == 3
+
+
+def test_pictures_are_not_written_among_the_data(root, spec, tmp_path):
+    splits = open_splits(spec)
+    (tmp_path / "linked").symlink_to(root / "val")
+    for inside in (root / "train/photos", root / "val/labels/run", tmp_path / "linked/photos/run/deeper"):
+        with pytest.raises(DataError, match="--workdir=.*choose another --workdir"):
+            refuse_inside(inside, splits, "--workdir")
+    for outside in (root, root / "train", root / "train/photos_of_run", "gs://bucket/train/photos"):
+        refuse_inside(outside, splits, "--workdir")
