@@ -106,12 +106,12 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
     for _ in range(start, first_step):
         recent.append(without_image(next(batches)))
 
-    compiled, upcoming = None, read_ahead(batches, run.mesh)
+    compiled, upcoming = None, ReadAhead(batches, run.mesh)
     pending, scores, began, saved, waited = [], {}, time.monotonic(), checkpoints.latest_step(), 0.0
     progress = tqdm.tqdm(total=run.num_steps, initial=first_step, unit="step", dynamic_ncols=True, smoothing=0.05, disable=not is_first())
     with progress:
         for done in range(first_step + 1, run.num_steps + 1):
-            batch, placed = upcoming()
+            batch, placed = upcoming.take()
             recent.append(without_image(batch))
             if compiled is None:
                 compiled = shown.compile(state, placed)
@@ -120,7 +120,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
             state, metrics = compiled(state, placed)
             pending.append(metrics)
             asked = time.monotonic()
-            upcoming = read_ahead(batches, run.mesh) if done < run.num_steps else None  # while the devices compute
+            upcoming = ReadAhead(batches, run.mesh) if done < run.num_steps else None  # while the devices compute
             waited += time.monotonic() - asked
             if len(pending) > 1:  # stay at most two steps ahead of the device
                 jax.block_until_ready(pending[-2])
@@ -129,7 +129,8 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
             # One answer for all processes, which must leave the loop together.
             stopped, over = received.reached(done), time_is_over(config, began, done)
             last = done == run.num_steps or stopped or over
-            due = {name: last or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
+            lost = upcoming is not None and upcoming.failure is not None and jax.process_count() == 1  # the others would not know
+            due = {name: last or lost or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
             # A run that was told to stop saves, and draws and evaluates nothing.
             due["images"] = not stopped and (last or is_due(done, config.log.images_every_steps))
             due["eval"] = not stopped and (last or is_due(done, config.eval.every_steps))
@@ -160,6 +161,8 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 if due["checkpoint"] or due["eval"]:
                     save(run, checkpoints, shown, done, state, averaged, scores, saved)
                     saved = done
+                if lost:
+                    tqdm.tqdm.write(f"step {done} is saved; the same command resumes from there when the data can be read")
                 window += time.monotonic() - paused  # not training time
             if last:
                 break
@@ -293,22 +296,26 @@ def resume_advice(checkpoints):
     return "nothing is saved yet" if newest is None else f"at least step {newest} is saved, and the run is resumed"
 
 
-def read_ahead(batches, mesh):
-    """Reads the next batch now; returns a function that returns it, as numpy arrays and on the devices, or raises what reading it raised.
+class ReadAhead:
+    """The next batch, read now.
 
-    So the steps before a file that cannot be read are logged and saved.
+    Attributes:
+        failure: what reading it raised, or None. The steps before it can then still be logged and saved.
     """
-    try:
-        batch = next(batches)
-        placed = put_batch(batch, mesh)
-    except Exception as error:
-        failure = error
 
-        def fail():
-            raise failure
+    def __init__(self, batches, mesh):
+        self.failure = None
+        try:
+            self._batch = next(batches)
+            self._placed = put_batch(self._batch, mesh)
+        except Exception as error:
+            self.failure = error
 
-        return fail
-    return lambda: (batch, placed)
+    def take(self):
+        """The batch as numpy arrays and on the devices; raises `failure`."""
+        if self.failure is not None:
+            raise self.failure
+        return self._batch, self._placed
 
 
 def without_image(batch):

@@ -136,15 +136,15 @@ def test_an_evaluation_that_fails_loses_no_training(tmp_path, monkeypatch):
     assert int(load_state(tmp_path)["step"]) == 3
 
 
-def test_a_file_that_cannot_be_read_loses_no_step_before_it(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_read_loses_no_step_before_it(tmp_path, monkeypatch, capsys):
     def batches(*arguments):
         yield from itertools.islice(train_batches(*arguments), 3)
         raise DataError("photo.png: cannot be read")
 
     monkeypatch.setattr("oasis_jax.training.loop.train_batches", batches)
     with pytest.raises(DataError, match="photo.png"):
-        train_and_evaluate(tiny_config(train__num_steps=9, checkpoint__every_steps=3), tmp_path)
-    assert int(load_state(tmp_path)["step"]) == 3
+        train_and_evaluate(tiny_config(train__num_steps=9, checkpoint__every_steps=100, log__every_steps=100), tmp_path)
+    assert int(load_state(tmp_path)["step"]) == 3 and "step 3 is saved" in capsys.readouterr().out
 
 
 def test_state_that_is_not_finite_is_not_saved_as_good(tmp_path):
