@@ -47,6 +47,7 @@ setup(
         "cuda12": ["jax[cuda12]"],
         "cuda13": ["jax[cuda13]"],
         "convert": ["torch>=2.4"],
+        "heic": ["pillow-heif>=0.21"],  # photos of phones
         "test": [
             "gcp-storage-emulator>=2026.7",
             "ipykernel>=6.29",

@@ -14,7 +14,7 @@ _JPEG = (
     r"\xff[\xc0-\xc2]\x00(\x0b\x08.{4}\x01.{3}|\x11\x08.{4}\x03.{9})"
     r"\xff[\xc4\xda\xdb\xdd].*"
 )
-_JPEG_HEAD = 1024  # bytes that certainly hold all this
+_JPEG_HEAD = 512  # bytes that hold all this, of common encoders
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _PNG_DEPTH = 24
 _PNG_GREY_8 = b"\x08\x00"

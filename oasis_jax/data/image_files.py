@@ -1,10 +1,11 @@
 """One image file: opened, looked at, and decoded by Pillow. What is wrong with it is a DataError that names it."""
 import dataclasses
+import importlib.util
 import io
 import os
 
 from etils import epath
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 _UPRIGHT = 1  # EXIF orientation
 _SWAPS_SIDES = (5, 6, 7, 8)
@@ -143,10 +144,10 @@ def _is_lossy(image, data):
 
 
 def _unidentified(source, data):
-    if _is_heif(data):
-        fix = "install pillow-heif (pip install pillow-heif), or save the photo as JPEG or PNG"
+    if _is_heif(data) and importlib.util.find_spec("pillow_heif") is None:
+        fix = "install pillow-heif (pip install pillow-heif) or save the photo as JPEG or PNG"
         return DataError(f"{source} cannot be read as an image (it is HEIC, which needs an optional package): {fix}")
-    if data[4:11] == b"ftypavi":
+    if data[4:11] == b"ftypavi" and not features.check("avif"):
         fix = "update Pillow (pip install -U pillow), or save the photo as JPEG or PNG"
         return DataError(f"{source} cannot be read as an image (it is AVIF, which this Pillow does not read): {fix}")
     if data.startswith(b"version https://git-lfs"):

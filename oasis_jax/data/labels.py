@@ -99,6 +99,8 @@ class LabelRule:
         ignored = [one for one in wrong if one in IGNORED_IDS]
         if ignored:
             fix += f' (often {ignored[0]} means don\'t-care: data.label_map="{ignored[0]}:C", C being data.dontcare_id)'
+        if len(wrong) > max(self.num_classes, 8):
+            fix += "; so many ids look like a photo, or like a label map that was resized with antialiasing (nearest neighbour keeps ids)"
         first, last = max(0, -self.offset), self.num_classes - 1 - self.offset
         return f"id {some}, but data.num_classes is {self.num_classes}{shift} (ids {first}..{last}): {fix}"
 

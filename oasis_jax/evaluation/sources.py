@@ -7,17 +7,17 @@ image), `notes` (for the report), `batches(start, stop, batch_size)` (an iterato
 import dataclasses
 import functools
 import hashlib
-import io
 import itertools
 from typing import Any
 
 import numpy as np
 from etils import epath
-from PIL import Image
 
 from oasis_jax import sampling
 from oasis_jax.data.columns import read_photo
-from oasis_jax.data.labels import DataError, resize_label_map
+from oasis_jax.data.image_files import DataError, open_image
+from oasis_jax.data.labels import resize_label_map
+from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, is_image_name
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
 from oasis_jax.data.split import stamp
@@ -26,8 +26,6 @@ from oasis_jax.metrics.nets.label_spaces import IGNORED
 from oasis_jax.metrics.protocols import PROTOCOLS
 from oasis_jax.parallel.mesh import put_batch, replicate
 from oasis_jax.pictures import CONTACT_SHEET
-
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -274,7 +272,8 @@ class Folder:
         spec = examples.spec
         if not self.path.is_dir():
             raise DataError(f"--images={path} is not a folder: name the folder of the generated images")
-        found = sorted(file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS and file.name != CONTACT_SHEET)
+        names = sorted(file.name for file in self.path.iterdir())
+        found = [self.path / name for name in names if is_image_name(name) and not is_hidden(name) and name != CONTACT_SHEET]
         files = {file.stem: file for file in found}
         if len(files) < len(found):
             twice = next(file for file in found if files[file.stem] != file)
@@ -284,7 +283,7 @@ class Folder:
             self._match(files)
         elif not found:
             raise DataError(f"there are no images in {path}: it must hold {', '.join(IMAGE_ENDINGS)} files, not in subfolders")
-        sizes = {Image.open(io.BytesIO(file.read_bytes())).size[::-1] for file in self.files}
+        sizes = _sizes(self.files)
         if sizes != {tuple(spec.image_size)}:
             listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes)[:3])
             self.notes.append(f"images of {listed} were resized to {spec.image_size[0]}x{spec.image_size[1]} by Pillow (bicubic)")
@@ -327,3 +326,16 @@ class Folder:
 
     def image(self, index):
         return resize_photo(read_photo(self.files[index]), self.examples.spec.image_size)
+
+
+def _sizes(files):
+    """{(H, W)} of image files; raises DataError with one line for each that cannot be read."""
+    sizes, faults = set(), []
+    for file in files:
+        try:
+            sizes.add(open_image(file).size)
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        raise DataError("\n  ".join([f"{len(faults)} of {len(files)} images cannot be evaluated:", *faults]))
+    return sizes

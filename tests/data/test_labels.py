@@ -64,6 +64,13 @@ def test_sixteen_bit_ids_beyond_n_are_an_error_naming_the_file(tmp_path):
         read_label_map(path, LabelRule(256))
 
 
+def test_many_ids_without_a_class_are_told_from_a_few():
+    with pytest.raises(DataError, match="and 3 more.*data.num_classes=13 or map id 5 in data.label_map$"):
+        LabelRule(5)(np.arange(13))
+    with pytest.raises(DataError, match="resized with antialiasing"):
+        LabelRule(5)(np.arange(40))
+
+
 @pytest.mark.parametrize("content", [b"", b"no image", None])
 def test_unreadable_files_are_named(tmp_path, content):
     path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 9, (64, 64), np.uint8))
