@@ -41,7 +41,7 @@ class Survey:
 
 
 @dataclasses.dataclass(frozen=True)
-class Example:
+class Checked:
     """What the check found in one example: pixels of each class and the statistic, if asked for, or faults; and names of REMARKS."""
 
     faults: tuple[str, ...] = ()
@@ -138,7 +138,7 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     return Survey(len(split), pixels, measured, (*split.notes, *notes))
 
 
-def _check_example(split, index, spec, statistic) -> Example:
+def _check_example(split, index, spec, statistic) -> Checked:
     example, label_map, values, remarks, faults = split.examples[index], split.column("label_map"), {}, [], []
     try:
         if split.read_arrays is not None:
@@ -158,15 +158,15 @@ def _check_example(split, index, spec, statistic) -> Example:
     except DataError as error:
         faults.append(str(error))
     if faults or not label_map:
-        return Example(tuple(faults), tuple(remarks))
+        return Checked(tuple(faults), tuple(remarks))
     pixels = np.bincount(classes.ravel(), minlength=split.rule.num_classes)
     if 0 <= spec.dontcare_id < len(pixels) and pixels[spec.dontcare_id] == classes.size:
         remarks.append("dontcare")
     if statistic is None:
-        return Example((), tuple(remarks), pixels)
+        return Checked((), tuple(remarks), pixels)
     ids = resize_label_map(classes, spec.decoded_size(split.name))
     both = [ids, ids[:, ::-1]] if spec.flip and split.name == "train" else [ids]
-    return Example((), tuple(remarks), pixels, np.max([statistic(one) for one in both], axis=0))
+    return Checked((), tuple(remarks), pixels, np.max([statistic(one) for one in both], axis=0))
 
 
 def _attempt(faults, function, argument):

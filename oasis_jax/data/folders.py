@@ -97,7 +97,8 @@ def open_folders(spec, split, columns):
     label_files = ""
     if label_maps := found.get("label_map"):
         suffix = label_maps.suffix
-        label_files = f"{label_maps.folder}/{'**' if layout.optional else '*'}/*{suffix}.png" if suffix else label_maps.folder
+        pattern = f"**/*{suffix}.*" if layout.optional else f"*/*{suffix}.png"
+        label_files = f"{label_maps.folder}/{pattern}" if suffix else label_maps.folder
     return Split(
         split,
         tuple(Example(key, {name: files[key] for name, files in listed.items()}) for key in common),

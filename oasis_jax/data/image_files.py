@@ -79,7 +79,7 @@ def open_image(path) -> ImageFile:
         data = _read_bytes(os.fspath(path))  # one read, because decoders request small pieces
     except OSError as error:
         broken = os.path.islink(path) and not os.path.exists(path)
-        raise _unreadable(path, f"a link to {os.readlink(path)}, which does not exist" if broken else error) from error
+        raise _unreadable(path, f"a link to {os.readlink(path)}, which does not exist" if broken else error.strerror or error) from error
     return open_bytes(data, path)
 
 

@@ -45,7 +45,7 @@ class Report:
         """JSON text; numbers that are not finite are null. Numbers per image are left out."""
         fields = vars(self) | {name: self.tables.get(name, []) for name in TITLES}
         del fields["tables"], fields["per_image"]
-        return json.dumps(_finite(fields), indent=2, sort_keys=True) + "\n"
+        return valid_json(fields, indent=2, sort_keys=True) + "\n"
 
     def as_markdown(self):
         """Markdown tables."""
@@ -156,6 +156,11 @@ def _number(value):
     if value is None or not math.isfinite(value):
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def valid_json(value, **options):
+    """JSON text of a value; numbers that are not finite, which JSON lacks, are null. `options` are those of json.dumps."""
+    return json.dumps(_finite(value), allow_nan=False, **options)
 
 
 def _finite(value):

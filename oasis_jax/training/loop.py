@@ -11,7 +11,7 @@ import tqdm
 
 from oasis_jax.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema
 from oasis_jax.data.pipeline import train_batches
-from oasis_jax.evaluation.report import write_report
+from oasis_jax.evaluation.report import valid_json, write_report
 from oasis_jax.family import name_of, own_networks
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
@@ -224,9 +224,8 @@ class Progress:
         if is_first():
             write_report(run.workdir / "evaluation" / "training", report)
             self.writer.write_scalars(step, scores)
-            known = {name: scores.get(name) for name in report.scores}  # null where there is none: NaN is no JSON
-            found = {"step": step, "protocol": run.validation.protocol.name, **known}
-            (run.workdir / "evaluation.json").write_text(json.dumps(found, indent=1, allow_nan=False))
+            found = {"step": step, "protocol": run.validation.protocol.name, **report.scores}
+            (run.workdir / "evaluation.json").write_text(valid_json(found, indent=1))
         return scores
 
     def print_summary(self, step, scores):

@@ -77,6 +77,8 @@ def set_up(config, workdir) -> Run:
     spec, columns = DataSpec.of_config(config.data), family.columns(config)
     train_split, val_split = splits = open_splits(spec, columns)
     refuse_inside(workdir, splits, "--workdir")
+    if any(split.faults for split in splits):  # what follows would complain of what they left
+        check_splits(splits, spec)
     config = config.copy_and_resolve_references()
     config.data.update(train_split.resolved_fields())
     mesh = make_run_mesh(config, family.train_step(config))  # raises for fields that do not fit, before all data are read

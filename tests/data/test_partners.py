@@ -47,7 +47,7 @@ def test_a_suffix_leaves_out_what_else_lies_in_the_folder_and_says_so(root, spec
     split = open_split(dataclasses.replace(spec, label_suffix="_labelIds"), "train")
     assert len(split) == 7 and not split.faults
     assert any("14 image files whose names do not end in _labelIds" in note for note in split.notes)
-    assert split.label_files.endswith("*_labelIds.png")
+    assert split.label_files.endswith("train/labels/**/*_labelIds.*")
 
 
 def test_names_that_differ_in_a_number_get_no_hint(root, spec):

@@ -17,7 +17,7 @@ from oasis_jax.data.scenes import CLASS_NAMES
 from oasis_jax.evaluate import choose_protocol
 from oasis_jax.evaluation.image_set import measure
 from oasis_jax.evaluation.networks import Networks
-from oasis_jax.evaluation.report import best_and_worst, write_report
+from oasis_jax.evaluation.report import best_and_worst, valid_json, write_report
 from oasis_jax.evaluation.sources import Targets
 from oasis_jax.family import own_networks
 from oasis_jax.metrics.colour import ColourDistance
@@ -309,3 +309,8 @@ def test_rows_that_are_lost_or_cut_off_are_measured_again(validation, tmp_path, 
 def test_two_metrics_that_count_the_same_are_refused(validation, tmp_path):
     with pytest.raises(ValueError, match="same identity"):
         measure(validation.photos, [TextureDistance(), TextureDistance()], 4, tmp_path)
+
+
+def test_a_score_that_is_not_defined_is_null():
+    scores = {"a": float("nan"), "b": {"c": [1, float("inf"), -float("inf"), 0.5]}, "d": None}
+    assert json.loads(valid_json(scores), parse_constant=pytest.fail) == {"a": None, "b": {"c": [1, None, None, 0.5]}, "d": None}

@@ -147,6 +147,18 @@ def test_a_file_that_cannot_be_read_loses_no_step_before_it(tmp_path, monkeypatc
     assert int(load_state(tmp_path)["step"]) == 3 and "step 3 is saved" in capsys.readouterr().out
 
 
+def test_faults_of_files_come_before_what_they_leave_is_found_too_little(tmp_path):
+    for split in ("train", "val"):
+        for kind, name in (("photos", "a.png"), ("labels", "a_mask.png")):
+            (tmp_path / split / kind).mkdir(parents=True)
+            Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / split / kind / name)
+    config = tiny_config(data__layout="folders", data__root=str(tmp_path), data__num_classes=2, train__num_steps=0)
+    with pytest.raises(DataError, match="(?s)in the train split .*data.label_suffix=_mask.*in the val split .*data.label_suffix=_mask"):
+        set_up(config, tmp_path / "run")
+    with pytest.raises(DataError, match="--workdir=.*is in .*val/photos"):
+        set_up(config, tmp_path / "val/photos/run")
+
+
 def test_state_that_is_not_finite_is_not_saved_as_good(tmp_path):
     run = set_up(tiny_config(), tmp_path)
     with Checkpoints(tmp_path, 2, run.config.eval.score, False) as checkpoints:
