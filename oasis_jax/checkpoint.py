@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 FOLDER = "checkpoints"
 SUPERSEDED = "superseded"  # where steps wait to be deleted; not a number, so it is no step
 # Fields that must equal those of the checkpoint on resume; everything else (rates, lengths, folders) may change.
-FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map", "palette")
+FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map")
 
 
 class CheckpointError(RuntimeError):
@@ -197,6 +197,16 @@ def load_config(path, best=False):
     """Loads the config of a checkpoint as nested dicts; arguments and errors as in `load_ema`."""
     with _opened(path, best) as (manager, step):
         return _read(manager, step, "config", ocp.args.JsonRestore())
+
+
+def config_of_run(workdir):
+    """The config of the newest checkpoint of a workdir as nested dicts, or None if nothing is saved there; errors as in `load_ema`."""
+    folder = _absolute(workdir) / FOLDER
+    if not folder.is_dir():
+        return None
+    with _reader(folder) as manager:
+        step = manager.latest_step()
+        return None if step is None else _read(manager, step, "config", ocp.args.JsonRestore())
 
 
 def load_state(path, best=False):

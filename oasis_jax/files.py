@@ -1,5 +1,12 @@
-"""Files that are complete whenever they are there, on disk or in a bucket (gs://)."""
+"""Files that are complete whenever they are there, on disk or in a bucket (gs://), and paths as people write them."""
+import os
+
 from etils import epath
+
+
+def expanded(path):
+    """The path with `~` as the home folder, an epath.Path; it is taken as it is in every other way, also with `*`, `?` or `[`."""
+    return epath.Path(os.path.expanduser(os.fspath(path)))
 
 
 def write_whole(path, data):

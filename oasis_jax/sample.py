@@ -28,7 +28,8 @@ from tqdm import tqdm
 
 from oasis_jax import editing, pictures, sampling, series
 from oasis_jax.checkpoint import CheckpointError
-from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, read_palette, resize_label_map
+from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, resize_label_map
+from oasis_jax.data.palette import palette_of_run
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
 from oasis_jax.sample_options import make_plan
@@ -137,8 +138,7 @@ def find_label_files(pattern):
 
 def _label_rule(model):
     data = model.config.data
-    palette = read_palette(data.palette)[0] if data.palette else None
-    return LabelRule(model.num_classes, data.label_offset, parse_label_map(data.label_map), palette)
+    return LabelRule(model.num_classes, data.label_offset, parse_label_map(data.label_map), palette_of_run(data))
 
 
 def _check_label_files(paths, rule):

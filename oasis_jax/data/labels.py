@@ -24,7 +24,7 @@ class LabelRule:
         num_classes: N, including the don't-care class.
         offset: class = stored id + offset, except for the ids in `mapping`.
         mapping: {stored id: class}.
-        palette: uint8 (K, 3) colours of RGB label maps; the stored id of a pixel is the row of its colour.
+        palette: uint8 (K, 3) colours of RGB label maps, all different; the stored id of a pixel is the row of its colour.
 
     Raises:
         DataError: num_classes or the mapping is out of range.
@@ -56,7 +56,7 @@ class LabelRule:
         """int32 (2**24,): stored id of every packed colour, -1 if the palette lacks it."""
         colours = np.full(1 << 24, -1, np.int32)
         packed = _pack(self.palette)
-        colours[packed[::-1]] = np.arange(len(packed))[::-1]  # the first of several lines with one colour wins
+        colours[packed] = np.arange(len(packed))
         return colours
 
     def __call__(self, stored, source="the label map") -> np.ndarray:
@@ -97,30 +97,10 @@ def parse_label_map(text) -> dict[int, int]:
         raise DataError(f'data.label_map is "{text}": write pairs of stored id and class such as "255:0,11:0"') from None
 
 
-def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Reads a palette file, one "R G B name" per line: colours uint8 (K, 3) and names. Raises DataError naming file and line."""
-    try:
-        lines = epath.Path(path).expanduser().read_text().splitlines()
-    except OSError as error:
-        raise DataError(f"data.palette {path} cannot be read ({error}): name a text file with one class per line, R G B name") from error
-    colours, names = [], []
-    for number, line in enumerate(lines, 1):
-        fields = line.split(maxsplit=3)
-        if not fields:
-            continue
-        if len(fields) < 3 or not all(field.isdecimal() and int(field) < 256 for field in fields[:3]):
-            raise DataError(f'{path} line {number} is "{line}": write R G B name with values 0..255')
-        colours.append([int(field) for field in fields[:3]])
-        names.append(fields[3].strip() if len(fields) > 3 else str(len(names)))
-    if not colours:
-        raise DataError(f"data.palette {path} holds no colours: write one class per line, R G B name")
-    return np.asarray(colours, np.uint8), tuple(names)
-
-
 def read_image(path) -> Image.Image:
-    """Opens and decodes an image file (any path etils.epath knows). Raises DataError if it is missing, empty, truncated or not an image."""
+    """Opens and decodes an image file (any path etils.epath knows; `~` works). Raises DataError if it is missing, damaged or no image."""
     try:
-        data = _read_bytes(os.fspath(path))  # one read, because decoders request small pieces
+        data = _read_bytes(os.path.expanduser(os.fspath(path)))  # one read, because decoders request small pieces
     except OSError as error:
         raise _unreadable(path, error) from error
     return decode_image(data, path)

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 from etils import epath
 
+from oasis_jax.checkpoint import config_of_run
 from oasis_jax.data.check import Survey, check_split
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.split import Split
@@ -14,6 +15,7 @@ from oasis_jax.family import Family, TrainStep, find_family
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
 from oasis_jax.parallel.processes import is_first
+from oasis_jax.training.kept_palette import keep_palette, refuse_exchanged_classes
 from oasis_jax.training.length import count_steps
 from oasis_jax.training.step import split_of_run
 from oasis_jax.training.workdir import prepare_workdir
@@ -68,16 +70,22 @@ def set_up(config, workdir) -> Run:
         workdir: folder of the run; `~` and gs:// work.
 
     Raises:
-        DataError: faults in the data, in one report.
+        CheckpointError: the checkpoint to resume from is damaged.
+        DataError: faults in the data, in one report; or a palette file that is not the one the run began with.
         WeightsError: weights of an evaluation network are missing. They are read now: they must not be missing after hours.
         ValueError: fields that are out of range or do not fit each other, or a workdir that cannot be written.
     """
     workdir, family = prepare_workdir(workdir), find_family(config)
     higher_is_better = score_direction(config)
+    config = config.copy_and_resolve_references()
+    saved = config_of_run(workdir)
+    if saved:
+        keep_palette(config.data, saved["data"])
     spec, columns = DataSpec.of_config(config.data), family.columns(config)
     train_split, val_split = (open_split(spec, name, columns) for name in ("train", "val"))
-    config = config.copy_and_resolve_references()
     config.data.update(train_split.resolved_fields())
+    if saved:
+        refuse_exchanged_classes(config.data, saved["data"])
     mesh = make_run_mesh(config, family.train_step(config))  # raises for fields that do not fit, before all data are read
     num_steps = count_steps(config, len(train_split))
 
