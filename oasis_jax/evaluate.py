@@ -3,9 +3,9 @@
     python -m oasis_jax.evaluate --checkpoint=runs/cityscapes --config.data.root=/data/cityscapes
     python -m oasis_jax.evaluate --images=their_results/ --config=configs/cityscapes.py --config.data.root=/data/cityscapes --output=scores/
 
-The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and, if a network segments the
-images, report.html with the best and the worst. Measurements are kept in $OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of everything
-that they depend on: an interrupted evaluation is resumed, and real photos are measured once.
+The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and report.html, which also say
+what the data hold; if a network segments the images, the page shows the best and the worst. Measurements are kept in $OASIS_JAX_CACHE or
+~/.cache/oasis_jax under a key of everything that they depend on: an interrupted evaluation is resumed, and real photos are measured once.
 
 On several hosts, start it on each of them, with JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set:
 each measures its part, the first reports.
@@ -50,7 +50,7 @@ def run(options, config):
     output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)
     split = open_split(spec, protocol.split, find_family(config).columns(config))
-    check_split(split, spec, output, remember=is_first())
+    survey = check_split(split, spec, output, remember=is_first())
     validation = make_validation(config, protocol, split, spec)
     own, diversity = None, False
     if options.images:
@@ -62,7 +62,7 @@ def run(options, config):
         state = load_state(options.checkpoint, options.best)
         if state is not None and int(state["step"]) == model.step:  # a run that is training may have saved another step in between
             own = own_networks(config, model, state, validation.mesh)
-    report = validation.evaluate(generated, subject, own, diversity=diversity)
+    report = validation.evaluate(generated, subject, own, diversity=diversity).with_data(survey)
     if is_first():
         write_report(output, report, best_and_worst(generated, validation.photos, report))
         print(report.as_markdown())

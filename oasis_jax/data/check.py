@@ -1,6 +1,5 @@
 """The check of a data set: every example is read once, all faults are reported together, and a clean result is remembered."""
 import concurrent.futures
-import dataclasses
 import hashlib
 import json
 import os
@@ -11,26 +10,12 @@ from etils import epath
 
 from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.split import stamp
+from oasis_jax.data.survey import Survey, recalled, way_of
 
 _REPORTED = 50  # faults printed; the others are counted
 _MEMORY = "data_check.json"
+_VERSION = b"2"  # of what is remembered
 _QUANTILE = 0.999
-
-
-@dataclasses.dataclass(frozen=True)
-class Survey:
-    """What the check counted.
-
-    Attributes:
-        num_examples: number of examples.
-        pixels: int64 (num_classes,) pixels of each class, at the stored sizes; None without label maps.
-        statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
-            if nothing was asked for.
-    """
-
-    num_examples: int
-    pixels: np.ndarray | None
-    statistic: np.ndarray | None
 
 
 def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Survey:
@@ -53,8 +38,10 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     found = remembered.get(split.name, {})
     if statistic is None:  # the files of one split may be those of the other
         found = next((each for each in remembered.values() if each.get("key") == key), {})
+    facts = {"num_examples": len(split), "split": split.name, "dontcare_id": spec.dontcare_id, "passed_over": split.passed_over}
+    facts["class_names"] = split.class_names if split.column("label_map") else ()
     if found.get("key") == key and (found.get("statistic") or statistic is None):
-        return Survey(len(split), *(_as_counts(found.get(name)) for name in ("pixels", "statistic")))
+        return recalled(found, **facts)
 
     workers = spec.workers or os.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
@@ -63,20 +50,22 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     faults = list(split.faults) + [result for result in results if isinstance(result, str)]
     if faults:
         raise DataError(_report(split, spec, faults))
-    pixels = measured = None
+    pixels = images = measured = None
     if split.column("label_map"):
-        pixels = np.sum([counted for counted, _ in results], axis=0)
+        pixels, images = (np.sum(each, axis=0) for each in zip(*((counted, counted > 0) for counted, _, _ in results), strict=True))
         if statistic is not None:
-            measured = np.quantile([measured for _, measured in results], _QUANTILE, axis=0, method="higher")
+            measured = np.quantile([measured for _, measured, _ in results], _QUANTILE, axis=0, method="higher").astype(np.int64)
+    ways = [way for _, _, way in results]
+    slow = {column.things: sum(decoded.get(column.name, False) for _, decoded in ways) for column in split.columns}
+    survey = Survey(pixels=pixels, statistic=measured, images=images, turned=sum(turned for turned, _ in ways), slow=slow, **facts)
     if memory and remember:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        result = {"key": key} | {n: None if v is None else v.tolist() for n, v in (("pixels", pixels), ("statistic", measured))}
-        memory.write_text(json.dumps(remembered | {split.name: result}))
-    return Survey(len(split), pixels, measured)
+        memory.write_text(json.dumps(remembered | {split.name: {"key": key} | survey.as_memory()}))
+    return survey
 
 
 def _check_example(split, index, spec, statistic):
-    """Pixels of each class and the statistic, or the fault as str."""
+    """Pixels of each class, the statistic and `way_of` its files, or the fault as str."""
     example, label_map = split.examples[index], split.column("label_map")
     try:
         values = split.read(index)
@@ -86,7 +75,7 @@ def _check_example(split, index, spec, statistic):
     except DataError as error:
         return str(error)
     if not label_map:
-        return None, None
+        return None, None, way_of(example.files)
     sizes = {column.name: column.size(values[column.name]) for column in split.columns}
     (height, width), (label_height, label_width) = sizes.get("image", sizes["label_map"]), sizes["label_map"]
     if (height, width) != (label_height, label_width):
@@ -96,10 +85,10 @@ def _check_example(split, index, spec, statistic):
         )
     pixels = np.bincount(classes.ravel(), minlength=split.rule.num_classes)
     if statistic is None:
-        return pixels, None
+        return pixels, None, way_of(example.files)
     ids = resize_label_map(classes, spec.decoded_size(split.name))
     both = [ids, ids[:, ::-1]] if spec.flip and split.name == "train" else [ids]
-    return pixels, np.max([statistic(one) for one in both], axis=0)
+    return pixels, np.max([statistic(one) for one in both], axis=0), way_of(example.files)
 
 
 def _report(split, spec, faults):
@@ -113,7 +102,7 @@ def _report(split, spec, faults):
 
 def _fingerprint(split, spec):
     """Changes with any file's path, size or date, and with the label rule; for examples without files, with spec and the split."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_VERSION)
     if split.column("label_map"):
         digest.update(split.rule.table[split.rule.table >= 0].tobytes() + np.flatnonzero(split.rule.table >= 0).tobytes())
         if split.rule.palette is not None:
@@ -121,8 +110,8 @@ def _fingerprint(split, spec):
     if split.read_arrays is not None and not split.archive:
         digest.update(f"{split.name} {spec!r}".encode())
     for path in split.files():
-        digest.update("{} {} {}\n".format(*stamp(path)).encode())
-    digest.update("\n".join(split.faults).encode())
+        digest.update(os.fsencode("{} {} {}\n".format(*stamp(path))))
+    digest.update(os.fsencode("\n".join(split.faults)))
     if split.column("label_map"):
         digest.update(repr(spec.decoded_size(split.name)).encode())
     return digest.hexdigest()
@@ -133,7 +122,3 @@ def _recall(memory):
         return json.loads(memory.read_text()) if memory and memory.exists() else {}
     except ValueError:  # cut off while it was written
         return {}
-
-
-def _as_counts(values):
-    return None if values is None else np.asarray(values, np.int64)

@@ -24,8 +24,7 @@ def _close_streams():
         stream.close()
 
 
-# What TensorFlow is asked to decode, by column: the decoder, and the endings of the files that it gets.
-_GRAPH_DECODERS = {"image": (decode.jpeg_photo, (".jpg", ".jpeg")), "label_map": (decode.png_ids, (".png",))}
+_GRAPH_DECODERS = {"image": decode.jpeg_photo, "label_map": decode.png_ids}
 
 
 class Reader:
@@ -44,7 +43,7 @@ class Reader:
         self._workers = workers
         self._files = []  # per column: the graph's decoder and the paths; where a path is empty, Pillow decodes
         for column in split.columns:
-            decoder, endings = _GRAPH_DECODERS[column.name]
+            decoder, endings = _GRAPH_DECODERS[column.name], decode.ENDINGS[column.name]
             paths = [example.files.get(column.name, "") for example in split.examples]
             self._files.append((decoder, [path if path.lower().endswith(endings) else "" for path in paths]))
 

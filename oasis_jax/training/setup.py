@@ -6,12 +6,14 @@ import jax
 from etils import epath
 
 from oasis_jax.checkpoint import config_of_run
-from oasis_jax.data.check import Survey, check_split
+from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.split import Split
+from oasis_jax.data.survey import Survey
 from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import Family, TrainStep, find_family
+from oasis_jax.files import write_whole
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
 from oasis_jax.parallel.processes import is_first
@@ -19,6 +21,8 @@ from oasis_jax.training.kept_palette import keep_palette, refuse_exchanged_class
 from oasis_jax.training.length import count_steps
 from oasis_jax.training.step import split_of_run
 from oasis_jax.training.workdir import prepare_workdir
+
+FOUND = "data_found.txt"  # what the check of the data found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,7 +34,7 @@ class Run:
         workdir: path.
         family: of the config.
         train_step: its TrainStep.
-        survey: of the training data.
+        survey, val_survey: of the two splits.
         num_steps: number of steps to train.
         mesh: of devices of all processes.
         spec: DataSpec.
@@ -44,6 +48,7 @@ class Run:
     family: Family
     train_step: TrainStep
     survey: Survey
+    val_survey: Survey
     num_steps: int
     mesh: Any
     spec: DataSpec
@@ -90,7 +95,9 @@ def set_up(config, workdir) -> Run:
     num_steps = count_steps(config, len(train_split))
 
     survey = check_split(train_split, spec, workdir, family.statistic(config), remember=is_first())
-    check_split(val_split, spec, workdir, remember=is_first())
+    val_survey = check_split(val_split, spec, workdir, remember=is_first())
+    if is_first():
+        tell(workdir, survey, val_survey)
     train_step = family.train_step(config, survey)
     if is_first():
         with jax.set_mesh(mesh):
@@ -98,7 +105,17 @@ def set_up(config, workdir) -> Run:
     protocol = protocol_of_run(config)
     evaluated = {"train": train_split, "val": val_split}[protocol.split]
     validation = make_validation(config, protocol.limited_to(config.eval.max_examples, len(evaluated)), evaluated, spec)
-    return Run(config, workdir, family, train_step, survey, num_steps, mesh, spec, train_split, val_split, validation, higher_is_better)
+    surveys, splits = (survey, val_survey), (train_split, val_split)
+    return Run(config, workdir, family, train_step, *surveys, num_steps, mesh, spec, *splits, validation, higher_is_better)
+
+
+def tell(workdir, *surveys):
+    """Prints what each split holds, shortened, and writes it whole to the workdir."""
+    for survey in surveys:
+        print(survey.as_text())
+    whole = "\n\n".join(survey.as_text(whole=True) for survey in surveys)
+    write_whole(workdir / FOUND, f"{whole}\n".encode(errors="backslashreplace"))
+    print(f"  the whole table: {workdir / FOUND}")
 
 
 def make_run_mesh(config, train_step):
