@@ -10,7 +10,7 @@ from etils import epath
 
 from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.split import stamp
-from oasis_jax.data.survey import Survey, recalled, way_of
+from oasis_jax.data.survey import Survey, notes_on_files, recalled
 
 _REPORTED = 50  # faults printed; the others are counted
 _MEMORY = "data_check.json"
@@ -38,10 +38,10 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     found = remembered.get(split.name, {})
     if statistic is None:  # the files of one split may be those of the other
         found = next((each for each in remembered.values() if each.get("key") == key), {})
-    facts = {"num_examples": len(split), "split": split.name, "dontcare_id": spec.dontcare_id, "passed_over": split.passed_over}
+    facts = {"num_examples": len(split), "split": split.name, "dontcare_id": spec.dontcare_id}
     facts["class_names"] = split.class_names if split.column("label_map") else ()
     if found.get("key") == key and (found.get("statistic") or statistic is None):
-        return recalled(found, **facts)
+        return recalled(found, notes=(*split.notes, *found.get("notes", ())), **facts)
 
     workers = spec.workers or os.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
@@ -52,20 +52,19 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
         raise DataError(_report(split, spec, faults))
     pixels = images = measured = None
     if split.column("label_map"):
-        pixels, images = (np.sum(each, axis=0) for each in zip(*((counted, counted > 0) for counted, _, _ in results), strict=True))
+        pixels, images = (np.sum(each, axis=0) for each in zip(*((counted, counted > 0) for counted, _ in results), strict=True))
         if statistic is not None:
-            measured = np.quantile([measured for _, measured, _ in results], _QUANTILE, axis=0, method="higher").astype(np.int64)
-    ways = [way for _, _, way in results]
-    slow = {column.things: sum(decoded.get(column.name, False) for _, decoded in ways) for column in split.columns}
-    survey = Survey(pixels=pixels, statistic=measured, images=images, turned=sum(turned for turned, _ in ways), slow=slow, **facts)
+            measured = np.quantile([measured for _, measured in results], _QUANTILE, axis=0, method="higher").astype(np.int64)
+    notes = list(notes_on_files(split))
+    survey = Survey(pixels=pixels, statistic=measured, images=images, notes=(*split.notes, *notes), **facts)
     if memory and remember:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(json.dumps(remembered | {split.name: {"key": key} | survey.as_memory()}))
+        memory.write_text(json.dumps(remembered | {split.name: {"key": key, "notes": notes} | survey.as_memory()}))
     return survey
 
 
 def _check_example(split, index, spec, statistic):
-    """Pixels of each class, the statistic and `way_of` its files, or the fault as str."""
+    """Pixels of each class and the statistic, or the fault as str."""
     example, label_map = split.examples[index], split.column("label_map")
     try:
         values = split.read(index)
@@ -75,7 +74,7 @@ def _check_example(split, index, spec, statistic):
     except DataError as error:
         return str(error)
     if not label_map:
-        return None, None, way_of(example.files)
+        return None, None
     sizes = {column.name: column.size(values[column.name]) for column in split.columns}
     (height, width), (label_height, label_width) = sizes.get("image", sizes["label_map"]), sizes["label_map"]
     if (height, width) != (label_height, label_width):
@@ -85,10 +84,10 @@ def _check_example(split, index, spec, statistic):
         )
     pixels = np.bincount(classes.ravel(), minlength=split.rule.num_classes)
     if statistic is None:
-        return pixels, None, way_of(example.files)
+        return pixels, None
     ids = resize_label_map(classes, spec.decoded_size(split.name))
     both = [ids, ids[:, ::-1]] if spec.flip and split.name == "train" else [ids]
-    return pixels, np.max([statistic(one) for one in both], axis=0), way_of(example.files)
+    return pixels, np.max([statistic(one) for one in both], axis=0)
 
 
 def _report(split, spec, faults):
@@ -104,9 +103,7 @@ def _fingerprint(split, spec):
     """Changes with any file's path, size or date, and with the label rule; for examples without files, with spec and the split."""
     digest = hashlib.sha256(_VERSION)
     if split.column("label_map"):
-        digest.update(split.rule.table[split.rule.table >= 0].tobytes() + np.flatnonzero(split.rule.table >= 0).tobytes())
-        if split.rule.palette is not None:
-            digest.update(split.rule.palette.tobytes())
+        digest.update(split.rule.identity)
     if split.read_arrays is not None and not split.archive:
         digest.update(f"{split.name} {spec!r}".encode())
     for path in split.files():

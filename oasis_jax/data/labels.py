@@ -23,7 +23,7 @@ class LabelRule:
     Attributes:
         num_classes: N, including the don't-care class.
         offset: class = stored id + offset, except for the ids in `mapping`.
-        mapping: {stored id: class}.
+        mapping: {stored id: class}; arrays may hold negative ids, such as -1.
         palette: uint8 (K, 3) colours of RGB label maps, all different; the stored id of a pixel is the row of its colour.
 
     Raises:
@@ -39,7 +39,7 @@ class LabelRule:
         if not 0 < self.num_classes <= MAX_IDS:
             raise DataError(f"data.num_classes is {self.num_classes}: set it to the number of classes, including the don't-care class")
         for stored, target in self.mapping.items():
-            if not (0 <= target < self.num_classes and 0 <= stored < MAX_IDS):
+            if not (0 <= target < self.num_classes and -MAX_IDS < stored < MAX_IDS):
                 raise DataError(f"data.label_map maps {stored} to {target}, but classes are 0..{self.num_classes - 1}: correct it")
 
     @functools.cached_property
@@ -48,8 +48,20 @@ class LabelRule:
         table = np.arange(MAX_IDS, dtype=np.int32) + self.offset
         table[(table < 0) | (table >= self.num_classes)] = -1
         for stored, target in self.mapping.items():
-            table[stored] = target
+            if stored >= 0:
+                table[stored] = target
         return table
+
+    def _class_of_negative(self, stored):
+        shifted = int(stored) + self.offset
+        return self.mapping.get(int(stored), shifted if 0 <= shifted < self.num_classes else -1)
+
+    @property
+    def identity(self) -> bytes:
+        """Changes with the class of any stored id or colour."""
+        negative = sorted((stored, target) for stored, target in self.mapping.items() if stored < 0)
+        palette = b"" if self.palette is None else self.palette.tobytes()
+        return self.table.tobytes() + palette + (repr(negative).encode() if negative else b"")
 
     @functools.cached_property
     def colours(self) -> np.ndarray:
@@ -65,8 +77,11 @@ class LabelRule:
         if not np.issubdtype(stored.dtype, np.integer):
             raise DataError(f"{source} holds {stored.dtype} values: label maps hold integer ids")
         classes = self.table.take(stored, mode="clip")
-        if classes.min() < 0 or stored.min() < 0 or stored.max() >= MAX_IDS:
-            wrong = np.unique(stored[(classes < 0) | (stored < 0) | (stored >= MAX_IDS)])
+        if stored.min() < 0:
+            negative, places = np.unique(stored[stored < 0], return_inverse=True)
+            classes[stored < 0] = np.array([self._class_of_negative(each) for each in negative], np.int32)[places]
+        if classes.min() < 0 or stored.max() >= MAX_IDS:
+            wrong = np.unique(stored[(classes < 0) | (stored >= MAX_IDS)])
             raise DataError(f"{source} holds {self._out_of_range(wrong)}")
         return classes
 

@@ -40,7 +40,7 @@ class Split:
         faults: one line per file that belongs to no example; the split may be used only if there are none.
         read_arrays: for examples without files, i -> {column: array}: the photo as uint8 (H, W, 3), stored ids as (H, W).
         archive: the file that `read_arrays` reads from; empty if it reads no file of ours.
-        passed_over: one line for each kind of file that the listing passed over, to be told to the user.
+        notes: one line for each thing that users should know of the files and that is no fault.
         label_files: the folder of the label maps, or a pattern if the folder holds other files too; empty without files.
     """
 
@@ -48,7 +48,7 @@ class Split:
     examples: tuple[Example, ...]
     columns: tuple[Photo | LabelMap, ...]
     faults: tuple[str, ...] = ()
-    passed_over: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     read_arrays: Callable[[int], Mapping[str, np.ndarray]] | None = None
     archive: str = ""
     label_files: str = ""

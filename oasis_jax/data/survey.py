@@ -1,7 +1,5 @@
 """What a data set holds, as the check counted it: the table by class, and what a user should know of the files."""
 import dataclasses
-import os
-from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
@@ -21,24 +19,20 @@ class Survey:
         statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
             if nothing was asked for.
         images: int64 (num_classes,) examples that hold each class; None without label maps.
-        turned: photos that their EXIF turns or mirrors; of local files only.
-        slow: {things of a column: files that Pillow decodes, not TensorFlow}; of local files only.
+        notes: what users should know of the files and that is no fault, one line each.
         split: train or val.
         class_names: one for each class; () without label maps.
         dontcare_id: class that gets no loss weight, or -1.
-        passed_over: a line for each kind of file that was passed over.
     """
 
     num_examples: int
     pixels: np.ndarray | None
     statistic: np.ndarray | None
     images: np.ndarray | None = None
-    turned: int = 0
-    slow: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     split: str = "train"
     class_names: tuple[str, ...] = ()
     dontcare_id: int = -1
-    passed_over: tuple[str, ...] = ()
 
     @property
     def rows(self):
@@ -54,21 +48,16 @@ class Survey:
         return rows
 
     @property
-    def notes(self):
-        """Lines on classes that are absent, and on files that were turned, are decoded slowly or were passed over."""
+    def remarks(self):
+        """Lines on the classes that are absent, and the notes on files."""
         absent = [f"{row['id']} {row['class']}" for row in self.rows if "absent" in row["note"]]
         if absent:
             more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
             yield f"classes that are absent ({len(absent)} of {len(self.pixels)}): {', '.join(absent[:_NAMED])}{more}"
-        if self.turned:
-            yield f"photos that EXIF turns or mirrors: {self.turned} of {self.num_examples}"
-        for things, count in self.slow.items():
-            if count:
-                yield f"{things} that Pillow decodes, which is slower: {count} of {self.num_examples}"
-        yield from self.passed_over
+        yield from self.notes
 
     def as_text(self, whole=False):
-        """The table and the notes in plain text; of many classes only the largest and the rarest, unless it shall be `whole`."""
+        """The table and the remarks in plain text; of many classes only the largest and the rarest, unless it shall be `whole`."""
         lines = [f"{self.split}: {self.num_examples} examples"]
         rows = [row for row in self.rows if whole or "absent" not in row["note"]]
         if rows:
@@ -80,20 +69,18 @@ class Survey:
                     continue
                 share = f"{100 * row['share of pixels']:.3f} %"
                 lines.append(f"  {row['id']:5}  {row['class']:{width}}  {share:>9}  {row['images']:7}  {row['note']}".rstrip())
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"  {remark}" for remark in self.remarks)])
 
     def as_memory(self):
         """What was counted as a JSON value."""
         arrays = {name: getattr(self, name) for name in ("pixels", "statistic", "images")}
-        counts = {name: None if array is None else array.tolist() for name, array in arrays.items()}
-        return counts | {"turned": self.turned, "slow": dict(self.slow)}
+        return {name: None if array is None else array.tolist() for name, array in arrays.items()}
 
 
 def recalled(memory, **facts):
     """The Survey of a JSON value of `as_memory`; `facts` are its other fields."""
     arrays = {name: memory.get(name) for name in ("pixels", "statistic", "images")}
-    counts = {name: None if values is None else np.asarray(values, np.int64) for name, values in arrays.items()}
-    return Survey(**counts, turned=memory["turned"], slow=memory["slow"], **facts)
+    return Survey(**{name: None if values is None else np.asarray(values, np.int64) for name, values in arrays.items()}, **facts)
 
 
 def shortened(rows):
@@ -114,9 +101,16 @@ def is_turned(path):
         return False
 
 
-def way_of(files):
-    """How the files of an example are read: (whether its photo is turned, {column: whether Pillow decodes it}); of local files only."""
+def notes_on_files(split):
+    """Lines on local files of a split: how many photos EXIF turns, and how many files Pillow decodes, which is slower than TensorFlow."""
     from oasis_jax.data.decode import is_decoded_here  # imports TensorFlow
 
-    local = {column: path for column, path in files.items() if "://" not in os.fspath(path)}
-    return is_turned(local["image"]) if "image" in local else False, {c: not is_decoded_here(c, path) for c, path in local.items()}
+    for column in split.columns:
+        paths = [path for path in (example.files.get(column.name, "://") for example in split.examples) if "://" not in path]
+        turned = sum(map(is_turned, paths)) if column.name == "image" else 0
+        if turned:
+            yield f"{turned} of {len(split)} {column.things} are turned or mirrored by their EXIF"
+        slow = sum(not is_decoded_here(column.name, path) for path in paths)
+        if slow:
+            fast = {"image": "plain JPEG", "label_map": "PNG of 8-bit grey"}[column.name]
+            yield f"{slow} of {len(split)} {column.things} are decoded by Pillow, which is slower (fast are files of {fast})"

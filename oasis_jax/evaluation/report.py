@@ -46,7 +46,7 @@ class Report:
 
     def with_data(self, survey):
         """The report with what the evaluated split holds, a `data.survey.Survey`."""
-        notes = (f"{survey.split}: {survey.num_examples} examples", *survey.notes)
+        notes = (f"{survey.split}: {survey.num_examples} examples", *survey.remarks)
         return dataclasses.replace(self, tables=self.tables | {"data": survey.rows}, data_notes=notes)
 
     def as_json(self):

@@ -105,7 +105,7 @@ class Examples:
         meaning = ""
         if self.split.column("label_map"):
             rule = self.split.rule
-            meaning = hashlib.sha256(rule.table.tobytes() + (b"" if rule.palette is None else rule.palette.tobytes())).hexdigest()
+            meaning = hashlib.sha256(rule.identity).hexdigest()
         targets = self.targets and [list(self.targets.size), self.targets.table.tolist()]
         return [self.split.name, repr(self.spec), meaning, hashlib.sha256(repr(files).encode()).hexdigest(), self.count, targets]
 

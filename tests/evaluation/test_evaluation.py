@@ -200,13 +200,13 @@ def test_the_report_says_the_whole_protocol_and_shows_best_and_worst(validation,
 def test_the_report_shows_what_the_data_hold(validation, tmp_path):
     pixels = np.arange(200)
     names = tuple(f"<class>{i}" for i in range(200))
-    survey = Survey(7, pixels, None, pixels, turned=2, split="val", class_names=names, passed_over=("odd name \udcff.png",))
+    survey = Survey(7, pixels, None, pixels, notes=("odd name \udcff.png",), split="val", class_names=names)
     report = validation.evaluate(validation.samples(make_model(make_config())), {}, keep=False).with_data(survey)
     write_report(tmp_path, report)
     page, markdown = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
     assert "&lt;class&gt;199" in page and "&lt;class&gt;100<" not in page and "pictures" not in page
     assert "| <class>199 |" in markdown and "| <class>100 |" not in markdown
-    assert all("EXIF turns or mirrors: 2 of 7" in text and r"odd name \udcff.png" in text for text in (page, markdown))
+    assert all("absent (1 of 200)" in text and r"odd name \udcff.png" in text for text in (page, markdown))
     assert len(json.loads((tmp_path / "report.json").read_text())["data"]) == 200
 
 
