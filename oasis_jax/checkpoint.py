@@ -9,13 +9,15 @@ import contextlib
 import json
 import logging
 import math
+import os
 import shutil
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 from jax.experimental import multihost_utils
+
+from oasis_jax import files
 
 FOLDER = "checkpoints"
 SUPERSEDED = "superseded"  # where steps wait to be deleted; not a number, so it is no step
@@ -38,10 +40,11 @@ class Checkpoints:
         read_only: create, clean and save nothing.
 
     Raises:
-        CheckpointError: the folder cannot be created, has a file in place of a step, or has damaged metrics.
+        CheckpointError: the folder cannot be created or written to, has a file in place of a step, or has damaged metrics.
     """
 
     def __init__(self, workdir, keep, score_name, higher_is_better, read_only=False):
+        refuse_unstorable(workdir)
         self.directory = _absolute(workdir) / FOLDER
         self._score_name, self._higher_is_better, self._read_only = score_name, higher_is_better, read_only
         best = ocp.checkpoint_managers.BestN(get_metric_fn=self._score, reverse=not higher_is_better, n=1)
@@ -255,8 +258,17 @@ def check_config_fits(saved, current, free_model_fields=()):
         raise CheckpointError(f"config and checkpoint differ in {', '.join(differing)}: restore the values, or choose another workdir")
 
 
+def refuse_unstorable(path):
+    """Raises CheckpointError if the array library, which writes checkpoints, cannot write to a path of this name."""
+    path = os.fspath(path)
+    if "://" not in path and ("\\" in path or not files.is_text(path)):
+        raise CheckpointError(
+            f"no checkpoints can be stored in {path!r}: its name has a backslash or bytes that are not UTF-8; choose another folder"
+        )
+
+
 def _absolute(path):
-    path = epath.Path(path).expanduser()
+    path = files.expanded(path)
     return path if "://" in str(path) else path.absolute()
 
 

@@ -14,10 +14,10 @@ import os
 import sys
 
 from absl import app, flags, logging
-from etils import epath
 from ml_collections import ConfigDict
 
 from oasis_jax import config_flag
+from oasis_jax.files import expanded, print_all_names
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, which only feeds images, is imported
 
@@ -44,10 +44,10 @@ def run(options, config):
         raise ValueError("nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE")
     if options.images and not options.output:
         raise ValueError("--images needs --output=DIR, the folder of the report")
-    if options.images and not epath.Path(options.images).expanduser().is_dir():
+    if options.images and not expanded(options.images).is_dir():
         raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
     protocol = choose_protocol(config, options.protocol)
-    output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
+    output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)
     split = open_split(spec, protocol.split, find_family(config).columns(config))
     survey = check_split(split, spec, output, remember=is_first())
@@ -83,7 +83,7 @@ def _folder_of_run(checkpoint):
     """The workdir of a run, of its checkpoints folder or of one of its steps."""
     from oasis_jax.checkpoint import FOLDER
 
-    path = epath.Path(checkpoint).expanduser()
+    path = expanded(checkpoint)
     path = path.parent if path.name.isdigit() else path
     return path.parent if path.name == FOLDER else path
 
@@ -96,6 +96,7 @@ def main(argv):
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
     logging.set_verbosity(logging.WARNING)
+    print_all_names()
     with failing_at_once():
         try:
             run(flags.FLAGS, flags.FLAGS.config)

@@ -9,6 +9,8 @@ from PIL import Image
 from oasis_jax.data.columns import make_columns
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.split import Example, Split
+from oasis_jax.data.text import read_lines
+from oasis_jax.files import compared, expanded
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -48,7 +50,7 @@ def open_folders(spec, split, columns):
     layout = LAYOUTS[spec.layout](spec, split)
     if not spec.root:
         raise DataError("data.root is empty: give the folder of the data set, --config.data.root=/data/mine")
-    root = epath.Path(spec.root).expanduser()
+    root = expanded(spec.root)
     opened = make_columns(spec, columns, layout.num_classes)
     if not root.is_dir():
         wanted = " and ".join(layout.folders[column.name] for column in opened)
@@ -82,11 +84,12 @@ def _of_categories(root, spec, split, listed):
     if spec.layout != "ade20k":
         raise DataError(f'data.scene_categories is for data.layout "ade20k", not "{spec.layout}": empty it')
     path = root / "sceneCategories.txt"
-    try:
-        category_of = dict(line.split()[:2] for line in path.read_text().splitlines() if line.strip())
-    except (OSError, ValueError) as error:
-        fix = "put ADE20K's file there (lines such as ADE_train_00000001 airport_terminal) or empty data.scene_categories"
-        raise DataError(f"{path} cannot be read ({error}): {fix}") from error
+    wanted = "the name of an image and its category in each line, such as ADE_train_00000001 airport_terminal"
+    lines = [(number, line, line.split()) for number, line in read_lines(path, "the list of data.scene_categories,", wanted)]
+    for number, line, words in lines:
+        if len(words) < 2:
+            raise DataError(f'{path} line {number} is "{line}": write {wanted}')
+    category_of = {words[0]: words[1] for _, _, words in lines}
     known = set(category_of.values())
     unknown = [
         f"{name} (nearest: {', '.join(difflib.get_close_matches(name, known, cutoff=0.0))})"
@@ -123,7 +126,7 @@ def _list(root, layout, column):
     for path in image_files(base):
         if not path.stem.endswith(suffix):
             continue
-        key = path.relative_to(base).with_suffix("").as_posix().removesuffix(suffix)
+        key = compared(path.relative_to(base).with_suffix("").as_posix().removesuffix(suffix))
         if key in files:
             raise DataError(f"{files[key]} and {path} are two {column.things} of one name: remove one of them")
         files[key] = str(path)

@@ -4,13 +4,13 @@ import os
 import pathlib
 
 import numpy as np
-from etils import epath
 
 from oasis_jax.data.archive import Archive
 from oasis_jax.data.columns import make_columns, upright_rgb
 from oasis_jax.data.folders import PHOTO_ENDINGS, image_files, is_image_file
 from oasis_jax.data.labels import DataError, decode_image
 from oasis_jax.data.split import Example, Split
+from oasis_jax.files import expanded
 
 
 def open_photos(spec, split, columns):
@@ -21,7 +21,7 @@ def open_photos(spec, split, columns):
     field = "val_root" if split == "val" and spec.val_root else "root"
     if not getattr(spec, field):
         raise DataError("data.root is empty: give the folder or the zip of the photos, --config.data.root=/data/photos.zip")
-    root, opened = epath.Path(getattr(spec, field)).expanduser(), make_columns(spec, columns)
+    root, opened = expanded(getattr(spec, field)), make_columns(spec, columns)
     if root.suffix.lower() == ".zip" and not root.is_dir():
         return _open_zip(root, field, split, opened)
     if not root.is_dir():

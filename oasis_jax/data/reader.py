@@ -93,7 +93,7 @@ class Reader:
         for decoder, paths in self._files:
             for index in set(examples[:, 0].tolist()):
                 try:
-                    decoder(paths[index])
+                    decoder(os.fsencode(paths[index]))
                 except tf.errors.OpError:
                     warnings.warn(f"{paths[index]} is damaged, though Pillow reads it: save it again", stacklevel=2)
                     paths[index], refused = "", True
@@ -102,7 +102,7 @@ class Reader:
     def _dataset(self, examples, batch_size):
         files = []
         if self.cache is None and self.split.read_arrays is None:
-            files = [(decoder, tf.constant(paths, tf.string)) for decoder, paths in self._files]
+            files = [(decoder, tf.constant(list(map(os.fsencode, paths)), tf.string)) for decoder, paths in self._files]
         columns = self.split.columns
 
         @tf.autograph.experimental.do_not_convert  # as in `pipeline.train_batches`

@@ -63,8 +63,9 @@ class Report:
         for name, title in TITLES.items():
             if (rows := self.tables.get(name)) or (name == "data" and self.data_notes):
                 lines += ["", f"## {title}", ""]
-                lines += [*_table(*_cells(shortened(rows) if name == "data" else rows)), ""] if rows else []
-                lines += [f"* {note}" for note in self.data_notes] if name == "data" else []
+                lines += _table(*_cells(shortened(rows) if name == "data" else rows)) if rows else []
+                if name == "data":
+                    lines += [""] * bool(rows) + [f"* {note}" for note in self.data_notes]
         facts = {**self.subject, **{f"{name} images": count for name, count in self.images.items()}}
         facts |= {name: value for name, value in self.protocol.items() if value not in (None, "")}
         facts |= {f"sha256 of {name}": digest for name, digest in self.weights.items()}

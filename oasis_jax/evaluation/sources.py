@@ -21,6 +21,7 @@ from oasis_jax.data.labels import DataError, resize_label_map
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
 from oasis_jax.data.split import stamp
+from oasis_jax.files import compared, expanded
 from oasis_jax.metrics.metric import Batch, as_bytes, hash_weights
 from oasis_jax.metrics.nets.label_spaces import IGNORED
 from oasis_jax.metrics.protocols import PROTOCOLS
@@ -270,15 +271,15 @@ class Folder:
     description = "generated"
 
     def __init__(self, path, examples):
-        self.path, self.examples = epath.Path(path).expanduser(), examples
+        self.path, self.examples = expanded(path), examples
         spec = examples.spec
         if not self.path.is_dir():
             raise DataError(f"--images={path} is not a folder: name the folder of the generated images")
         found = sorted(file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS and file.name != CONTACT_SHEET)
-        files = {file.stem: file for file in found}
+        files = {compared(file.stem): file for file in found}
         if len(files) < len(found):
-            twice = next(file for file in found if files[file.stem] != file)
-            raise DataError(f"{twice} and {files[twice.stem]} differ in their ending only: remove one of them")
+            twice = next(file for file in found if files[compared(file.stem)] != file)
+            raise DataError(f"{twice} and {files[compared(twice.stem)]} are two images of one name: remove one of them")
         self.notes, self.files = [], found
         if examples.split.column("label_map"):
             self._match(files)
@@ -294,7 +295,7 @@ class Folder:
         path, count = self.path, self.examples.count
         self.files, missing = [], []
         for example in self.examples.split.examples[:count]:
-            stems = [epath.Path(path).stem for path in example.files.values()] or [example.name.rsplit("/", 1)[-1]]
+            stems = [compared(epath.Path(path).stem) for path in example.files.values()] or [example.name.rsplit("/", 1)[-1]]
             file = next((files[stem] for stem in stems if stem in files), None)
             self.files.append(file)
             if file is None:
