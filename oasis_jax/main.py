@@ -35,7 +35,7 @@ def main(_):
             workdir = stack.enter_context(claimed(_WORKDIR.value))
             keep_compiled(workdir)
             run = set_up(flags.FLAGS.config, workdir)
-        except (DataError, ValueError) as error:  # a ValueError during training would be a bug of ours, and keeps its traceback
+        except (CheckpointError, DataError, ValueError) as error:  # a ValueError of training is a bug of ours: it keeps its traceback
             leave(f"error: {error}")
         try:
             train(run)
