@@ -9,18 +9,20 @@ import contextlib
 import json
 import logging
 import math
+import os
 import shutil
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 from jax.experimental import multihost_utils
+
+from oasis_jax import files
 
 FOLDER = "checkpoints"
 SUPERSEDED = "superseded"  # where steps wait to be deleted; not a number, so it is no step
 # Fields that must equal those of the checkpoint on resume; everything else (rates, lengths, folders) may change.
-FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map", "palette")
+FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map")
 
 
 class CheckpointError(RuntimeError):
@@ -38,10 +40,11 @@ class Checkpoints:
         read_only: create, clean and save nothing.
 
     Raises:
-        CheckpointError: the folder cannot be created, has a file in place of a step, or has damaged metrics.
+        CheckpointError: the folder cannot be created or written to, has a file in place of a step, or has damaged metrics.
     """
 
     def __init__(self, workdir, keep, score_name, higher_is_better, read_only=False):
+        refuse_unstorable(workdir)
         self.directory = _absolute(workdir) / FOLDER
         self._score_name, self._higher_is_better, self._read_only = score_name, higher_is_better, read_only
         best = ocp.checkpoint_managers.BestN(get_metric_fn=self._score, reverse=not higher_is_better, n=1)
@@ -199,6 +202,16 @@ def load_config(path, best=False):
         return _read(manager, step, "config", ocp.args.JsonRestore())
 
 
+def config_of_run(workdir):
+    """The config of the newest checkpoint of a workdir as nested dicts, or None if nothing is saved there; errors as in `load_ema`."""
+    folder = _absolute(workdir) / FOLDER
+    if not folder.is_dir():
+        return None
+    with _reader(folder) as manager:
+        step = manager.latest_step()
+        return None if step is None else _read(manager, step, "config", ocp.args.JsonRestore())
+
+
 def load_state(path, best=False):
     """Loads the train state of a checkpoint as nested dicts of numpy arrays, or None if it has only an averaged generator; as `load_ema`.
     """
@@ -245,8 +258,17 @@ def check_config_fits(saved, current, free_model_fields=()):
         raise CheckpointError(f"config and checkpoint differ in {', '.join(differing)}: restore the values, or choose another workdir")
 
 
+def refuse_unstorable(path):
+    """Raises CheckpointError if the array library, which writes checkpoints, cannot write to a path of this name."""
+    path = os.fspath(path)
+    if "://" not in path and ("\\" in path or not files.is_text(path)):
+        raise CheckpointError(
+            f"no checkpoints can be stored in {path!r}: its name has a backslash or bytes that are not UTF-8; choose another folder"
+        )
+
+
 def _absolute(path):
-    path = epath.Path(path).expanduser()
+    path = files.expanded(path)
     return path if "://" in str(path) else path.absolute()
 
 

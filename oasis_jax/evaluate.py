@@ -3,9 +3,9 @@
     python -m oasis_jax.evaluate --checkpoint=runs/cityscapes --config.data.root=/data/cityscapes
     python -m oasis_jax.evaluate --images=their_results/ --config=configs/cityscapes.py --config.data.root=/data/cityscapes --output=scores/
 
-The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and, if a network segments the
-images, report.html with the best and the worst. Measurements are kept in $OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of everything
-that they depend on: an interrupted evaluation is resumed, and real photos are measured once.
+The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and report.html, which also say
+what the data hold; if a network segments the images, the page shows the best and the worst. Measurements are kept in $OASIS_JAX_CACHE or
+~/.cache/oasis_jax under a key of everything that they depend on: an interrupted evaluation is resumed, and real photos are measured once.
 
 On several hosts, start it on each of them, with JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set:
 each measures its part, the first reports.
@@ -14,10 +14,10 @@ import os
 import sys
 
 from absl import app, flags, logging
-from etils import epath
 from ml_collections import ConfigDict
 
 from oasis_jax import config_flag
+from oasis_jax.files import expanded, print_all_names
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, which only feeds images, is imported
 
@@ -44,10 +44,10 @@ def run(options, config):
         raise ValueError("nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE")
     if options.images and not options.output:
         raise ValueError("--images needs --output=DIR, the folder of the report")
-    if options.images and not epath.Path(options.images).expanduser().is_dir():
+    if options.images and not expanded(options.images).is_dir():
         raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
     protocol = choose_protocol(config, options.protocol)
-    output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
+    output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)
     split = open_split(spec, protocol.split, find_family(config).columns(config))
     refuse_inside(output, [split], "--output")
@@ -65,7 +65,7 @@ def run(options, config):
         state = load_state(options.checkpoint, options.best)
         if state is not None and int(state["step"]) == model.step:  # a run that is training may have saved another step in between
             own = own_networks(config, model, state, validation.mesh)
-    report = validation.evaluate(generated, subject, own, diversity=diversity)
+    report = validation.evaluate(generated, subject, own, diversity=diversity).with_data(survey)
     if is_first():
         write_report(output, report, best_and_worst(generated, validation.photos, report))
         print(report.as_markdown())
@@ -86,7 +86,7 @@ def _folder_of_run(checkpoint):
     """The workdir of a run, of its checkpoints folder or of one of its steps."""
     from oasis_jax.checkpoint import FOLDER
 
-    path = epath.Path(checkpoint).expanduser()
+    path = expanded(checkpoint)
     path = path.parent if path.name.isdigit() else path
     return path.parent if path.name == FOLDER else path
 
@@ -99,6 +99,7 @@ def main(argv):
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
     logging.set_verbosity(logging.WARNING)
+    print_all_names()
     with failing_at_once():
         try:
             run(flags.FLAGS, flags.FLAGS.config)

@@ -17,7 +17,8 @@ def shared():
     data.class_names = ()  # names in class order, for tables and for --resample_classes; () numbers them
     data.label_offset = 0  # class = stored id + label_offset ...
     data.label_map = ""  # ... except for these stored ids: "255:0,11:0" (stored:class)
-    data.palette = ""  # for RGB label maps: a text file with one class per line, "R G B name"; line i is class i
+    data.palette = ""  # for RGB label maps: a text file with one class per line, "R G B name"; line i is id i
+    data.palette_colours = ()  # what the palette file held when the run began: written by the run, which then needs the file no more
     data.image_size = (256, 256)  # height, width that the model is trained on and generates
     data.resize_size = ()  # height, width to resize to before a random crop of image_size; () resizes to image_size and does not crop
     data.fit = "resize"  # resize squashes photos to the size; crop cuts out their largest centred window of its aspect ratio first

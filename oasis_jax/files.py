@@ -1,5 +1,44 @@
-"""Files that are complete whenever they are there, on disk or in a bucket (gs://)."""
+"""Files that are complete whenever they are there, on disk or in a bucket (gs://), and paths as people write them."""
+import glob
+import os
+import sys
+import unicodedata
+
 from etils import epath
+
+
+class LiteralPath(type(epath.Path("/"))):
+    """A local path that `glob` takes as it is, also with `*`, `?` or `[`: only what is asked for below it is a pattern."""
+
+    def glob(self, pattern):
+        """The paths below this one that match the pattern."""
+        return super(LiteralPath, type(self)(glob.escape(os.fspath(self)))).glob(pattern)
+
+
+def expanded(path):
+    """The path with `~` as the home folder, an epath.Path, and a LiteralPath if it is local."""
+    path = os.fspath(path)
+    return epath.Path(path) if "://" in path else LiteralPath(os.path.expanduser(path))
+
+
+def is_text(name):
+    """Whether a name is Unicode, and not bytes of another encoding (which Python's names of files can hold)."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def compared(name):
+    """A name as it is compared with others: systems write é as one character, or as e and an accent."""
+    return unicodedata.normalize("NFC", name)
+
+
+def print_all_names():
+    """Lets print write the bytes of names that are no text (`is_text`) as they are, so that printed commands can be pasted."""
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(errors="surrogateescape")
 
 
 def write_whole(path, data):

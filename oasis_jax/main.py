@@ -6,6 +6,7 @@ import sys
 from absl import app, flags, logging
 
 from oasis_jax import config_flag
+from oasis_jax.files import print_all_names
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, which only feeds images, is imported
 
@@ -26,6 +27,7 @@ def main(_):
     from oasis_jax.training.workdir import claimed, keep_compiled
 
     logging.set_verbosity(logging.WARNING)
+    print_all_names()
     with contextlib.ExitStack() as stack:
         stack.enter_context(failing_at_once())
         stack.enter_context(left_with_others(lambda: "start all processes again with the same command"))
@@ -33,7 +35,7 @@ def main(_):
             workdir = stack.enter_context(claimed(_WORKDIR.value))
             keep_compiled(workdir)
             run = set_up(flags.FLAGS.config, workdir)
-        except (DataError, ValueError) as error:  # a ValueError during training would be a bug of ours, and keeps its traceback
+        except (CheckpointError, DataError, ValueError) as error:  # a ValueError of training is a bug of ours: it keeps its traceback
             leave(f"error: {error}")
         try:
             train(run)

@@ -23,12 +23,13 @@ import sys
 from collections import Counter
 
 from absl import app, flags, logging
-from etils import epath
 from tqdm import tqdm
 
 from oasis_jax import editing, pictures, sampling, series
 from oasis_jax.checkpoint import CheckpointError
-from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, read_palette, resize_label_map
+from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, resize_label_map
+from oasis_jax.data.palette import palette_of_run
+from oasis_jax.files import expanded, print_all_names
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
 from oasis_jax.sample_options import make_plan
@@ -115,18 +116,18 @@ def find_label_files(pattern):
     Raises:
         DataError: there are none, or the samples of two would have the same name.
     """
-    path = epath.Path(pattern).expanduser()
+    path = expanded(pattern)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in LABEL_ENDINGS)
         if not files:
             raise DataError(f"no label files in {path}: it holds no {', '.join(LABEL_ENDINGS)}")
-    elif "*" in pattern:
-        fixed = next(parent for parent in path.parents if "*" not in str(parent))
-        files = sorted(fixed.glob(str(path.relative_to(fixed))))
-        if not files:
-            raise DataError(f"no label files match {pattern}")
     elif path.is_file():
         files = [path]
+    elif "*" in pattern:
+        fixed = next(parent for parent in path.parents if parent.is_dir() or "*" not in str(parent))
+        files = sorted(fixed.glob(re.sub(r"[\[?]", r"[\g<0>]", str(path.relative_to(fixed)))))  # * alone is special
+        if not files:
+            raise DataError(f"no label files match {pattern}")
     else:
         raise DataError(f"no label files at {path}: there is no such file or folder")
     name, count = Counter(file.stem for file in files).most_common(1)[0]
@@ -137,8 +138,7 @@ def find_label_files(pattern):
 
 def _label_rule(model):
     data = model.config.data
-    palette = read_palette(data.palette)[0] if data.palette else None
-    return LabelRule(model.num_classes, data.label_offset, parse_label_map(data.label_map), palette)
+    return LabelRule(model.num_classes, data.label_offset, parse_label_map(data.label_map), palette_of_run(data))
 
 
 def _check_label_files(paths, rule):
@@ -160,7 +160,7 @@ def _size(text):
 
 
 def _new_folder(path):
-    folder = epath.Path(path).expanduser()
+    folder = expanded(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--output={path} exists and is not an empty folder: choose another, or remove it")
     return folder
@@ -232,6 +232,7 @@ def main(argv):
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
     logging.set_verbosity(logging.WARNING)
+    print_all_names()
     try:
         join()
     except ValueError as error:

@@ -98,7 +98,7 @@ def test_no_two_files_outside_the_families_share_a_name():
 COLUMN = {"checkpoint.py", "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "sample.py"} | {
     f"{folder}/{name}.py"
     for folder, names in {
-        "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "tfds_source"),
+        "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "survey", "tfds_source"),
         "evaluation": ("diversity", "report", "sources", "validation"),
         "metrics": ("colour", "equilibrium", "metric", "segmentation"),
         "training": ("loop", "samples", "setup"),

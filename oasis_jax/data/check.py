@@ -15,29 +15,12 @@ from oasis_jax.data.datasets import PAIRS, SPLITS, open_split
 from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.data.labels import resize_label_map
 from oasis_jax.data.split import stamp
+from oasis_jax.data.survey import Survey, notes_on_speed, recalled
 
 _REPORTED = 50  # faults printed; the others are counted
 _MEMORY = "data_check.json"
 _QUANTILE = 0.999
 _RULES = 2  # changes with what the check finds: what older versions found is checked again
-
-
-@dataclasses.dataclass(frozen=True)
-class Survey:
-    """What the check counted.
-
-    Attributes:
-        num_examples: number of examples.
-        pixels: int64 (num_classes,) pixels of each class, at the stored sizes; None without label maps.
-        statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
-            if nothing was asked for.
-        notes: what users should know of the files and that is no fault, one line each.
-    """
-
-    num_examples: int
-    pixels: np.ndarray | None
-    statistic: np.ndarray | None
-    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +93,10 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     found = remembered.get(split.name, {})
     if statistic is None:  # the files of one split may be those of the other
         found = next((each for each in remembered.values() if each.get("key") == key), {})
+    facts = {"num_examples": len(split), "split": split.name, "dontcare_id": spec.dontcare_id}
+    facts["class_names"] = split.class_names if split.column("label_map") else ()
     if found.get("key") == key and (found.get("statistic") or statistic is None):
-        counts = (_as_counts(found.get(name)) for name in ("pixels", "statistic"))
-        return Survey(len(split), *counts, (*split.notes, *found.get("notes", ())))
+        return recalled(found, notes=(*split.notes, *found.get("notes", ())), **facts)
 
     workers = spec.workers or os.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
@@ -121,21 +105,22 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     faults = list(split.faults) + [fault for result in results for fault in result.faults]
     if faults:
         raise DataError(_report(split, spec, faults))
-    pixels = measured = None
+    pixels = images = measured = None
     if split.column("label_map"):
         pixels = np.sum([result.pixels for result in results], axis=0)
+        images = np.sum([result.pixels > 0 for result in results], axis=0)
         if 0 <= spec.dontcare_id < len(pixels) and pixels[spec.dontcare_id] == pixels.sum():
             name = split.class_names[spec.dontcare_id]
             fault = f"all pixels of all label maps are of class {spec.dontcare_id} ({name}), which is don't-care: nothing could be learned"
             raise DataError(_report(split, spec, [f"{fault}. Correct data.dontcare_id (-1: none), data.label_offset or data.label_map"]))
         if statistic is not None:
-            measured = np.quantile([result.statistic for result in results], _QUANTILE, axis=0, method="higher")
-    notes = list(_notes(split, results))
+            measured = np.quantile([result.statistic for result in results], _QUANTILE, axis=0, method="higher").astype(np.int64)
+    notes = [*_notes(split, results), *notes_on_speed(split)]
+    survey = Survey(pixels=pixels, statistic=measured, images=images, notes=(*split.notes, *notes), **facts)
     if memory and remember:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        result = {"key": key} | {n: None if v is None else v.tolist() for n, v in (("pixels", pixels), ("statistic", measured))}
-        memory.write_text(json.dumps(remembered | {split.name: result | {"notes": notes}}))
-    return Survey(len(split), pixels, measured, (*split.notes, *notes))
+        memory.write_text(json.dumps(remembered | {split.name: {"key": key, "notes": notes} | survey.as_memory()}))
+    return survey
 
 
 def _check_example(split, index, spec, statistic) -> Checked:
@@ -221,14 +206,12 @@ def _fingerprint(split, spec):
     """Changes with any file's path, size or date, and with the label rule; for examples without files, with spec and the split."""
     digest = hashlib.sha256(f"{_RULES} {spec.dontcare_id}\n".encode())
     if split.column("label_map"):
-        digest.update(split.rule.table[split.rule.table >= 0].tobytes() + np.flatnonzero(split.rule.table >= 0).tobytes())
-        if split.rule.palette is not None:
-            digest.update(split.rule.palette.tobytes())
+        digest.update(split.rule.identity)
     if split.read_arrays is not None and not split.archive:
         digest.update(f"{split.name} {spec!r}".encode())
     for path in split.files():
-        digest.update("{} {} {}\n".format(*_stamp(path)).encode(errors="surrogateescape"))
-    digest.update("\n".join(split.faults).encode(errors="surrogateescape"))
+        digest.update(os.fsencode("{} {} {}\n".format(*_stamp(path))))
+    digest.update(os.fsencode("\n".join(split.faults)))
     if split.column("label_map"):
         digest.update(repr(spec.decoded_size(split.name)).encode())
     return digest.hexdigest()
@@ -250,7 +233,3 @@ def _recall(memory):
         return json.loads(memory.read_text()) if memory and memory.exists() else {}
     except ValueError:  # cut off while it was written
         return {}
-
-
-def _as_counts(values):
-    return None if values is None else np.asarray(values, np.int64)

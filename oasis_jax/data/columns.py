@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from oasis_jax.data.image_files import DataError, open_image
-from oasis_jax.data.labels import LabelRule, parse_label_map, read_palette, read_stored_ids, resize_label_map, stored_ids
+from oasis_jax.data.labels import LabelRule, parse_label_map, read_stored_ids, resize_label_map, stored_ids
+from oasis_jax.data.palette import palette_of
 from oasis_jax.data.resize import resize_photo
 
 _NUMBERS = {"F": "floating-point numbers", "I": "integers of 32 bits"}
@@ -183,8 +184,8 @@ def make_columns(spec, names, num_classes=0, class_names=()):
 
 
 def _label_column(spec, num_classes, class_names):
-    palette, palette_names = read_palette(spec.palette) if spec.palette else (None, ())
-    num_classes = spec.num_classes or num_classes or len(palette_names)
+    palette, palette_names = palette_of(spec.palette, spec.palette_colours)
+    num_classes = spec.num_classes or num_classes or (0 if palette is None else len(palette))
     rule = LabelRule(num_classes, spec.label_offset, parse_label_map(spec.label_map), palette)
     names = tuple(spec.class_names or class_names or palette_names)
     if names and len(names) != num_classes:

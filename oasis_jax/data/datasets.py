@@ -28,6 +28,7 @@ class DataSpec:
     label_offset: int = 0
     label_map: str = ""
     palette: str = ""
+    palette_colours: tuple[str, ...] = ()
     image_size: tuple[int, int] = (256, 256)
     resize_size: tuple[int, ...] = ()
     fit: str = "resize"

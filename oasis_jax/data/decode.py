@@ -3,6 +3,8 @@
 Only the most common kinds of files are decoded here, for which TensorFlow's pixels exactly equal Pillow's. All others are left to Pillow.
 """
 import functools
+import os
+import re
 
 import tensorflow as tf
 
@@ -15,9 +17,10 @@ _JPEG = (
     r"\xff[\xc4\xda\xdb\xdd].*"
 )
 _JPEG_HEAD = 512  # bytes that hold all this, of common encoders
-_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-_PNG_DEPTH = 24
-_PNG_GREY_8 = b"\x08\x00"
+_PNG_MARKS = ((0, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), (24, b"\x08\x00"))  # the second: 8 bits of grey
+_PNG_HEAD = 32  # bytes that hold both
+# Endings of the files of a column that are decoded here, if they are what these say.
+ENDINGS = {"image": (".jpg", ".jpeg"), "label_map": (".png",)}
 
 
 def _graph_function(decode):
@@ -52,11 +55,24 @@ def png_ids(path):
     """
 
     def is_grey(data):
-        head = tf.strings.substr(data, 0, 32) + " " * 32
-        signatures = ((0, _PNG), (_PNG_DEPTH, _PNG_GREY_8))
-        return tf.reduce_all([tf.strings.substr(head, start, len(mark)) == mark for start, mark in signatures])
+        head = tf.strings.substr(data, 0, _PNG_HEAD) + " " * _PNG_HEAD
+        return tf.reduce_all([tf.strings.substr(head, start, len(mark)) == mark for start, mark in _PNG_MARKS])
 
     return _decoded(path, is_grey, functools.partial(tf.io.decode_png, channels=1), 1)
+
+
+def is_decoded_here(column, path):
+    """Whether the file of a column is of a kind that is decoded here; a local path. False if it cannot be read."""
+    if not os.fspath(path).lower().endswith(ENDINGS[column]):
+        return False
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_JPEG_HEAD)
+    except OSError:
+        return False
+    if column == "image":
+        return re.fullmatch(_JPEG.encode(), head) is not None
+    return all(head[start : start + len(mark)] == mark for start, mark in _PNG_MARKS)
 
 
 def _decoded(path, is_known, decode, channels):

@@ -4,13 +4,13 @@ import difflib
 import os
 import warnings
 
-from etils import epath
-
 from oasis_jax.data.columns import make_columns
 from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.data.listing import IMAGE_ENDINGS, list_images
 from oasis_jax.data.partners import without_partner
 from oasis_jax.data.split import Example, Split
+from oasis_jax.data.text import read_lines
+from oasis_jax.files import compared, expanded
 
 _HEADERS = 10  # files of each folder that may be unreadable before their kind is left unknown
 
@@ -78,7 +78,7 @@ def open_folders(spec, split, columns):
     layout = LAYOUTS[spec.layout](spec, split)
     if not spec.root:
         raise DataError("data.root is empty: give the folder of the data set, --config.data.root=/data/mine")
-    root = epath.Path(spec.root).expanduser()
+    root = expanded(spec.root)
     opened = make_columns(spec, columns, layout.num_classes)
     if not root.is_dir():
         wanted = " and ".join(layout.folders[column.name] for column in opened)
@@ -115,11 +115,12 @@ def _of_categories(root, spec, split, listed):
     if spec.layout != "ade20k":
         raise DataError(f'data.scene_categories is for data.layout "ade20k", not "{spec.layout}": empty it')
     path = root / "sceneCategories.txt"
-    try:
-        category_of = dict(line.split()[:2] for line in path.read_text().splitlines() if line.strip())
-    except (OSError, ValueError) as error:
-        fix = "put ADE20K's file there (lines such as ADE_train_00000001 airport_terminal) or empty data.scene_categories"
-        raise DataError(f"{path} cannot be read ({error}): {fix}") from error
+    wanted = "the name of an image and its category in each line, such as ADE_train_00000001 airport_terminal"
+    lines = [(number, line, line.split()) for number, line in read_lines(path, "the list of data.scene_categories,", wanted)]
+    for number, line, words in lines:
+        if len(words) < 2:
+            raise DataError(f'{path} line {number} is "{line}": write {wanted}')
+    category_of = {words[0]: words[1] for _, _, words in lines}
     known = set(category_of.values())
     unknown = [
         f"{name} (nearest: {', '.join(difflib.get_close_matches(name, known, cutoff=0.0))})"
@@ -147,7 +148,7 @@ def _list(root, layout, column):
     stems = {path: os.path.splitext(path)[0] for path in listed.files}
     if layout.optional and not any(stem.endswith(suffix) for stem in stems.values()):
         suffix = ""
-    chosen = {path: stem.removesuffix(suffix) for path, stem in stems.items() if stem.endswith(suffix)}
+    chosen = {path: compared(stem.removesuffix(suffix)) for path, stem in stems.items() if stem.endswith(suffix)}
     if layout.optional and len(chosen) < len(stems):
         notes.append(f"passed over in {base}: {len(stems) - len(chosen)} image files whose names do not end in {suffix}")
     files = {}
@@ -160,7 +161,7 @@ def _list(root, layout, column):
         wanted = f"*{suffix} with one of the endings {' '.join(IMAGE_ENDINGS)}"
         wrong = f"{base} holds no {column.things} ({wanted}): correct data.root or data.layout"
         raise DataError("\n  ".join([wrong, *faults, *notes]))
-    others = {os.path.splitext(path)[0].removesuffix(suffix): full for path, full in listed.others.items()}
+    others = {compared(os.path.splitext(path)[0].removesuffix(suffix)): full for path, full in listed.others.items()}
     return Column(column.things, str(base), suffix, files, others, tuple(faults), tuple(notes))
 
 

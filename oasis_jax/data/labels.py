@@ -4,7 +4,6 @@ import functools
 from collections.abc import Mapping
 
 import numpy as np
-from etils import epath
 
 from oasis_jax.data.image_files import DataError, open_image
 
@@ -19,8 +18,8 @@ class LabelRule:
     Attributes:
         num_classes: N, including the don't-care class.
         offset: class = stored id + offset, except for the ids in `mapping`.
-        mapping: {stored id: class}.
-        palette: uint8 (K, 3) colours of RGB label maps; the stored id of a pixel is the row of its colour.
+        mapping: {stored id: class}; arrays may hold negative ids, such as -1.
+        palette: uint8 (K, 3) colours of RGB label maps, all different; the stored id of a pixel is the row of its colour.
 
     Raises:
         DataError: num_classes or the mapping is out of range.
@@ -35,7 +34,7 @@ class LabelRule:
         if not 0 < self.num_classes <= MAX_IDS:
             raise DataError(f"data.num_classes is {self.num_classes}: set it to the number of classes, including the don't-care class")
         for stored, target in self.mapping.items():
-            if not (0 <= target < self.num_classes and 0 <= stored < MAX_IDS):
+            if not (0 <= target < self.num_classes and -MAX_IDS < stored < MAX_IDS):
                 raise DataError(f"data.label_map maps {stored} to {target}, but classes are 0..{self.num_classes - 1}: correct it")
 
     @functools.cached_property
@@ -44,15 +43,27 @@ class LabelRule:
         table = np.arange(MAX_IDS, dtype=np.int32) + self.offset
         table[(table < 0) | (table >= self.num_classes)] = -1
         for stored, target in self.mapping.items():
-            table[stored] = target
+            if stored >= 0:
+                table[stored] = target
         return table
+
+    def _class_of_negative(self, stored):
+        shifted = int(stored) + self.offset
+        return self.mapping.get(int(stored), shifted if 0 <= shifted < self.num_classes else -1)
+
+    @property
+    def identity(self) -> bytes:
+        """Changes with the class of any stored id or colour."""
+        negative = sorted((stored, target) for stored, target in self.mapping.items() if stored < 0)
+        palette = b"" if self.palette is None else self.palette.tobytes()
+        return self.table.tobytes() + palette + (repr(negative).encode() if negative else b"")
 
     @functools.cached_property
     def colours(self) -> np.ndarray:
         """int32 (2**24,): stored id of every packed colour, -1 if the palette lacks it."""
         colours = np.full(1 << 24, -1, np.int32)
         packed = _pack(self.palette)
-        colours[packed[::-1]] = np.arange(len(packed))[::-1]  # the first of several lines with one colour wins
+        colours[packed] = np.arange(len(packed))
         return colours
 
     def __call__(self, stored, source="the label map") -> np.ndarray:
@@ -61,8 +72,11 @@ class LabelRule:
         if not np.issubdtype(stored.dtype, np.integer):
             raise DataError(f"{source} holds {stored.dtype} values: label maps hold integer ids")
         classes = self.table.take(stored, mode="clip")
-        if classes.min() < 0 or stored.min() < 0 or stored.max() >= MAX_IDS:
-            wrong = np.unique(stored[(classes < 0) | (stored < 0) | (stored >= MAX_IDS)])
+        if stored.min() < 0:
+            negative, places = np.unique(stored[stored < 0], return_inverse=True)
+            classes[stored < 0] = np.array([self._class_of_negative(each) for each in negative], np.int32)[places]
+        if classes.min() < 0 or stored.max() >= MAX_IDS:
+            wrong = np.unique(stored[(classes < 0) | (stored >= MAX_IDS)])
             raise DataError(f"{source} holds {self._out_of_range(wrong)}")
         return classes
 
@@ -113,24 +127,6 @@ def parse_label_map(text) -> dict[int, int]:
         raise DataError(f'data.label_map is "{text}": write pairs of stored id and class such as "255:0,11:0"') from None
 
 
-def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Reads a palette file, one "R G B name" per line: colours uint8 (K, 3) and names. Raises DataError naming file and line."""
-    try:
-        lines = epath.Path(path).expanduser().read_text().splitlines()
-    except OSError as error:
-        raise DataError(f"data.palette {path} cannot be read ({error}): name a text file with one class per line, R G B name") from error
-    colours, names = [], []
-    for number, line in enumerate(lines, 1):
-        fields = line.split(maxsplit=3)
-        if not fields:
-            continue
-        if len(fields) < 3 or not all(field.isdecimal() and int(field) < 256 for field in fields[:3]):
-            raise DataError(f'{path} line {number} is "{line}": write R G B name with values 0..255')
-        colours.append([int(field) for field in fields[:3]])
-        names.append(fields[3].strip() if len(fields) > 3 else str(len(names)))
-    if not colours:
-        raise DataError(f"data.palette {path} holds no colours: write one class per line, R G B name")
-    return np.asarray(colours, np.uint8), tuple(names)
 
 
 def read_stored_ids(path, rule) -> np.ndarray:

@@ -3,13 +3,13 @@ import collections
 import os
 
 import numpy as np
-from etils import epath
 
 from oasis_jax.data.archive import Archive
 from oasis_jax.data.columns import decode_photo, make_columns
 from oasis_jax.data.image_files import DataError, open_bytes
 from oasis_jax.data.listing import IMAGE_ENDINGS, list_images, sort_out
 from oasis_jax.data.split import Example, Split
+from oasis_jax.files import expanded
 
 
 def open_photos(spec, split, columns):
@@ -20,7 +20,7 @@ def open_photos(spec, split, columns):
     field = "val_root" if split == "val" and spec.val_root else "root"
     if not getattr(spec, field):
         raise DataError("data.root is empty: give the folder or the zip of the photos, --config.data.root=/data/photos.zip")
-    root, opened = epath.Path(getattr(spec, field)).expanduser(), make_columns(spec, columns)
+    root, opened = expanded(getattr(spec, field)), make_columns(spec, columns)
     if root.suffix.lower() == ".zip" and not root.is_dir():
         return _open_zip(root, field, split, opened)
     if not root.is_dir():

@@ -24,8 +24,7 @@ def _close_streams():
         stream.close()
 
 
-# What TensorFlow is asked to decode, by column: the decoder, and the endings of the files that it gets.
-_GRAPH_DECODERS = {"image": (decode.jpeg_photo, (".jpg", ".jpeg")), "label_map": (decode.png_ids, (".png",))}
+_GRAPH_DECODERS = {"image": decode.jpeg_photo, "label_map": decode.png_ids}
 
 
 class Reader:
@@ -44,7 +43,7 @@ class Reader:
         self._workers = workers
         self._files = []  # per column: the graph's decoder and the paths; where a path is empty, Pillow decodes
         for column in split.columns:
-            decoder, endings = _GRAPH_DECODERS[column.name]
+            decoder, endings = _GRAPH_DECODERS[column.name], decode.ENDINGS[column.name]
             paths = [example.files.get(column.name, "") for example in split.examples]
             self._files.append((decoder, [path if path.lower().endswith(endings) else "" for path in paths]))
 
@@ -94,7 +93,7 @@ class Reader:
         for decoder, paths in self._files:
             for index in set(examples[:, 0].tolist()):
                 try:
-                    decoder(paths[index])
+                    decoder(os.fsencode(paths[index]))
                 except tf.errors.OpError:
                     warnings.warn(f"{paths[index]} is damaged, though Pillow reads it: save it again", stacklevel=2)
                     paths[index], refused = "", True
@@ -103,7 +102,7 @@ class Reader:
     def _dataset(self, examples, batch_size):
         files = []
         if self.cache is None and self.split.read_arrays is None:
-            files = [(decoder, tf.constant(paths, tf.string)) for decoder, paths in self._files]
+            files = [(decoder, tf.constant(list(map(os.fsencode, paths)), tf.string)) for decoder, paths in self._files]
         columns = self.split.columns
 
         @tf.autograph.experimental.do_not_convert  # as in `pipeline.train_batches`

@@ -8,6 +8,7 @@ from etils import epath
 
 from oasis_jax.data.columns import LabelMap, Photo
 from oasis_jax.data.labels import LabelRule
+from oasis_jax.data.palette import as_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,4 +102,5 @@ class Split:
             return {}
         rule = self.rule
         label_map = ",".join(f"{stored}:{class_id}" for stored, class_id in sorted(rule.mapping.items()))
-        return {"num_classes": rule.num_classes, "class_names": self.class_names, "label_offset": rule.offset, "label_map": label_map}
+        fields = {"num_classes": rule.num_classes, "class_names": self.class_names, "label_offset": rule.offset, "label_map": label_map}
+        return fields | {"palette_colours": as_field(rule.palette)}

@@ -1,4 +1,5 @@
 """Examples from TensorFlow Datasets: any builder with an image feature and, for label maps, a label-map feature."""
+import difflib
 import functools
 
 import numpy as np
@@ -6,6 +7,7 @@ import tensorflow_datasets as tfds
 
 from oasis_jax.data.columns import decode_photo
 from oasis_jax.data.image_files import DataError, open_bytes
+from oasis_jax.files import expanded
 
 
 def open_tfds(spec, split, columns):
@@ -22,10 +24,11 @@ def open_tfds(spec, split, columns):
         columns: the Columns to read, `Photo` or `LabelMap` (`data.columns`).
 
     Returns:
-        Names of the examples, and index -> {column name: array}: "image" uint8 (H, W, 3), "label_map" stored ids, uint8 or uint16 (H, W).
+        Names of the examples, and index -> {column name: array}: "image" uint8 (H, W, 3), "label_map" stored ids, integers (H, W).
 
     Raises:
-        DataError: the builder, split or a feature does not exist, or the features are not an image of 8 or 16 bits and a label map.
+        DataError: the builder, split or a feature does not exist, or the features are not an image of 8 or 16 bits and a label map: such an
+            image or a tensor of integers.
     """
     tfds_split = getattr(spec, f"tfds_{split}_split")
     builder = _prepared(spec.layout, spec.root)
@@ -40,13 +43,20 @@ def open_tfds(spec, split, columns):
 
     if "image" in wanted:
         _refuse_other_images(builder.info.features[spec.tfds_image], spec)
+    if "label_map" in wanted:
+        _refuse_other_labels(builder.info.features[spec.tfds_label], spec)
     records = _records(spec.layout, spec.root, tfds_split, tuple(wanted.values()))
     names = [f"{tfds_split}_{i:06d}" for i in range(len(records))]
 
     def read_column(column, stored, name):
+        source = f"{spec.layout} {name}"
         if column.name == "image":
-            return np.asarray(decode_photo(open_bytes(stored, f"{spec.layout} {name}"), turn=False))
-        return _ids(builder.info.features[spec.tfds_label].decode_example_np(stored), column.rule, spec)
+            return np.asarray(decode_photo(open_bytes(stored, source), turn=False))
+        feature = builder.info.features[spec.tfds_label]
+        # TFDS decodes images of 16 bits only with OpenCV, and palettes as colours.
+        is_image = isinstance(feature, tfds.features.Image)
+        label = np.asarray(open_bytes(stored, source).decode()) if is_image else feature.decode_example_np(stored)
+        return _ids(label, column.rule, f"{source}, feature {spec.tfds_label},")
 
     def read(index):
         record = records[index]
@@ -56,12 +66,20 @@ def open_tfds(spec, split, columns):
 
 
 def _prepared(layout, root):
+    name = layout.removeprefix("tfds:")
     try:
-        builder = tfds.builder(layout.removeprefix("tfds:"), data_dir=root or None)
+        builder = tfds.builder(name, data_dir=str(expanded(root)) if root else None)
         builder.download_and_prepare()
-    except (tfds.core.registered.DatasetNotFoundError, AssertionError, OSError) as error:
+    except tfds.core.registered.DatasetNotFoundError as error:  # its message lists all
+        nearest = ", ".join(difflib.get_close_matches(name.split("/")[0], tfds.list_builders(with_community_datasets=False), cutoff=0))
+        place = root or "the default data_dir"
+        missing = f"there is no TFDS builder {name}, nor data of it in {place}"
+        raise DataError(f"{missing}: correct data.layout; did you mean {nearest}?") from error
+    except Exception as error:  # of the builder, its source on the web, or a package that it needs
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{layout} cannot be opened in {root or 'the default data_dir'} ({error}): correct data.layout or data.root"
+            f"{layout} cannot be opened in {root or 'the default data_dir'} ({reason[:300]}{'...' * (len(reason) > 300)}): "
+            "correct data.layout or data.root"
         ) from error
     return builder
 
@@ -84,12 +102,26 @@ def _refuse_other_images(feature, spec):
         raise DataError(f'{spec.layout} feature "{spec.tfds_image}" is {feature}, not an image of 8 or 16 bits: correct data.tfds_image')
 
 
-def _ids(label, rule, spec):
-    """Stored ids of a label feature: (H, W), (H, W, 1), or (H, W, 3), with palette colours or three equal channels."""
-    if label.ndim == 3 and label.shape[2] == 3 and rule.palette is not None:
-        return rule.stored_of_colours(label, spec.layout)
+def _refuse_other_labels(feature, spec):
+    """Raises DataError unless the feature is an image of 8 or 16 bits, or a tensor of integers, (H, W) or (H, W, channels)."""
+    wide = feature.np_dtype == np.uint16 and feature.shape[-1:] != (1,)  # Pillow would make them 8 bits
+    images = isinstance(feature, tfds.features.Image) and feature.np_dtype in (np.uint8, np.uint16) and len(feature.shape) == 3 and not wide
+    tensors = type(feature) is tfds.features.Tensor and np.dtype(feature.np_dtype).kind in "uib" and len(feature.shape) in (2, 3)
+    if not images and not tensors:
+        raise DataError(
+            f'{spec.layout} feature "{spec.tfds_label}" is {feature}, not a label map (an image of 8 or 16 bits, or a tensor of integers): '
+            "correct data.tfds_label"
+        )
+
+
+def _ids(label, rule, source):
+    """Stored ids, integers (H, W), of (H, W) or (H, W, channels): an id, three or four equal channels but alpha, or palette colours."""
+    label = label.astype(np.uint8 if label.dtype == bool else np.int64 if label.dtype == np.uint64 else label.dtype, copy=False)
+    if label.ndim == 3 and label.shape[2] >= 3 and rule.palette is not None:
+        return rule.stored_of_colours(label[..., :3], source)
     if label.ndim == 3:
-        if (label != label[..., :1]).any():
-            raise DataError(f"{spec.layout} feature {spec.tfds_label} holds colours, not ids: name a palette file in data.palette")
-        label = label[..., 0]
+        colours = label[..., : 1 if label.shape[2] < 3 else 3]
+        if (colours != colours[..., :1]).any():
+            raise DataError(f"{source} holds colours, not ids: name a palette file in data.palette")
+        label = colours[..., 0]
     return label

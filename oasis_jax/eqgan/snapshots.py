@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from oasis_jax.eqgan.pickles import DICTS, PERSISTENT_ID, Call, Global, replay
+from oasis_jax.files import expanded
 
 NETWORKS = ("G", "D", "G_ema")
 
@@ -73,7 +74,7 @@ def read_snapshot(path):
     Raises:
         ValueError: the file cannot be read, is truncated, is something else than a snapshot, or holds what a snapshot does not.
     """
-    path = pathlib.Path(path).expanduser()
+    path = pathlib.Path(expanded(path))
     try:
         with path.open("rb") as file:
             return _read(file)

@@ -7,12 +7,14 @@ import pathlib
 
 from filelock import FileLock
 
+from oasis_jax.files import expanded
+
 VERSION = 3  # of what is measured: increase it whenever a number changes, or the cache would return the old one
 
 
 def cache_folder():
     """$OASIS_JAX_CACHE/statistics, or ~/.cache/oasis_jax/statistics."""
-    return pathlib.Path(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax")).expanduser() / "statistics"
+    return pathlib.Path(expanded(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax"))) / "statistics"
 
 
 def key_of(identity):

@@ -3,13 +3,13 @@ import dataclasses
 import functools
 import hashlib
 import os
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from oasis_jax.files import expanded
 from oasis_jax.metrics.colour import ColourDistance
 from oasis_jax.metrics.feature_distances import FeatureDistances
 from oasis_jax.metrics.lpips import load_lpips
@@ -135,11 +135,11 @@ def load_networks(protocol, files=None, place=jax.device_put, spread=jax.device_
 
 def _read_parts(path):
     """State dict and sha256 of a file, or of two as "encoder.pth,decoder.pth", as UPerNet is published."""
-    files = path.split(",")
+    files = [path] if expanded(path).is_file() else path.split(",")
     if len(files) > 2:
         raise weights.WeightsError(f"{path} names {len(files)} files: give one, or those of an encoder and a decoder")
     states = [weights.read_weights(file) for file in files]
-    digests = [hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest() for file in files]
+    digests = [hashlib.sha256(expanded(file).read_bytes()).hexdigest() for file in files]
     return states[0] if len(states) == 1 else join_state(*states), ",".join(digests)
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation found: scores with the protocol that they belong to, as JSON, as Markdown tables, and as a page with pictures."""
+"""What an evaluation found: scores with the protocol that they belong to, as JSON, as Markdown tables, and as a page."""
 import dataclasses
 import html
 import json
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from oasis_jax.data.survey import shortened
 from oasis_jax.pictures import colour_label_map, grid, save_png
 
-_STYLE = "body{font-family:sans-serif;max-width:60em;margin:2em auto}td{padding:.2em 1em}"
-TITLES = {"segmented": "By class of the segmenter", "per_class": "By class of the label maps"}  # of the tables
+_STYLE = "body{font-family:sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em 1em;text-align:left}"
+TITLES = {"segmented": "By class of the segmenter", "per_class": "By class of the label maps", "data": "What the data hold"}
 PANELS = 8  # best and worst images on the page
 
 
@@ -29,6 +30,7 @@ class Report:
         tables: {name of TITLES: [{"class", column, ...}]}.
         per_image: {name: (images,)} of the generated images.
         notes: what a reader must know about the scores.
+        data_notes: what a reader should know of the files that they are measured on.
     """
 
     protocol: dict[str, Any]
@@ -40,6 +42,12 @@ class Report:
     tables: dict[str, list[dict[str, Any]]]
     per_image: dict[str, Any]
     notes: list[str]
+    data_notes: tuple[str, ...] = ()
+
+    def with_data(self, survey):
+        """The report with what the evaluated split holds, a `data.survey.Survey`."""
+        notes = (f"{survey.split}: {survey.num_examples} examples", *survey.remarks)
+        return dataclasses.replace(self, tables=self.tables | {"data": survey.rows}, data_notes=notes)
 
     def as_json(self):
         """JSON text; numbers that are not finite are null. Numbers per image are left out."""
@@ -53,9 +61,11 @@ class Report:
         lines += _table(["", "generated", "real photos"], [[n, _number(v), _number(self.real.get(n))] for n, v in self.scores.items()])
         lines += ["", *(f"* {note}" for note in self.notes)] if self.notes else []
         for name, title in TITLES.items():
-            if rows := self.tables.get(name):
-                cells = [[str(row[c]) if c == "class" else _number(row[c]) for c in rows[0]] for row in rows]
-                lines += ["", f"## {title}", "", *_table(list(rows[0]), cells)]
+            if (rows := self.tables.get(name)) or (name == "data" and self.data_notes):
+                lines += ["", f"## {title}", ""]
+                lines += _table(*_cells(shortened(rows) if name == "data" else rows)) if rows else []
+                if name == "data":
+                    lines += [""] * bool(rows) + [f"* {note}" for note in self.data_notes]
         facts = {**self.subject, **{f"{name} images": count for name, count in self.images.items()}}
         facts |= {name: value for name, value in self.protocol.items() if value not in (None, "")}
         facts |= {f"sha256 of {name}": digest for name, digest in self.weights.items()}
@@ -86,7 +96,7 @@ def combine(findings, rows):
 
 
 def write_report(folder, report, panels=()):
-    """Writes report.json, report.md and, with panels, report.html with its pictures.
+    """Writes report.json, report.md and report.html, with the pictures of panels.
 
     Args:
         folder: is created.
@@ -96,11 +106,8 @@ def write_report(folder, report, panels=()):
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(report.as_json())
-    (folder / "report.md").write_text(report.as_markdown())
-    if panels:
-        (folder / "report.html").write_text(_page(report, folder, panels))
-    else:
-        (folder / "report.html").unlink(missing_ok=True)  # that of another report
+    for name, text in (("report.md", report.as_markdown()), ("report.html", _page(report, folder, panels))):
+        (folder / name).write_bytes(text.encode(errors="backslashreplace"))  # names of files can hold bytes that are no text
 
 
 def best_and_worst(generated, photos, report):
@@ -131,11 +138,9 @@ def best_and_worst(generated, photos, report):
 
 
 def _page(report, folder, panels):
-    parts = [f"<h1>Evaluation by protocol {html.escape(report.protocol['name'])}</h1>", "<table>"]
-    parts += ["<tr><th></th><th>generated</th><th>real photos</th></tr>"]
-    for name, value in report.scores.items():
-        parts.append(f"<tr><td>{html.escape(name)}</td><td>{_number(value)}</td><td>{_number(report.real.get(name))}</td></tr>")
-    parts.append("</table>")
+    parts = [f"<h1>Evaluation by protocol {html.escape(report.protocol['name'])}</h1>"]
+    scores = [[name, _number(value), _number(report.real.get(name))] for name, value in report.scores.items()]
+    parts += _html_table(["", "generated", "real photos"], scores)
     parts += [f"<p>{html.escape(note)}</p>" for note in report.notes]
     for title, rows in panels:
         parts.append(f"<h2>{title} by agreement with the label map</h2><p>label map, photo, generated</p>")
@@ -144,8 +149,24 @@ def _page(report, folder, panels):
             save_png(folder / "pictures" / file, picture)
             caption = f"{html.escape(name)}: {100 * share:.1f} % of the pixels"
             parts.append(f'<figure><img src="pictures/{file}" alt=""><figcaption>{caption}</figcaption></figure>')
+    if report.data_notes:
+        parts.append(f"<h2>{TITLES['data']}</h2>")
+        if rows := report.tables["data"]:
+            parts += _html_table(*_cells(shortened(rows)))
+        parts += ["<ul>", *(f"<li>{html.escape(note)}</li>" for note in report.data_notes), "</ul>"]
     head = f'<meta charset="utf-8"><title>Evaluation</title><style>{_STYLE}</style>'
     return "\n".join(['<!doctype html><html lang="en">', head, "<body>", *parts, "</body></html>"]) + "\n"
+
+
+def _cells(rows):
+    """Head and cells of a table of dicts; None is a row of dots."""
+    head = list(rows[0])
+    return head, [["..."] * len(head) if row is None else [_number(row[column]) for column in head] for row in rows]
+
+
+def _html_table(head, rows):
+    lines = ["".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, each in (("th", [head]), ("td", rows)) for row in each]
+    return ["<table>", *(f"<tr>{line}</tr>" for line in lines), "</table>"]
 
 
 def _table(head, rows):
@@ -153,6 +174,8 @@ def _table(head, rows):
 
 
 def _number(value):
+    if isinstance(value, str):
+        return value
     if value is None or not math.isfinite(value):
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

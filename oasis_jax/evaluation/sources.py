@@ -21,6 +21,7 @@ from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, is_image_name
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
 from oasis_jax.data.split import stamp
+from oasis_jax.files import compared, expanded
 from oasis_jax.metrics.metric import Batch, as_bytes, hash_weights
 from oasis_jax.metrics.nets.label_spaces import IGNORED
 from oasis_jax.metrics.protocols import PROTOCOLS
@@ -103,7 +104,7 @@ class Examples:
         meaning = ""
         if self.split.column("label_map"):
             rule = self.split.rule
-            meaning = hashlib.sha256(rule.table.tobytes() + (b"" if rule.palette is None else rule.palette.tobytes())).hexdigest()
+            meaning = hashlib.sha256(rule.identity).hexdigest()
         targets = self.targets and [list(self.targets.size), self.targets.table.tolist()]
         return [self.split.name, repr(self.spec), meaning, hashlib.sha256(repr(files).encode()).hexdigest(), self.count, targets]
 
@@ -268,16 +269,16 @@ class Folder:
     description = "generated"
 
     def __init__(self, path, examples):
-        self.path, self.examples = epath.Path(path).expanduser(), examples
+        self.path, self.examples = expanded(path), examples
         spec = examples.spec
         if not self.path.is_dir():
             raise DataError(f"--images={path} is not a folder: name the folder of the generated images")
         names = sorted(file.name for file in self.path.iterdir())
         found = [self.path / name for name in names if is_image_name(name) and not is_hidden(name) and name != CONTACT_SHEET]
-        files = {file.stem: file for file in found}
+        files = {compared(file.stem): file for file in found}
         if len(files) < len(found):
-            twice = next(file for file in found if files[file.stem] != file)
-            raise DataError(f"{twice} and {files[twice.stem]} differ in their ending only: remove one of them")
+            twice = next(file for file in found if files[compared(file.stem)] != file)
+            raise DataError(f"{twice} and {files[compared(twice.stem)]} are two images of one name: remove one of them")
         self.notes, self.files = [], found
         if examples.split.column("label_map"):
             self._match(files)
@@ -293,7 +294,7 @@ class Folder:
         path, count = self.path, self.examples.count
         self.files, missing = [], []
         for example in self.examples.split.examples[:count]:
-            stems = [epath.Path(path).stem for path in example.files.values()] or [example.name.rsplit("/", 1)[-1]]
+            stems = [compared(epath.Path(path).stem) for path in example.files.values()] or [example.name.rsplit("/", 1)[-1]]
             file = next((files[stem] for stem in stems if stem in files), None)
             self.files.append(file)
             if file is None:

@@ -45,7 +45,7 @@ def train_step(config, survey=None):
 
     Args:
         config: ConfigDict; data.num_classes is set.
-        survey: `data.check.Survey` of the training data; without it, conditioning is dense.
+        survey: `data.survey.Survey` of the training data; without it, conditioning is dense.
 
     Raises:
         ValueError: a field is out of range or does not fit another.

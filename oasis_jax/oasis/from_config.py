@@ -13,7 +13,7 @@ def make_generator(config, survey=None):
 
     Args:
         config: ConfigDict; data.num_classes is set.
-        survey: `data.check.Survey` of the training data, which tells the capacities; without it, everything is dense.
+        survey: `data.survey.Survey` of the training data, which tells the capacities; without it, everything is dense.
 
     Raises:
         ValueError: the image size does not fit the number of blocks, or another field is out of range.

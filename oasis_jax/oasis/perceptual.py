@@ -3,6 +3,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from oasis_jax.files import expanded
+
 # Indices of convolutions in torchvision's `features`; "pool" halves the resolution. `_TAKEN` holds the weights of the layers that are used.
 _LAYERS = (0, 2, "pool", 5, 7, "pool", 10, 12, 14, 16, "pool", 19, 21, 23, 25, "pool", 28)
 _TAKEN = {0: 1 / 32, 5: 1 / 16, 10: 1 / 8, 19: 1 / 4, 28: 1.0}
@@ -19,7 +21,7 @@ def load_features(path):
         ValueError: the file does not exist, is not an .npz, or lacks arrays, which the message names.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(expanded(path), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError) as error:
         raise ValueError(f"loss.vgg_weights={path!r} cannot be read ({error}): give an .npz with torchvision's weights of VGG19") from error

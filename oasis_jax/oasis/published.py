@@ -4,7 +4,6 @@ Works on dicts of numpy arrays in PyTorch's layout (convolutions OIHW, singular 
 Each leaf of our variables corresponds to one entry of the state dict, gamma_beta to two. `num_batches_tracked` carries no information and
 is dropped.
 """
-import pathlib
 import pickle
 import re
 
@@ -12,6 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from oasis_jax import state_dicts
+from oasis_jax.files import expanded
 
 _BLOCKS = {"block": "body", "encoder": "body_down", "decoder": "body_up"}
 _LEAVES = {"bias": "bias", "u": "weight_u", "v": "weight_v", "mean": "running_mean", "var": "running_var"}
@@ -29,7 +29,7 @@ def read_pth(path):
     except ImportError as error:
         raise ImportError(f"reading {path} needs PyTorch: pip install 'oasis_jax[convert]'") from error
     try:
-        state_dict = torch.load(pathlib.Path(path).expanduser(), map_location="cpu", weights_only=True)
+        state_dict = torch.load(expanded(path), map_location="cpu", weights_only=True)
         return {name: tensor.numpy() for name, tensor in state_dict.items()}
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read as a state dict ({error}): give a published *_EMA.pth, *_G.pth or *_D.pth") from error

@@ -17,6 +17,7 @@ import time
 
 from tqdm import tqdm
 
+from oasis_jax.files import expanded
 from oasis_jax.planning.child import KNOWN, REFUSED, Job
 from oasis_jax.planning.costs import Cost, costs
 from oasis_jax.planning.hlo import parse
@@ -79,7 +80,7 @@ def compile_for(machine, config, keep=""):
         CompilerError: the compiler fails for another reason than too little memory.
     """
     with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(keep, "compiled") if keep else pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = pathlib.Path(expanded(keep), "compiled") if keep else pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / LOG
         for name in (LOG, REFUSED, KNOWN, "module_*"):  # of an earlier step

@@ -221,6 +221,7 @@ class Progress:
         subject = {"workdir": str(run.workdir), "step": step}
         report = run.validation.evaluate(run.validation.samples(model), subject, own, keep=False)
         scores = {name: value for name, value in report.scores.items() if np.isfinite(value)}
+        report = report.with_data({"train": run.survey, "val": run.val_survey}[run.validation.protocol.split])
         if is_first():
             write_report(run.workdir / "evaluation" / "training", report)
             self.writer.write_scalars(step, scores)

@@ -5,18 +5,24 @@ from typing import Any
 import jax
 from etils import epath
 
-from oasis_jax.data.check import Survey, check_splits, open_splits, refuse_inside
+from oasis_jax.checkpoint import config_of_run
+from oasis_jax.data.check import check_splits, open_splits, refuse_inside
 from oasis_jax.data.datasets import DataSpec
 from oasis_jax.data.split import Split
+from oasis_jax.data.survey import Survey
 from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import Family, TrainStep, find_family
+from oasis_jax.files import write_whole
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
 from oasis_jax.parallel.processes import is_first
+from oasis_jax.training.kept_palette import keep_palette, refuse_exchanged_classes
 from oasis_jax.training.length import count_steps
 from oasis_jax.training.step import split_of_run
 from oasis_jax.training.workdir import prepare_workdir
+
+FOUND = "data_found.txt"  # what the check of the data found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +34,7 @@ class Run:
         workdir: path.
         family: of the config.
         train_step: its TrainStep.
-        survey: of the training data.
+        survey, val_survey: of the two splits.
         num_steps: number of steps to train.
         mesh: of devices of all processes.
         spec: DataSpec.
@@ -42,6 +48,7 @@ class Run:
     family: Family
     train_step: TrainStep
     survey: Survey
+    val_survey: Survey
     num_steps: int
     mesh: Any
     spec: DataSpec
@@ -68,34 +75,48 @@ def set_up(config, workdir) -> Run:
         workdir: folder of the run; `~` and gs:// work.
 
     Raises:
-        DataError: faults in the data, in one report.
+        CheckpointError: the checkpoint to resume from is damaged.
+        DataError: faults in the data, in one report; or a palette file that is not the one the run began with.
         WeightsError: weights of an evaluation network are missing. They are read now: they must not be missing after hours.
         ValueError: fields that are out of range or do not fit each other, or a workdir that cannot be written.
     """
     workdir, family = prepare_workdir(workdir), find_family(config)
     higher_is_better = score_direction(config)
+    config = config.copy_and_resolve_references()
+    saved = config_of_run(workdir)
+    if saved:
+        keep_palette(config.data, saved["data"])
     spec, columns = DataSpec.of_config(config.data), family.columns(config)
     train_split, val_split = splits = open_splits(spec, columns)
     refuse_inside(workdir, splits, "--workdir")
     if any(split.faults for split in splits):  # what follows would complain of what they left
         check_splits(splits, spec)
-    config = config.copy_and_resolve_references()
     config.data.update(train_split.resolved_fields())
+    if saved:
+        refuse_exchanged_classes(config.data, saved["data"])
     mesh = make_run_mesh(config, family.train_step(config))  # raises for fields that do not fit, before all data are read
     num_steps = count_steps(config, len(train_split))
 
-    survey, of_val = check_splits(splits, spec, workdir, (family.statistic(config), None), remember=is_first())
+    surveys = check_splits(splits, spec, workdir, (family.statistic(config), None), remember=is_first())
     if is_first():
-        for name, notes in (("train", survey.notes), ("val", of_val.notes)):
-            print("".join(f"{name}: {note}\n" for note in notes), end="")
-    train_step = family.train_step(config, survey)
+        tell(workdir, *surveys)
+    train_step = family.train_step(config, surveys[0])
     if is_first():
         with jax.set_mesh(mesh):
             print(train_step.describe(tuple(config.data.image_size)))
     protocol = protocol_of_run(config)
     evaluated = {"train": train_split, "val": val_split}[protocol.split]
     validation = make_validation(config, protocol.limited_to(config.eval.max_examples, len(evaluated)), evaluated, spec)
-    return Run(config, workdir, family, train_step, survey, num_steps, mesh, spec, train_split, val_split, validation, higher_is_better)
+    return Run(config, workdir, family, train_step, *surveys, num_steps, mesh, spec, *splits, validation, higher_is_better)
+
+
+def tell(workdir, *surveys):
+    """Prints what each split holds, shortened, and writes it whole to the workdir."""
+    for survey in surveys:
+        print(survey.as_text())
+    whole = "\n\n".join(survey.as_text(whole=True) for survey in surveys)
+    write_whole(workdir / FOUND, f"{whole}\n".encode(errors="backslashreplace"))
+    print(f"  the whole table: {workdir / FOUND}")
 
 
 def make_run_mesh(config, train_step):

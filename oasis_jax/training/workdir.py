@@ -8,9 +8,9 @@ import time
 
 import filelock
 import jax
-from etils import epath
 
-from oasis_jax.files import write_whole
+from oasis_jax.checkpoint import CheckpointError, refuse_unstorable
+from oasis_jax.files import expanded, write_whole
 from oasis_jax.parallel.processes import any_process, is_first
 
 LOCK, NOTE = ".in_use", ".in_use.json"
@@ -20,7 +20,11 @@ BEAT_SECONDS = 20  # how often a run renews its note in a bucket; after three ti
 
 def prepare_workdir(workdir):
     """The workdir as a path, created; raises ValueError if nothing can be written there."""
-    path = epath.Path(workdir).expanduser()
+    path = expanded(workdir)
+    try:
+        refuse_unstorable(path)
+    except CheckpointError as error:
+        raise ValueError(str(error)) from None
     probe = path / f".writable_{socket.gethostname()}_{os.getpid()}"  # its own file for every process of the run
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, read_palette, resize_label_map
+from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, resize_label_map
 
 IDS = np.arange(12, dtype=np.uint8).reshape(3, 4)
 
@@ -34,10 +34,8 @@ def test_indices_of_a_palette_png_are_the_ids(tmp_path):
     assert (read_label_map(tmp_path / "a.png", LabelRule(12)) == IDS).all()
 
 
-def test_colours_are_lines_of_the_palette_file(tmp_path):
-    (tmp_path / "palette.txt").write_text("0 0 0 void\n\n255 0 0 red car\n0 0 255\n")
-    colours, names = read_palette(tmp_path / "palette.txt")
-    assert names == ("void", "red car", "2")
+def test_colours_are_rows_of_the_palette(tmp_path):
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
     ids = np.array([[0, 1], [2, 1]])
     path = save(tmp_path / "a.png", colours[ids])
     assert (read_label_map(path, LabelRule(3, palette=colours)) == ids).all()
@@ -88,13 +86,6 @@ def test_a_jpeg_is_no_label_map(tmp_path):
 def test_a_malformed_label_map_field_is_an_error(text):
     with pytest.raises(DataError, match="write pairs"):
         parse_label_map(text)
-
-
-@pytest.mark.parametrize("text", ["1 2", "1 2 300 x", "a b c"])
-def test_a_malformed_palette_line_is_named(tmp_path, text):
-    (tmp_path / "p.txt").write_text("0 0 0\n" + text)
-    with pytest.raises(DataError, match=r"p\.txt line 2"):
-        read_palette(tmp_path / "p.txt")
 
 
 @pytest.mark.parametrize("size", [(3, 4), (7, 5), (2, 2), (9, 16)])

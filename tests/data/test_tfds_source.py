@@ -62,7 +62,7 @@ def test_a_missing_feature_split_or_builder_is_named(spec):
     for change, message in (
         ({"tfds_label": "mask"}, 'no feature "mask" .it has image, segmentation_label'),
         ({"tfds_train_split": "all"}, 'no split "all" .it has train, validation'),
-        ({"layout": "tfds:huge"}, "tfds:huge cannot be opened"),
+        ({"layout": "tfds:huge"}, "there is no TFDS builder huge"),
     ):
         with pytest.raises(DataError, match=message):
             open_split(DataSpec(**(vars(spec) | change)), "train")
@@ -142,3 +142,86 @@ def test_other_kinds_of_images_become_what_files_of_theirs_become(cats, feature,
 def test_features_that_are_no_photos_are_refused(cats, feature):
     with pytest.raises(DataError, match=f'tfds:tiny_cats feature "{feature}" is .*, not an image of 8 or 16 bits: correct data.tfds_image'):
         open_split(dataclasses.replace(cats, tfds_image=feature), "train", ("image",))
+
+
+IDS = np.arange(16 * 24).reshape(16, 24) // 100  # 0..3
+LABELS = {
+    "wide": (tfds.features.Image(shape=(None, None, 1), dtype=np.uint16, encoding_format="png"), (IDS * 100)[..., None].astype(np.uint16)),
+    "grey": (tfds.features.Image(shape=(None, None, 3), encoding_format="png"), np.stack([IDS] * 3, -1).astype(np.uint8)),
+    "negative": (tfds.features.Tensor(shape=(16, 24), dtype=np.int32), (IDS - 1).astype(np.int32)),
+    "long": (tfds.features.Tensor(shape=(16, 24, 1), dtype=np.uint64, encoding="zlib"), IDS[..., None].astype(np.uint64)),
+    "mask": (tfds.features.Tensor(shape=(16, 24), dtype=np.bool_), IDS > 1),
+    "colours": (tfds.features.Image(shape=(None, None, 3), encoding_format="png"), np.stack([IDS, IDS, IDS + 1], -1).astype(np.uint8)),
+    "text": (tfds.features.Text(), "road"),
+    "number": (tfds.features.ClassLabel(num_classes=3), 1),
+    "shares": (tfds.features.Tensor(shape=(16, 24), dtype=np.float32), IDS.astype(np.float32)),
+    "depth": (tfds.features.Image(shape=(None, None, 1), dtype=np.float32, encoding_format="png"), IDS[..., None].astype(np.float32)),
+    "deep": (tfds.features.Image(shape=(None, None, 3), dtype=np.uint16, encoding_format="png"), np.zeros((16, 24, 3), np.uint16)),
+}
+
+
+class TinyLabels(tfds.core.GeneratorBasedBuilder):
+    """One pair, with labels of many kinds."""
+
+    __module__ = "tiny_labels"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {"image": tfds.features.Image(shape=(None, None, 3), encoding_format="png")}
+        features |= {name: feature for name, (feature, _) in LABELS.items()}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield 0, {"image": np.zeros((16, 24, 3), np.uint8)} | {name: value for name, (_, value) in LABELS.items()}
+
+
+@pytest.fixture(scope="module", params=["array_record", "tfrecord"])
+def labels(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp("labels")
+    TinyLabels(data_dir=root, file_format=request.param).download_and_prepare()
+    return DataSpec(layout="tfds:tiny_labels", root=str(root), num_classes=4, image_size=(16, 24))
+
+
+def classes(labels, **fields):
+    split = open_split(dataclasses.replace(labels, **fields), "train")
+    check_split(split, labels)
+    return split.rule(split.read(0)["label_map"], "the label map")
+
+
+def test_labels_of_any_width_are_read(labels):
+    assert (classes(labels, tfds_label="wide", label_map="100:1,200:2,300:3") == IDS).all()
+    assert (classes(labels, tfds_label="grey") == IDS).all() and (classes(labels, tfds_label="long") == IDS).all()
+    assert (classes(labels, tfds_label="mask") == (IDS > 1)).all()
+
+
+def test_negative_ids_can_be_mapped_or_shifted(labels):
+    with pytest.raises(DataError, match="train_000000 holds id -1.*map id -1 in data.label_map"):
+        classes(labels, tfds_label="negative")
+    assert (classes(labels, tfds_label="negative", label_map="-1:3") == (IDS - 1) % 4).all()
+    assert (classes(labels, tfds_label="negative", label_offset=1) == IDS).all()
+
+
+@pytest.mark.parametrize("feature", ["text", "number", "shares", "depth", "deep"])
+def test_features_that_are_no_label_maps_are_refused(labels, feature):
+    with pytest.raises(DataError, match=rf'tfds:tiny_labels feature "{feature}" is .*, not a label map .*: correct data.tfds_label'):
+        open_split(dataclasses.replace(labels, tfds_label=feature), "train")
+
+
+def test_colours_need_a_palette(labels, tmp_path):
+    with pytest.raises(DataError, match="train_000000, feature colours, holds colours, not ids: name a palette file"):
+        classes(labels, tfds_label="colours")
+    (tmp_path / "p.txt").write_text("\n".join(f"{i} {i} {i + 1}" for i in range(4)))
+    assert (classes(labels, tfds_label="colours", palette=str(tmp_path / "p.txt")) == IDS).all()
+
+
+@pytest.mark.parametrize("name, message", [
+    ("no_such_thing", "there is no TFDS builder no_such_thing, .*; did you mean "), ("cityscape/x", "did you mean cityscapes, "),
+    ("", "cannot be opened"), ("a b", "cannot be opened"), ("mnist/huge", "cannot be opened"), ("mnist:9.9.9", "only: "),
+])  # fmt: skip
+def test_an_unknown_builder_is_one_short_line(tmp_path, name, message):
+    with pytest.raises(DataError, match=message) as error:
+        open_split(DataSpec(layout=f"tfds:{name}", root=str(tmp_path), num_classes=4), "train")
+    assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 600

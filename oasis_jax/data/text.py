@@ -1,0 +1,50 @@
+"""Text files as people write them: any common encoding, any line ends, comments and blank lines."""
+import codecs
+import re
+
+from oasis_jax.data.labels import DataError
+from oasis_jax.files import expanded
+
+_LINE_END = re.compile("\r\n|\r|\n")  # of Unix, Windows and the old Mac OS; str.splitlines would also split names at rarer characters
+# The mark of UTF-32 begins with that of UTF-16.
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
+_MARKS += ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+def read_lines(path, field, wanted) -> list[tuple[int, str]]:
+    """The lines of a text file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark: [(number from 1, line without blanks around it)].
+
+    Blank lines, and comments (lines that begin with #), are left out.
+
+    Args:
+        path: any path etils.epath knows; `~` works.
+        field: what names the file, such as "data.palette", for messages.
+        wanted: what the file should hold, for messages.
+
+    Raises:
+        DataError: the file cannot be read or is in another encoding; names the file and the first line that cannot be decoded.
+    """
+    try:
+        data = expanded(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{field} {path} cannot be read ({error}): name a text file with {wanted}") from error
+    mark, encoding = next(((mark, encoding) for mark, encoding in _MARKS if data.startswith(mark)), (b"", "utf-8"))
+    data = data[len(mark) :]
+    if not mark and b"\0" in data:
+        raise DataError(f"{path} is a binary file, or UTF-16 without a byte order mark: save it as UTF-8, with {wanted}")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(encoding)
+        raise DataError(
+            f"{path} line {len(_LINE_END.split(before))} is not {encoding.upper()} ({_shown(data, error.start)}), perhaps Latin-1 "
+            "or Windows-1252: save the file as UTF-8"
+        ) from None
+    unmarked = text.replace("\ufeff", "")  # files that were joined have marks inside
+    lines = ((number, line.strip()) for number, line in enumerate(_LINE_END.split(unmarked), 1))
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+
+
+def _shown(data, place):
+    """The undecodable byte among its neighbours, as Latin-1 shows them."""
+    return ascii(data[max(place - 10, 0) : place + 5].decode("latin-1"))

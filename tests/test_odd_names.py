@@ -1,0 +1,106 @@
+"""Files and folders are called anything: in any encoding and normalisation, with signs that shells expand. Only `~` is expanded."""
+import os
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oasis_jax import files
+from oasis_jax.checkpoint import CheckpointError, Checkpoints, config_of_run, load_ema
+from oasis_jax.data.check import check_split
+from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.labels import LabelRule, read_label_map
+from oasis_jax.data.pipeline import eval_batches
+from oasis_jax.metrics.nets.weights import WeightsError, find_vgg16, read_weights
+from oasis_jax.oasis.perceptual import load_features
+from oasis_jax.sample import find_label_files
+from oasis_jax.training.workdir import prepare_workdir
+
+ODD = ["a b", "c[1]", "*", "d.e.f", "-x", "~y", "日本", "q?'\"#%20", "é\u0301", "latin\udce9"]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Pairs of one grey value each, below a folder with an odd name."""
+    root = tmp_path / "data [1]*?~ \udce9"
+    for i, name in enumerate(ODD):
+        for folder, mode, ending, kind in (("photos", "RGB", ".jpg", "JPEG"), ("labels", "L", ".png", "PNG")):
+            path = root / "train" / folder / (name + ending)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                Image.new(mode, (16, 8), i if mode == "L" else (10 * i,) * 3).save(file, kind)
+    return root
+
+
+def test_names_of_all_kinds_are_listed_checked_and_read(root, tmp_path):
+    spec = DataSpec(root=str(root), num_classes=len(ODD), image_size=(8, 16), val_photos="train/photos", val_labels="train/labels")
+    split = open_split(spec, "val")
+    assert [example.name for example in split.examples] == sorted(map(files.compared, ODD))
+    for _ in range(2):  # the second time from memory
+        assert check_split(split, spec, tmp_path / "run [1]").pixels.tolist() == [128] * len(ODD)
+    (batch,) = eval_batches(split, spec, len(ODD))
+    assert np.abs(batch["image"] - 10.0 * batch["label_map"][..., None]).max() <= 1  # a JPEG
+    assert sorted(batch["label_map"][:, 0, 0]) == list(range(len(ODD)))
+
+
+def test_photo_and_label_map_pair_whatever_the_normalisation_of_their_names(tmp_path):
+    for folder, mode, form in (("photos", "RGB", "NFC"), ("labels", "L", "NFD")):
+        path = tmp_path / "train" / folder / unicodedata.normalize(form, "größe/été.png")
+        path.parent.mkdir(parents=True)
+        Image.new(mode, (16, 8)).save(path)
+    split = open_split(DataSpec(root=str(tmp_path), num_classes=2, image_size=(8, 16)), "train")
+    assert len(split) == 1 and not split.faults
+
+
+def test_a_path_is_taken_as_it_is_and_only_what_is_asked_for_below_it_is_a_pattern(tmp_path):
+    for name in ("a[1]", "a1", "*", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.txt").write_text(name)
+    for name in ("a[1]", "*"):
+        found = list(files.expanded(tmp_path / name).glob("*.txt"))
+        assert [path.read_text() for path in found] == [name] and all(isinstance(path, files.LiteralPath) for path in found)
+
+
+def test_label_files_are_found_in_folders_that_look_like_patterns(root):
+    folder = root / "train" / "labels"
+    assert len(find_label_files(f"{folder}")) == len(find_label_files(f"{root}/train/*/*.png")) == len(ODD)
+    for name in ODD:
+        assert [path.name for path in find_label_files(f"{folder}/{name}.png")] == [f"{name}.png"]
+    assert [path.name for path in find_label_files(f"{folder}/c[1]*")] == ["c[1].png"]
+
+
+@pytest.mark.parametrize("name", ["a [1]", "*", "b?", "{c}#%20", "é\u0301"])
+def test_checkpoints_are_whole_in_a_workdir_of_any_name(tmp_path, name):
+    workdir = tmp_path / name
+    arrays = {"params": {"w": np.arange(6.0)}}
+    with Checkpoints(workdir, 1, "score", True) as checkpoints:
+        checkpoints.save(1, None, arrays, {"data": {}}, wait=True)
+    assert (load_ema(workdir)[0]["params"]["w"] == arrays["params"]["w"]).all() and config_of_run(workdir) == {"data": {}}
+
+
+@pytest.mark.parametrize("name", ["a\\b", "latin\udce9"])
+def test_a_workdir_in_which_no_checkpoint_can_be_stored_is_refused_at_once(tmp_path, name):
+    with pytest.raises(ValueError, match="no checkpoints can be stored in .*choose another"):
+        prepare_workdir(tmp_path / name)
+    with pytest.raises(CheckpointError, match="choose another"):
+        Checkpoints(tmp_path / name, 1, "score", True)
+    assert not os.listdir(tmp_path)
+
+
+def test_the_home_folder_is_expanded_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.savez(tmp_path / "w, [1].npz", a=np.ones(2))
+    assert read_weights("~/w, [1].npz").keys() == {"a"}
+    (tmp_path / "vgg16.ckpt").write_bytes(b"")
+    assert find_vgg16("~/vgg16.ckpt") == tmp_path / "vgg16.ckpt"
+    with pytest.raises(ValueError, match="lacks features"):  # it was read
+        load_features("~/w, [1].npz")
+    Image.new("L", (4, 4), 2).save(tmp_path / "ids.png")
+    assert (read_label_map("~/ids.png", LabelRule(3)) == 2).all()
+    assert find_label_files("~/ids.png") == [tmp_path / "ids.png"]
+    assert prepare_workdir("~/run") == tmp_path / "run"
+    (tmp_path / "p.txt").write_text("0 0 0 void")
+    assert config_of_run("~/none") is None
+    with pytest.raises(WeightsError, match="no such file"):
+        read_weights("~nobody at all/w.npz")
