@@ -9,8 +9,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
 COMMANDS = {"main", "sample", "evaluate", "convert", "plan"}
 GROUND = {
-    "axes", "checkpoint", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "recipes",
-    "sampling", "series", "state_dicts", "target", "updates",
+    "allowed", "axes", "checkpoint", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "noise", "pictures", "ranges",
+    "recipes", "sampling", "series", "state_dicts", "target", "updates",
 }
 
 # What each part may import besides itself and the ground floor.
@@ -29,8 +29,8 @@ MAY_IMPORT = {
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "axes", "compiler", "config_flag", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "target", "updates",
-    "recipes", "series", "checkpoint", "family", "sampling",
+    "allowed", "axes", "compiler", "config_flag", "fields", "files", "heatmaps", "noise", "pictures", "ranges", "state_dicts", "target",
+    "updates", "recipes", "series", "checkpoint", "family", "sampling",
 ]
 
 

@@ -5,12 +5,14 @@ from typing import Any
 import jax
 from etils import epath
 
+from oasis_jax.allowed import report, wrong_fields
 from oasis_jax.data.check import Survey, check_split
 from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.labels import DataError
 from oasis_jax.data.split import Split
 from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
-from oasis_jax.family import Family, TrainStep, find_family
+from oasis_jax.family import Family, TrainStep, find_family, rules_of
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
 from oasis_jax.parallel.processes import is_first
@@ -73,7 +75,7 @@ def set_up(config, workdir) -> Run:
         ValueError: fields that are out of range or do not fit each other, or a workdir that cannot be written.
     """
     workdir, family = prepare_workdir(workdir), find_family(config)
-    higher_is_better = score_direction(config)
+    check_config(config)
     spec, columns = DataSpec.of_config(config.data), family.columns(config)
     train_split, val_split = (open_split(spec, name, columns) for name in ("train", "val"))
     config = config.copy_and_resolve_references()
@@ -81,16 +83,33 @@ def set_up(config, workdir) -> Run:
     mesh = make_run_mesh(config, family.train_step(config))  # raises for fields that do not fit, before all data are read
     num_steps = count_steps(config, len(train_split))
 
+    protocol = protocol_of_run(config)
+    evaluated = {"train": train_split, "val": val_split}[protocol.split]
+    validation = make_validation(config, protocol.limited_to(config.eval.max_examples, len(evaluated)), evaluated, spec)
+
     survey = check_split(train_split, spec, workdir, family.statistic(config), remember=is_first())
     check_split(val_split, spec, workdir, remember=is_first())
     train_step = family.train_step(config, survey)
     if is_first():
         with jax.set_mesh(mesh):
             print(train_step.describe(tuple(config.data.image_size)))
-    protocol = protocol_of_run(config)
-    evaluated = {"train": train_split, "val": val_split}[protocol.split]
-    validation = make_validation(config, protocol.limited_to(config.eval.max_examples, len(evaluated)), evaluated, spec)
-    return Run(config, workdir, family, train_step, survey, num_steps, mesh, spec, train_split, val_split, validation, higher_is_better)
+    direction = score_direction(config)
+    return Run(config, workdir, family, train_step, survey, num_steps, mesh, spec, train_split, val_split, validation, direction)
+
+
+def check_config(config):
+    """Raises ValueError, with one report, for all fields that are wrong by themselves, or do not fit the data layout or the evaluation.
+
+    What depends on the devices, or on the number of classes that the data imply, is checked when that is known.
+    """
+    faults = wrong_fields(config, rules_of(find_family(config)))
+    for check in (lambda: DataSpec.of_config(config.data), lambda: score_direction(config)) if not faults else ():
+        try:
+            check()
+        except (DataError, ValueError) as error:
+            faults.append(str(error))
+    if faults:
+        raise ValueError(report(faults))
 
 
 def make_run_mesh(config, train_step):
