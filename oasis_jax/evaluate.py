@@ -10,16 +10,16 @@ that they depend on: an interrupted evaluation is resumed, and real photos are m
 On several hosts, start it on each of them, with JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set:
 each measures its part, the first reports.
 """
-import os
+import re
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 from etils import epath
 from ml_collections import ConfigDict
 
-from oasis_jax import config_flag
+from oasis_jax import command_line, config_flag
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, which only feeds images, is imported
+NOTHING = "nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE and --output=DIR"
 
 
 def run(options, config):
@@ -41,7 +41,9 @@ def run(options, config):
     from oasis_jax.training.setup import make_validation
 
     if not options.images and not options.checkpoint:
-        raise ValueError("nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE")
+        raise ValueError(NOTHING)
+    if config is None:
+        raise ValueError("--images needs --config=FILE, which says with what data the images are compared")
     if options.images and not options.output:
         raise ValueError("--images needs --output=DIR, the folder of the report")
     if options.images and not epath.Path(options.images).expanduser().is_dir():
@@ -88,14 +90,11 @@ def _folder_of_run(checkpoint):
     return path.parent if path.name == FOLDER else path
 
 
-def main(argv):
+def main(_):
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
     from oasis_jax.parallel.processes import failing_at_once, leave
 
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
-    logging.set_verbosity(logging.WARNING)
     with failing_at_once():
         try:
             run(flags.FLAGS, flags.FLAGS.config)
@@ -110,9 +109,11 @@ def define_flags(argv):
     flags.DEFINE_string("images", None, "Instead of a checkpoint: a folder of images, called like the files of labelled data.")
     flags.DEFINE_string("protocol", "", "Name of a protocol; by default config.eval.protocol, or that of the data set.")
     flags.DEFINE_string("output", None, "Folder of the report; by default the folder `evaluation` in that of the checkpoint.")
-    checkpoint = config_flag.value_of("checkpoint", argv)
-    if config_flag.value_of("config", argv) is not None or checkpoint is None:
+    checkpoint, images = (config_flag.value_of(name, argv) for name in ("checkpoint", "images"))
+    if config_flag.value_of("config", argv) is not None or not checkpoint:
         config_flag.define()
+        if not checkpoint and not images and not any(re.match("--?help", arg) for arg in argv):
+            sys.exit(f"evaluate: {NOTHING}")
         return config_flag.parse_flags
     from oasis_jax.checkpoint import CheckpointError, load_config
 
@@ -138,4 +139,4 @@ if __name__ == "__main__":
         join()  # before reading the config of a checkpoint, or anything else, initialises JAX
     except ValueError as error:
         sys.exit(f"evaluate: {error}")
-    app.run(main, flags_parser=define_flags(sys.argv))
+    command_line.run(main, "evaluate", parse=define_flags(sys.argv))

@@ -25,6 +25,7 @@ class LabelRule:
         offset: class = stored id + offset, except for the ids in `mapping`.
         mapping: {stored id: class}.
         palette: uint8 (K, 3) colours of RGB label maps; the stored id of a pixel is the row of its colour.
+        fixed: whether num_classes is that of a trained model, so that no message may ask for another number.
 
     Raises:
         DataError: num_classes or the mapping is out of range.
@@ -34,6 +35,7 @@ class LabelRule:
     offset: int = 0
     mapping: Mapping[int, int] = dataclasses.field(default_factory=dict)
     palette: np.ndarray | None = None
+    fixed: bool = False
 
     def __post_init__(self):
         if not 0 < self.num_classes <= MAX_IDS:
@@ -84,7 +86,7 @@ class LabelRule:
         shift = f" and data.label_offset is {self.offset}" if self.offset else ""
         first, last = -self.offset, self.num_classes - 1 - self.offset
         fix = f"map id {wrong[0]} in data.label_map"
-        if wrong[-1] > last:
+        if wrong[-1] > last and not self.fixed:
             fix = f"set data.num_classes={wrong[-1] + self.offset + 1} or {fix}"
         return f"id {some}, but data.num_classes is {self.num_classes}{shift} (ids {first}..{last}): {fix}"
 

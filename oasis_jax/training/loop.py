@@ -1,6 +1,7 @@
 """The host side of training: resume or begin, step, log, draw, evaluate, save."""
 import collections
 import contextlib
+import itertools
 import json
 import shlex
 import time
@@ -243,8 +244,10 @@ class Progress:
         print(f"sample grids:  {run.workdir / 'samples'}")
         print(f"loss curve:    {run.workdir / 'losses.png'}")
         print(f"checkpoints:   {run.workdir / FOLDER}")
-        print(f"TensorBoard:   tensorboard --logdir={run.workdir}")
-        arguments = [f"--checkpoint={run.workdir}", *([f"--labels={labels}"] if labels else []), f"--output={run.workdir / 'generated'}"]
+        print(f"TensorBoard:   tensorboard {shlex.quote(f'--logdir={run.workdir}')}")
+        outputs = (run.workdir / f"generated{suffix}" for suffix in itertools.chain([""], map("_{}".format, itertools.count(2))))
+        output = next(folder for folder in outputs if not folder.exists())  # the command takes a new folder
+        arguments = [f"--checkpoint={run.workdir}", *([f"--labels={labels}"] if labels else []), f"--output={output}"]
         print(f"sample from it: python -m oasis_jax.sample {shlex.join(arguments)}")
 
 
