@@ -63,8 +63,9 @@ def open_folders(spec, split, columns):
     if "label_map" in listed:
         folder, suffix = root / layout.folders["label_map"], layout.suffixes["label_map"]
         label_files = f"{folder}/*/*{suffix}.png" if suffix else str(folder)
+    folders = tuple(str(root / layout.folders[column.name]) for column in opened)
     examples = tuple(Example(key, {name: files[key] for name, files in listed.items()}) for key in common)
-    return Split(split, examples, opened, tuple(_without_partner(root, layout, opened, listed)), label_files=label_files)
+    return Split(split, examples, opened, tuple(_without_partner(root, layout, opened, listed)), folders=folders, label_files=label_files)
 
 
 def _without_partner(root, layout, columns, listed):

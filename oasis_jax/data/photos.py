@@ -28,7 +28,7 @@ def open_photos(spec, split, columns):
         raise DataError(f"data.{field} {root} is neither a folder nor a .zip file: give the folder or the zip of the photos")
     files = {path.relative_to(root).as_posix(): str(path) for path in image_files(root)}
     names = _names(files, root, field)
-    return Split(split, tuple(Example(name, {"image": files[path]}) for name, path in names), opened)
+    return Split(split, tuple(Example(name, {"image": files[path]}) for name, path in names), opened, folders=(str(root),))
 
 
 def _open_zip(root, field, split, columns):

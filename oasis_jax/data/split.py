@@ -38,6 +38,7 @@ class Split:
         columns: what an example holds.
         faults: one line per file that belongs to no example; the split may be used only if there are none.
         read_arrays: for examples without files, i -> {column: array}: the photo as uint8 (H, W, 3), stored ids as (H, W).
+        folders: the folders that were searched for files.
         archive: the file that `read_arrays` reads from; empty if it reads no file of ours.
         label_files: the folder of the label maps, or a pattern if the folder holds other files too; empty without files.
     """
@@ -47,6 +48,7 @@ class Split:
     columns: tuple[Photo | LabelMap, ...]
     faults: tuple[str, ...] = ()
     read_arrays: Callable[[int], Mapping[str, np.ndarray]] | None = None
+    folders: tuple[str, ...] = ()
     archive: str = ""
     label_files: str = ""
 

@@ -53,7 +53,7 @@ def train_step(config, survey=None):
     Raises:
         ValueError: a field is out of range or does not fit another.
     """
-    check_fields(config, allowed)
+    check_fields(config, allowed, complete=False)  # those of older checkpoints lack some
     train, loss = config.train, config.loss
     if train.batch_size % loss.balance_groups:
         raise ValueError(

@@ -1,5 +1,6 @@
 """What a run sets up before its first step: config and data are checked, networks and evaluation are made."""
 import dataclasses
+import os
 from typing import Any
 
 import jax
@@ -78,6 +79,7 @@ def set_up(config, workdir) -> Run:
     check_config(config)
     spec, columns = DataSpec.of_config(config.data), family.columns(config)
     train_split, val_split = (open_split(spec, name, columns) for name in ("train", "val"))
+    refuse_inside(workdir, (*train_split.folders, *val_split.folders))
     config = config.copy_and_resolve_references()
     config.data.update(train_split.resolved_fields())
     mesh = make_run_mesh(config, family.train_step(config))  # raises for fields that do not fit, before all data are read
@@ -110,6 +112,14 @@ def check_config(config):
             faults.append(str(error))
     if faults:
         raise ValueError(report(faults))
+
+
+def refuse_inside(workdir, folders):
+    """Raises ValueError if the workdir lies in one of the folders that are searched for photos: its pictures would be found there."""
+    real = [path if "://" in path else os.path.realpath(path) for path in (os.fspath(workdir), *folders)]
+    for folder in real[1:]:
+        if epath.Path(real[0]).is_relative_to(folder):
+            raise ValueError(f"the workdir {workdir} lies in {folder}, whose images are taken for data: choose another --workdir")
 
 
 def make_run_mesh(config, train_step):

@@ -1,6 +1,7 @@
 """Laws of a whole run, on tiny scenes: resume is exact, faults stop it with a message that helps, everything lands in the workdir."""
 import itertools
 import json
+import shlex
 import signal
 import types
 
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from configs import scenes
-from oasis_jax import evaluate
+from oasis_jax import evaluate, sample
 from oasis_jax.checkpoint import CheckpointError, Checkpoints, load_config, load_ema, load_state
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError, read_label_map
@@ -20,8 +21,9 @@ from oasis_jax.heatmaps import of_seed
 from oasis_jax.pictures import colour_label_map, grid
 from oasis_jax.sampling import load
 from oasis_jax.training.loop import Progress, TrainingDivergedError, check_state, restore_or_create, train_and_evaluate
-from oasis_jax.training.setup import set_up
+from oasis_jax.training.setup import refuse_inside, set_up
 from tests import killed_run
+from tests.sample_options import sample_options
 
 OVERRIDES = {
     "data.image_size": (16, 32),
@@ -74,7 +76,7 @@ def assert_identical(a, b):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("uninterrupted")
+    workdir = tmp_path_factory.mktemp("not interrupted")  # a blank, as many folders have
     return workdir, run_to_end(workdir)
 
 
@@ -83,9 +85,14 @@ def test_run_leaves_everything_in_its_workdir_and_says_where(uninterrupted):
     assert (workdir / "losses.png").exists() and list((workdir / "samples").glob("*.png")) and list(workdir.glob("events.out.tfevents*"))
     scores = json.loads((workdir / "evaluation.json").read_text())
     assert scores["step"] == 60 and 0 <= scores["colour_distance"] <= 1 and 0 <= scores["miou_by_d"] <= 1
-    last_lines = "\n".join(output.splitlines()[-7:])
-    for said in ("samples", "checkpoints", f"python -m oasis_jax.sample --checkpoint={workdir}"):
-        assert said in last_lines
+    said = dict(line.split(": ", 1) for line in output.splitlines()[-6:])
+    assert said["sample grids"].strip() == str(workdir / "samples") and said["checkpoints"].strip() == str(workdir / "checkpoints")
+    assert shlex.split(said["TensorBoard"]) == ["tensorboard", f"--logdir={workdir}"]
+    *command, checkpoint, labels, output = shlex.split(said["sample from it"])
+    assert command == ["python", "-m", "oasis_jax.sample"] and checkpoint == f"--checkpoint={workdir}"
+    options = [part.split("=", 1)[1] for part in (checkpoint, output, labels)]
+    sample.run(sample_options(*options[:2], labels=options[2]))
+    assert len(list((workdir / "generated").glob("*_0.png"))) == 4
     assert len(list((workdir / "labels").glob("*.png"))) == 4
 
 
@@ -217,6 +224,17 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
 def test_fields_that_do_not_fit_are_errors(tmp_path, fields, message):
     with pytest.raises(ValueError, match=message):
         set_up(tiny_config(**fields), tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["train/photos/run", "val/labels", "train/photos/../photos/a/b"])
+def test_a_workdir_in_a_folder_of_the_data_is_refused_at_the_first_start(tmp_path, inside):
+    for folder in ("train/photos", "train/labels", "val/photos", "val/labels"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(np.zeros((16, 32), np.uint8)).save(tmp_path / folder / "a.png")
+    config = tiny_config(data__layout="folders", data__root=str(tmp_path))
+    with pytest.raises(ValueError, match="the workdir .* lies in .*, whose images are taken for data: choose another --workdir"):
+        set_up(config, tmp_path / inside)
+    refuse_inside(tmp_path / "run", [str(tmp_path / "train" / "photos")])
 
 
 def test_any_image_of_a_sample_grid_is_reproduced_from_its_seed(uninterrupted):
