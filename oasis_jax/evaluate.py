@@ -32,11 +32,12 @@ def run(options, config):
         CheckpointError, DataError, ValueError: with how to fix it in the message.
     """
     from oasis_jax import sampling
+    from oasis_jax.allowed import check_fields
     from oasis_jax.checkpoint import load_state
     from oasis_jax.data.check import check_split
     from oasis_jax.data.datasets import DataSpec, open_split
     from oasis_jax.evaluation.report import best_and_worst, write_report
-    from oasis_jax.family import find_family, own_networks
+    from oasis_jax.family import find_family, own_networks, rules_of
     from oasis_jax.parallel.processes import is_first
     from oasis_jax.training.setup import make_validation
 
@@ -48,6 +49,9 @@ def run(options, config):
         raise ValueError("--images needs --output=DIR, the folder of the report")
     if options.images and not epath.Path(options.images).expanduser().is_dir():
         raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
+    rules = rules_of(find_family(config)).items()
+    used = {name: rule for name, rule in rules if name.startswith(("data.", "eval."))}
+    check_fields(config, used, complete=False)  # an older checkpoint lacks some
     protocol = choose_protocol(config, options.protocol)
     output = epath.Path(options.output).expanduser() if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)

@@ -259,8 +259,8 @@ class Folder:
     """Images of any other system in one folder: any number of them, or each called like the photo or the label map of its example.
 
     Args:
-        path: folder; its contact sheet, if there is one, is no image of the set. Images of another size than `spec.image_size` are resized
-            by Pillow (bicubic).
+        path: folder; its contact sheet, if there is one, and hidden files are no images of the set. Images of another size than
+            `spec.image_size` are resized by Pillow (bicubic).
         examples: Examples. Only if they have label maps must there be an image for each.
 
     Raises:
@@ -274,7 +274,8 @@ class Folder:
         spec = examples.spec
         if not self.path.is_dir():
             raise DataError(f"--images={path} is not a folder: name the folder of the generated images")
-        found = sorted(file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS and file.name != CONTACT_SHEET)
+        listed = (file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_ENDINGS and not file.name.startswith("."))
+        found = sorted(file for file in listed if file.name != CONTACT_SHEET)
         files = {file.stem: file for file in found}
         if len(files) < len(found):
             twice = next(file for file in found if files[file.stem] != file)

@@ -155,7 +155,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                         shown.draw(done, averaged)
                     scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
                 except Exception as error:  # what is wrong with pictures or scores must not lose the training
-                    if not is_of_runtime(error):
+                    if jax.process_count() == 1 or not is_of_runtime(error):  # another process that is lost cannot save
                         save(run, checkpoints, shown, done, state, averaged, {}, saved)
                     raise
                 if due["checkpoint"] or due["eval"]:

@@ -53,7 +53,8 @@ def test_label_files_of_cityscapes_leave_out_what_lies_beside_them(tmp_path):
     save(tmp_path / label.format("train"), IDS)
     save(tmp_path / label.format("train").replace("labelIds", "color"), PHOTO)
     split = open_split(DataSpec(layout="cityscapes", root=str(tmp_path)), "train")
-    assert [str(file) for file in find_label_files(split.label_files).values()] == [example.files["label_map"] for example in split.examples]
+    found = [str(file) for file in find_label_files(split.label_files).values()]
+    assert found == [example.files["label_map"] for example in split.examples]
 
 
 @pytest.fixture

@@ -133,12 +133,13 @@ def test_diverged_loss_stops_the_run_with_step_and_term_and_checkpoint(tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
-def test_an_evaluation_that_fails_loses_no_training(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("disk full"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")])
+def test_an_evaluation_that_fails_loses_no_training(tmp_path, monkeypatch, error):
     def fail(*_):
-        raise OSError("disk full")
+        raise error
 
     monkeypatch.setattr(Progress, "evaluate", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(type(error), match=str(error)):
         train_and_evaluate(tiny_config(train__num_steps=3), tmp_path)
     assert int(load_state(tmp_path)["step"]) == 3
 
