@@ -5,6 +5,9 @@ import os
 # Orbax and other processes write to the same folders. etils reads the first when it opens a path, fsspec the second when it is imported.
 os.environ.setdefault("EPATH_USE_TF", "0")
 os.environ.setdefault("FSSPEC_GCS", '{"use_listings_cache": false}')
+# TensorFlow only reads and feeds images. Its start-up messages are left out, also those on oneDNN, which it does not need for that.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 __version__ = "0.1.0"
 

@@ -4,6 +4,7 @@ ml_collections does the rest. It looks for the nearest name within one section o
 """
 import difflib
 import inspect
+import pathlib
 import re
 import runpy
 import sys
@@ -11,23 +12,37 @@ import sys
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
+flags.disclaim_key_flags()  # --config is a flag of the command that defines it, and its --help shows it
+_HELP = (
+    "File of the experiment, such as configs/scenes.py, or configs/scenes.py:sa for its variant. --config.SECTION.FIELD=VALUE overrides a "
+    "field, such as --config.train.batch_size=8 or --config.data.image_size=64,128; oasis_jax/fields.py and oasis_jax/FAMILY/fields.py say "
+    "what each field means."
+)
+_FEW = 5  # fields that a message lists
+_CONFIGS = pathlib.Path("configs")
 
-def define(required=True):
+
+def define():
     """Defines --config=FILE, whose fields --config.section.field=VALUE overrides."""
-    config_flags.DEFINE_config_file("config", None, "File of the experiment, such as configs/cityscapes.py.")
-    if required:
-        flags.mark_flag_as_required("config")
+    config_flags.DEFINE_config_file("config", None, _HELP)
 
 
-def define_with(config, argv):
+def define_with(config, argv, what="The config of the checkpoint"):
     """Defines --config.section.field=VALUE on top of a ConfigDict instead of a file; exits as `parse_flags` does.
+
+    Args:
+        config: ConfigDict.
+        argv: command line.
+        what: the config is, for --help.
 
     Returns:
         The flags_parser of `app.run`.
     """
     fields = flat(config)
     _overridden(argv, fields)  # before the definition, which already reads the command line
-    config_flags.DEFINE_config_dict("config", config)
+    help_string = f"{what}. --config.SECTION.FIELD=VALUE overrides a field, such as --config.{next(iter(fields))}=VALUE."
+    config_flags.DEFINE_config_dict("config", config, help_string)
+    flags.declare_key_flag("config")
     return lambda argv: _parse(argv, fields)
 
 
@@ -35,22 +50,24 @@ def parse_flags(argv):
     """The flags_parser of `app.run`.
 
     Raises:
-        SystemExit: a field on the command line does not exist or has another type, or there is no --config; the message names the nearest
-            field or the type.
+        SystemExit: a field on the command line does not exist or has another type, or there is no such file; the message names the nearest
+            field or file, or the type.
     """
     path = value_of("config", argv)
+    if path == "":
+        sys.exit("--config is empty: give the file of an experiment, such as --config=configs/scenes.py")
     if not path and (names := _overridden(argv, {})):
         sys.exit(f"--config.{names[0]} overrides a field of --config=FILE: give --config too")
     try:
         fields = flat(load(path)) if path else {}
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         sys.exit(f"--config={path}: {error}")
     return _parse(argv, fields)
 
 
 def _parse(argv, fields):
     overridden = _overridden(argv, fields)
-    rest = app.parse_flags_with_usage(argv)
+    rest = app.parse_flags_with_usage(_last_of_each(argv, fields))
     for name in overridden:
         _check_elements(name, fields[name], flat(flags.FLAGS.config)[name])
     return rest
@@ -60,19 +77,37 @@ def _overridden(argv, fields):
     overridden = [match[1] for match in (re.match(r"--?(?:no)?config\.([^=]+)", arg) for arg in argv) if match]
     for name in overridden:
         if fields and name not in fields:
-            sys.exit(f"--config.{name}: there is no such field; did you mean --config.{nearest_field(name, fields)}?")
+            nearest = list(fields) if len(fields) <= _FEW else nearest_fields(name, fields)
+            sys.exit(f"--config.{name}: there is no such field; did you mean {' or '.join(f'--config.{field}' for field in nearest)}?")
     return overridden
+
+
+def _last_of_each(argv, fields):
+    """The command line with one value for each tuple field, the last, since several would be joined; an empty one is the empty tuple."""
+    tuples = {f"config.{name}" for name, value in fields.items() if isinstance(value, tuple)}
+    found, rest = {}, iter(argv)
+    for number, arg in enumerate(rest):
+        name, equals, value = arg.lstrip("-").partition("=")
+        if arg.startswith("-") and name in tuples:
+            found[name] = f"--{name}={(value if equals else next(rest, '')) or '()'}"
+        else:
+            found[number] = arg
+    return list(found.values())
 
 
 def load(path):
     """The config of FILE, or of FILE:VARIANT, whose get_config then takes the variant.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file has no such variant.
+        FileNotFoundError: there is no such file; the message names the nearest.
+        SyntaxError, ValueError: it is no Python file, has no get_config, or no such variant.
     """
     file, *variant = path.split(":", 1)
-    get_config = runpy.run_path(file)["get_config"]
+    if not pathlib.Path(file).is_file():
+        raise FileNotFoundError(f"there is no such file{_nearest_file(file, variant)}")
+    get_config = runpy.run_path(file).get("get_config")
+    if get_config is None:
+        raise ValueError("it has no function get_config, which returns the config: see configs/default.py")
     if variant and not inspect.signature(get_config).parameters:
         raise ValueError(f"{file} has no variants: leave out :{variant[0]}")
     return get_config(*variant)
@@ -84,6 +119,23 @@ def flat(config, prefix=""):
     for name, value in config.items():
         fields |= flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict | dict) else {f"{prefix}{name}": value}
     return fields
+
+
+def _nearest_file(file, variant):
+    """The configs whose names are most like that of a file, as a question."""
+    folders = (_CONFIGS, pathlib.Path(__file__).parents[1] / _CONFIGS)  # of this folder, or those of the project
+    known = {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("*.py"))}
+    stem = pathlib.Path(file).stem
+    nearest = [stem] if stem in known else difflib.get_close_matches(stem, known, n=2)
+    if not nearest:
+        return f": the configs of the project are in {folders[-1]}"
+    return "; did you mean " + " or ".join(":".join([f"--config={known[name]}", *variant]) for name in nearest) + "?"
+
+
+def nearest_fields(name, fields):
+    """The fields (of dotted names) whose last part is `name`, or else the one most like it as a whole and in its last part."""
+    called_so = [field for field in fields if field.rpartition(".")[2] == name]
+    return called_so or [nearest_field(name, fields)]
 
 
 def nearest_field(name, fields):

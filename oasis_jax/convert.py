@@ -9,12 +9,13 @@ The second form is for files that say which model they hold. `--help` lists the 
 `oasis_jax.main --workdir=` the same folder resumes training: at step 0 and with fresh optimizer states, which published files do not hold.
 Reading .pth files needs PyTorch, of which only the loader of plain tensors is used: pip install 'oasis_jax[convert]'.
 """
+import shlex
 import sys
 
 import jax
-from absl import app, flags, logging
+from absl import flags
 
-from oasis_jax import config_flag
+from oasis_jax import command_line, config_flag
 from oasis_jax.checkpoint import CheckpointError, Checkpoints
 from oasis_jax.family import all_families, family_names, find_family, name_of
 
@@ -61,7 +62,8 @@ def run(options, config):
     ema, state = family.from_published(config, files)
     write_run(options.output, config, ema, state)
     labels = " --labels=DIR" if "label_map" in family.columns(config) else ""
-    print(f"wrote {options.output}; to sample: python -m oasis_jax.sample --checkpoint={options.output}{labels} --output=DIR")
+    checkpoint = shlex.quote(f"--checkpoint={options.output}")
+    print(f"wrote {options.output}; to sample: python -m oasis_jax.sample {checkpoint}{labels} --output=DIR")
 
 
 def _find_family(name, config):
@@ -72,10 +74,7 @@ def _find_family(name, config):
     return find_family({"family": name} if config is None else config)
 
 
-def main(argv):
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
-    logging.set_verbosity(logging.WARNING)
+def main(_):
     jax.config.update("jax_platforms", "cpu")  # copying arrays needs no accelerator, which on a pod would need all hosts
     try:
         run(flags.FLAGS, flags.FLAGS.config)
@@ -84,9 +83,9 @@ def main(argv):
 
 
 def _define_flags():
-    config_flag.define(required=False)
+    config_flag.define()
     flags.DEFINE_enum("family", None, family_names(), "In place of --config: the model family of files that say which model they hold.")
-    flags.DEFINE_string("output", None, "Run folder to write.", required=True)
+    flags.DEFINE_string("output", None, "Run folder to write.")
     described = {}
     for family in all_families():
         for name, description in family.published_files.items():
@@ -97,4 +96,4 @@ def _define_flags():
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main, flags_parser=config_flag.parse_flags)
+    command_line.run(main, "convert", ["output"], config_flag.parse_flags)

@@ -38,8 +38,14 @@ def straight(start, end, count):
 
 
 def mean_absolute_change(images):
-    """Mean absolute change of each pixel along a strip (K, H, W, 3), over neighbouring images and channels: (H, W) float in 0..255."""
+    """Mean absolute change of each pixel along a strip (K, H, W, 3), over neighbouring images and channels: (H, W) float in 0..255.
+
+    Raises:
+        ValueError: the strip has fewer than two images.
+    """
     images = np.asarray(images, np.float64)
+    if images.ndim != 4 or len(images) < 2:
+        raise ValueError(f"images are {images.shape}, but should be a strip (K, H, W, 3) of two images or more, between which they change")
     return np.abs(np.diff(images, axis=0)).mean((0, 3))
 
 

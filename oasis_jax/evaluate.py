@@ -10,16 +10,16 @@ what the data hold; if a network segments the images, the page shows the best an
 On several hosts, start it on each of them, with JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set:
 each measures its part, the first reports.
 """
-import os
+import re
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import ConfigDict
 
-from oasis_jax import config_flag
-from oasis_jax.files import expanded, print_all_names
+from oasis_jax import command_line, config_flag
+from oasis_jax.files import expanded
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, which only feeds images, is imported
+NOTHING = "nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE and --output=DIR"
 
 
 def run(options, config):
@@ -32,20 +32,26 @@ def run(options, config):
         CheckpointError, DataError, ValueError: with how to fix it in the message.
     """
     from oasis_jax import sampling
+    from oasis_jax.allowed import check_fields
     from oasis_jax.checkpoint import load_state
     from oasis_jax.data.check import check_split, refuse_inside
     from oasis_jax.data.datasets import DataSpec, open_split
     from oasis_jax.evaluation.report import best_and_worst, write_report
-    from oasis_jax.family import find_family, own_networks
+    from oasis_jax.family import find_family, own_networks, rules_of
     from oasis_jax.parallel.processes import is_first
     from oasis_jax.training.setup import make_validation
 
     if not options.images and not options.checkpoint:
-        raise ValueError("nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE")
+        raise ValueError(NOTHING)
+    if config is None:
+        raise ValueError("--images needs --config=FILE, which says with what data the images are compared")
     if options.images and not options.output:
         raise ValueError("--images needs --output=DIR, the folder of the report")
     if options.images and not expanded(options.images).is_dir():
         raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
+    rules = rules_of(find_family(config)).items()
+    used = {name: rule for name, rule in rules if name.startswith(("data.", "eval."))}
+    check_fields(config, used, complete=False)  # an older checkpoint lacks some
     protocol = choose_protocol(config, options.protocol)
     output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)
@@ -91,15 +97,11 @@ def _folder_of_run(checkpoint):
     return path.parent if path.name == FOLDER else path
 
 
-def main(argv):
+def main(_):
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
     from oasis_jax.parallel.processes import failing_at_once, leave
 
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
-    logging.set_verbosity(logging.WARNING)
-    print_all_names()
     with failing_at_once():
         try:
             run(flags.FLAGS, flags.FLAGS.config)
@@ -114,9 +116,11 @@ def define_flags(argv):
     flags.DEFINE_string("images", None, "Instead of a checkpoint: a folder of images, called like the files of labelled data.")
     flags.DEFINE_string("protocol", "", "Name of a protocol; by default config.eval.protocol, or that of the data set.")
     flags.DEFINE_string("output", None, "Folder of the report; by default the folder `evaluation` in that of the checkpoint.")
-    checkpoint = config_flag.value_of("checkpoint", argv)
-    if config_flag.value_of("config", argv) is not None or checkpoint is None:
+    checkpoint, images = (config_flag.value_of(name, argv) for name in ("checkpoint", "images"))
+    if config_flag.value_of("config", argv) is not None or not checkpoint:
         config_flag.define()
+        if not checkpoint and not images and not any(re.match("--?help", arg) for arg in argv):
+            sys.exit(f"evaluate: {NOTHING}")
         return config_flag.parse_flags
     from oasis_jax.checkpoint import CheckpointError, load_config
 
@@ -142,4 +146,4 @@ if __name__ == "__main__":
         join()  # before reading the config of a checkpoint, or anything else, initialises JAX
     except ValueError as error:
         sys.exit(f"evaluate: {error}")
-    app.run(main, flags_parser=define_flags(sys.argv))
+    command_line.run(main, "evaluate", parse=define_flags(sys.argv))

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from oasis_jax.fields import ALLOWED
+
 # Checkpoints that are older than the field are of the family that the package is named after.
 NAMESAKE = __package__.removesuffix("_jax")
 
@@ -94,11 +96,14 @@ class Family(Protocol):
         protocols: `metrics.protocols.Protocol`s of the family's papers.
         published_files: {flag: help} of the files of a published checkpoint; the first is required.
         free_model_fields: fields of config.model that may change on resume: they change how the model is computed, not the model.
+        allowed: {dotted name of a field: `allowed.Rule`}, of the shared fields and the family's own. A family may lack it; its own fields
+            are then unchecked.
     """
 
     protocols: tuple[Any, ...]
     published_files: Mapping[str, str]
     free_model_fields: tuple[str, ...]
+    allowed: Mapping[str, Any]
 
     def columns(self, config: Any) -> tuple[str, ...]:
         """What a training example holds: "image", perhaps "label_map", perhaps "heatmaps"."""
@@ -148,6 +153,11 @@ def own_networks(config, model, state, mesh):
     """
     networks = state if isinstance(state, dict) else vars(state)
     return find_family(config).scores(config, networks, mesh), dataclasses.replace(model, variables=networks["generator"])
+
+
+def rules_of(family) -> Mapping[str, Any]:
+    """{dotted name: `allowed.Rule`} of the fields of a family's configs."""
+    return getattr(family, "allowed", ALLOWED)
 
 
 def find_family(config) -> Family:

@@ -1,6 +1,13 @@
 """The fields of an experiment that all families share. A family's own fields are in `oasis_jax/FAMILY/fields.py`."""
 import ml_collections
 
+from oasis_jax.allowed import LARGE, Rule, choice, either, number, several, switch, text, whole
+
+SEEDS = 2**32
+SIDE = whole(1, 2**16)  # pixels, and channels of a network
+BATCH = whole(1, 2**20)  # images, and groups of them
+IDS = 2**16  # stored ids are 8 or 16 bits wide
+
 
 def shared():
     """The fields that all families share."""
@@ -70,3 +77,42 @@ def shared():
     checkpoint.every_steps = 1000
     checkpoint.keep = 2  # the latest checkpoints that are kept; the best by eval.score is kept besides
     return config
+
+
+def _is_class(value, config):
+    count = config.data.num_classes  # 0 is what the data say
+    return whole(-1, (count if whole(1).accepts(count, config) else IDS) - 1).accepts(value, config)
+
+
+# What these fields may be, by themselves. What does not fit together, and names of files, are checked where they are used.
+ALLOWED = {
+    "seed": whole(0, SEEDS - 1),
+    "data.layout": text(may_be_empty=False),
+    **dict.fromkeys(("data.root", "data.val_root", "data.label_map", "data.palette"), text()),
+    **dict.fromkeys((f"data.{split}_{kind}" for split in ("train", "val") for kind in ("photos", "labels")), text()),
+    **dict.fromkeys((f"data.tfds_{name}" for name in ("train_split", "val_split", "image", "label")), text(may_be_empty=False)),
+    "data.num_classes": whole(0, IDS),
+    "data.dontcare_id": Rule(
+        "a class after mapping (0 or more, below data.num_classes={config.data.num_classes}), or -1 for none",
+        _is_class,
+        "map id {value} to a class in data.label_map, and give that class",
+    ),
+    "data.class_names": several("a tuple of names", text(may_be_empty=False)),
+    "data.scene_categories": several("a tuple of names", text(may_be_empty=False)),
+    "data.label_offset": whole(1 - IDS, IDS - 1),
+    "data.image_size": several("height and width, such as 256,512", SIDE, 2, 2),
+    "data.resize_size": either("height and width, such as 286,286, or () for no crop", several("", SIDE, 2, 2), several("", SIDE, 0, 0)),
+    "data.fit": choice("resize", "crop"),
+    **dict.fromkeys(("data.flip", "data.cache", "mesh.shard_state"), switch()),
+    **dict.fromkeys(("data.scenes_train", "data.scenes_val"), whole(1, 10**7)),
+    "data.workers": whole(0, 1024, "give --config.data.workers=0 for one thread per core"),
+    **dict.fromkeys(("train.batch_size", "train.accumulate", "eval.batch_size"), BATCH),
+    **dict.fromkeys(("train.num_epochs", "train.num_steps"), whole(0)),
+    "train.max_minutes": number(0, LARGE, "give --config.train.max_minutes=0 for no limit"),
+    "mesh.space": whole(0, 2**16),
+    **dict.fromkeys(("log.every_steps", "log.images_every_steps", "eval.every_steps", "checkpoint.every_steps"), whole(0)),
+    "eval.max_examples": whole(0, fix="give --config.eval.max_examples=0 for all"),
+    "eval.score": text(may_be_empty=False),
+    **dict.fromkeys((f"eval.{name}" for name in ("protocol", "inception_weights", "vgg16_weights", "segmenter_weights")), text()),
+    "checkpoint.keep": whole(1),
+}

@@ -1,14 +1,10 @@
 """The training command: python -m oasis_jax.main --config=configs/cityscapes.py --workdir=DIR"""
 import contextlib
-import os
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 
-from oasis_jax import config_flag
-from oasis_jax.files import print_all_names
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow, which only feeds images, is imported
+from oasis_jax import command_line, config_flag
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, samples, TensorBoard files. A run in it is resumed.")
 
@@ -26,8 +22,6 @@ def main(_):
     from oasis_jax.training.setup import set_up
     from oasis_jax.training.workdir import claimed, keep_compiled
 
-    logging.set_verbosity(logging.WARNING)
-    print_all_names()
     with contextlib.ExitStack() as stack:
         stack.enter_context(failing_at_once())
         stack.enter_context(left_with_others(lambda: "start all processes again with the same command"))
@@ -45,5 +39,4 @@ def main(_):
 
 if __name__ == "__main__":
     config_flag.define()
-    flags.mark_flag_as_required("workdir")
-    app.run(main, flags_parser=config_flag.parse_flags)
+    command_line.run(main, "main", ["config", "workdir"], config_flag.parse_flags)

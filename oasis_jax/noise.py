@@ -52,12 +52,13 @@ def class_noise(seed, overrides, num_classes, z_dim):
         (N, z_dim) float32.
 
     Raises:
-        ValueError: a class is outside 0..N-1, or a seed is out of range.
+        ValueError: a class is no integer in 0..N-1, or a seed is out of range.
     """
     vectors = np.tile(noise_vector(seed, z_dim), (num_classes, 1))
     for class_id, class_seed in overrides.items():
-        if not 0 <= class_id < num_classes:
-            raise ValueError(f"there is no class {class_id} among {num_classes} classes (0..{num_classes - 1})")
+        if not isinstance(class_id, int | np.integer) or not 0 <= class_id < num_classes:
+            named = f": give its number, model.class_names.index({class_id!r})" if isinstance(class_id, str) else ""
+            raise ValueError(f"there is no class {class_id!r} among {num_classes} classes (0..{num_classes - 1}){named}")
         vectors[class_id] = noise_vector(class_seed, z_dim)
     return vectors
 

@@ -9,9 +9,9 @@ of one chip, and the least time that these take at its peak rates. For TPUs it n
 import os
 import sys
 
-from absl import app, flags, logging
+from absl import flags
 
-from oasis_jax import config_flag
+from oasis_jax import command_line, config_flag
 
 _TOPOLOGY = flags.DEFINE_string(
     "topology", None, "CHIP:LAYOUT, such as v5e:4x4, v4:2x2x4, v5p:2x2x2, v6e:4x4 or h100:8; 2xv5e:4x4 is two slices."
@@ -47,14 +47,11 @@ def search(config, machine, batches=(), best=5, examples=0, keep=""):
     return describe_search(machine, config, tried, best, examples)
 
 
-def main(argv):
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
+def main(_):
     os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported: the accelerators of this machine, if any, stay free
     from oasis_jax.planning.compiled import CompilerError
     from oasis_jax.planning.machines import find_machine
 
-    logging.set_verbosity(logging.WARNING)
     try:
         machine, config, common = find_machine(_TOPOLOGY.value, _SLICES.value), flags.FLAGS.config, (_EXAMPLES.value, _KEEP.value)
         machine.require_compiler()
@@ -74,5 +71,4 @@ def _positive(texts):
 
 if __name__ == "__main__":
     config_flag.define()
-    flags.mark_flag_as_required("topology")
-    app.run(main, flags_parser=config_flag.parse_flags)
+    command_line.run(main, "plan", ["config", "topology"], config_flag.parse_flags)

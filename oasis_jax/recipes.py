@@ -1,5 +1,6 @@
 """What reproduces an image: seeds, classes or styles with seeds of their own, interpolation, truncation, changes of heatmaps."""
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -132,9 +133,14 @@ def count_from(seed, count):
     """The seeds of `count` images: counted from an integer, or a sequence of as many.
 
     Raises:
-        ValueError: the sequence has another length.
+        ValueError: it is neither, or the sequence has another length.
     """
-    seeds = range(seed, seed + count) if isinstance(seed, (int, np.integer)) else list(seed)
+    if isinstance(seed, int | np.integer):
+        seeds = range(seed, seed + count)
+    elif isinstance(seed, Iterable):
+        seeds = list(seed)
+    else:
+        raise ValueError(f"seed {seed!r} is neither an integer, to count from, nor a sequence of integers, one for each image")
     if len(seeds) != count:
         raise ValueError(f"{len(seeds)} seeds were given for {count} images: give one each, or a single one to count from")
     return seeds

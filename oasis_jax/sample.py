@@ -12,6 +12,9 @@ A spatially aware model looks where --heatmap_centres says, such as 0.2:-0.5 (y:
 alone (l1 coarse, l2 middle, l3 fine) or a single map (0 to 6), and --heatmap_scale=l1=1.5 widens it. --path=0:-0.7,0:0.7 moves the subject
 of sample 0 from left to right in --frames images, or with --path_of=l2 one level of it.
 
+Label files are read as those of the training data; --config.data.label_map=255:0, --config.data.label_offset and --config.data.palette
+change how. Samples of label files in subfolders are in subfolders of the same names.
+
 `samples.json` is written last, so an output folder without it is incomplete. `recipes.Recipe.from_json` reads its entries.
 """
 import dataclasses
@@ -20,43 +23,20 @@ import json
 import re
 import shlex
 import sys
-from collections import Counter
 
-from absl import app, flags, logging
+from absl import flags
 from tqdm import tqdm
 
-from oasis_jax import editing, pictures, sampling, series
+from oasis_jax import command_line, config_flag, editing, pictures, sampling, series
 from oasis_jax.checkpoint import CheckpointError
-from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, resize_label_map
-from oasis_jax.data.palette import palette_of_run
-from oasis_jax.files import expanded, print_all_names
+from oasis_jax.data.labels import DataError
+from oasis_jax.files import expanded
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
+from oasis_jax.sample_labels import find_label_files, label_fields, label_map_subjects
 from oasis_jax.sample_options import make_plan
 
-LABEL_ENDINGS = (".png", ".bmp", ".gif", ".tif", ".tiff")
 SHEET_ROWS = 32  # of the contact sheet
-
-
-def label_map_subjects(model, label_files, size):
-    """Checks label files, and yields what `sample_all` samples: (name, fields of the record, batch of one label map, its picture) of each.
-
-    Args:
-        model: a family.Model that takes label maps.
-        label_files: paths whose names without ending differ.
-        size: (H, W) of the images.
-
-    Raises:
-        DataError: naming every label file that cannot be used.
-    """
-    rule = _label_rule(model)
-    _check_label_files(label_files, rule)
-
-    def subject(path):
-        labels = resize_label_map(read_label_map(path, rule), size)
-        return path.stem, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
-
-    return map(subject, label_files)
 
 
 def sample_all(model, subjects, count, output, plan):
@@ -110,48 +90,6 @@ def _add_path(rows, notes, model, plan, images, before):
     notes.append([*[""] * before, *("{:.2f}:{:.2f}".format(*position(each, plan.path_of).round(2) + 0.0) for each in heatmaps)])
 
 
-def find_label_files(pattern):
-    """The label files that --labels names: a file, the images of a folder, or a pattern such as 'gtFine/val/*/*_labelIds.png'; sorted.
-
-    Raises:
-        DataError: there are none, or the samples of two would have the same name.
-    """
-    path = expanded(pattern)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in LABEL_ENDINGS)
-        if not files:
-            raise DataError(f"no label files in {path}: it holds no {', '.join(LABEL_ENDINGS)}")
-    elif path.is_file():
-        files = [path]
-    elif "*" in pattern:
-        fixed = next(parent for parent in path.parents if parent.is_dir() or "*" not in str(parent))
-        files = sorted(fixed.glob(re.sub(r"[\[?]", r"[\g<0>]", str(path.relative_to(fixed)))))  # * alone is special
-        if not files:
-            raise DataError(f"no label files match {pattern}")
-    else:
-        raise DataError(f"no label files at {path}: there is no such file or folder")
-    name, count = Counter(file.stem for file in files).most_common(1)[0]
-    if count > 1:
-        raise DataError(f"{count} label files are called {name}, and so would their samples: sample them one by one")
-    return files
-
-
-def _label_rule(model):
-    data = model.config.data
-    return LabelRule(model.num_classes, data.label_offset, parse_label_map(data.label_map), palette_of_run(data))
-
-
-def _check_label_files(paths, rule):
-    faults = []
-    for path in tqdm(paths, unit="file", desc="checking label maps", leave=False):
-        try:
-            read_label_map(path, rule)
-        except DataError as error:
-            faults.append(str(error))
-    if faults:
-        raise DataError("\n  ".join([f"{len(faults)} of {len(paths)} label files cannot be used:", *faults]))
-
-
 def _size(text):
     found = re.fullmatch(r"(\d+)x(\d+)", text)
     if not found:
@@ -166,10 +104,11 @@ def _new_folder(path):
     return folder
 
 
-def _define_flags():
-    flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.", required=True)
-    flags.DEFINE_string("labels", None, "A label file, a folder of them, or a pattern with *; for models that take label maps.")
-    flags.DEFINE_string("output", None, "Folder for the images; new or empty.", required=True)
+def define_flags(argv):
+    """Defines the flags, with --config.data.FIELD for how label files are read; returns the flags_parser of `app.run`."""
+    flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.")
+    flags.DEFINE_string("labels", None, "A label file, a folder of them, or a pattern with * or **; for models that take label maps.")
+    flags.DEFINE_string("output", None, "Folder for the images; new or empty.")
     flags.DEFINE_integer("seed", 0, "Of sample 0; sample k has seed + k.", lower_bound=0)
     flags.DEFINE_integer("count", 1, "Number of samples: of each label map, or of a model without label maps in all.", lower_bound=1)
     flags.DEFINE_alias("samples_per_label", "count")
@@ -189,6 +128,7 @@ def _define_flags():
     flags.DEFINE_integer("frames", 8, "Number of frames along --path.", lower_bound=2)
     flags.DEFINE_string("size", "", "HEIGHTxWIDTH of the images; by default the size that the model was trained on.")
     flags.DEFINE_bool("best", False, "Sample from the best checkpoint, not the latest.")
+    return config_flag.define_with(label_fields(), argv, "How label files are read, by default as in training")
 
 
 def run(options):
@@ -205,14 +145,17 @@ def sample(model, options):
     plan = make_plan(options, model)
     if options.noise:
         model = dataclasses.replace(model, noise=options.noise)
-    size, label_files = model.image_size, [None]
+    size, label_files = model.image_size, {"image": None}
     if with_labels:
         size = _size(options.size) if options.size else size
         model.check_size(*size)
         label_files = find_label_files(options.labels)
     output = _new_folder(options.output)
 
-    subjects = label_map_subjects(model, label_files, size) if with_labels else [("image", {}, {}, [])]
+    if with_labels:
+        subjects = label_map_subjects(model, label_files, size, options.config and options.config.data, chosen=bool(options.size))
+    else:
+        subjects = [("image", {}, {}, [])]
     images = sample_all(model, subjects, len(label_files), output, plan)
     config_json = json.dumps(model.config.to_dict(), sort_keys=True)
     summary = {
@@ -228,11 +171,7 @@ def sample(model, options):
     print(f"{len(images)} images, {pictures.CONTACT_SHEET} and samples.json are in {output}")
 
 
-def main(argv):
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments {argv[1:]}: options are written --name=value")
-    logging.set_verbosity(logging.WARNING)
-    print_all_names()
+def main(_):
     try:
         join()
     except ValueError as error:
@@ -245,5 +184,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    _define_flags()
-    app.run(main)
+    command_line.run(main, "sample", ["checkpoint", "output"], define_flags(sys.argv))

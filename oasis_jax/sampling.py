@@ -7,8 +7,10 @@ from ml_collections import ConfigDict
 
 from oasis_jax import compiler
 from oasis_jax.checkpoint import load_ema
-from oasis_jax.family import find_family
+from oasis_jax.family import find_family, name_of
 from oasis_jax.ranges import to_bytes
+
+_NAMED = 8  # classes that `describe` names
 
 
 def load(path, best=False):
@@ -27,6 +29,19 @@ def load(path, best=False):
     variables, config, step = load_ema(path, best)
     config = ConfigDict(config)
     return find_family(config).model(config, jax.device_put(variables), step)
+
+
+def describe(model):
+    """A few lines on a `family.Model`, for people."""
+    height, width = model.image_size
+    lines = [f"{name_of(model.config)} model at step {model.step}: images of {height}x{width}"]
+    if hasattr(model, "class_names"):
+        names = ", ".join(model.class_names[:_NAMED]) + (", ..." if model.num_classes > _NAMED else "")
+        lines.append(f"{model.num_classes} classes: {names}")
+    takes = [what for has, what in ((model.has_noise, "noise"), (model.spatially_aware, "heatmaps")) if has]
+    leaves = jax.tree.leaves(model.variables.get("params", model.variables))
+    lines.append(f"takes {' and '.join(takes) or 'no noise'}; {sum(leaf.size for leaf in leaves):,} parameters")
+    return "\n  ".join(lines)
 
 
 def generate(function, variables, inputs, in_bytes=False):

@@ -119,8 +119,8 @@ def test_levels_of_blocks_can_be_overridden(parse):
         ({"model.sel_blocks": "none,none,none,none,none,none"}, "and not none for all"),
         ({"loss.attn_side": "left"}, "loss.attn_side=left is not one of decoder, encoder, both"),
         ({"loss.attn_objective": "real"}, "loss.attn_objective=real is not one of ce, fake"),
-        ({"loss.align": -1.0}, "loss.align=-1.0 is not positive, or 0"),
-        ({"loss.align_every": 0}, "loss.align_every=0 is not 1 or more"),
+        ({"loss.align": -1.0}, "loss.align=-1.0 is not a number of 0 or more"),
+        ({"loss.align_every": 0}, "loss.align_every=0 is not an integer of 1 or more"),
         ({"loss.align_levels": (1.0, 1.0)}, r"loss.align_levels=\(1.0, 1.0\) is not three weights"),
         ({"loss.attn_side": "both", "model.num_blocks": 3}, "loss.attn_side=both is not possible with model.num_blocks=3: it needs 4"),
     ],
@@ -161,6 +161,45 @@ def test_a_misspelt_field_is_an_error_that_names_the_nearest(parse, misspelt, ne
 def test_an_ill_typed_value_is_an_error_that_names_the_field(parse, value):
     with pytest.raises((flags.IllegalFlagValueError, SystemExit), match=value.split("=")[0]):
         parse(f"--config.{value}")
+
+
+@pytest.mark.parametrize(
+    "args, found",
+    [
+        (["--config.data.image_size=32,32", "--config.train.batch_size=2", "--config.data.image_size=64,128"], (64, 128)),
+        (["--config.data.image_size", "32,32", "--config.data.image_size", "64,128"], (64, 128)),
+        (["--config.data.image_size=(32, 32)", "-config.data.image_size=64,128"], (64, 128)),
+        (["--config.data.resize_size=70,70", "--config.data.resize_size="], ()),
+        (["--config.data.resize_size=", "--config.data.resize_size=70,70"], (70, 70)),
+    ],
+)
+def test_the_last_value_of_a_tuple_counts_and_an_empty_one_empties_it(parse, args, found):
+    config = parse(*args)
+    assert found in (config.data.image_size, config.data.resize_size)
+
+
+def test_a_field_that_several_sections_have_is_an_error_that_names_them_all(parse):
+    with pytest.raises(SystemExit, match=r"did you mean (--config\.(train|eval)\.batch_size( or |\?)){2}"):
+        parse("--config.batch_size=3")
+
+
+@pytest.mark.parametrize(
+    "file, message",
+    [
+        ("scenes", "did you mean --config=configs/scenes.py"),
+        ("scenes.py:sa", "did you mean --config=configs/scenes.py:sa?"),
+        ("configs/cityscape.py", "did you mean --config=configs/cityscapes.py"),
+        ("configs", "there is no such file"),
+        ("README.md", "README.md, line"),
+        ("oasis_jax/noise.py", "no function get_config"),
+        ("", "--config is empty"),
+    ],
+)
+def test_a_file_that_is_no_config_is_an_error_that_names_the_nearest(parse, monkeypatch, file, message):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as error:
+        parse(config=file)
+    assert message in str(error.value)
 
 
 def test_an_ill_typed_element_is_an_error(parse):

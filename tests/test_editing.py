@@ -154,3 +154,9 @@ def test_centres_that_do_not_fit_are_reported_before_anything_is_written(runs, t
     with pytest.raises(ValueError, match=message):
         run_command(runs[which], tmp_path, heatmap_centres=centres)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4, 3), (0, 4, 4, 3), (4, 4, 3)])
+def test_a_change_is_between_two_images_or_more(shape):
+    with pytest.raises(ValueError, match="should be a strip .* of two images or more"):
+        editing.mean_absolute_change(np.zeros(shape))

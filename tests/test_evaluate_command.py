@@ -48,5 +48,6 @@ def test_faults_are_named(run, evaluate, tmp_path):
     assert "no checkpoint at" in evaluate("--checkpoint=nowhere")
     assert "did you mean --config.data.root?" in evaluate(f"--checkpoint={run}", "--config.data.rot=x")
     assert "did you mean plain" in evaluate(f"--checkpoint={run}", "--protocol=plan")
+    assert "eval.batch_size=0 is not an integer in 1" in evaluate(f"--checkpoint={run}", "--config.eval.batch_size=0")
     assert "--images needs --output" in evaluate("--config=configs/scenes.py", f"--images={tmp_path}")
     assert "is not a folder" in evaluate("--config=configs/scenes.py", f"--images={tmp_path / 'x'}", f"--output={tmp_path / 'out'}")

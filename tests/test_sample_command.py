@@ -1,10 +1,12 @@
 """Laws of the sampling command."""
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
 import oasis_jax
@@ -12,6 +14,7 @@ from oasis_jax import sample, series
 from oasis_jax.data.labels import DataError, LabelRule, read_label_map, resize_label_map
 from oasis_jax.noise import class_noise, slerp
 from oasis_jax.recipes import Recipe
+from oasis_jax.sample_labels import find_label_files
 from oasis_jax.sample_options import find_class
 from tests.sample_options import sample_options
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
@@ -162,24 +165,67 @@ def test_all_label_files_at_fault_are_reported_and_nothing_is_written(run, tmp_p
     whole = (folder / "good.png").read_bytes()
     (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
     faults = r"beyond.png holds id 7.*\n  .*truncated.png cannot be read"
-    with pytest.raises(DataError, match=rf"2 of 3 label files cannot be used:\n  .*{faults}"):
+    with pytest.raises(DataError, match=rf"2 of 3 label files cannot be used .*:\n  .*{faults}"):
         sampled(run, folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_label_files_are_named_by_file_folder_or_pattern(labels, tmp_path):
-    everything = [labels / "a.png", labels / "b.png"]
-    assert sample.find_label_files(str(labels)) == everything
-    assert sample.find_label_files(str(labels / "a.png")) == everything[:1]
-    assert sample.find_label_files(str(labels / "*.png")) == everything
-    for missing, message in (("none", "no such file or folder"), ("", "holds no .png"), ("*.gif", "match")):
+    everything = {"a": labels / "a.png", "b": labels / "b.png"}
+    assert find_label_files(str(labels)) == everything
+    assert find_label_files(str(labels / "a.png")) == {"a": labels / "a.png"}
+    assert find_label_files(str(labels / "*.png")) == everything
+    for missing, message in (("none", "no such file or folder"), ("", r"holds no .*\.png"), ("*.gif", "match")):
         with pytest.raises(DataError, match=f"no label files.*{message}"):
-            sample.find_label_files(str(tmp_path / missing))
-    for folder in ("x", "y"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a.png").touch()
-    with pytest.raises(DataError, match="2 label files are called a"):
-        sample.find_label_files(str(tmp_path / "*" / "*.png"))
+            find_label_files(str(tmp_path / missing))
+
+
+def test_label_files_are_found_as_in_training_and_keep_their_paths_below_the_folder(tmp_path):
+    for name in ("x/a.png", "y/z/a.webp", "b.tif", "._b.png", ".hidden/c.png", "notes.txt", "[1]/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    names = {"x/a", "y/z/a", "b", "[1]/d"}
+    assert names <= find_label_files(str(tmp_path)).keys() <= names | {".hidden/c"}
+    assert find_label_files(str(tmp_path / "**" / "*.*")).keys() == names
+    assert find_label_files(str(tmp_path / "*" / "*.png")).keys() == {"x/a", "[1]/d"}
+    assert find_label_files(str(tmp_path / "[1]")).keys() == find_label_files(str(tmp_path / "[1]" / "d.png")).keys() == {"d"}
+    (tmp_path / "x" / "a.bmp").touch()
+    with pytest.raises(DataError, match="a.bmp and .*a.png are two label maps of one name"):
+        find_label_files(str(tmp_path))
+
+
+def test_label_files_of_one_name_in_two_folders_have_samples_of_their_own(run, labels, tmp_path):
+    for folder in ("x", "y/z"):
+        (tmp_path / "labels" / folder).mkdir(parents=True)
+        shutil.copy(labels / "a.png", tmp_path / "labels" / folder)
+    summary, images = sampled(run, tmp_path / "labels", tmp_path / "out", count=2)
+    assert list(images) == ["x/a_0.png", "x/a_1.png", "y/z/a_0.png", "y/z/a_1.png"]
+    np.testing.assert_array_equal(images["x/a_1.png"], images["y/z/a_1.png"])
+
+
+def test_ids_without_a_class_can_be_mapped_as_the_message_says(run, labels, tmp_path):
+    stored = np.array(Image.open(labels / "a.png"))
+    stored[5, 5] = 9
+    Image.fromarray(stored).save(tmp_path / "nine.png")
+    with pytest.raises(DataError, match="(?s)--config.data.label_map=255:0 .*id 9.*map id 9") as fault:
+        sampled(run, tmp_path / "nine.png", tmp_path / "out")
+    assert "data.num_classes=" not in str(fault.value)  # a model has the classes that it has
+    changed = ConfigDict({"data": {"label_map": "255:0,9:0", "label_offset": None, "palette": None}})
+    _, images = sampled(run, tmp_path / "nine.png", tmp_path / "out", config=changed)
+    assert list(images) == ["nine_0.png"]
+
+
+@pytest.mark.parametrize("flags, told", [({}, True), ({"size": "8x160"}, False)])
+def test_label_maps_that_are_squeezed_are_told_with_a_size_that_keeps_their_shape(run, tmp_path, capsys, flags, told):
+    Image.fromarray(np.zeros((16, 320), np.uint8)).save(tmp_path / "a.png")
+    sampled(run, tmp_path / "a.png", tmp_path / "out", **flags)
+    line = f"1 of 1 label maps, such as {tmp_path / 'a.png'} of 16x320, are squeezed into the size of the training images, 16x32"
+    assert (f"{line}; --size=16x320 keeps the shape" in capsys.readouterr().err) == told
+
+
+def test_label_maps_of_the_shape_of_the_model_are_resized_without_a_word(run, labels, tmp_path, capsys):
+    sampled(run, labels, tmp_path / "out")
+    assert "squeezed" not in capsys.readouterr().err
 
 
 def test_class_names_of_the_config_are_understood():

@@ -57,6 +57,8 @@ class DataSpec:
                 raise DataError(f"data.{name} is {value}: give height and width")
         if any(resized < cropped for resized, cropped in zip(self.resize_size, self.image_size, strict=False)):
             raise DataError(f"data.resize_size is {self.resize_size}, too small to crop data.image_size {self.image_size} from")
+        if self.workers < 0:
+            raise DataError(f"data.workers is {self.workers}: give the number of threads, or 0 for one per core")
         if self.fit not in ("resize", "crop"):
             raise DataError(f'data.fit is "{self.fit}": it is resize or crop')
 

@@ -20,6 +20,7 @@ class LabelRule:
         offset: class = stored id + offset, except for the ids in `mapping`.
         mapping: {stored id: class}; arrays may hold negative ids, such as -1.
         palette: uint8 (K, 3) colours of RGB label maps, all different; the stored id of a pixel is the row of its colour.
+        fixed: whether num_classes is that of a trained model, so that no message may ask for another number.
 
     Raises:
         DataError: num_classes or the mapping is out of range.
@@ -29,6 +30,7 @@ class LabelRule:
     offset: int = 0
     mapping: Mapping[int, int] = dataclasses.field(default_factory=dict)
     palette: np.ndarray | None = None
+    fixed: bool = False
 
     def __post_init__(self):
         if not 0 < self.num_classes <= MAX_IDS:
@@ -107,15 +109,15 @@ class LabelRule:
         wrong = wrong.tolist()  # ids of 8 bits would overflow
         some = ", ".join(map(str, wrong[:5])) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         shift = f" and data.label_offset is {self.offset}" if self.offset else ""
+        first, last = max(0, -self.offset), self.num_classes - 1 - self.offset
         fix = f"map id {wrong[0]} in data.label_map"
-        if self.num_classes - 1 - self.offset < wrong[-1] < MAX_IDS - self.offset and wrong[0] >= -self.offset:
+        if last < wrong[-1] < MAX_IDS - self.offset and wrong[0] >= -self.offset and not self.fixed:
             fix = f"set data.num_classes={wrong[-1] + self.offset + 1} or {fix}"
         ignored = [one for one in wrong if one in IGNORED_IDS]
         if ignored:
             fix += f' (often {ignored[0]} means don\'t-care: data.label_map="{ignored[0]}:C", C being data.dontcare_id)'
         if len(wrong) > max(self.num_classes, 8):
             fix += "; so many ids look like a photo, or like a label map that was resized with antialiasing (nearest neighbour keeps ids)"
-        first, last = max(0, -self.offset), self.num_classes - 1 - self.offset
         return f"id {some}, but data.num_classes is {self.num_classes}{shift} (ids {first}..{last}): {fix}"
 
 

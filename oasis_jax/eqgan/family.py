@@ -4,6 +4,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from oasis_jax.allowed import check_fields
 from oasis_jax.config_flag import flat
 from oasis_jax.eqgan import fields
 from oasis_jax.eqgan.alignment import attended
@@ -22,6 +23,7 @@ from oasis_jax.updates import create_state
 
 protocols = PROTOCOLS
 published_files = {"pkl": "Published snapshot *.pkl of EqGAN-SA, or of StyleGAN2-ADA in PyTorch; it says which model it holds."}
+allowed = fields.ALLOWED
 free_model_fields = ("dtype", "remat", "noise", "mbstd_groups")
 
 
@@ -37,6 +39,7 @@ def statistic(config):
 
 def train_step(config, survey=None):
     """The TrainStep of a config; raises ValueError for fields that are out of range or do not fit each other."""
+    check_fields(config, allowed, complete=False)  # those of older checkpoints lack some
     made, mesh = make_train_step(config), make_local_mesh()
     group, size = make_scoring_discriminator(config).group_size, padded_batch_size(config.eval.batch_size, mesh)
     if size % group:  # which evaluation would find after hours

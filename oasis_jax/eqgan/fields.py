@@ -1,7 +1,9 @@
 """The config fields that EqGAN-SA has besides the shared ones, with their defaults: the published recipe for 256x256 (paper256)."""
 import ml_collections
 
-from oasis_jax.fields import shared
+from oasis_jax import fields
+from oasis_jax.allowed import BELOW_ONE, SMALL, choice, number, switch, whole
+from oasis_jax.fields import BATCH, SIDE, shared
 
 
 def default_config():
@@ -53,3 +55,24 @@ def add_fields(config):
     train.style_mixing = 0.0  # share of training images whose styles come from two latents (StyleGAN2: 0.9)
     train.ema_images = 20_000.0  # half-life of the averaged generator, in images
     train.ema_ramp = 0.0  # limits the half-life to this share of the images seen so far; 0 does not
+
+
+# What the fields of an EqGAN-SA config may be, by themselves: the shared ones and its own.
+ALLOWED = fields.ALLOWED | {
+    "model.channel_base": whole(1, 2**26),
+    **dict.fromkeys(("model.channel_max", "model.z_dim", "model.w_dim", "model.sel_hidden"), SIDE),
+    "model.mapping_layers": whole(1, 1024),
+    **dict.fromkeys(("model.mbstd_group_size", "model.mbstd_groups", "loss.align_groups"), BATCH),
+    "model.dtype": choice("auto", "float32", "bfloat16", "float64"),
+    "model.num_reduced": whole(0),
+    "model.clamp": number(0, fix="give 0 for no bound"),
+    "model.noise": choice("random", "const", "none"),
+    **dict.fromkeys(("model.remat", "model.spatial_awareness"), switch()),
+    "model.encoder_features": whole(2, 2**16),
+    **dict.fromkeys(("loss.align", "loss.r1_gamma", "loss.path_length"), number(0, fix="give 0 to turn it off")),
+    **dict.fromkeys(("loss.r1_every", "loss.path_every"), whole(1)),
+    **dict.fromkeys(("train.lr_g", "train.lr_d", "train.adam_eps"), number(SMALL)),
+    "train.adam_b2": number(0, BELOW_ONE),
+    "train.style_mixing": number(0, 1),
+    **dict.fromkeys(("train.ema_images", "train.ema_ramp"), number(0)),
+}

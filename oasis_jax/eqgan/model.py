@@ -39,7 +39,7 @@ class Generate:
         return standard_normal(jax.random.fold_in(jax.random.key(seed), NOISE_MAPS), (self.generator.noise_size,))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """The averaged generator of a checkpoint; a `family.Model`.
 
@@ -60,6 +60,9 @@ class Model:
     config: ConfigDict
     step: int
     noise: str = "random"
+
+    def __repr__(self):
+        return sampling.describe(self)
 
     @property
     def image_size(self):
@@ -129,8 +132,10 @@ class Model:
             uint8 (count, H, W, 3).
 
         Raises:
-            ValueError: seeds, latents or heatmaps are of the wrong kind or shape; the message names what would fit.
+            ValueError: count, seeds, latents or heatmaps are of the wrong kind or shape; the message names what would fit.
         """
+        if not isinstance(count, int | np.integer) or count < 1:
+            raise ValueError(f"count is {count!r}, but should be the number of images, 1 or more: this model takes no label maps")
         recipes = [Recipe(each, truncation=truncation) for each in count_from(seed, count)]
         inputs = self.inputs(recipes, {})
         if z is not None:

@@ -258,8 +258,8 @@ class Folder:
     """Images of any other system in one folder: any number of them, or each called like the photo or the label map of its example.
 
     Args:
-        path: folder; its contact sheet, if there is one, is no image of the set. Images of another size than `spec.image_size` are resized
-            by Pillow (bicubic).
+        path: folder; its contact sheet, if there is one, and hidden files are no images of the set. Images of another size than
+            `spec.image_size` are resized by Pillow (bicubic).
         examples: Examples. Only if they have label maps must there be an image for each.
 
     Raises:

@@ -4,6 +4,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from oasis_jax.allowed import check_fields
+from oasis_jax.oasis import fields
 from oasis_jax.oasis.alignment import attended
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import on_regions
@@ -27,6 +29,7 @@ published_files = {
     "generator": "Published *_G.pth, to resume training.",
     "discriminator": "Published *_D.pth, to resume training.",
 }
+allowed = fields.ALLOWED
 free_model_fields = ("dtype", "remat", "conditioning", "region_share")
 
 
@@ -50,10 +53,9 @@ def train_step(config, survey=None):
     Raises:
         ValueError: a field is out of range or does not fit another.
     """
+    check_fields(config, allowed, complete=False)  # those of older checkpoints lack some
     train, loss = config.train, config.loss
-    if train.discriminator_schedule not in ("batched", "sequential"):
-        raise ValueError(f"train.discriminator_schedule={train.discriminator_schedule} is not one of batched, sequential")
-    if loss.balance_groups < 1 or train.batch_size % loss.balance_groups:
+    if train.batch_size % loss.balance_groups:
         raise ValueError(
             f"loss.balance_groups={loss.balance_groups} does not divide train.batch_size={train.batch_size}: choose one of its divisors"
         )

@@ -1,6 +1,10 @@
 """The config fields that OASIS has besides the shared ones, with their defaults: the published recipe for ADE20K and COCO-Stuff."""
 import ml_collections
 
+from oasis_jax import fields
+from oasis_jax.allowed import BELOW_ONE, SMALL, Rule, choice, number, several, switch, text, whole
+from oasis_jax.fields import BATCH, SIDE
+
 
 def add_fields(config):
     """Adds config.model, config.loss and OASIS's own fields of config.train to a ConfigDict."""
@@ -53,3 +57,36 @@ def add_fields(config):
     train.discriminator_schedule = "batched"  # fake, real and mixed as one batch; "sequential": one power iteration each, as published
     # D learns from the fakes of the G update instead of new ones of the updated G: another algorithm than published, a pass through G less.
     train.shared_fakes = False
+
+
+def _some_weight(value, config):
+    return several("", number(0), 3, 3).accepts(value, config) and any(value)
+
+
+# What the fields of an OASIS config may be, by themselves: the shared ones and its own.
+ALLOWED = fields.ALLOWED | {
+    "model.num_blocks": whole(1, 6),
+    **dict.fromkeys(("model.channels", "model.spade_hidden", "model.d_last"), SIDE),
+    "model.z_dim": whole(0, 2**16),
+    "model.d_channels": several("a tuple of numbers of channels, each 1 or more", SIDE, 1),
+    "model.dtype": choice("auto", "float32", "bfloat16", "float64"),
+    "model.conditioning": choice("auto", "dense", "regions"),
+    "model.region_share": number(0, 1),
+    "model.sel_blocks": text(may_be_empty=False),
+    "model.sel_strength": number(0),
+    **dict.fromkeys(("model.remat", "model.spatial_awareness", "model.isotropic", "loss.balance", "loss.mask_dontcare"), switch()),
+    "loss.balance_groups": BATCH,
+    **dict.fromkeys(("loss.labelmix", "loss.vgg", "loss.align"), number(0, fix="give 0 to turn this loss off")),
+    "loss.vgg_weights": text(),
+    "loss.align_warmup": whole(0),
+    "loss.align_every": whole(1),
+    "loss.align_levels": Rule("three weights of 0 or more, not all 0: of the coarse, the middle and the fine level", _some_weight),
+    "loss.attn_side": choice("decoder", "encoder", "both"),
+    "loss.attn_objective": choice("ce", "fake"),
+    **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),
+    "train.warmup_steps": whole(0),
+    **dict.fromkeys(("train.adam_b2", "train.ema_decay"), number(0, BELOW_ONE)),
+    "train.ema_refresh_batches": whole(0, 10_000),  # their label maps stay in memory
+    "train.discriminator_schedule": choice("batched", "sequential"),
+    "train.shared_fakes": switch(),
+}

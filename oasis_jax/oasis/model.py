@@ -39,7 +39,7 @@ class GenerateOnRegions:
         return to_bytes(Generate(self.generator)(variables, inputs)), self.generator.fits(inputs["conditioning"])
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """The averaged generator of a checkpoint; a `family.Model`.
 
@@ -64,6 +64,9 @@ class Model:
     class_names: tuple[str, ...]
     conditioning: str = "auto"
     region_share: float = LARGEST_SHARE
+
+    def __repr__(self):
+        return sampling.describe(self)
 
     @property
     def num_classes(self):
@@ -133,8 +136,10 @@ class Model:
         """
         labels = np.asarray(labels)
         labels = labels[None] if labels.ndim == 2 else labels
-        if labels.ndim != 3 or not labels.size:
-            raise ValueError(f"labels are {labels.shape}, but should be (H, W) or (B, H, W)")
+        if labels.ndim != 3 or not labels.size or labels.shape[2] == 1 != labels.shape[1]:
+            channels = ": leave out the last axis, labels[..., 0]" if labels.shape[-1:] == (1,) and labels.size else ""
+            raise ValueError(f"labels are {labels.shape}, but should be (H, W) or (B, H, W) integer classes, without channels{channels}")
+        self.check_size(*labels.shape[1:])
         labels, recipes = _label_maps(labels, self.num_classes), as_recipes(count_from(seed, len(labels)))
         noise = self._noise(recipes) if noise is None else noise
         heatmaps = self._heatmaps(recipes) if heatmaps is None else given(heatmaps, len(labels), self.spatially_aware)

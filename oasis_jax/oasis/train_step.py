@@ -7,6 +7,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from oasis_jax.axes import rows_are_split
@@ -156,7 +157,7 @@ class TrainStep:
         """
         ema = state.ema
         for number, batch in recent:
-            ema = refresh_once(self.generator, ema, batch, self.seed, number)
+            ema = refresh_once(self.generator, ema, batch, np.uint32(self.seed), number)
         return ema
 
     def __call__(self, state, batch):

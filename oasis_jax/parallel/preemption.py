@@ -2,12 +2,15 @@
 import contextlib
 import os
 import signal
+import socket
+import sys
 import threading
 
 import jax
 from jax.experimental import multihost_utils
 
 _SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+ENDED_AT_ONCE = 130  # exit code, as of shells: 128 and the number of the signal
 
 
 class Notice:
@@ -33,7 +36,7 @@ class Notice:
 
 @contextlib.contextmanager
 def notice():
-    """Yields the Notice of this run. Inside, SIGTERM and Ctrl-C do not end the process; a second Ctrl-C does."""
+    """Yields the Notice of this run. Inside, SIGTERM and Ctrl-C do not end the process; a second Ctrl-C does, at once."""
     received = Notice()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield received
@@ -41,16 +44,45 @@ def notice():
     joined = jax.distributed.is_initialized()
 
     def handle(number, _):
-        if received.reason and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        received.reason = _SIGNALS[number]
+        received.reason = received.reason or _SIGNALS[number]
         if joined:  # SIGTERM belongs to JAX's service, which tells the other processes
             os.kill(os.getpid(), signal.SIGTERM)
 
     handled = (signal.SIGINT,) if joined else tuple(_SIGNALS)
     before = {number: signal.signal(number, handle) for number in handled}
     try:
-        yield received
+        with _second_ends_at_once():
+            yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _second_ends_at_once():
+    """Answers Ctrl-C, also while the main thread is in a long call of the compiler, during which Python calls no handler of signals."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=_answer, args=(ours,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        theirs.close()  # ends the thread
+        thread.join()
+        ours.close()
+
+
+def _answer(numbers):
+    """Reads the numbers of signals as they arrive, one byte each, until the other end is closed."""
+    asked = False
+    while number := numbers.recv(1):
+        if number[0] != signal.SIGINT:
+            continue
+        if asked:
+            print("\nended at once by a second Ctrl-C; what was saved before stays", file=sys.stderr, flush=True)
+            os._exit(ENDED_AT_ONCE)
+        asked = True
+        print("\nCtrl-C: saving after this step, then ending; press it again to end at once", file=sys.stderr, flush=True)

@@ -107,7 +107,7 @@ def failing_at_once():
     try:
         yield
     except BaseException as error:
-        if jax.process_count() == 1 or isinstance(error, SystemExit):
+        if jax.process_count() == 1 or isinstance(error, SystemExit | KeyboardInterrupt):
             raise
         traceback.print_exc()
         leave("error: this process has failed, see above")

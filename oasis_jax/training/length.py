@@ -1,11 +1,14 @@
 """How long a run is."""
+from oasis_jax.allowed import MOST
 
 
 def count_steps(config, num_examples):
-    """train.num_steps, or the steps of train.num_epochs; raises ValueError if that is not one step."""
+    """train.num_steps, or the steps of train.num_epochs; raises ValueError if that is not one step, or more than can be counted."""
     train = config.train
     num_steps = train.num_steps or train.num_epochs * num_examples // train.batch_size
     if num_steps < 1:
         examples = f"{num_examples} training examples with train.batch_size={train.batch_size}"
         raise ValueError(f"train.num_epochs={train.num_epochs} of {examples} is not one step: set train.num_steps")
+    if num_steps > MOST:
+        raise ValueError(f"train.num_epochs={train.num_epochs} of {num_examples} training examples is {num_steps} steps: {MOST} at most")
     return num_steps

@@ -1,6 +1,7 @@
 """The host side of training: resume or begin, step, log, draw, evaluate, save."""
 import collections
 import contextlib
+import itertools
 import json
 import shlex
 import time
@@ -155,7 +156,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                         shown.draw(done, averaged)
                     scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
                 except Exception as error:  # what is wrong with pictures or scores must not lose the training
-                    if not is_of_runtime(error):
+                    if jax.process_count() == 1 or not is_of_runtime(error):  # another process that is lost cannot save
                         save(run, checkpoints, shown, done, state, averaged, {}, saved)
                     raise
                 if due["checkpoint"] or due["eval"]:
@@ -247,8 +248,10 @@ class Progress:
         print(f"sample grids:  {run.workdir / 'samples'}")
         print(f"loss curve:    {run.workdir / 'losses.png'}")
         print(f"checkpoints:   {run.workdir / FOLDER}")
-        print(f"TensorBoard:   tensorboard --logdir={run.workdir}")
-        arguments = [f"--checkpoint={run.workdir}", *([f"--labels={labels}"] if labels else []), f"--output={run.workdir / 'generated'}"]
+        print(f"TensorBoard:   tensorboard {shlex.quote(f'--logdir={run.workdir}')}")
+        outputs = (run.workdir / f"generated{suffix}" for suffix in itertools.chain([""], map("_{}".format, itertools.count(2))))
+        output = next(folder for folder in outputs if not folder.exists())  # the command takes a new folder
+        arguments = [f"--checkpoint={run.workdir}", *([f"--labels={labels}"] if labels else []), f"--output={output}"]
         print(f"sample from it: python -m oasis_jax.sample {shlex.join(arguments)}")
 
 

@@ -5,14 +5,16 @@ from typing import Any
 import jax
 from etils import epath
 
+from oasis_jax.allowed import report, wrong_fields
 from oasis_jax.checkpoint import config_of_run
 from oasis_jax.data.check import check_splits, open_splits, refuse_inside
 from oasis_jax.data.datasets import DataSpec
+from oasis_jax.data.labels import DataError
 from oasis_jax.data.split import Split
 from oasis_jax.data.survey import Survey
 from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
-from oasis_jax.family import Family, TrainStep, find_family
+from oasis_jax.family import Family, TrainStep, find_family, rules_of
 from oasis_jax.files import write_whole
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
@@ -81,7 +83,7 @@ def set_up(config, workdir) -> Run:
         ValueError: fields that are out of range or do not fit each other, or a workdir that cannot be written.
     """
     workdir, family = prepare_workdir(workdir), find_family(config)
-    higher_is_better = score_direction(config)
+    check_config(config)
     config = config.copy_and_resolve_references()
     saved = config_of_run(workdir)
     if saved:
@@ -97,6 +99,10 @@ def set_up(config, workdir) -> Run:
     mesh = make_run_mesh(config, family.train_step(config))  # raises for fields that do not fit, before all data are read
     num_steps = count_steps(config, len(train_split))
 
+    protocol = protocol_of_run(config)
+    evaluated = {"train": train_split, "val": val_split}[protocol.split]
+    validation = make_validation(config, protocol.limited_to(config.eval.max_examples, len(evaluated)), evaluated, spec)
+
     surveys = check_splits(splits, spec, workdir, (family.statistic(config), None), remember=is_first())
     if is_first():
         tell(workdir, *surveys)
@@ -104,10 +110,8 @@ def set_up(config, workdir) -> Run:
     if is_first():
         with jax.set_mesh(mesh):
             print(train_step.describe(tuple(config.data.image_size)))
-    protocol = protocol_of_run(config)
-    evaluated = {"train": train_split, "val": val_split}[protocol.split]
-    validation = make_validation(config, protocol.limited_to(config.eval.max_examples, len(evaluated)), evaluated, spec)
-    return Run(config, workdir, family, train_step, *surveys, num_steps, mesh, spec, *splits, validation, higher_is_better)
+    direction = score_direction(config)
+    return Run(config, workdir, family, train_step, *surveys, num_steps, mesh, spec, *splits, validation, direction)
 
 
 def tell(workdir, *surveys):
@@ -117,6 +121,21 @@ def tell(workdir, *surveys):
     whole = "\n\n".join(survey.as_text(whole=True) for survey in surveys)
     write_whole(workdir / FOUND, f"{whole}\n".encode(errors="backslashreplace"))
     print(f"  the whole table: {workdir / FOUND}")
+
+
+def check_config(config):
+    """Raises ValueError, with one report, for all fields that are wrong by themselves, or do not fit the data layout or the evaluation.
+
+    What depends on the devices, or on the number of classes that the data imply, is checked when that is known.
+    """
+    faults = wrong_fields(config, rules_of(find_family(config)))
+    for check in (lambda: DataSpec.of_config(config.data), lambda: score_direction(config)) if not faults else ():
+        try:
+            check()
+        except (DataError, ValueError) as error:
+            faults.append(str(error))
+    if faults:
+        raise ValueError(report(faults))
 
 
 def make_run_mesh(config, train_step):

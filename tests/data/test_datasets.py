@@ -9,7 +9,7 @@ from configs import coco_stuff
 from oasis_jax.data.columns import read_photo
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
-from oasis_jax.sample import find_label_files
+from oasis_jax.sample_labels import find_label_files
 
 
 def save(path, array):
@@ -53,7 +53,8 @@ def test_label_files_of_cityscapes_leave_out_what_lies_beside_them(tmp_path):
     save(tmp_path / label.format("train"), IDS)
     save(tmp_path / label.format("train").replace("labelIds", "color"), PHOTO)
     split = open_split(DataSpec(layout="cityscapes", root=str(tmp_path)), "train")
-    assert [str(file) for file in find_label_files(split.label_files)] == [example.files["label_map"] for example in split.examples]
+    found = [str(file) for file in find_label_files(split.label_files).values()]
+    assert found == [example.files["label_map"] for example in split.examples]
 
 
 @pytest.fixture
@@ -141,6 +142,11 @@ def test_a_config_of_an_older_checkpoint_that_lacks_fields_means_what_it_meant()
     newer = {name: data.pop(name) for name in ("fit", "val_root")}
     assert newer == {"fit": "resize", "val_root": ""}
     assert DataSpec.of_config(data) == DataSpec.of_config(coco_stuff.get_config().data)
+
+
+def test_a_negative_number_of_threads_is_refused():
+    with pytest.raises(DataError, match="data.workers is -2: give the number of threads, or 0"):
+        DataSpec(workers=-2)
 
 
 def test_a_crop_larger_than_the_resized_photo_is_refused():

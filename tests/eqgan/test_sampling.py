@@ -1,6 +1,7 @@
 """Laws of sampling from EqGAN-SA: latents, truncation, style mixing, noise and heatmaps, by the library and by the command."""
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 
@@ -41,6 +42,16 @@ def test_latents_noise_and_heatmaps_each_change_an_image(model):
         assert np.any(one != images(model, other))
     assert np.any(one != images(dataclasses.replace(model, noise="none"), Recipe(1)))
     np.testing.assert_array_equal(one, model.sample(1, seed=1, z=noise_vector(1, 8)[None], heatmaps=of_seed(1)))
+
+
+def test_a_model_is_printed_in_a_few_lines(model):
+    assert re.search(r"step \d+: images of 16x16\n.*noise and heatmaps; [\d,]+ parameters$", repr(model))
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2", None, np.zeros((16, 16), int)])
+def test_a_count_that_is_none_is_reported(model, count):
+    with pytest.raises(ValueError, match="should be the number of images, 1 or more: this model takes no label maps"):
+        model.sample(count)
 
 
 def test_no_truncation_is_left_of_latents_at_psi_zero(model):

@@ -187,9 +187,6 @@ def test_the_recipe_of_a_config():
         ("model__mbstd_groups", 3, "model.mbstd_groups=3 does not divide train.batch_size=8"),
         ("loss__align_groups", 5, "loss.align_groups=5 does not divide train.batch_size=8"),
         ("model__mbstd_group_size", 3, "model.mbstd_group_size=3 does not divide the 8 images"),
-        ("train__style_mixing", 1.5, "train.style_mixing=1.5 is a share"),
-        ("loss__r1_every", 0, "loss.r1_every=0 is too small"),
-        ("model__noise", "some", "model.noise=some is not one of random, const, none"),
     ):
         with pytest.raises(ValueError, match=message):
             make_train_step(tiny_config(**{field: value}))

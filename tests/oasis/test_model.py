@@ -38,6 +38,12 @@ def test_model_tells_what_it_was_trained_for(model):
     assert set(model.variables) == {"params", "batch_stats", "spectral_norm"}
 
 
+def test_a_model_is_printed_in_a_few_lines(model):
+    first, *rest = repr(model).splitlines()
+    assert "step 5" in first and "16x32" in first and len(rest) < 5
+    assert "4 classes: unlabelled, road, car, sky" in repr(model) and " parameters" in rest[-1]
+
+
 def test_classes_without_names_are_numbered(tmp_path):
     config = tiny_config()
     config.data.class_names = ()
@@ -129,6 +135,8 @@ def test_sampling_imports_no_tensorflow(run):
         (np.full(IMAGE_SIZE, -1), r"labels hold id -1"),
         (np.zeros(IMAGE_SIZE, np.float32), "labels are float32, but should be integers"),
         (np.zeros((16, 30), int), "16x30 does not fit.* divisible by 4; nearest heights 16, widths 28 or 32"),
+        (np.zeros((*IMAGE_SIZE, 1), int), r"without channels: leave out the last axis, labels\[..., 0\]"),
+        (np.zeros((1, *IMAGE_SIZE, 1), int), r"without channels: leave out the last axis, labels\[..., 0\]"),
         (np.zeros((*IMAGE_SIZE, 1, 1), int), r"should be \(H, W\) or \(B, H, W\)"),
         (np.zeros((0, *IMAGE_SIZE), int), r"should be \(H, W\) or \(B, H, W\)"),
     ],
@@ -143,6 +151,8 @@ def test_labels_that_do_not_fit_are_reported(model, labels, message):
     [
         ({"seed": [1, 2]}, "2 seeds were given for 1 images"),
         ({"seed": -1}, "seed -1 is not an integer in 0..4294967295"),
+        ({"seed": 1.0}, "seed 1.0 is neither an integer, to count from, nor a sequence of integers"),
+        ({"seed": None}, "seed None is neither"),
         ({"seed": [0.5]}, "seed 0.5 is not an integer"),
         ({"noise": np.zeros((1, 7))}, "z_dim=8, but noise vectors of length 7"),
         ({"noise": np.zeros((2, 8))}, r"noise is \(2, 8\)"),
@@ -188,3 +198,5 @@ def test_class_noise_redraws_only_the_classes_named():
     np.testing.assert_array_equal(noise, np.stack([noise_vector(s, 8) for s in (5, 5, 6, 5)]))
     with pytest.raises(ValueError, match="no class 4"):
         class_noise(5, {4: 6}, num_classes=4, z_dim=8)
+    with pytest.raises(ValueError, match=r"no class 'road' .*: give its number, model.class_names.index\('road'\)"):
+        class_noise(5, {"road": 6}, num_classes=4, z_dim=8)

@@ -1,6 +1,7 @@
 """Laws of a whole run, on tiny scenes: resume is exact, faults stop it with a message that helps, everything lands in the workdir."""
 import itertools
 import json
+import shlex
 import signal
 import types
 
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from configs import scenes
-from oasis_jax import evaluate
+from oasis_jax import evaluate, sample
 from oasis_jax.checkpoint import CheckpointError, Checkpoints, load_config, load_ema, load_state
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError, read_label_map
@@ -22,6 +23,7 @@ from oasis_jax.sampling import load
 from oasis_jax.training.loop import Progress, TrainingDivergedError, check_state, restore_or_create, train_and_evaluate
 from oasis_jax.training.setup import set_up
 from tests import killed_run
+from tests.sample_options import sample_options
 
 OVERRIDES = {
     "data.image_size": (16, 32),
@@ -74,7 +76,7 @@ def assert_identical(a, b):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("uninterrupted")
+    workdir = tmp_path_factory.mktemp("not interrupted")  # a blank, as many folders have
     return workdir, run_to_end(workdir)
 
 
@@ -83,9 +85,14 @@ def test_run_leaves_everything_in_its_workdir_and_says_where(uninterrupted):
     assert (workdir / "losses.png").exists() and list((workdir / "samples").glob("*.png")) and list(workdir.glob("events.out.tfevents*"))
     scores = json.loads((workdir / "evaluation.json").read_text())
     assert scores["step"] == 60 and 0 <= scores["colour_distance"] <= 1 and 0 <= scores["miou_by_d"] <= 1
-    last_lines = "\n".join(output.splitlines()[-7:])
-    for said in ("samples", "checkpoints", f"python -m oasis_jax.sample --checkpoint={workdir}"):
-        assert said in last_lines
+    said = dict(line.split(": ", 1) for line in output.splitlines()[-6:])
+    assert said["sample grids"].strip() == str(workdir / "samples") and said["checkpoints"].strip() == str(workdir / "checkpoints")
+    assert shlex.split(said["TensorBoard"]) == ["tensorboard", f"--logdir={workdir}"]
+    *command, checkpoint, labels, output = shlex.split(said["sample from it"])
+    assert command == ["python", "-m", "oasis_jax.sample"] and checkpoint == f"--checkpoint={workdir}"
+    options = [part.split("=", 1)[1] for part in (checkpoint, output, labels)]
+    sample.run(sample_options(*options[:2], labels=options[2]))
+    assert len(list((workdir / "generated").glob("*_0.png"))) == 4
     assert len(list((workdir / "labels").glob("*.png"))) == 4
 
 
@@ -126,12 +133,13 @@ def test_diverged_loss_stops_the_run_with_step_and_term_and_checkpoint(tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
-def test_an_evaluation_that_fails_loses_no_training(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("disk full"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")])
+def test_an_evaluation_that_fails_loses_no_training(tmp_path, monkeypatch, error):
     def fail(*_):
-        raise OSError("disk full")
+        raise error
 
     monkeypatch.setattr(Progress, "evaluate", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(type(error), match=str(error)):
         train_and_evaluate(tiny_config(train__num_steps=3), tmp_path)
     assert int(load_state(tmp_path)["step"]) == 3
 
@@ -220,7 +228,7 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
         ({"model__num_blocks": 7}, "model.num_blocks=7"),
         ({"train__discriminator_schedule": "twice"}, "train.discriminator_schedule=twice"),
         ({"model__dtype": "float16"}, "model.dtype=float16"),
-        ({"train__batch_size": 0}, "train.batch_size=0 .* must be 1 or more"),
+        ({"train__batch_size": 0}, "train.batch_size=0 is not an integer in 1"),
         ({"loss__balance_groups": 3}, "loss.balance_groups=3 does not divide train.batch_size=8"),
         ({"train__shared_fakes": True, "train__accumulate": 2}, "train.shared_fakes=True needs train.accumulate=1, not 2"),
         ({"train__num_steps": 0, "train__num_epochs": 0}, "is not one step: set train.num_steps"),
@@ -229,6 +237,16 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
 def test_fields_that_do_not_fit_are_errors(tmp_path, fields, message):
     with pytest.raises(ValueError, match=message):
         set_up(tiny_config(**fields), tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["train/photos/run", "val/labels", "train/photos/../photos/a/b"])
+def test_a_workdir_in_a_folder_of_the_data_is_refused_at_the_first_start(tmp_path, inside):
+    for folder in ("train/photos", "train/labels", "val/photos", "val/labels"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(np.zeros((16, 32), np.uint8)).save(tmp_path / folder / "a.png")
+    config = tiny_config(data__layout="folders", data__root=str(tmp_path))
+    with pytest.raises(DataError, match="--workdir=.* is in .*: pictures written there would be taken for data; choose another --workdir"):
+        set_up(config, tmp_path / inside)
 
 
 def test_any_image_of_a_sample_grid_is_reproduced_from_its_seed(uninterrupted):

@@ -1,0 +1,105 @@
+"""What the fields of a config may be: a rule in words for each field, and one report of all fields that are not as their rules say."""
+import dataclasses
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+LARGE = 1e30  # what float32 can still be multiplied with
+SMALL = 1 / LARGE
+BELOW_ONE = 1 - 2**-24  # the largest float32 below 1
+MOST = 2**31 - 1  # steps are counted in 32 bits
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What a field may be.
+
+    Attributes:
+        words: completes "FIELD=VALUE is not ..."; `{config}` stands for the config.
+        accepts: (value, config) -> whether the value is as `words` say.
+        fix: how to correct the field; by default, to give it another value.
+    """
+
+    words: str
+    accepts: Callable[[Any, Any], bool]
+    fix: str = ""
+
+
+def whole(least=0, most=MOST, fix=""):
+    """An integer in least..most."""
+    words = f"an integer of {least} or more" if most == MOST else f"an integer in {least}..{most}"
+    return Rule(words, lambda value, _: _is(value, numbers.Integral) and least <= value <= most, fix)
+
+
+def number(least, most=LARGE, fix=""):
+    """A finite number in least..most."""
+    bounds = {(SMALL, LARGE): "above 0", (0, LARGE): "of 0 or more", (0, BELOW_ONE): "from 0 to below 1", (0, 1): "from 0 to 1"}
+    words = f"a number {bounds[least, most]}" + (f" ({SMALL:.0e} to {LARGE:.0e})" if most == LARGE else "")
+    return Rule(words, lambda value, _: _is(value, numbers.Real) and math.isfinite(value) and least <= value <= most, fix)
+
+
+def choice(*values):
+    """One of some texts."""
+    return Rule(f"one of {', '.join(values)}", lambda value, _: isinstance(value, str) and value in values)
+
+
+def text(may_be_empty=True):
+    """A text, with content unless it `may_be_empty`."""
+    words = "a text" if may_be_empty else "a text with content"
+    return Rule(words, lambda value, _: isinstance(value, str) and bool(may_be_empty or value.strip()))
+
+
+def switch():
+    """True or False."""
+    return Rule("True or False", lambda value, _: isinstance(value, bool))
+
+
+def several(words, each, least=0, most=MOST):
+    """A tuple of least..most elements that are as the rule `each` says."""
+
+    def accepts(value, config):
+        return isinstance(value, tuple | list) and least <= len(value) <= most and all(each.accepts(element, config) for element in value)
+
+    return Rule(words, accepts)
+
+
+def either(words, *rules):
+    """What one of several rules accepts."""
+    return Rule(words, lambda value, config: any(rule.accepts(value, config) for rule in rules))
+
+
+def wrong_fields(config, rules, complete=True):
+    """One line for each field that is missing, or is not as its rule says: "FIELD=VALUE is not ...: how to fix it".
+
+    Args:
+        config: ConfigDict.
+        rules: {dotted name: Rule}.
+        complete: whether fields may not be missing; the config of an older checkpoint lacks some.
+    """
+    lines = []
+    for name, rule in rules.items():
+        section, _, field = name.rpartition(".")
+        found = config.get(section, {}) if section else config
+        if field not in found:
+            if complete:
+                lines.append(f"{name} is missing: begin with a config of this family in configs/, and change that")
+        elif not rule.accepts(found[field], config):
+            fix = rule.fix.format(value=found[field]) or f"give another --config.{name}"
+            lines.append(f"{name}={found[field]} is not {rule.words.format(config=config)}: {fix}")
+    return lines
+
+
+def report(lines):
+    """The lines of `wrong_fields`, and others that say what is wrong with a config, as one text."""
+    return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} fields of the config are wrong:", *lines])
+
+
+def check_fields(config, rules, complete=True):
+    """Raises ValueError, with one report, if `wrong_fields` finds any."""
+    if lines := wrong_fields(config, rules, complete):
+        raise ValueError(report(lines))
+
+
+def _is(value, kind):
+    return isinstance(value, kind) and not isinstance(value, bool)

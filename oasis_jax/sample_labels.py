@@ -1,0 +1,142 @@
+"""The label maps of the sampling command: which files, how they are read, and what size they are brought to."""
+import glob
+import os
+import re
+import sys
+
+from ml_collections import ConfigDict, config_dict
+from tqdm import tqdm
+
+from oasis_jax import pictures
+from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, resize_label_map
+from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, is_image_name, list_images
+from oasis_jax.data.palette import palette_of, palette_of_run
+from oasis_jax.files import expanded
+
+_NOTICED = 0.02  # relative difference of aspect ratios that is told
+_UNITS = [1 << power for power in range(8)]  # one of which the sides of an image must be multiples of
+
+
+def label_fields():
+    """ConfigDict of the fields that say how label files are read: None, where those of the checkpoint hold."""
+    kinds = {"label_map": str, "label_offset": int, "palette": str}
+    return ConfigDict({"data": {name: config_dict.placeholder(kind) for name, kind in kinds.items()}})
+
+
+def find_label_files(given):
+    """The label files that --labels names: {name: path}, sorted; a name is the path below the folder, without ending.
+
+    Args:
+        given: a file; a folder, whose image files are found at any depth; or a pattern such as 'gtFine/val/*/*_labelIds.png', with ** for
+            any depth. Hidden files are passed over.
+
+    Raises:
+        DataError: there are none, or two have the same name.
+    """
+    path, faults = expanded(given), ()
+    if path.is_dir():
+        listed = list_images(path)
+        files, faults = listed.files, listed.faults
+        missing = f"in {path}: it holds no {', '.join(IMAGE_ENDINGS)}"
+    elif path.is_file():
+        files, missing = {path.name: str(path)}, ""
+    elif "*" in os.fspath(given):
+        files, missing = _matching(path), f"match {given}"
+    else:
+        files, missing = {}, f"at {path}: there is no such file or folder"
+    found, faults = {}, list(faults)
+    for below, file in sorted(files.items()):
+        name = os.path.splitext(below)[0]
+        if name in found:
+            faults.append(f"{found[name]} and {file} are two label maps of one name, and so would be their samples: name one of them")
+        else:
+            found[name] = file
+    if faults or not found:
+        raise DataError("\n  ".join(faults) or f"no label files {missing}")
+    return found
+
+
+def _matching(pattern):
+    """{path below: path} of the image files that match a pattern, below its deepest folder without *; of the rest, * alone is special."""
+    base = next(parent for parent in pattern.parents if "*" not in os.fspath(parent) or parent.is_dir())
+    rest = os.path.relpath(pattern, base) if "://" not in os.fspath(pattern) else os.fspath(pattern.relative_to(base))
+    if "://" in os.fspath(pattern):
+        matches = {os.fspath(path.relative_to(base)): os.fspath(path) for path in base.glob(rest)}
+    else:
+        escaped = re.sub(r"[\[?]", r"[\g<0>]", rest)
+        matches = {path: os.path.join(base, path) for path in glob.iglob(escaped, root_dir=base, recursive=True)}
+    kept = {below: path for below, path in matches.items() if is_image_name(below) and not any(map(is_hidden, below.split("/")))}
+    return {below: path for below, path in kept.items() if "://" in path or os.path.isfile(path)}
+
+
+def label_map_subjects(model, label_files, size, changed=None, chosen=True):
+    """Checks label files, and yields what `sample_all` samples: (name, fields of the record, batch of one label map, its picture) of each.
+
+    Args:
+        model: a family.Model that takes label maps.
+        label_files: {name: path}.
+        size: (H, W) of the images.
+        changed: `label_fields` that replace those of the checkpoint.
+        chosen: whether the size was asked for; if not, a line tells of label maps that are squeezed into it.
+
+    Raises:
+        DataError: naming every label file that cannot be used.
+    """
+    rule = _label_rule(model, changed)
+    squeezed = [(path, shape) for path, shape in _checked(label_files, rule) if _distorted(shape, size)]
+    if squeezed and not chosen:
+        path, (height, width) = squeezed[0]
+        kept = _size_like(model, (height, width))
+        advice = f"; --size={kept[0]}x{kept[1]} keeps the shape of that one" if kept else ""
+        print(
+            f"{len(squeezed)} of {len(label_files)} label maps, such as {path} of {height}x{width}, are squeezed into the size of the "
+            f"training images, {size[0]}x{size[1]}{advice}",
+            file=sys.stderr,
+        )
+
+    def subject(name, path):
+        labels = resize_label_map(read_label_map(path, rule), size)
+        return name, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
+
+    return (subject(*item) for item in label_files.items())
+
+
+def _label_rule(model, changed):
+    data = ConfigDict(model.config.data)
+    data.update({name: value for name, value in (changed or {}).items() if value is not None})
+    given = (changed or {}).get("palette")
+    palette = palette_of_run(data) if given is None else palette_of(given, ())[0]
+    return LabelRule(model.num_classes, data.label_offset, parse_label_map(data.label_map), palette, fixed=True)
+
+
+def _checked(label_files, rule):
+    """[(path, (H, W))] of label files; raises DataError, naming all that cannot be used."""
+    faults, shapes = [], []
+    for path in tqdm(label_files.values(), unit="file", desc="checking label maps", leave=False):
+        try:
+            shapes.append((path, read_label_map(path, rule).shape))
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        mapping = ",".join(f"{stored}:{target}" for stored, target in rule.mapping.items())
+        how = f"label files are read with --config.data.label_map={mapping} --config.data.label_offset={rule.offset}"
+        what = f"the model has classes 0..{rule.num_classes - 1}; {how}, which you can change"
+        raise DataError("\n  ".join([f"{len(faults)} of {len(label_files)} label files cannot be used ({what}):", *faults]))
+    return shapes
+
+
+def _distorted(shape, size):
+    return abs(shape[0] * size[1] / (shape[1] * size[0]) - 1) > _NOTICED
+
+
+def _size_like(model, shape):
+    """A size (H, W) of this shape that the model can generate, whose shorter side is about that of the training images; or None."""
+    scale = min(model.image_size) / min(shape)
+    for unit in _UNITS:
+        size = tuple(max(round(side * scale / unit), 1) * unit for side in shape)
+        try:
+            model.check_size(*size)
+        except ValueError:
+            continue
+        return size
+    return None

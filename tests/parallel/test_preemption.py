@@ -1,0 +1,59 @@
+"""Laws of stopping in time: the first Ctrl-C is noticed and answered, a second one ends the process, even in a call that blocks Python."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from oasis_jax.parallel.preemption import ENDED_AT_ONCE, notice
+
+BLOCKED = """
+import hashlib, time
+from oasis_jax.parallel.preemption import notice
+with notice() as received:
+    print("begun", flush=True)
+    {wait}
+    print(f"noticed {received.reason}, {received.reached(1)}", flush=True)
+"""
+PATIENT = "while not received.reason: time.sleep(0.01)"
+# For minutes, during which Python calls no handler of a signal, as it calls none while XLA compiles.
+IN_C = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)'
+
+
+def begun(wait):
+    code = BLOCKED.replace("{wait}", wait)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
+@pytest.mark.parametrize("number, name", [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_the_first_signal_is_noticed_and_ends_nothing(number, name):
+    process = begun(PATIENT)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert out == f"noticed {name}, True\n" and process.returncode == 0 and "Traceback" not in err
+    assert ("press it again to end at once" in err) == (name == "Ctrl-C")
+
+
+def test_a_second_ctrl_c_ends_at_once_even_in_a_call_that_blocks_python():
+    process = begun(IN_C)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == "\n" and "press it again" in process.stderr.readline()
+    before = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == ENDED_AT_ONCE and not out and "ended at once by a second Ctrl-C" in err and "Traceback" not in err
+    assert time.monotonic() - before < 2
+
+
+def test_signals_are_as_before_when_the_run_is_over():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with notice() as received:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not received.reason:
+            time.sleep(0.001)
+    assert received.reason == "SIGTERM" and before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert signal.set_wakeup_fd(-1) == -1

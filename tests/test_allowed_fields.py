@@ -1,0 +1,157 @@
+"""Every field of a config is checked before data are read: a value that makes no sense is refused, in one report of all such fields."""
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from configs import default, eqgan
+from oasis_jax.allowed import check_fields, wrong_fields
+from oasis_jax.config_flag import flat
+from oasis_jax.family import find_family, rules_of
+from oasis_jax.fields import ALLOWED
+from oasis_jax.training.setup import set_up
+from tests import toy_family
+from tests.training.test_loop import tiny_config
+
+CONFIGS = {"oasis": default.get_config, "eqgan": eqgan.get_config}
+NAN, INF, HUGE = float("nan"), float("inf"), 10**12
+ABSURD = (-1, 0, -0.5, 0.0, NAN, INF, -INF, HUGE, 1e40, "", "absurd", (), (-1, -1), (0, 0), (NAN,), None, True, [], {"a": 1}, b"x")
+
+# The absurd values that make sense, by field: 0 switches something off, or takes a default; a text may name anything, and is looked up
+# before data are read; and a tuple of names may be empty.
+OFF = (0, 0.0)
+NAMES = ("", "absurd")
+MEANINGFUL = {
+    "oasis": {
+        "seed": (0,),
+        "data.layout": ("absurd",),
+        "data.num_classes": (0,),
+        "data.dontcare_id": (-1, 0),
+        "data.class_names": ((), []),
+        "data.scene_categories": ((), []),
+        "data.label_offset": (-1, 0),
+        "data.resize_size": ((), []),
+        "data.workers": (0,),
+        "train.num_epochs": (0,),
+        "train.num_steps": (0,),
+        "train.max_minutes": (*OFF, HUGE),
+        "mesh.space": (0,),
+        "eval.max_examples": (0,),
+        "eval.score": ("absurd",),
+        **{f"data.tfds_{name}": ("absurd",) for name in ("train_split", "val_split", "image", "label")},
+        **{f"data.{name}": NAMES for name in ("root", "val_root", "label_map", "palette")},
+        **{f"data.{split}_{kind}": NAMES for split in ("train", "val") for kind in ("photos", "labels")},
+        **{f"eval.{name}": NAMES for name in ("protocol", "inception_weights", "vgg16_weights", "segmenter_weights")},
+        **{name: (0,) for name in ("log.every_steps", "log.images_every_steps", "eval.every_steps", "checkpoint.every_steps")},
+        **{name: (True,) for name in ("data.flip", "data.cache", "mesh.shard_state")},
+        "model.z_dim": (0,),
+        "model.region_share": OFF,
+        "model.sel_blocks": ("absurd",),
+        "model.sel_strength": (*OFF, HUGE),
+        **{f"model.{name}": (True,) for name in ("remat", "spatial_awareness", "isotropic")},
+        **{f"loss.{name}": (True,) for name in ("balance", "mask_dontcare")},
+        **{f"loss.{name}": (*OFF, HUGE) for name in ("labelmix", "vgg", "align")},
+        "loss.vgg_weights": NAMES,
+        "loss.align_warmup": (0,),
+        **{f"train.{name}": (HUGE,) for name in ("lr_g", "lr_d", "init_gain", "adam_eps")},  # a loss that diverges ends the run
+        "train.warmup_steps": (0,),
+        **{f"train.{name}": OFF for name in ("adam_b2", "ema_decay")},
+        "train.ema_refresh_batches": (0,),
+        "train.shared_fakes": (True,),
+    },
+    "eqgan": {
+        "model.num_reduced": (0,),
+        "model.clamp": (*OFF, HUGE),
+        **{f"model.{name}": (True,) for name in ("remat", "spatial_awareness")},
+        **{f"loss.{name}": (*OFF, HUGE) for name in ("align", "r1_gamma", "path_length")},
+        **{f"train.{name}": (HUGE,) for name in ("lr_g", "lr_d", "adam_eps")},
+        "train.adam_b2": OFF,
+        "train.style_mixing": OFF,
+        **{f"train.{name}": (*OFF, HUGE) for name in ("ema_images", "ema_ramp")},
+    },
+}
+MEANINGFUL["eqgan"] |= {name: values for name, values in MEANINGFUL["oasis"].items() if name in ALLOWED}
+
+
+def with_fields(config, fields):
+    """A copy of a config with these fields, whatever their types."""
+    changed = config.copy_and_resolve_references()
+    with changed.unlocked(), changed.ignore_type():
+        for name, value in fields.items():
+            *sections, field = name.split(".")
+            section = changed[sections[0]] if sections else changed
+            section._fields[field] = value
+    return changed
+
+
+def same(a, b):
+    return type(a) is type(b) and a == b
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_every_field_has_a_rule(family):
+    config = CONFIGS[family]()
+    assert flat(config).keys() - {"family"} == rules_of(find_family(config)).keys()
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_every_absurd_value_of_every_field_is_refused_or_meaningful(family):
+    config = CONFIGS[family]()
+    rules = rules_of(find_family(config))
+    for name, value in itertools.product(rules, ABSURD):
+        found = wrong_fields(with_fields(config, {name: value}), rules)
+        if any(same(value, each) for each in MEANINGFUL[family].get(name, ())):
+            assert not found, (name, value)
+        else:
+            assert len(found) == 1 and found[0].startswith(f"{name}={value} is not "), (name, value, found)
+            assert ": " in found[0].split(" is not ")[1]  # how to fix it
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_all_wrong_fields_are_in_one_report(family):
+    config = with_fields(CONFIGS[family](), {"seed": 2**40, "data.workers": -2, "eval.batch_size": 0, "train.lr_g": NAN})
+    with pytest.raises(ValueError) as report:
+        check_fields(config, rules_of(find_family(config)))
+    first, *lines = str(report.value).splitlines()
+    assert first == "4 fields of the config are wrong:"
+    assert [line.split("=")[0].strip() for line in lines] == ["seed", "data.workers", "eval.batch_size", "train.lr_g"]
+
+
+@pytest.mark.parametrize("seed", [0, 2**31, 2**32 - 1])
+def test_every_seed_that_is_allowed_can_be_used(seed):
+    check_fields(with_fields(default.get_config(), {"seed": seed}), rules_of(find_family(default.get_config())))
+    assert np.isfinite(jax.random.normal(jax.random.fold_in(jax.random.key(seed), 1)))
+
+
+def test_a_class_that_does_not_exist_is_refused_with_how_to_map_an_id():
+    config = with_fields(default.get_config(), {"data.num_classes": 4, "data.dontcare_id": 255})
+    (line,) = wrong_fields(config, rules_of(find_family(config)))
+    assert line.startswith("data.dontcare_id=255 is not a class") and "data.num_classes=4" in line and "map id 255" in line
+    assert not wrong_fields(with_fields(config, {"data.dontcare_id": 3}), rules_of(find_family(config)))
+
+
+def test_a_config_that_lacks_fields_is_refused_unless_it_is_that_of_an_older_checkpoint():
+    config, rules = toy_family.get_config(), rules_of(find_family(eqgan.get_config()))
+    assert any(line.startswith("loss.r1_gamma is missing: ") for line in wrong_fields(config, rules))
+    assert not wrong_fields(config, rules, complete=False)
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"eval__batch_size": 0, "eval__max_examples": -1}, "2 fields .*\n  eval.batch_size=0 is not .*\n  eval.max_examples=-1 is not"),
+        ({"seed": 2**40}, "seed=1099511627776 is not an integer in 0..4294967295"),
+        ({"data__num_classes": 0, "data__dontcare_id": 255}, "data.dontcare_id=255 is not a class"),  # known once the data are listed
+        ({"data__fit": "crop", "eval__score": "fid"}, "eval.score=fid"),
+        ({"data__resize_size": (8, 8), "eval__score": "fid"}, "data.resize_size .*\n  eval.score=fid"),
+        ({"eval__protocol": "camvid-espnet", "eval__segmenter_weights": "absent.pth"}, "absent.pth|vgg16"),
+    ],
+)
+def test_a_run_refuses_fields_before_data_are_read(tmp_path, monkeypatch, fields, message):
+    def read(*_, **__):
+        raise AssertionError("data were read")
+
+    monkeypatch.setattr("oasis_jax.training.setup.check_split", read)
+    with pytest.raises(ValueError, match=message):
+        set_up(tiny_config(**fields), tmp_path)

@@ -1,0 +1,56 @@
+"""What a user reads of every command, in a process of its own: help, one line for what is wrong, and nothing of the libraries."""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+COMMANDS = ("main", "sample", "evaluate", "convert", "plan")
+
+
+def started(command, *args):
+    """The finished process of a command."""
+    line = [sys.executable, "-m", f"oasis_jax.{command}", *map(str, args)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_lists_the_config_with_an_example(command):
+    printed = " ".join(started(command, "--help").stdout.split())
+    assert re.search(r"--config: .*--config\.SECTION\.FIELD=VALUE overrides a field, such as --config\.\w+", printed)
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    "command, args, told",
+    [
+        ("main", ["--config=configs/scenes.py", "--workdir=", "config.seed=1"], "unknown .* mean --config.seed=1.*; --workdir is empty"),
+        ("main", [], "give --config=.*; give --workdir="),
+        ("sample", ["--checkpoint=RUN", "--labels=", "--output=x"], "--labels is empty"),
+        ("sample", ["runs/scenes"], "unknown arguments .*; give --checkpoint=.*; give --output="),
+        ("sample", ["--config.model.z_dim=1"], "no such field; did you mean --config.data.label_map or .*offset or .*palette"),
+        ("evaluate", [], "nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE"),
+        ("evaluate", ["--checkpoint="], "nothing to evaluate"),
+        ("evaluate", ["--images=tests", "--output=x"], "--images needs --config=FILE"),
+        ("evaluate", ["--config=configs/scenes.py", "--images=tests", "x"], "unknown arguments"),
+        ("convert", ["--config=configs/scenes.py", "x"], "unknown arguments .*; give --output="),
+        ("plan", ["--config=configs/scenes.py", "x"], "unknown arguments .*; give --topology="),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(command, args, told):
+    done = started(command, *args)
+    (line,) = done.stderr.splitlines()  # nothing of TensorFlow, oneDNN, absl and XLA
+    assert done.returncode == 1 and not done.stdout and re.search(told, line)
+
+
+def test_fields_that_are_wrong_are_told_before_anything_else(tmp_path):
+    """TensorFlow is imported by then, and says nothing."""
+    fields = ["--config.eval.batch_size=0", "--config.seed=1099511627776"]
+    done = started("main", "--config=configs/scenes.py", f"--workdir={tmp_path}", *fields)
+    header, *lines = done.stderr.splitlines()
+    assert done.returncode == 1 and not done.stdout
+    assert header == "error: 2 fields of the config are wrong:"
+    assert [line.split("=")[0].strip() for line in lines] == ["seed", "eval.batch_size"]
