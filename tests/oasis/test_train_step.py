@@ -106,7 +106,8 @@ def test_feature_loss_adds_its_weighted_term():
     @jax.jit
     def losses(state):
         loss, (metrics, *_) = step.generator_loss(state.generator["params"], state, image, labels, 1.0, drawn)
-        return loss, metrics, step.generator.apply(state.generator, labels, drawn.noise_g, train=True, mutable=["batch_stats", "spectral_norm"])
+        mutable = ["batch_stats", "spectral_norm"]
+        return loss, metrics, step.generator.apply(state.generator, labels, drawn.noise_g, train=True, mutable=mutable)
 
     loss, metrics, (fake, _) = losses(state)
     expected = 10 * (0.5 * np.abs(fake).mean() + 2 * np.abs(fake[:, ::2]).mean())
