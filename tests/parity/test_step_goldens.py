@@ -129,6 +129,16 @@ def check_first_values(comparison, name, actual, is_trained, lr):
     comparison.check_most(name, actual, expected, np.where(trained, 0.1 * lr, of_buffers), most)
 
 
+def test_tolerances_scale_with_the_case():
+    lr, near_zero, clear = 1e-3, 5e-5, 5e-6  # ten times the measured errors of gradients near zero, and of others
+    assert [most_elements(size, clear, lr) for size in (6, 99, 100, 2987)] == [0, 0, 1, 29]
+    assert [most_elements(size, near_zero, lr) for size in (6, 99, 100, 2987)] == [1, 1, 1, 29]
+    assert buffer_distance(lr, 2e-4, np.ones(3)) == 0.1 * lr and buffer_distance(lr / 100, 2e-4, np.ones(3)) > 2e-5
+    with pytest.raises(AssertionError, match="first step"):
+        check_first_losses([2.0, 1e-3], np.array([2.0, 1e-3 + 6e-6]), 2.4e-6)
+    check_first_losses([5.0, 1e-3], np.array([5.0, 1e-3 + 6e-6]), 2.4e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", cases_of("step"))
 def test_whole_steps_equal_published(case, precision):
