@@ -99,6 +99,7 @@ def test_upernet_equals_the_published_net(case):
         assert_share(segmenter.segment(variables, image, size)[0], golden["argmax"])
 
 
+@pytest.mark.slow  # the quick test compares what becomes of them
 @each_upernet
 def test_encoder_of_upernet_equals_the_published_one(case):
     means = [int(number) for number in stored_groups(case, r"enc_mean_c(\d+)")] if case else []
@@ -120,6 +121,7 @@ def test_deeplab_equals_the_published_net_at_all_its_scales(case):
         assert_share(segmenter.segment(variables, image, image.shape[1:3])[0], golden["argmax"])
 
 
+@pytest.mark.slow  # the quick test compares the maximum of it and of the other scales
 @each_deeplab
 def test_deeplab_equals_the_published_net_at_one_scale(case):
     skip_without(case, "logits_base")
