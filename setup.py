@@ -19,6 +19,10 @@ setup(
     package_dir={"": "."},  # an editable install puts the whole clone on the path: configs can be used from any folder
     packages=find_packages(include=["oasis_jax", "oasis_jax.*"]),
     python_requires=">=3.11",
+    classifiers=[  # the versions that were tried
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.13",
+    ],
     install_requires=[
         "absl-py>=2.1",
         "clu>=0.0.12",

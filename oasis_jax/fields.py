@@ -90,6 +90,7 @@ ALLOWED = {
     "data.layout": text(may_be_empty=False),
     **dict.fromkeys(("data.root", "data.val_root", "data.label_map", "data.palette"), text()),
     **dict.fromkeys((f"data.{split}_{kind}" for split in ("train", "val") for kind in ("photos", "labels")), text()),
+    **dict.fromkeys(("data.photo_suffix", "data.label_suffix"), text()),
     **dict.fromkeys((f"data.tfds_{name}" for name in ("train_split", "val_split", "image", "label")), text(may_be_empty=False)),
     "data.num_classes": whole(0, IDS),
     "data.dontcare_id": Rule(
@@ -99,6 +100,7 @@ ALLOWED = {
     ),
     "data.class_names": several("a tuple of names", text(may_be_empty=False)),
     "data.scene_categories": several("a tuple of names", text(may_be_empty=False)),
+    "data.palette_colours": several("a tuple of colours such as '20 20 20', which a run writes", text(may_be_empty=False)),
     "data.label_offset": whole(1 - IDS, IDS - 1),
     "data.image_size": several("height and width, such as 256,512", SIDE, 2, 2),
     "data.resize_size": either("height and width, such as 286,286, or () for no crop", several("", SIDE, 2, 2), several("", SIDE, 0, 0)),

@@ -30,6 +30,7 @@ MEANINGFUL = {
         "data.dontcare_id": (-1, 0),
         "data.class_names": ((), []),
         "data.scene_categories": ((), []),
+        "data.palette_colours": ((), []),
         "data.label_offset": (-1, 0),
         "data.resize_size": ((), []),
         "data.workers": (0,),
@@ -40,7 +41,7 @@ MEANINGFUL = {
         "eval.max_examples": (0,),
         "eval.score": ("absurd",),
         **{f"data.tfds_{name}": ("absurd",) for name in ("train_split", "val_split", "image", "label")},
-        **{f"data.{name}": NAMES for name in ("root", "val_root", "label_map", "palette")},
+        **{f"data.{name}": NAMES for name in ("root", "val_root", "label_map", "palette", "photo_suffix", "label_suffix")},
         **{f"data.{split}_{kind}": NAMES for split in ("train", "val") for kind in ("photos", "labels")},
         **{f"eval.{name}": NAMES for name in ("protocol", "inception_weights", "vgg16_weights", "segmenter_weights")},
         **{name: (0,) for name in ("log.every_steps", "log.images_every_steps", "eval.every_steps", "checkpoint.every_steps")},
@@ -152,6 +153,6 @@ def test_a_run_refuses_fields_before_data_are_read(tmp_path, monkeypatch, fields
     def read(*_, **__):
         raise AssertionError("data were read")
 
-    monkeypatch.setattr("oasis_jax.training.setup.check_split", read)
+    monkeypatch.setattr("oasis_jax.training.setup.check_splits", read)
     with pytest.raises(ValueError, match=message):
         set_up(tiny_config(**fields), tmp_path)

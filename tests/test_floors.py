@@ -32,7 +32,7 @@ MAY_IMPORT = {
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "allowed", "axes", "command_line", "compiler", "config_flag", "fields", "files", "heatmaps", "noise", "pictures", "ranges",
+    "allowed", "axes", "files", "command_line", "compiler", "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges",
     "state_dicts", "target", "updates", "recipes", "series", "checkpoint", "family", "sampling",
 ]
 

@@ -39,6 +39,7 @@ class Validation:
 
     Raises:
         WeightsError, DataError: naming the file or field, and how to fix it.
+        ValueError: a size of the images at which the protocol's network compares no label maps.
     """
 
     def __init__(self, protocol, split, spec, mesh, batch_size=8, weights=None, cache=None):

@@ -83,7 +83,7 @@ def sum_of_outputs(module, variables, *inputs):
 @pytest.mark.parametrize("build", [tiny_generator, tiny_discriminator])
 def test_rematerialisation_does_not_change_gradients(build):
     inputs = (jnp.asarray(LABELS), normal(0, (2, Z))) if build is tiny_generator else (normal(0, (2, 8, 12, 3)),)
-    variables = build().init(jax.random.key(0), *inputs)
+    variables = jax.jit(build().init)(jax.random.key(0), *inputs)
     params = jax.tree.map(lambda x: 30 * x, variables["params"])
     plain, remat = (jax.jit(jax.grad(sum_of_outputs(build(remat=remat), variables, *inputs)))(params) for remat in (False, True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), plain, remat)
@@ -91,8 +91,8 @@ def test_rematerialisation_does_not_change_gradients(build):
 
 def test_bfloat16_activations_give_float32_images_logits_and_parameters():
     generator, discriminator = tiny_generator(dtype=jnp.bfloat16), tiny_discriminator(dtype=jnp.bfloat16)
-    image, variables = generator.init_with_output(jax.random.key(0), jnp.asarray(LABELS), normal(0, (2, Z)))
-    logits, variables_d = discriminator.init_with_output(jax.random.key(1), image)
+    image, variables = jax.jit(generator.init_with_output)(jax.random.key(0), jnp.asarray(LABELS), normal(0, (2, Z)))
+    logits, variables_d = jax.jit(discriminator.init_with_output)(jax.random.key(1), image)
     assert image.dtype == logits.dtype == jnp.float32
     assert logits.shape == (2, 8, 12, N + 1)
     assert {leaf.dtype for leaf in jax.tree.leaves((variables, variables_d))} == {jnp.dtype("float32")}
@@ -103,7 +103,7 @@ def test_fused_resampling_changes_neither_the_logits_nor_the_gradients():
     with jax.enable_x64(True):
         fused = tiny_discriminator(dtype=jnp.float64)
         image = normal(0, (1, 32, 48, 3)).astype(jnp.float64)  # large enough for resampling to be fused
-        variables = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), fused.init(jax.random.key(0), image))
+        variables = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), jax.jit(fused.init)(jax.random.key(0), image))
 
         def logits_and_gradients(discriminator):
             def loss(params, image):
@@ -121,7 +121,7 @@ def test_fused_resampling_changes_neither_the_logits_nor_the_gradients():
 def test_a_block_that_upsamples_equals_a_block_of_the_upsampled_image(features, float64):
     x, y = normal(0, (2, 3, 2, 4)).astype(float), Dense(normal(1, (2, 6, 4, N)).astype(float))
     plain, upsampling = SPADEResidualBlock(features, 5), SPADEResidualBlock(features, 5, upsamples=True)
-    variables = jax.tree.map(lambda leaf: leaf.astype(float), plain.init(jax.random.key(0), upsample(x), y))
+    variables = jax.tree.map(lambda leaf: leaf.astype(float), jax.jit(plain.init)(jax.random.key(0), upsample(x), y))
     expected, after_expected = plain.apply(variables, upsample(x), y, True, mutable=MUTABLE_G)
     actual, after_actual = upsampling.apply(variables, x, y, True, mutable=MUTABLE_G)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-11)

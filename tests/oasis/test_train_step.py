@@ -16,11 +16,11 @@ from oasis_jax.updates import adam_without_momentum, descend
 N, SIZE = 4, (4, 8)
 
 
-def tiny_step(sel_blocks=(), **fields):
+def tiny_step(num_blocks=2, **fields):
     dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
     return TrainStep(
-        generator=Generator(num_classes=N, num_blocks=2, channels=2, spade_hidden=3, z_dim=2, dtype=dtype, sel_blocks=sel_blocks),
-        discriminator=Discriminator(num_classes=N, num_blocks=2, channels=(3, 4), last=2, dtype=dtype),
+        generator=Generator(num_classes=N, num_blocks=num_blocks, channels=2, spade_hidden=3, z_dim=2, dtype=dtype),
+        discriminator=Discriminator(num_classes=N, num_blocks=num_blocks, channels=(3, 4)[:num_blocks], last=2, dtype=dtype),
         optimizer_g=adam_without_momentum(1e-3),
         optimizer_d=adam_without_momentum(2e-3),
         hyper=Hyperparameters(ema_decay=0.9),
@@ -28,8 +28,8 @@ def tiny_step(sel_blocks=(), **fields):
     )
 
 
-def first_state(step, size=SIZE):
-    return step.init(size)
+def first_state(step):
+    return jax.jit(lambda: step.init(SIZE))()  # operation by operation, it would take longer than the tests themselves
 
 
 def batch_of(size, seed=0):
@@ -102,15 +102,21 @@ def test_feature_loss_adds_its_weighted_term():
     state = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1, leaf.dtype), state)
     labels, image = jnp.asarray(batch["label_map"], jnp.int32), jnp.zeros((2, *SIZE, 3))
     drawn = draw(0, 0, labels, N, 2)
-    loss, (metrics, *_) = step.generator_loss(state.generator["params"], state, image, labels, 1.0, drawn)
-    fake, _ = step.generator.apply(state.generator, labels, drawn.noise_g, train=True, mutable=["batch_stats", "spectral_norm"])
+
+    @jax.jit
+    def losses(state):
+        loss, (metrics, *_) = step.generator_loss(state.generator["params"], state, image, labels, 1.0, drawn)
+        mutable = ["batch_stats", "spectral_norm"]
+        return loss, metrics, step.generator.apply(state.generator, labels, drawn.noise_g, train=True, mutable=mutable)
+
+    loss, metrics, (fake, _) = losses(state)
     expected = 10 * (0.5 * np.abs(fake).mean() + 2 * np.abs(fake[:, ::2]).mean())
     np.testing.assert_allclose(metrics["loss_g_perceptual"], expected, rtol=1e-5)
     np.testing.assert_allclose(loss, metrics["loss_g"] + expected, rtol=1e-5)
 
 
 def test_update_of_the_discriminator_in_parts_is_that_of_the_whole_batch(float64):
-    step, batch = tiny_step(), batch_of(4)
+    step, batch = tiny_step(num_blocks=1), batch_of(4)
     state, label_map = first_state(step), jnp.asarray(batch["label_map"], jnp.int32)
     image, fake = (jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, (4, *SIZE, 3))) for seed in range(2))
     given = (image, fake, label_map, step.pixel_weights(label_map), draw(0, 0, label_map, N, 2))
@@ -129,12 +135,11 @@ def test_update_of_the_discriminator_in_parts_is_that_of_the_whole_batch(float64
 
 
 def test_shared_fakes_are_those_of_the_generator_before_its_update(float64):
-    step, batch = tiny_step(), batch_of(2)
+    step, batch = tiny_step(num_blocks=1), batch_of(2)
     state, label_map = first_state(step), jnp.asarray(batch["label_map"], jnp.int32)
     sharing = dataclasses.replace(step, hyper=dataclasses.replace(step.hyper, shared_fakes=True))
     image, weights, draws = jnp.asarray(batch["image"] / 127.5 - 1), step.pixel_weights(label_map), draw(0, 0, label_map, N, 2)
 
-    @jax.jit
     def by_hand(state):
         after, metrics_g, none = step.update_generator(state, image, label_map, weights, draws)
         mutable = ["batch_stats", "spectral_norm"]
@@ -143,13 +148,15 @@ def test_shared_fakes_are_those_of_the_generator_before_its_update(float64):
         after, metrics_d = step.update_discriminator(after, image, fake, label_map, weights, draws)
         return after.discriminator, {"params": after.generator["params"], **statistics}, metrics_g | metrics_d
 
-    discriminator, generator, expected = by_hand(state)
-    after, metrics = jax.jit(lambda state: sharing.update(state, image, label_map, draws))(state)
+    @jax.jit  # one program, because G's update, which all share, takes long to compile
+    def updates(state):
+        return by_hand(state), sharing.update(state, image, label_map, draws), step.update(state, image, label_map, draws)[1]
+
+    (discriminator, generator, expected), (after, metrics), new_fakes = updates(state)
     assert max(differences(after.discriminator, discriminator)) < 1e-12
     assert max(differences(after.generator, generator)) < 1e-12  # statistics of one pass
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-10)
-    new_fakes = jax.jit(lambda state: step.update(state, image, label_map, draws)[1])(state)
     np.testing.assert_allclose(new_fakes["loss_g"], metrics["loss_g"], rtol=1e-12)
     assert abs(new_fakes["loss_d_fake"] - metrics["loss_d_fake"]) > 1e-9
 

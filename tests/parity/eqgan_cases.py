@@ -4,7 +4,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
-from goldens import golden_arrays, golden_dir
+from goldens import golden_arrays
 from recipe import eqgan_module, eqgan_normal, eqgan_weights
 
 from oasis_jax.eqgan import published
@@ -31,12 +31,6 @@ def set_seed():
 def drawn(tag, shape, offset):
     """Standard normal float32 numbers that a case has as input."""
     return eqgan_normal(tag, shape, set_seed() + offset)
-
-
-def stored_cases(file, pattern):
-    """What the group of a pattern matches in names of a file's arrays, each once; nothing if the golden folder lacks the file."""
-    names = golden_arrays(file) if (golden_dir() / f"{file}.npz").is_file() else ()
-    return list(dict.fromkeys(found[1] for name in names if (found := re.fullmatch(pattern, name))))
 
 
 def compare(found, file, dtype, relative, names=r".*", inputs=r"$"):

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import warnings
 import zlib
 
 import numpy as np
@@ -72,6 +73,39 @@ def thinned(arrays, name):
     raise KeyError(name)
 
 
+def stored_groups(file, pattern):
+    """What the group of a pattern matches in names of a file's arrays, each once; nothing if the golden folder lacks the file."""
+    names = golden_arrays(file) if (golden_dir() / f"{file}.npz").is_file() else ()
+    return list(dict.fromkeys(found[1] for name in names if (found := re.fullmatch(pattern, name))))
+
+
+def parameters(found, missing):
+    """Parameters of a test: those that were found, or one that is skipped and says what is missing."""
+    return list(found) or [pytest.param(None, id="none", marks=pytest.mark.skip(reason=f"the golden set has no {missing}"))]
+
+
+def net_cases(net):
+    """Parameters of a test: the cases on the recipe's weights of a network, by the names of their files without the ending.
+
+    A case is two files, NAME.npz and NAME.manifest.json; the manifest says of which network it is.
+    """
+    manifests = sorted(golden_dir().rglob("*.manifest.json"))
+    names = [path.relative_to(golden_dir()).as_posix().removesuffix(".manifest.json") for path in manifests]
+    of_net = (name for name, path in zip(names, manifests, strict=True) if json.loads(path.read_text()).get("net") == net)
+    return parameters((name for name in of_net if (golden_dir() / f"{name}.npz").is_file()), f"case of {net}")
+
+
+def skip_without(name, *arrays):
+    """Skips a test if arrays, whole or thinned, are missing in a file of the golden folder; says which."""
+    missing = [array for array in arrays if not any(thinning(key, array) for key in golden_arrays(name))]
+    if missing:
+        pytest.skip(f"{name} of the golden set has no {', '.join(missing)}")
+
+
+class OtherWeightsWarning(UserWarning):
+    """A case is compared less strictly, because numpy does not give the weights here that the published system had."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)  # hashable, because pytest orders tests by their parameters
 class Case:
     """One entry of a manifest and the folder it lies in."""
@@ -99,7 +133,51 @@ class Case:
         entries = networks[network.get("same_as", self.entry[key])]["entries"]
         seed = self.entry["weights_seed"]
         seed = seed[key.rsplit("_", 1)[-1]] if isinstance(seed, dict) else seed
-        return make_state(entries, seed, self.entry.get("power_iters", 30))
+        state = make_state(entries, seed, self.entry.get("power_iters", 30))
+        check = self.entry.get("weights_check", {})
+        expected = check.get(key.rsplit("_", 1)[-1], check).get("crc32_without_uv")
+        if checksum(state) != expected:
+            _HAVE_OTHER_WEIGHTS.add(self.name)
+        return state
+
+    @property
+    def has_other_weights(self):
+        """Whether a network that was made had other weights than the published one, or the manifest has no checksum of them.
+
+        Normal draws of numpy depend on the C library in their last bit, and singular vectors on the linear algebra.
+        """
+        return self.name in _HAVE_OTHER_WEIGHTS
+
+    def note_other_weights(self):
+        """Says in the output of the tests that tolerances are wider."""
+        message = f"recipe weights of {self.name} are not the published ones in every bit: float64 is compared as float32 allows"
+        warnings.warn(message, OtherWeightsWarning, stacklevel=2)
+
+    def label_map(self):
+        """The label map (B, H, W) of the case, stored or drawn."""
+        stored, entry = self.arrays("in/"), self.entry
+        if "label" in stored:
+            return stored["label"]
+        return make_labels(entry["label_seed"], entry["batch"], entry["height"], entry["width"], self.config["semantic_nc"])
+
+    def image(self):
+        """The images (B, 3, H, W) of the case, stored or drawn."""
+        stored, entry = self.arrays("in/"), self.entry
+        if "image" in stored:
+            return stored["image"]
+        return make_image(entry["image_seed"], entry["batch"], entry["height"], entry["width"])
+
+
+_HAVE_OTHER_WEIGHTS = set()
+
+
+def checksum(state):
+    """crc32 of all arrays of a state dict, in its order, but the singular vectors, which depend on the linear algebra."""
+    found = 0
+    for name, array in state.items():
+        if not name.endswith(("weight_u", "weight_v")):
+            found = zlib.crc32(np.ascontiguousarray(array).tobytes(), found)
+    return found
 
 
 def find_cases(folder=None):

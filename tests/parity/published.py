@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from goldens import find_cases
+from goldens import find_cases, parameters
 
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import choose_capacities
@@ -19,8 +19,7 @@ KINDS = ("G_forward", "D_forward", "losses", "step")
 
 def cases_of(kind):
     """Parameters of a test: the cases of a kind, or one that is skipped if there are none."""
-    absent = pytest.param(None, id="none", marks=pytest.mark.skip(reason=f"the golden set has no case of kind {kind}"))
-    return [pytest.param(case, id=case.name) for case in CASES if case.entry.get("kind") == kind] or [absent]
+    return parameters((pytest.param(case, id=case.name) for case in CASES if case.entry.get("kind") == kind), f"case of kind {kind}")
 
 
 class Comparison:
@@ -36,19 +35,33 @@ class Comparison:
             return
         self.left.discard(name)
         expected, actual = np.asarray(self.expected[name], np.float64), np.asarray(actual, np.float64)
-        tolerance = self.case.entry["outputs"].get(name, {}).get(f"atol_{self.precision}", 0)
+        tolerance = self.tolerance(name)
         assert actual.shape == expected.shape, f"{name}: {actual.shape} instead of {expected.shape}"
         error = np.max(np.abs(actual - expected), initial=0)
         if not error <= tolerance:
             self.faults.append(f"{name}: off by {error:.3g}, allowed {tolerance:.3g}")
 
-    def check_fraction(self, name, actual, distance, fraction):
+    def tolerance(self, name):
+        """Allowed absolute difference of an output.
+
+        With weights that differ in the last bit of float32 here and there, float64 differs by less than the published float32 run does, in
+        which every number is rounded to that bit; `atol_f32` is ten times the difference that was measured of it.
+        """
+        allowed = self.case.entry["outputs"].get(name, {})
+        if self.precision == "f64" and self.case.has_other_weights and "atol_f32" in allowed:
+            return max(allowed.get("atol_f64", 0), allowed["atol_f32"] / 10)
+        return allowed.get(f"atol_{self.precision}", 0)
+
+    def check_most(self, name, actual, expected, distance, most):
+        """Checks that at most so many elements are off by more than the distance, a number or one for each element."""
         self.left.discard(name)
-        off = np.mean(np.abs(np.asarray(actual, np.float64) - self.expected[name]) > distance)
-        if off > fraction:
-            self.faults.append(f"{name}: {off:.2%} of the elements are off by more than {distance:.3g}, allowed {fraction:.2%}")
+        off = np.sum(np.abs(np.asarray(actual, np.float64) - expected) > distance)
+        if off > most:
+            self.faults.append(f"{name}: {off} of {expected.size} elements are off by more than {np.max(distance):.3g}, allowed {most}")
 
     def finish(self):
+        if self.precision == "f64" and self.case.has_other_weights:
+            self.case.note_other_weights()
         assert not self.left, f"outputs that this test does not know: {sorted(self.left)}"
         assert not self.faults, "\n".join(self.faults)
 

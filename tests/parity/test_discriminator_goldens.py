@@ -1,7 +1,6 @@
 """The discriminator equals the published one on every golden case: exactly in float64, and again in float32."""
 import jax.numpy as jnp
 import pytest
-from goldens import make_image
 from published import Comparison, cases_of, check_forwards, load_discriminator, nhwc, outputs_wanted
 
 
@@ -10,8 +9,7 @@ def test_discriminator_equals_published(case, precision):
     entry, stored = case.entry, case.arrays("in/")
     size = (entry["height"], entry["width"])
     discriminator, variables = load_discriminator(case, case.state_dict("state_dict"), precision, size)
-    image = stored["image"] if "image" in stored else make_image(entry["image_seed"], entry["batch"], *size)
-    image = jnp.asarray(nhwc(image), discriminator.dtype)
+    image = jnp.asarray(nhwc(case.image()), discriminator.dtype)
     comparison = Comparison(case, precision)
     if outputs_wanted(comparison).get("capture_intermediates"):
         discriminator = discriminator.clone(fused=False)  # every block has an output of its own; cases without activations are fused

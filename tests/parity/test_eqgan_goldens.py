@@ -3,8 +3,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from eqgan_cases import FORWARD, GRADIENT, LEVELS, LOSS, OPERATION, centres_and_widths, compare, drawn, nhwc, stored_cases
-from goldens import golden_arrays, needs, thinned
+from eqgan_cases import FORWARD, GRADIENT, LEVELS, LOSS, OPERATION, centres_and_widths, compare, drawn, nhwc
+from goldens import golden_arrays, needs, skip_without, stored_groups, thinned
 from recipe import eqgan_module, eqgan_weights
 
 from oasis_jax.eqgan.synthesis import activate
@@ -17,7 +17,7 @@ ZERO = 5e-8  # the published numbers include losses that are zero but for roundi
 
 
 @needs_heatmaps
-@pytest.mark.parametrize("case", stored_cases(HEATMAPS, r"((?:out|ovr)\d+)\..*"))
+@pytest.mark.parametrize("case", stored_groups(HEATMAPS, r"((?:out|ovr)\d+)\..*"))
 def test_rendered_heatmaps(case, dtype):
     stored, size = golden_arrays(HEATMAPS), int(case[3:])
     given = centres_and_widths(stored, "in.", explicit_centres=case.startswith("ovr"))
@@ -26,7 +26,7 @@ def test_rendered_heatmaps(case, dtype):
     compare(found, HEATMAPS, dtype, OPERATION, names=rf"{case}\..*")
 
 
-@needs_encoder_sel
+@needs(f"{ENCODER_SEL}.npz", arrays=["enc.conv1.b8", "enc.in.centers"])
 def test_heatmap_encoder(dtype):
     stored, weights = golden_arrays(ENCODER_SEL), eqgan_weights("G_small")
     params = {
@@ -61,8 +61,9 @@ def sel_params(name, dtype):
 
 
 @needs_encoder_sel
-@pytest.mark.parametrize("name", stored_cases(ENCODER_SEL, r"(sel\d+)\..*"))
+@pytest.mark.parametrize("name", stored_groups(ENCODER_SEL, r"(sel\d+)\..*"))
 def test_spatial_encoding_layer(name, dtype):
+    skip_without(ENCODER_SEL, f"{name}.x", f"{name}.grad_hm_mean")
     stored, params, fields = golden_arrays(ENCODER_SEL), sel_params(name, dtype), eqgan_module(name)["kwargs"]
     x, size = stored[f"{name}.x"], stored[f"{name}.grad_hm_mean"].shape[1:]
     # A draw begins with the same examples, however many are drawn.
@@ -96,7 +97,7 @@ def test_spatial_encoding_layer(name, dtype):
     compare({f"{name}.{key}": value for key, value in found.items()}, ENCODER_SEL, dtype, tolerances, names=rf"{name}\.(?!x$).*")
 
 
-@pytest.mark.parametrize("case", stored_cases(ALIGN, r"unit\.(\w+)\.total"))
+@pytest.mark.parametrize("case", stored_groups(ALIGN, r"unit\.(\w+)\.total"))
 def test_alignment_of_given_features_weights_and_heatmaps(case, dtype):
     stored, prefix = golden_arrays(ALIGN), f"unit.{case}."
     maps = jnp.concatenate([nhwc(stored[f"{prefix}hm.{level}"], dtype) for level in LEVELS], axis=-1)

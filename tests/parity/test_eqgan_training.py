@@ -18,9 +18,8 @@ from eqgan_cases import (
     drawn,
     generator,
     nhwc,
-    stored_cases,
 )
-from goldens import golden_arrays, golden_dir, needs
+from goldens import golden_arrays, golden_dir, needs, stored_groups
 from recipe import eqgan_manifest, eqgan_weights
 
 from oasis_jax.eqgan import published
@@ -156,7 +155,7 @@ def test_iterations(dtype):
         return new, metrics, [step.discriminator.apply(state.discriminator, each) for each in (fake, image)]
 
     found, faults = {}, []
-    for i in range(len(stored_cases(TRAIN, r"it(\d+)\.G\.z"))):
+    for i in range(len(stored_groups(TRAIN, r"it(\d+)\.G\.z"))):
         given = [latents_and_maps(stored, f"it{i}.{phase}", dtype) for phase in "GD"]
         state, metrics, (on_fake, on_real) = iterate(state, real_images(step, stored, i, dtype), *given)
         found |= {
@@ -171,7 +170,7 @@ def test_iterations(dtype):
         np.testing.assert_allclose(metrics["loss_d_r1"], expected, rtol=EXACT if dtype == jnp.float64 else GRADIENT)
         after = {"G": of_generator(state.generator), "D": published.discriminator_to_state_dict(state.discriminator)}
         after["Gema"] = of_generator(state.ema)
-        for network in stored_cases(TRAIN, rf"after{i + 1}\.(\w+)\.delta_norm"):
+        for network in stored_groups(TRAIN, rf"after{i + 1}\.(\w+)\.delta_norm"):
             names = stored[f"init.{network}.names"]
             updates = {name: after[network][name] - before[network][name].astype(np.float64) for name in names}
             found[key := f"after{i + 1}.{network}.delta_norm"] = norms(updates, names)

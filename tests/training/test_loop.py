@@ -184,7 +184,7 @@ def test_rates_and_warmup_may_change_when_a_run_is_resumed(uninterrupted, capsys
 
 def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OASIS_JAX_CACHE", str(tmp_path / "cache"))
-    fields = {"train__num_steps": 4, "eval__every_steps": 1, "checkpoint__every_steps": 1, "eval__max_examples": 3}
+    fields = {"train__num_steps": 2, "eval__every_steps": 1, "checkpoint__every_steps": 1, "eval__max_examples": 3}
     fields |= {"model__conditioning": "regions", "model__region_share": 1.0}
     scores = train_and_evaluate(tiny_config(eval__protocol="plain", eval__score="texture_distance", **fields), tmp_path)
     assert "conditioning on regions at 16x32 (capacity: " in capsys.readouterr().out

@@ -31,11 +31,10 @@ def preprocess(images):
 
 
 class DRN105(nn.Module):
-    """The network: preprocessed images (B, H, W, 3), H and W divisible by 8 -> float32 logits (B, H / 8, W / 8, 19)."""
+    """The network: preprocessed images (B, H, W, 3) -> float32 logits (B, ceil(H / 8), ceil(W / 8), 19)."""
 
     @nn.compact
     def __call__(self, x):
-        check_divisible("DRN-D-105", x, _STRIDE)
         x = self._layer(x, 0, 16, 7)
         x = self._layer(x, 1, 16, 3)
         x = self._layer(x, 2, 32, 3, stride=2)
@@ -107,11 +106,16 @@ class DRNSegmenter(Segmenter):
         return super().variables(learned)
 
     def label_size(self, image_size):
-        """Size (height, width) at which label maps are compared."""
-        return self.upsample_to or super().label_size(image_size)
+        """Size (height, width) at which label maps are compared. Raises ValueError unless both sides are divisible by 8.
+
+        Scaled copies may have any size: their maps are resized to this one, but the tool compares those of the images as they come.
+        """
+        size = self.upsample_to or super().label_size(image_size)
+        check_divisible("DRN-D-105", size, _STRIDE)
+        return size
 
     def logits(self, variables, images):
-        """uint8 (B, H, W, 3) -> float32 (B, H / 8, W / 8, 19), without resizing the images."""
+        """uint8 (B, H, W, 3) -> float32 (B, ceil(H / 8), ceil(W / 8), 19), without resizing the images."""
         return _logits(variables, images)
 
     def log_probabilities(self, variables, images):

@@ -88,7 +88,7 @@ class ESPNet(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        check_divisible("ESPNet", x)
+        check_divisible("ESPNet", x.shape[1:3])
         half, quarter = self._inputs(x)
         level1 = _join(_ConvNormAct(16, 2, name="encoder.level1")(x), half)
         level1 = _NormAct(name="encoder.b1")(level1)

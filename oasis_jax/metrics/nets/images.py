@@ -24,9 +24,9 @@ def resize_images(images, size, resampling):
     return jax.device_put(resized, images.sharding) if isinstance(images, jax.Array) else resized
 
 
-def check_divisible(net, x, divisor=8):
-    """Raises ValueError unless the height and width of x (B, H, W, C) are multiples of the divisor."""
-    height, width = x.shape[1:3]
+def check_divisible(net, size, divisor=8):
+    """Raises ValueError unless both sides of a size (height, width) are multiples of the divisor."""
+    height, width = size
     if height % divisor or width % divisor:
         raise ValueError(f"{net} takes heights and widths divisible by {divisor}, not {height}x{width}: use images of another size")
 

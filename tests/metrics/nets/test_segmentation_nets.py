@@ -20,9 +20,29 @@ def random_images(size, seed=0):
 
 
 def test_sides_that_are_no_multiple_of_eight_are_an_error_that_names_them():
-    for module, name in ((drn.DRN105(), "DRN-D-105"), (espnet.ESPNet(), "ESPNet")):
-        with pytest.raises(ValueError, match=f"{name} takes heights and widths divisible by 8, not 60x64"):
-            jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 60, 64, 3)))
+    with pytest.raises(ValueError, match="ESPNet takes heights and widths divisible by 8, not 60x64"):
+        jax.eval_shape(espnet.ESPNet().init, jax.random.key(0), jnp.zeros((1, 60, 64, 3)))
+    for segmenter in (drn.DRNSegmenter(), drn.DRNSegmenter(multi_scale=True)):
+        with pytest.raises(ValueError, match="DRN-D-105 takes heights and widths divisible by 8, not 60x64"):
+            segmenter.label_size((60, 64))
+        with pytest.raises(ValueError, match="divisible by 8, not 60x64"):
+            segmenter.segment({}, random_images((60, 64)), (60, 64))
+    assert drn.DRNSegmenter(upsample_to=drn.UPSAMPLED).label_size((60, 64)) == drn.UPSAMPLED
+
+
+def test_scaled_copies_that_drn_sees_may_have_any_sides(monkeypatch):
+    size, seen = (8, 88), []
+
+    def logits(variables, images):
+        seen.append(images.shape[1:3])
+        outputs, _ = jax.eval_shape(drn.DRN105().init_with_output, jax.random.key(0), jax.ShapeDtypeStruct(images.shape, jnp.float32))
+        assert outputs.shape == (2, *(-(-side // 8) for side in images.shape[1:3]), 19)
+        return jnp.zeros(outputs.shape).at[..., 3].set(1)
+
+    monkeypatch.setattr(drn, "_logits", logits)
+    classes = drn.DRNSegmenter(multi_scale=True).segment({}, random_images(size), size)
+    assert any(side % 8 for copy in seen for side in copy)
+    np.testing.assert_array_equal(classes, np.full((2, *size), 3))
 
 
 def test_label_maps_of_another_size_than_the_tool_compares_are_an_error():
