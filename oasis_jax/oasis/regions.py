@@ -19,6 +19,7 @@ from oasis_jax.oasis.boundaries import fingerprints, mixed
 from oasis_jax.oasis.dense import Dense, convolve
 
 CHUNK = 512  # rows of gamma and beta computed at once on CPU, few enough for their patches to stay in the cache
+TILE = 16  # rows of a bfloat16 tile of a TPU: with whole tiles, arrays are split and joined without moving them
 OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # (dy, dx) of the taps of a 3x3 kernel, in its order
 
 
@@ -28,7 +29,8 @@ class Plan:
 
     Attributes:
         fits: (), whether every image fits its Capacity; None if this is known.
-        ids: (B, K + hidden, 9), 3x3 neighbourhood of ids for each row of hidden vectors; K marks positions beyond the border.
+        ids: (B, K + hidden, 9), 3x3 neighbourhood of ids for each row of hidden vectors; K marks positions beyond the border. Here and
+            below, capacities are rounded up to whole tiles of rows.
         patches: (B, K + modulation, 9), 3x3 neighbourhood of rows of hidden vectors for each row of gamma and beta; K + hidden marks
             positions beyond the border.
         used: (), largest number of rows of gamma and beta in use by any image; later rows belong to no pixel.
@@ -66,7 +68,7 @@ def make_plan(ids, num_ids, capacity, known_to_fit=False):
         known_to_fit: the caller knows that every map fits.
     """
     ids = ids.astype(jnp.int32)
-    hidden, modulation = (-(-(num_ids + room) // 16) * 16 - num_ids for room in (capacity.hidden, capacity.modulation))
+    hidden, modulation = (-(-(num_ids + rows) // TILE) * TILE - num_ids for rows in (capacity.hidden, capacity.modulation))
     of_ids, hidden_rows, hidden_fit = _list_neighbourhoods(ids, mixed(ids, 1, jnp), num_ids, num_ids, capacity.near, hidden)
     outside = num_ids + hidden
     patches, rows, modulation_fit = _list_neighbourhoods(
@@ -177,7 +179,7 @@ def _together(scale, shift):
 
 def convolve_rows(hidden, kernel, patches, used=None):
     """Rows (B, M, E) of gamma and beta, from hidden vectors (B, R, D) at patches (B, M, 9) and the kernel (3, 3, D, E)."""
-    by_tap = _take(hidden, jnp.moveaxis(patches, 2, 1))  # of whole tiles, as M is: accelerators need not lay them out again
+    by_tap = _take(hidden, jnp.moveaxis(patches, 2, 1))
     return jnp.einsum("btmd,tde->bme", by_tap, kernel.reshape(9, *kernel.shape[2:]))
 
 
@@ -199,6 +201,7 @@ def modulate_regions_backward(x, table, shared, scale, shift, plan, gamma, of_sc
     features = x.shape[-1]
     of_x = of_scaled * _take(gamma, plan.rows)
     # Two sums, because a concatenation would be stored in float32.
+    # Two sums, because their concatenation would be stored in float32.
     of_rows = jnp.concatenate([_sum_rows(part, plan.rows, gamma.shape[1]) for part in (of_scaled * x, of_shifts)], axis=-1)
     hidden, pull_back = jax.vjp(lambda table, shared: hidden_vectors(table, *shared, plan.ids), table, shared)
 
