@@ -45,15 +45,17 @@ def measure(ids, num_ids, channels, capacity, dtype, repeats):
         return jnp.asarray(draw(shape, np.float32) / np.sqrt(np.prod(shape[:-1])), dtype)
 
     shared = array(3, 3, Z_DIM + num_ids, HIDDEN), array(HIDDEN)
-    gamma_beta = array(3, 3, HIDDEN, 2 * channels), array(2 * channels)
-    arguments = array(1, height, width, channels), array(1, num_ids, Z_DIM + num_ids), shared, gamma_beta, jnp.asarray(ids[None])
+    scale, shift = ((array(3, 3, HIDDEN, channels), array(channels)) for _ in range(2))
+    arguments = array(1, height, width, channels), array(1, num_ids, Z_DIM + num_ids), shared, scale, shift, jnp.asarray(ids[None])
 
-    def dense(x, table, shared, gamma_beta, ids):
-        return regions.modulate_dense(x, Dense(regions.look_up(table, ids)), shared, gamma_beta)
+    def dense(x, table, *others):
+        *weights, ids = others
+        return sum(regions.modulate_dense(x, Dense(regions.look_up(table, ids)), *weights))
 
-    def by_regions(x, table, shared, gamma_beta, ids):
+    def by_regions(x, table, *others):
+        *weights, ids = others
         plan = regions.make_plan(ids, num_ids, capacity)
-        return regions.modulate(x, regions.Regions(ids, table, plan), shared, gamma_beta)
+        return sum(regions.modulate(x, regions.Regions(ids, table, plan), *weights))
 
     def with_gradients(function):
         return lambda *arguments: jax.vjp(lambda *a: function(*a, arguments[-1]), *arguments[:-1])[1](arguments[0])

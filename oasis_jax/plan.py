@@ -3,8 +3,9 @@
     python -m oasis_jax.plan --config=configs/cityscapes.py --topology=v5e:4x4
     python -m oasis_jax.plan --config=configs/cityscapes.py --topology=2xv4:2x2x4 --search
 
-It compiles the step for that machine, without data and without having one, and reports memory, arithmetic, memory traffic and collectives
-of one chip, and the least time that these take at its peak rates. For TPUs it needs pip install 'oasis_jax[tpu]'.
+It compiles the step for that machine, without having one, and reports memory, arithmetic, memory traffic and collectives of one chip, and
+the least time that these take at its peak rates. It reads data only for conditioning on regions (model.conditioning=regions), whose
+capacities come from the label maps. For TPUs it needs pip install 'oasis_jax[tpu]'.
 """
 import os
 import sys

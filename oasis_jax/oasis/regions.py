@@ -19,6 +19,7 @@ from oasis_jax.oasis.boundaries import fingerprints, mixed
 from oasis_jax.oasis.dense import Dense, convolve
 
 CHUNK = 512  # rows of gamma and beta computed at once on CPU, few enough for their patches to stay in the cache
+TILE = 16  # rows of a bfloat16 tile of a TPU: with whole tiles, arrays are split and joined without moving them
 OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # (dy, dx) of the taps of a 3x3 kernel, in its order
 
 
@@ -28,7 +29,8 @@ class Plan:
 
     Attributes:
         fits: (), whether every image fits its Capacity; None if this is known.
-        ids: (B, K + hidden, 9), 3x3 neighbourhood of ids for each row of hidden vectors; K marks positions beyond the border.
+        ids: (B, K + hidden, 9), 3x3 neighbourhood of ids for each row of hidden vectors; K marks positions beyond the border. Here and
+            below, capacities are rounded up to whole tiles of rows.
         patches: (B, K + modulation, 9), 3x3 neighbourhood of rows of hidden vectors for each row of gamma and beta; K + hidden marks
             positions beyond the border.
         used: (), largest number of rows of gamma and beta in use by any image; later rows belong to no pixel.
@@ -66,10 +68,11 @@ def make_plan(ids, num_ids, capacity, known_to_fit=False):
         known_to_fit: the caller knows that every map fits.
     """
     ids = ids.astype(jnp.int32)
-    of_ids, hidden_rows, hidden_fit = _list_neighbourhoods(ids, mixed(ids, 1, jnp), num_ids, num_ids, capacity.near, capacity.hidden)
-    outside = num_ids + capacity.hidden
+    hidden, modulation = (-(-(num_ids + rows) // TILE) * TILE - num_ids for rows in (capacity.hidden, capacity.modulation))
+    of_ids, hidden_rows, hidden_fit = _list_neighbourhoods(ids, mixed(ids, 1, jnp), num_ids, num_ids, capacity.near, hidden)
+    outside = num_ids + hidden
     patches, rows, modulation_fit = _list_neighbourhoods(
-        hidden_rows, mixed(ids, 2, jnp), num_ids, outside, capacity.far, capacity.modulation
+        hidden_rows, mixed(ids, 2, jnp), num_ids, outside, capacity.far, modulation
     )
     return Plan(
         fits=None if known_to_fit else jnp.all(hidden_fit & modulation_fit),
@@ -150,29 +153,34 @@ def hidden_vectors(table, kernel, bias, ids):
     return jax.nn.relu(total + bias)
 
 
-def modulate_regions(x, table, shared, gamma_beta, plan):
-    """x * (1 + gamma) + beta on regions.
+def modulate_regions(x, table, shared, scale, shift, plan):
+    """`modulate` on regions.
 
     Args:
         x: (B, P, C) normalised activations.
         table: (B, K, Y) vectors of the ids.
-        shared: kernel (3, 3, Y, D) and bias (D,) of the first convolution.
-        gamma_beta: kernel (3, 3, D, 2C) and bias (2C,) of the second, gamma first.
+        shared, scale, shift: as for `modulate`.
         plan: Plan whose `fits` holds.
 
     Returns:
-        (B, P, C), and for the backward pass the rows of gamma and beta without bias (B, K + modulation, 2C).
+        (B, P, C) and (B, P, F), and for the backward pass the rows of 1 + gamma (B, K + modulation, C).
     """
-    kernel, bias = gamma_beta
     hidden = jnp.pad(hidden_vectors(table, *shared, plan.ids).astype(x.dtype), [(0, 0), (0, 1), (0, 0)])
-    rows = by_platform(convolve_used_rows, convolve_rows)(hidden, kernel, plan.patches, plan.used)
-    gamma, beta = jnp.split(_take(rows, plan.rows) + bias, 2, axis=-1)
-    return x * (1 + gamma) + beta, rows
+    (kernel, bias), features = _together(scale, shift), x.shape[-1]
+    rows = by_platform(convolve_used_rows, convolve_rows)(hidden, kernel, plan.patches, plan.used) + bias
+    gamma, beta = 1 + rows[..., :features], rows[..., features:]
+    return x * _take(gamma, plan.rows), _take(beta, plan.rows), gamma
+
+
+def _together(scale, shift):
+    """One convolution for both: kernels (3, 3, D, C) and (3, 3, D, F) with biases -> (3, 3, D, C + F) and (C + F,)."""
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), scale, shift)
 
 
 def convolve_rows(hidden, kernel, patches, used=None):
-    """Rows (B, M, 2C) of gamma and beta, from hidden vectors (B, R, D) at patches (B, M, 9) and the kernel (3, 3, D, 2C)."""
-    return _take(hidden, patches).reshape(*patches.shape[:2], -1) @ kernel.reshape(-1, kernel.shape[-1])
+    """Rows (B, M, E) of gamma and beta, from hidden vectors (B, R, D) at patches (B, M, 9) and the kernel (3, 3, D, E)."""
+    by_tap = _take(hidden, jnp.moveaxis(patches, 2, 1))
+    return jnp.einsum("btmd,tde->bme", by_tap, kernel.reshape(9, *kernel.shape[2:]))
 
 
 def convolve_used_rows(hidden, kernel, patches, used):
@@ -182,17 +190,19 @@ def convolve_used_rows(hidden, kernel, patches, used):
 
     def of_chunk(i, rows):  # dynamic_slice moves the last chunk back to fit; it recomputes some rows
         chunk = jax.lax.dynamic_slice_in_dim(patches, i * size, size, axis=1)
-        return jax.lax.dynamic_update_slice_in_dim(rows, convolve_rows(hidden, kernel, chunk), i * size, axis=1)
+        together = _take(hidden, chunk).reshape(batch, size, -1) @ kernel.reshape(-1, kernel.shape[-1])
+        return jax.lax.dynamic_update_slice_in_dim(rows, together, i * size, axis=1)
 
     return jax.lax.fori_loop(0, -(-used // size), of_chunk, jnp.zeros((batch, room, kernel.shape[-1]), hidden.dtype))
 
 
-def modulate_regions_backward(x, table, shared, gamma_beta, plan, rows, gradient):
-    """Gradients of `modulate_regions` with respect to x, table, shared and gamma_beta, given the gradient (B, P, C) of its result."""
-    kernel, bias = gamma_beta
-    channels = x.shape[-1]
-    of_x = gradient * (1 + _take(rows[..., :channels], plan.rows) + bias[:channels])
-    of_rows = _sum_rows(jnp.concatenate([gradient * x, gradient], axis=-1), plan.rows, rows.shape[1])
+def modulate_regions_backward(x, table, shared, scale, shift, plan, gamma, of_scaled, of_shifts):
+    """Gradients of `modulate_regions` with respect to x, table, shared, scale and shift, given 1 + gamma and those of its results."""
+    features = x.shape[-1]
+    of_x = of_scaled * _take(gamma, plan.rows)
+    # Two sums, because a concatenation would be stored in float32.
+    # Two sums, because their concatenation would be stored in float32.
+    of_rows = jnp.concatenate([_sum_rows(part, plan.rows, gamma.shape[1]) for part in (of_scaled * x, of_shifts)], axis=-1)
     hidden, pull_back = jax.vjp(lambda table, shared: hidden_vectors(table, *shared, plan.ids), table, shared)
 
     def through_tap(of_hidden, tap):  # one tap at a time, so that it is compiled once
@@ -200,78 +210,81 @@ def modulate_regions_backward(x, table, shared, gamma_beta, plan, rows, gradient
         reached = _sum_rows(of_rows, patch, hidden.shape[1])
         return of_hidden + reached @ weights.T, jnp.einsum("brd,brc->dc", hidden, reached)
 
+    kernel = _together(scale, shift)[0]
     taps = kernel.reshape(9, *kernel.shape[2:]), jnp.moveaxis(plan.patches, 2, 0)
     of_hidden, of_kernel = jax.lax.scan(through_tap, jnp.zeros(hidden.shape, of_rows.dtype), taps)
     of_table, of_shared = pull_back(of_hidden)
-    of_gamma_beta = of_kernel.reshape(kernel.shape).astype(kernel.dtype), of_rows.sum((0, 1)).astype(bias.dtype)
-    return of_x, of_table, of_shared, of_gamma_beta
+    of_kernel, of_bias = of_kernel.reshape(kernel.shape).astype(kernel.dtype), of_rows.sum((0, 1)).astype(kernel.dtype)
+    of_scale, of_shift = ((of_kernel[..., part], of_bias[part]) for part in (slice(features), slice(features, None)))
+    return of_x, of_table, of_shared, of_scale, of_shift
 
 
-def modulate_dense(x, y, shared, gamma_beta):
-    """x * (1 + gamma) + beta by dense convolutions of the conditioning.
+def modulate_dense(x, y, shared, scale, shift):
+    """`modulate` by dense convolutions of the conditioning.
 
     Args:
         x: (B, h, w, C) normalised activations.
         y: Dense with Y channels.
-        shared, gamma_beta: kernels and biases as in `modulate_regions`.
+        shared, scale, shift: as for `modulate`.
 
     Returns:
-        (B, h, w, C).
+        (B, h, w, C) and (B, h, w, F).
     """
-    hidden = jax.nn.relu(convolve(y, *shared))
-    gamma, beta = jnp.split(by_rows(conv2d, hidden, gamma_beta[0]) + gamma_beta[1], 2, axis=-1)
-    return x * (1 + gamma) + beta
+    hidden, (kernel, bias) = jax.nn.relu(convolve(y, *shared)), _together(scale, shift)
+    gamma, beta = jnp.split(by_rows(conv2d, hidden, kernel) + bias, [x.shape[-1]], axis=-1)
+    return x * (1 + gamma), beta
 
 
 @jax.custom_vjp
-def modulate(x, regions, shared, gamma_beta):
-    """x * (1 + gamma) + beta on regions, or densely for a batch that exceeds the capacity.
+def modulate(x, regions, shared, scale, shift):
+    """x * (1 + gamma) and beta on regions, or densely for a batch that exceeds the capacity.
 
-    The backward pass keeps the rows of gamma and beta, but nothing of the hidden layer.
+    The backward pass keeps the rows of gamma, but nothing of the hidden layer.
 
     Args:
         x: (B, h, w, C) normalised activations.
         regions: Regions.
-        shared, gamma_beta: kernels and biases as in `modulate_regions`.
+        shared: kernel (3, 3, Y, D) and bias (D,) of the first convolution.
+        scale: kernel (3, 3, D, C) and bias (C,) of gamma.
+        shift: kernel (3, 3, D, F) and bias (F,) of beta.
 
     Returns:
-        (B, h, w, C).
+        (B, h, w, C) and (B, h, w, F).
     """
-    return _modulate_forward(x, regions, shared, gamma_beta)[0]
+    return _modulate_forward(x, regions, shared, scale, shift)[0]
 
 
-def _modulate_forward(x, regions, shared, gamma_beta):
+def _modulate_forward(x, regions, shared, scale, shift):
     table, plan = regions.table, regions.plan
 
     def by_regions():
-        result, rows = modulate_regions(_flat(x), table, shared, gamma_beta, plan)
-        return result.reshape(x.shape), rows
+        scaled, shifts, gamma = modulate_regions(_flat(x), table, shared, scale, shift, plan)
+        return scaled.reshape(x.shape), shifts.reshape(*x.shape[:3], -1), gamma
 
     def densely():
-        rows = jnp.zeros((*plan.patches.shape[:2], 2 * x.shape[-1]), x.dtype)
-        return modulate_dense(x, Dense(look_up(table, regions.ids)), shared, gamma_beta), rows
+        gamma = jnp.zeros((*plan.patches.shape[:2], x.shape[-1]), x.dtype)
+        return *modulate_dense(x, Dense(look_up(table, regions.ids)), shared, scale, shift), gamma
 
-    result, rows = _choose(plan.fits, by_regions, densely)
-    return result, (x, regions, shared, gamma_beta, rows)
+    *results, gamma = _choose(plan.fits, by_regions, densely)
+    return tuple(results), (x, regions, shared, scale, shift, gamma)
 
 
-def _modulate_backward(residuals, gradient):
-    x, regions, shared, gamma_beta, rows = residuals
+def _modulate_backward(residuals, gradients):
+    x, regions, shared, scale, shift, gamma = residuals
     table, plan = regions.table, regions.plan
 
     def by_regions():
-        flat, gradients = _flat(x), _flat(gradient)
-        of_x, *others = modulate_regions_backward(flat, table, shared, gamma_beta, plan, rows, gradients)
+        of_x, *others = modulate_regions_backward(_flat(x), table, shared, scale, shift, plan, gamma, *map(_flat, gradients))
         return of_x.reshape(x.shape), *others
 
     def densely():
-        def dense(x, table, shared, gamma_beta):
-            return modulate_dense(x, Dense(look_up(table, regions.ids)), shared, gamma_beta)
+        def dense(x, table, *weights):
+            return modulate_dense(x, Dense(look_up(table, regions.ids)), *weights)
 
-        return jax.vjp(dense, x, table, shared, gamma_beta)[1](gradient)
+        return jax.vjp(dense, x, table, shared, scale, shift)[1](gradients)
 
-    of_x, of_table, of_shared, of_gamma_beta = _choose(plan.fits, by_regions, densely)
-    return of_x, Regions(None, of_table, None), of_shared, of_gamma_beta
+    of_x, of_table, *of_weights = _choose(plan.fits, by_regions, densely)
+    return of_x, Regions(None, of_table, None), *of_weights
 
 
 def _choose(fits, by_regions, densely):

@@ -1,8 +1,10 @@
 """Spatially adaptive normalisation (SPADE) and the residual block of the generator (OASIS section 2)."""
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
-from oasis_jax.layers.convolution import leaky_relu
+from oasis_jax.layers.convolution import by_rows, conv2d, leaky_relu
+from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.normalised import BatchNorm, Conv
 from oasis_jax.layers.resampling import upsample
 from oasis_jax.oasis.regions import Regions, modulate, modulate_dense
@@ -19,15 +21,30 @@ class SPADE(nn.Module):
     upsamples: bool = False
 
     @nn.compact
-    def __call__(self, x, y, *, train=False):
-        """x (B, h, w, C), or half as high and wide if `upsamples`, and conditioning y, Dense or Regions -> (B, h, w, C)."""
+    def __call__(self, x, y, *, train=False, after=None):
+        """Modulates x by the conditioning.
+
+        Args:
+            x: (B, h, w, C), or half as high and wide if `upsamples`.
+            y: conditioning, Dense or Regions.
+            train: normalise by batch statistics.
+            after: matrix (C, F) in float32 or wider by which each pixel is multiplied at the end; None for no product. The convolution of
+                beta is composed with it, so that it has F channels instead of C.
+
+        Returns:
+            (B, h, w, C), or (B, h, w, F) with `after`.
+        """
         normalised = BatchNorm(name="norm")(x, train=train, repeats=4 if self.upsamples else 1)
         if self.upsamples:  # after normalisation, whose statistics are those of fewer pixels
             normalised = upsample(normalised)
-        by_regions = isinstance(y, Regions)
         shared = Conv(self.hidden, name="shared").weights(y.channels, x.dtype)
-        gamma_beta = Conv(2 * x.shape[-1], name="gamma_beta").weights(self.hidden, x.dtype)
-        return (modulate if by_regions else modulate_dense)(normalised, y, shared, gamma_beta)
+        gamma_beta = Conv(2 * x.shape[-1], name="gamma_beta").weights(self.hidden, x.dtype if after is None else after.dtype)
+        scale, shift = zip(*(jnp.split(weights, 2, axis=-1) for weights in gamma_beta), strict=True)
+        if after is not None:
+            shift = tuple(jnp.matmul(weights, after, precision="highest") for weights in shift)
+            scale, shift, after = jax.tree.map(lambda weights: weights.astype(x.dtype), (scale, shift, after))
+        scaled, shifts = (modulate if isinstance(y, Regions) else modulate_dense)(normalised, y, shared, scale, shift)
+        return (scaled if after is None else by_rows(conv2d, scaled, after[None, None])) + shifts
 
 
 class SPADEResidualBlock(nn.Module):
@@ -45,8 +62,9 @@ class SPADEResidualBlock(nn.Module):
         """x and conditioning y as for SPADE -> (B, h, w, features)."""
         middle = min(x.shape[-1], self.features)
         if x.shape[-1] != self.features:
-            shortcut = SPADE(self.hidden, self.upsamples, name="spade_s")(x, y, train=train)
-            shortcut = Conv(self.features, 1, use_bias=False, spectral_norm=True, name="conv_s")(shortcut, train=train)
+            shortcut = Conv(self.features, 1, use_bias=False, spectral_norm=True, name="conv_s")
+            matrix = shortcut.weights(x.shape[-1], wide(x.dtype), train=train)[0][0, 0]
+            shortcut = SPADE(self.hidden, self.upsamples, name="spade_s")(x, y, train=train, after=matrix)
         else:
             shortcut = upsample(x) if self.upsamples else x
         x = leaky_relu(SPADE(self.hidden, self.upsamples, name="spade_0")(x, y, train=train))

@@ -18,8 +18,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from oasis_jax import compiler, target
+from oasis_jax.data.check import check_split
 from oasis_jax.data.columns import make_columns
-from oasis_jax.data.datasets import DataSpec
+from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
 from oasis_jax.family import find_family
 from oasis_jax.heatmaps import NUM_MAPS
@@ -55,6 +56,15 @@ def batch_shapes(config, names):
     return shapes
 
 
+def survey_training_data(config, family):
+    """The survey of the training data, if the step depends on it, else None; DataError for faults in the data."""
+    statistic = family.statistic(config)
+    if statistic is None:
+        return None
+    spec = DataSpec.of_config(config.data)
+    return check_split(open_split(spec, "train", family.columns(config)), spec, statistic=statistic, remember=False)
+
+
 def lowered_step(config, machine):
     """The step of a config, lowered for a machine, its mesh, and what is known of it: {name: value}.
 
@@ -62,7 +72,7 @@ def lowered_step(config, machine):
         ValueError, DataError: fields of the config do not fit each other or the machine.
     """
     family, size = find_family(config), tuple(config.data.image_size)
-    train_step, devices = family.train_step(config), machine.devices()
+    train_step, devices = family.train_step(config, survey_training_data(config, family)), machine.devices()
     split = split_of_run(config, train_step, len(devices), len({device.process_index for device in devices}))
     mesh = mesh_of_split(split, devices)
     with jax.set_mesh(mesh):

@@ -20,6 +20,7 @@ class Chip:
         flops: bfloat16 operations per second of its matrix units.
         bandwidth: bytes per second to and from the memory.
         options: what the description of its topology needs besides the layout.
+        single_host: layout of a slice that is one host, though it has more chips than the hosts of larger slices.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Chip:
     flops: float
     bandwidth: float
     options: tuple[tuple[str, object], ...] = ()
+    single_host: tuple[int, ...] = ()
 
 
 CHIPS = {
@@ -37,11 +39,11 @@ CHIPS = {
         # are one device.
         Chip("v4", "tpu", 32 * GIB, 275e12, 1228 * GB, (("chip_config_name", "megacore"),)),
         # https://cloud.google.com/tpu/docs/v5e: 197 TFLOPs, 16 GB, 819 GBps.
-        Chip("v5e", "tpu", 16 * GIB, 197e12, 819 * GB),
+        Chip("v5e", "tpu", 16 * GIB, 197e12, 819 * GB, single_host=(2, 4)),
         # https://cloud.google.com/tpu/docs/v5p: 459 TFLOPs, 95 GB, 2765 GBps.
         Chip("v5p", "tpu", 95 * GIB, 459e12, 2765 * GB),
         # https://cloud.google.com/tpu/docs/v6e: 918 TFLOPs, 32 GB, 1640 GBps.
-        Chip("v6e", "tpu", 32 * GIB, 918e12, 1640 * GB),
+        Chip("v6e", "tpu", 32 * GIB, 918e12, 1640 * GB, single_host=(2, 4)),
         # NVIDIA's data sheet of the H100 SXM: 989 TFLOPS without sparsity, 80 GB, 3.35 TB/s.
         Chip("h100", "cuda", 80 * GB, 989e12, 3350 * GB),
     )
@@ -89,7 +91,9 @@ class Machine:
     @property
     def host_bounds(self):
         """Chips of one host along the three axes."""
-        sides = [*self.layout, 1, 1]
+        sides = (*self.layout, 1, 1)
+        if self.layout == self.chip.single_host:
+            return sides[:3]
         return (min(_HOST, sides[0]), min(_HOST, sides[1]), 1)
 
     @property

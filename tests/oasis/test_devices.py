@@ -20,6 +20,7 @@ from tests.devices import compare, in_own_process
 N, SIZE, BATCH = 4, (64, 16), 8
 CASES = {
     "oasis": {"meshes": [(2, 1), (2, 2), (8, 1), (4, 2), (1, 8)]},
+    "in parts": {"meshes": [(2, 1), (4, 2)], "accumulate": 2},
     "divided state": {"meshes": [(2, 4)], "shard_state": True},
     "on regions": {"meshes": [(8, 1), (4, 2)], "capacities": (Capacity(*[4000] * 4), Capacity(*[2] * 4))},
     "spatially aware": {"meshes": [(1, 4), (2, 4)], "aware": True},

@@ -15,7 +15,7 @@ from tests.arrays import normal
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-VECTOR, HIDDEN, CHANNELS = 5, 6, 4
+VECTOR, HIDDEN, CHANNELS, SHIFTS = 5, 6, 4, 3
 
 
 def streets(height=14, width=18):
@@ -47,30 +47,35 @@ make_plan = jax.jit(regions.make_plan, static_argnums=(1, 2))
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def by_both_ways(ids, num_ids, capacity, arguments, gradient):
-    """((value, gradients) on regions, those of the dense way, the Plan)."""
+def by_both_ways(ids, num_ids, capacity, arguments, gradients):
+    """((values, gradients) on regions, those of the dense way, the Plan)."""
     plan = regions.make_plan(ids, num_ids, capacity)
 
-    def by_regions(x, table, shared, gamma_beta):
-        return regions.modulate(x, regions.Regions(ids, table, plan), shared, gamma_beta)
+    def by_regions(x, table, *weights):
+        return regions.modulate(x, regions.Regions(ids, table, plan), *weights)
 
-    def densely(x, table, shared, gamma_beta):
-        return regions.modulate_dense(x, Dense(regions.look_up(table, ids)), shared, gamma_beta)
+    def densely(x, table, *weights):
+        return regions.modulate_dense(x, Dense(regions.look_up(table, ids)), *weights)
 
     def value_and_gradients(function):
-        value, pull_back = jax.vjp(function, *arguments)
-        return value, pull_back(gradient)
+        values, pull_back = jax.vjp(function, *arguments)
+        return values, pull_back(gradients)
 
     return value_and_gradients(by_regions), value_and_gradients(densely), plan
 
 
+def convolutions(shifts=SHIFTS):
+    """Kernels and biases `shared`, `scale` and `shift`."""
+    channels = (VECTOR, HIDDEN), (HIDDEN, CHANNELS), (HIDDEN, shifts)
+    return [(normal(2 * i + 2, (3, 3, *pair)), normal(2 * i + 3, pair[1:])) for i, pair in enumerate(channels)]
+
+
 def check_equal_to_dense(ids, num_ids, capacity):
-    shared = normal(2, (3, 3, VECTOR, HIDDEN)), normal(3, (HIDDEN,))
-    gamma_beta = normal(4, (3, 3, HIDDEN, 2 * CHANNELS)), normal(5, (2 * CHANNELS,))
-    arguments = normal(0, (*ids.shape, CHANNELS)), normal(1, (len(ids), num_ids, VECTOR)), shared, gamma_beta
-    results = by_both_ways(jnp.asarray(ids), num_ids, capacity, arguments, normal(6, arguments[0].shape))
+    arguments = normal(0, (*ids.shape, CHANNELS)), normal(1, (len(ids), num_ids, VECTOR)), *convolutions()
+    results = by_both_ways(jnp.asarray(ids), num_ids, capacity, arguments, tuple(normal(8, (*ids.shape, n)) for n in (CHANNELS, SHIFTS)))
     (actual, gradients), (expected, expected_gradients), plan = results
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
     for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
     return plan
@@ -93,7 +98,8 @@ def test_a_capacity_that_is_just_enough_is_enough():
     assert check_equal_to_dense(ids, 3, most).fits
     assert make_plan(jnp.asarray(ids), 3, Capacity(200, 200, most.hidden, most.modulation)).fits
     for name, value in most._asdict().items():
-        assert not make_plan(jnp.asarray(ids), 3, most._replace(**{name: value - 1})).fits
+        one_less = 1 if name in ("near", "far") else regions.TILE  # lists are rounded up to whole tiles
+        assert not make_plan(jnp.asarray(ids), 3, most._replace(**{name: value - one_less})).fits
 
 
 def test_different_neighbourhoods_with_one_fingerprint_are_never_taken_for_equal(monkeypatch):
@@ -104,34 +110,34 @@ def test_different_neighbourhoods_with_one_fingerprint_are_never_taken_for_equal
 def test_regions_equal_dense_where_64_bits_are_off():
     with jax.enable_x64(False):
         ids, table, x = jnp.asarray(MAPS["streets"], jnp.int32), normal(0, (2, 3, VECTOR)), normal(1, (2, 14, 18, CHANNELS))
-        shared = normal(2, (3, 3, VECTOR, HIDDEN)), normal(3, (HIDDEN,))
-        gamma_beta = normal(4, (3, 3, HIDDEN, 2 * CHANNELS)), normal(5, (2 * CHANNELS,))
         plan = make_plan(ids, 3, Capacity(*[252] * 4))
         assert plan.fits and x.dtype == jnp.float32
-        actual = jax.jit(regions.modulate)(x, regions.Regions(ids, table, plan), shared, gamma_beta)
-        expected = jax.jit(regions.modulate_dense)(x, Dense(regions.look_up(table, ids)), shared, gamma_beta)
-        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+        actual = jax.jit(regions.modulate)(x, regions.Regions(ids, table, plan), *convolutions())
+        expected = jax.jit(regions.modulate_dense)(x, Dense(regions.look_up(table, ids)), *convolutions())
+        for a, b in zip(actual, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
 
 
 def test_bfloat16_costs_no_more_precision_on_regions_than_densely():
     ids = np.zeros((1, 120, 90), int)
     ids[0, 40:, 20:70] = 1
     plan = make_plan(jnp.asarray(ids), 2, Capacity(*[3000] * 4))
-    shapes = (*ids.shape, CHANNELS), (1, 2, VECTOR), (3, 3, VECTOR, HIDDEN), (HIDDEN,), (3, 3, HIDDEN, 2 * CHANNELS), (2 * CHANNELS,)
-    arguments = [normal(i, shape).astype(jnp.bfloat16) for i, shape in enumerate(shapes)]
+    arguments = normal(0, (*ids.shape, CHANNELS)), normal(1, (1, 2, VECTOR)), *convolutions(CHANNELS)
+    arguments = jax.tree.map(lambda array: array.astype(jnp.bfloat16), arguments)
 
     def by_regions(x, table, *weights):
-        return regions.modulate(x, regions.Regions(ids, table, plan), weights[:2], weights[2:])
+        return sum(regions.modulate(x, regions.Regions(ids, table, plan), *weights))
 
     def densely(x, table, *weights):
-        return regions.modulate_dense(x, Dense(regions.look_up(table, ids)), weights[:2], weights[2:])
+        return sum(regions.modulate_dense(x, Dense(regions.look_up(table, ids)), *weights))
 
     def value_and_gradients(function, dtype):
         def compute(*arguments):
             value, pull_back = jax.vjp(function, *arguments)
             return value, *pull_back(jnp.cos(arguments[0]))
 
-        return [np.asarray(a, np.float64) for a in jax.jit(compute)(*(a.astype(dtype) for a in arguments))]
+        cast = jax.tree.map(lambda array: array.astype(dtype), arguments)
+        return [np.asarray(a, np.float64) for a in jax.tree.leaves(jax.jit(compute)(*cast))]
 
     exact = value_and_gradients(densely, jnp.float64)
     losses = [

@@ -134,6 +134,23 @@ def test_update_of_the_discriminator_in_parts_is_that_of_the_whole_batch(float64
         np.testing.assert_allclose(of_parts[name], metrics[name], rtol=1e-13)
 
 
+def test_update_of_the_generator_in_parts_is_that_of_the_whole_batch_if_the_parts_are_alike(float64):
+    """Batch statistics are those of a part, so they agree only then. Part i has the examples i, i + 2, ..."""
+    step, (image, label_map) = tiny_step(), (np.repeat(array, 2, axis=0) for array in batch_of(2).values())
+    label_map = jnp.asarray(label_map, jnp.int32)
+    draws = jax.tree.map(lambda array: jnp.repeat(array, 2, axis=0), draw(0, 0, label_map[::2], N, 2))
+    state, given = first_state(step), (jnp.asarray(image / 127.5 - 1), label_map, step.pixel_weights(label_map), draws)
+
+    def update(parts):
+        accumulating = dataclasses.replace(step, hyper=dataclasses.replace(step.hyper, accumulate=parts))
+        return jax.jit(accumulating.update_generator)(state, *given)
+
+    (whole, metrics, _), (accumulated, of_parts, _) = update(1), update(2)
+    assert max(differences(whole.generator["params"], accumulated.generator["params"])) < 1e-12
+    assert max(differences(whole.discriminator, accumulated.discriminator)) < 1e-14
+    np.testing.assert_allclose(of_parts["loss_g"], metrics["loss_g"], rtol=1e-13)
+
+
 def test_shared_fakes_are_those_of_the_generator_before_its_update(float64):
     step, batch = tiny_step(num_blocks=1), batch_of(2)
     state, label_map = first_state(step), jnp.asarray(batch["label_map"], jnp.int32)

@@ -9,6 +9,7 @@ from oasis_jax.planning.recipe import num_steps
 @pytest.mark.parametrize(
     "topology, slices, chips, hosts",
     [
+        ("v6e:2x4", 1, 8, 1),  # one host
         ("v5e:4x4", 1, 16, 4),
         ("v5e:4x4", 2, 32, 8),
         ("2xv5e:4x4", 1, 32, 8),

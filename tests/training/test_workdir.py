@@ -8,10 +8,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import pytest
 from etils import epath
 
-from oasis_jax.training.workdir import LOCK, NOTE, Lease, claimed
+from oasis_jax.training.workdir import COMPILED, LOCK, NOTE, Lease, claimed, keep_compiled
 
 BEAT = 0.2
 CLAIM = f"""
@@ -90,3 +91,17 @@ def test_damaged_note_is_that_of_another_run(tmp_path, content):
     lease = Lease(note, BEAT)
     assert lease.acquire() is None
     lease.release()
+
+
+def test_compiled_programs_are_kept_in_the_workdir_unless_another_folder_is_named(tmp_path):
+    fields = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = {field: getattr(jax.config, field) for field in fields}
+    try:
+        jax.config.update(fields[0], None)
+        keep_compiled(epath.Path(tmp_path / "run"))
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "run" / COMPILED)
+        keep_compiled(epath.Path(tmp_path / "other"))
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "run" / COMPILED)
+    finally:
+        for field, value in before.items():
+            jax.config.update(field, value)
