@@ -69,14 +69,15 @@ class ImageFile:
 
 
 def open_image(path) -> ImageFile:
-    """Reads an image file (any path etils.epath knows) and its header.
+    """Reads an image file (any path etils.epath knows; `~` works) and its header.
 
     Raises:
         DataError: it is missing, empty, no image, of a kind that Pillow does not read, of several pages, or of more than
             Image.MAX_IMAGE_PIXELS pixels.
     """
     try:
-        data = _read_bytes(os.fspath(path))  # one read, because decoders request small pieces
+        path = os.path.expanduser(os.fspath(path))
+        data = _read_bytes(path)  # one read, because decoders request small pieces
     except OSError as error:
         broken = os.path.islink(path) and not os.path.exists(path)
         raise _unreadable(path, f"a link to {os.readlink(path)}, which does not exist" if broken else error.strerror or error) from error

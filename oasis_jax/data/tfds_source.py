@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 
 from oasis_jax.data.columns import decode_photo
 from oasis_jax.data.image_files import DataError, open_bytes
+from oasis_jax.data.labels import stored_ids
 from oasis_jax.files import expanded
 
 
@@ -53,10 +54,9 @@ def open_tfds(spec, split, columns):
         if column.name == "image":
             return np.asarray(decode_photo(open_bytes(stored, source), turn=False))
         feature = builder.info.features[spec.tfds_label]
-        # TFDS decodes images of 16 bits only with OpenCV, and palettes as colours.
-        is_image = isinstance(feature, tfds.features.Image)
-        label = np.asarray(open_bytes(stored, source).decode()) if is_image else feature.decode_example_np(stored)
-        return _ids(label, column.rule, f"{source}, feature {spec.tfds_label},")
+        if isinstance(feature, tfds.features.Image):  # which TFDS decodes with OpenCV if it has 16 bits, and palettes as colours
+            return stored_ids(open_bytes(stored, f"{source}, feature {spec.tfds_label},"), column.rule)
+        return _ids(feature.decode_example_np(stored), column.rule, f"{source}, feature {spec.tfds_label},")
 
     def read(index):
         record = records[index]
