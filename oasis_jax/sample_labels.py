@@ -82,7 +82,7 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True):
     Raises:
         DataError: naming every label file that cannot be used.
     """
-    rule = _label_rule(model, changed)
+    rule = label_rule(model, changed)
     squeezed = [(path, shape) for path, shape in _checked(label_files, rule) if _distorted(shape, size)]
     if squeezed and not chosen:
         path, (height, width) = squeezed[0]
@@ -101,7 +101,8 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True):
     return (subject(*item) for item in label_files.items())
 
 
-def _label_rule(model, changed):
+def label_rule(model, changed=None):
+    """The LabelRule by which a model's label files are read; `changed` as for `label_map_subjects`."""
     data = ConfigDict(model.config.data)
     data.update({name: value for name, value in (changed or {}).items() if value is not None})
     given = (changed or {}).get("palette")

@@ -14,7 +14,7 @@ from oasis_jax.data.labels import LabelRule, read_label_map
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.metrics.nets.weights import WeightsError, find_vgg16, read_weights
 from oasis_jax.oasis.perceptual import load_features
-from oasis_jax.sample import find_label_files
+from oasis_jax.sample_labels import find_label_files
 from oasis_jax.training.workdir import prepare_workdir
 
 ODD = ["a b", "c[1]", "*", "d.e.f", "-x", "~y", "日本", "q?'\"#%20", "é\u0301", "latin\udce9"]
@@ -66,8 +66,8 @@ def test_label_files_are_found_in_folders_that_look_like_patterns(root):
     folder = root / "train" / "labels"
     assert len(find_label_files(f"{folder}")) == len(find_label_files(f"{root}/train/*/*.png")) == len(ODD)
     for name in ODD:
-        assert [path.name for path in find_label_files(f"{folder}/{name}.png")] == [f"{name}.png"]
-    assert [path.name for path in find_label_files(f"{folder}/c[1]*")] == ["c[1].png"]
+        assert list(find_label_files(f"{folder}/{name}.png")) == [name]
+    assert list(find_label_files(f"{folder}/c[1]*")) == ["c[1]"]
 
 
 @pytest.mark.parametrize("name", ["a [1]", "*", "b?", "{c}#%20", "é\u0301"])
@@ -98,7 +98,7 @@ def test_the_home_folder_is_expanded_in_every_path(tmp_path, monkeypatch):
         load_features("~/w, [1].npz")
     Image.new("L", (4, 4), 2).save(tmp_path / "ids.png")
     assert (read_label_map("~/ids.png", LabelRule(3)) == 2).all()
-    assert find_label_files("~/ids.png") == [tmp_path / "ids.png"]
+    assert list(find_label_files("~/ids.png").values()) == [str(tmp_path / "ids.png")]
     assert prepare_workdir("~/run") == tmp_path / "run"
     (tmp_path / "p.txt").write_text("0 0 0 void")
     assert config_of_run("~/none") is None

@@ -5,7 +5,7 @@ from PIL import Image
 
 from oasis_jax.checkpoint import Checkpoints
 from oasis_jax.data.labels import DataError, read_label_map
-from oasis_jax.sample import _label_rule
+from oasis_jax.sample_labels import label_rule
 from oasis_jax.sampling import load
 from oasis_jax.training.kept_palette import keep_palette, refuse_exchanged_classes
 from oasis_jax.training.setup import set_up
@@ -55,7 +55,7 @@ def test_the_same_colours_under_another_path_or_none_are_those_of_the_run(tmp_pa
         assert (run.train_split.rule.palette == COLOURS).all() and run.config.data.num_classes == 3
     other.unlink()
     model = load(workdir)
-    ids = read_label_map(tmp_path / "data/val/labels/a.png", _label_rule(model))
+    ids = read_label_map(tmp_path / "data/val/labels/a.png", label_rule(model))
     assert (ids == np.arange(16 * 32).reshape(16, 32) % 3).all() and model.class_names == ("void", "road", "sky")
 
 
@@ -67,7 +67,7 @@ def test_the_same_colours_under_another_path_or_none_are_those_of_the_run(tmp_pa
 def test_exchanged_classes_are_refused_before_the_data_are_read(tmp_path, palette, lines, message, monkeypatch):
     workdir = begin(tmp_path, palette)
     palette.write_text("\n".join(lines))
-    monkeypatch.setattr("oasis_jax.training.setup.check_split", None)
+    monkeypatch.setattr("oasis_jax.training.setup.check_splits", None)
     with pytest.raises(DataError, match=message):
         set_up(make_config(tmp_path, palette), workdir)
 
