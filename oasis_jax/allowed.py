@@ -5,6 +5,8 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
+from ml_collections import ConfigDict
+
 LARGE = 1e30  # what float32 can still be multiplied with
 SMALL = 1 / LARGE
 BELOW_ONE = 1 - 2**-24  # the largest float32 below 1
@@ -35,7 +37,7 @@ def whole(least=0, most=MOST, fix=""):
 def number(least, most=LARGE, fix=""):
     """A finite number in least..most."""
     bounds = {(SMALL, LARGE): "above 0", (0, LARGE): "of 0 or more", (0, BELOW_ONE): "from 0 to below 1", (0, 1): "from 0 to 1"}
-    words = f"a number {bounds[least, most]}" + (f" ({SMALL:.0e} to {LARGE:.0e})" if most == LARGE else "")
+    words = f"a number {bounds.get((least, most)) or f'from {least} to {most}'}" + (f", at most {LARGE:.0e}" if most == LARGE else "")
     return Rule(words, lambda value, _: _is(value, numbers.Real) and math.isfinite(value) and least <= value <= most, fix)
 
 
@@ -45,8 +47,8 @@ def choice(*values):
 
 
 def text(may_be_empty=True):
-    """A text, with content unless it `may_be_empty`."""
-    words = "a text" if may_be_empty else "a text with content"
+    """A text, non-empty unless it `may_be_empty`."""
+    words = "a text" if may_be_empty else "a non-empty text"
     return Rule(words, lambda value, _: isinstance(value, str) and bool(may_be_empty or value.strip()))
 
 
@@ -81,6 +83,8 @@ def wrong_fields(config, rules, complete=True):
     for name, rule in rules.items():
         section, _, field = name.rpartition(".")
         found = config.get(section, {}) if section else config
+        if not isinstance(found, ConfigDict):
+            found = {}
         if field not in found:
             if complete:
                 lines.append(f"{name} is missing: begin with a config of this family in configs/, and change that")

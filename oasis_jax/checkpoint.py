@@ -3,7 +3,8 @@
 The folder `WORKDIR/checkpoints/STEP` holds the items `state` (the whole train state, to resume), `ema` (the averaged generator, enough to
 sample), `config`, `metrics` and `score` (which metric determines the best step). It gets its final name by a rename after the last byte is
 written, and loses it by a rename before it is deleted, so a run that is killed leaves only complete steps. Buckets (gs://) have no renames:
-there, a run that is killed while it deletes may leave a part of a superseded step.
+there, a run that is killed while it deletes may leave a part of a superseded step. `scores.json` beside the steps has their scores: a step
+is saved first and evaluated then.
 """
 import contextlib
 import json
@@ -20,6 +21,8 @@ from jax.experimental import multihost_utils
 from oasis_jax import files
 
 FOLDER = "checkpoints"
+SCORES = "scores.json"  # {step: metrics} of steps that were evaluated after they were saved
+STEP = "step"  # among the metrics that are saved with a step
 SUPERSEDED = "superseded"  # where steps wait to be deleted; not a number, so it is no step
 # Fields that must equal those of the checkpoint on resume; everything else (rates, lengths, folders) may change.
 FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map")
@@ -47,6 +50,7 @@ class Checkpoints:
         refuse_unstorable(workdir)
         self.directory = _absolute(workdir) / FOLDER
         self._score_name, self._higher_is_better, self._read_only = score_name, higher_is_better, read_only
+        self._scores = _read_scores(self.directory)
         best = ocp.checkpoint_managers.BestN(get_metric_fn=self._score, reverse=not higher_is_better, n=1)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy([ocp.checkpoint_managers.LatestN(keep), best]),
@@ -100,12 +104,20 @@ class Checkpoints:
         items = {"ema": ocp.args.StandardSave(ema), "config": ocp.args.JsonSave(config), "score": ocp.args.JsonSave(score)}
         if state is not None:
             items["state"] = ocp.args.StandardSave(state)
-        metrics = {name: float(value) for name, value in (metrics or {}).items()}
+        metrics = {STEP: float(step)} | {name: float(value) for name, value in (metrics or {}).items()}
         with self._save_errors():
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics, force=True)
         if wait:
             self.wait()
         return True
+
+    def add_scores(self, step, metrics):
+        """Adds metrics, name to float, of a step that is saved already: what is evaluated is saved first. Every process must call this."""
+        self._scores[step] = {name: float(value) for name, value in metrics.items()}
+        if jax.process_index() == 0:
+            kept = {str(each): found for each, found in self._scores.items() if each in self._manager.all_steps()}
+            with self._save_errors():
+                files.write_whole(self.directory / SCORES, json.dumps(kept).encode())
 
     def latest_step(self):
         """The newest step (int), or None if there is none."""
@@ -160,7 +172,7 @@ class Checkpoints:
         return step
 
     def _score(self, metrics):
-        score = metrics.get(self._score_name, math.nan)
+        score = _with_scores(metrics, self._scores).get(self._score_name, math.nan)
         if math.isnan(score):
             return -math.inf if self._higher_is_better else math.inf
         return score
@@ -288,11 +300,29 @@ def _check_steps(directory):
 
 def _best_step(manager):
     score = _read(manager, manager.latest_step(), "score", ocp.args.JsonRestore())
-    values = {step: (manager.metrics(step) or {}).get(score["name"], math.nan) for step in manager.all_steps()}
+    scores = _read_scores(manager.directory)
+    metrics = {step: {STEP: step} | (manager.metrics(step) or {}) for step in manager.all_steps()}
+    values = {step: _with_scores(found, scores).get(score["name"], math.nan) for step, found in metrics.items()}
     values = {step: value for step, value in values.items() if not math.isnan(value)}
     if not values:
         raise CheckpointError(f"no checkpoint in {manager.directory} has a {score['name']!r} metric: take the latest instead")
     return (max if score["higher_is_better"] else min)(values, key=values.get)
+
+
+def _read_scores(directory):
+    """{step: metrics} of `Checkpoints.add_scores`."""
+    file = directory / SCORES
+    if not file.exists():
+        return {}
+    try:
+        return {int(step): found for step, found in json.loads(file.read_text()).items()}
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"cannot read {file} ({error}): remove it; the best step is then unknown") from error
+
+
+def _with_scores(metrics, scores):
+    """The metrics that were saved with a step, and those that were added later."""
+    return metrics | scores.get(metrics.get(STEP), {})
 
 
 def _read(manager, step, item, restore_args=None):

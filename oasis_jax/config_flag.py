@@ -4,10 +4,12 @@ ml_collections does the rest. It looks for the nearest name within one section o
 """
 import difflib
 import inspect
+import os
 import pathlib
 import re
 import runpy
 import sys
+import traceback
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
@@ -53,6 +55,7 @@ def parse_flags(argv):
         SystemExit: a field on the command line does not exist or has another type, or there is no such file; the message names the nearest
             field or file, or the type.
     """
+    argv = [re.sub(r"^--?config=~.*", lambda found: "--config=" + os.path.expanduser(found[0].partition("=")[2]), arg) for arg in argv]
     path = value_of("config", argv)
     if path == "":
         sys.exit("--config is empty: give the file of an experiment, such as --config=configs/scenes.py")
@@ -62,6 +65,10 @@ def parse_flags(argv):
         fields = flat(load(path)) if path else {}
     except (OSError, SyntaxError, ValueError) as error:
         sys.exit(f"--config={path}: {error}")
+    except Exception as error:  # of the code in the file, such as a misspelt field
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((f", line {frame.lineno}" for frame in reversed(frames) if frame.filename == path.split(":")[0]), "")
+        sys.exit(f"--config={path}{line}: {type(error).__name__}: {str(error).strip().splitlines()[0][:300]}")
     return _parse(argv, fields)
 
 

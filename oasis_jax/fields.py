@@ -80,7 +80,7 @@ def shared():
 
 
 def _is_class(value, config):
-    count = config.data.num_classes  # 0 is what the data say
+    count = config.data.get("num_classes", 0)  # 0 is what the data say
     return whole(-1, (count if whole(1).accepts(count, config) else IDS) - 1).accepts(value, config)
 
 

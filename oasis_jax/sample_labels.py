@@ -1,5 +1,4 @@
 """The label maps of the sampling command: which files, how they are read, and what size they are brought to."""
-import glob
 import os
 import re
 import sys
@@ -9,7 +8,7 @@ from tqdm import tqdm
 
 from oasis_jax import pictures
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, resize_label_map
-from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, is_image_name, list_images
+from oasis_jax.data.listing import IMAGE_ENDINGS, list_images
 from oasis_jax.data.palette import palette_of, palette_of_run
 from oasis_jax.files import expanded
 
@@ -57,16 +56,11 @@ def find_label_files(given):
 
 
 def _matching(pattern):
-    """{path below: path} of the image files that match a pattern, below its deepest folder without *; of the rest, * alone is special."""
+    """{path below: path} of the image files that match a pattern, below its deepest folder without *; * and ** alone are special."""
     base = next(parent for parent in pattern.parents if "*" not in os.fspath(parent) or parent.is_dir())
-    rest = os.path.relpath(pattern, base) if "://" not in os.fspath(pattern) else os.fspath(pattern.relative_to(base))
-    if "://" in os.fspath(pattern):
-        matches = {os.fspath(path.relative_to(base)): os.fspath(path) for path in base.glob(rest)}
-    else:
-        escaped = re.sub(r"[\[?]", r"[\g<0>]", rest)
-        matches = {path: os.path.join(base, path) for path in glob.iglob(escaped, root_dir=base, recursive=True)}
-    kept = {below: path for below, path in matches.items() if is_image_name(below) and not any(map(is_hidden, below.split("/")))}
-    return {below: path for below, path in kept.items() if "://" in path or os.path.isfile(path)}
+    rest = os.fspath(pattern)[len(os.fspath(base)) :].strip("/")
+    expression = re.escape(rest).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
+    return {below: path for below, path in list_images(base).files.items() if re.fullmatch(expression, below)}
 
 
 def label_map_subjects(model, label_files, size, changed=None, chosen=True):

@@ -119,6 +119,19 @@ def test_best_step_follows_the_direction_of_the_score(tmp_path):
     assert steps_on_disk(tmp_path) == [2, 3] and load_ema(tmp_path, best=True)[2] == 2
 
 
+def test_scores_may_be_added_to_a_saved_step_and_survive_a_new_start(tmp_path):
+    save_steps(tmp_path, [0], keep=1, fids={0: 5.0})  # with the step, as older versions did
+    for steps in ((1, 2), (3,)):
+        with opened(tmp_path, keep=1) as checkpoints:
+            for step in steps:
+                checkpoints.save(step, make_state(step), make_ema(step), CONFIG)
+                checkpoints.add_scores(step, {"fid": step, "other": 0})
+    assert steps_on_disk(tmp_path) == [1, 3] and load_ema(tmp_path, best=True)[2] == 1
+    (tmp_path / "checkpoints" / "scores.json").write_text("{")
+    with pytest.raises(CheckpointError, match="scores.json .*remove it"):
+        load_ema(tmp_path, best=True)
+
+
 def test_best_of_a_run_without_scores_is_an_error(tmp_path):
     save_steps(tmp_path, [1])
     with pytest.raises(CheckpointError, match="fid"):

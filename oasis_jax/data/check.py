@@ -15,7 +15,8 @@ from oasis_jax.data.datasets import PAIRS, SPLITS, open_split
 from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.data.labels import resize_label_map
 from oasis_jax.data.split import stamp
-from oasis_jax.data.survey import Survey, notes_on_speed, recalled
+from oasis_jax.data.survey import Survey, recalled
+from oasis_jax.files import write_whole
 
 _REPORTED = 50  # faults printed; the others are counted
 _MEMORY = "data_check.json"
@@ -115,11 +116,12 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
             raise DataError(_report(split, spec, [f"{fault}. Correct data.dontcare_id (-1: none), data.label_offset or data.label_map"]))
         if statistic is not None:
             measured = np.quantile([result.statistic for result in results], _QUANTILE, axis=0, method="higher").astype(np.int64)
-    notes = [*_notes(split, results), *notes_on_speed(split)]
+    notes = list(_notes(split, results))
     survey = Survey(pixels=pixels, statistic=measured, images=images, notes=(*split.notes, *notes), **facts)
     if memory and remember:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(json.dumps(remembered | {split.name: {"key": key, "notes": notes} | survey.as_memory()}))
+        result = {"key": key, "notes": notes} | survey.as_memory()
+        write_whole(memory, json.dumps(remembered | {split.name: result}).encode())
     return survey
 
 
@@ -136,6 +138,7 @@ def _check_example(split, index, spec, statistic) -> Checked:
                 values = {column.name: _attempt(faults, column.decode, files[column.name]) for column in split.columns}
             if not faults:
                 remarks = [remark for column in split.columns for remark in column.remarks(files[column.name])]
+                remarks += [f"slow {column.things}" for column in split.columns if _is_slow(column.name, example.files[column.name])]
         if not faults and label_map:
             classes = label_map.rule(values["label_map"], f"label map {example.source('label_map')}")
             fault = _sizes_differ(example, {column.name: column.size(values[column.name]) for column in split.columns})
@@ -152,6 +155,12 @@ def _check_example(split, index, spec, statistic) -> Checked:
     ids = resize_label_map(classes, spec.decoded_size(split.name))
     both = [ids, ids[:, ::-1]] if spec.flip and split.name == "train" else [ids]
     return Checked((), tuple(remarks), pixels, np.max([statistic(one) for one in both], axis=0))
+
+
+def _is_slow(column, path):
+    from oasis_jax.data.decode import is_decoded_here  # imports TensorFlow
+
+    return "://" not in path and not is_decoded_here(column, path)
 
 
 def _attempt(faults, function, argument):
@@ -185,7 +194,7 @@ def _notes(split, results):
             found[remark].append(example)
     for remark, sentence in REMARKS.items():
         if examples := found[remark]:
-            column = "label_map" if remark == "dontcare" else "image"
+            column = "label_map" if remark in ("dontcare", "slow label maps") else "image"
             yield f"{len(examples)} of {len(split)} {split.column(column).things} {sentence}, such as {examples[0].source(column)}"
 
 
@@ -195,7 +204,8 @@ def _reports(splits, spec):
 
 def _report(split, spec, faults):
     place = (split.name == "val" and spec.val_root) or spec.root or spec.layout
-    lines = [f"{len(faults)} faults in the {split.name} split of {place} ({len(split)} examples):"]
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    lines = [f"{count} in the {split.name} split of {place} ({len(split)} examples):"]
     lines += [f"  {fault}" for fault in faults[:_REPORTED]]
     if len(faults) > _REPORTED:
         lines.append(f"  ... and {len(faults) - _REPORTED} more")
@@ -204,7 +214,7 @@ def _report(split, spec, faults):
 
 def _fingerprint(split, spec):
     """Changes with any file's path, size or date, and with the label rule; for examples without files, with spec and the split."""
-    digest = hashlib.sha256(f"{_RULES} {spec.dontcare_id}\n".encode())
+    digest = hashlib.sha256(f"{_RULES} {spec.dontcare_id} {spec.flip}\n".encode())
     if split.column("label_map"):
         digest.update(split.rule.identity)
     if split.read_arrays is not None and not split.archive:

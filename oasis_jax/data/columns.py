@@ -23,6 +23,8 @@ REMARKS = {
     "turned": "are turned or mirrored by their EXIF (their label maps must show the upright photos)",
     "transparent": "have transparent pixels, which become white",
     "cmyk": "are in CMYK, converted without a colour profile",
+    "slow photos": "are decoded by Pillow, which is slower than TensorFlow (fast are plain JPEG files)",
+    "slow label maps": "are decoded by Pillow, which is slower than TensorFlow (fast are PNG files of 8-bit grey)",
     "dontcare": "hold no pixel to learn from: all are don't-care",
 }
 
@@ -131,7 +133,10 @@ def read_photo(path) -> Image.Image:
 
 def decode_photo(file, turn=True) -> Image.Image:
     """An ImageFile as RGB Image, as `as_rgb` makes it, upright if `turn`. Raises DataError if it is damaged, or as `as_rgb` does."""
-    return as_rgb(file.decode_upright() if turn else file.decode(), file.source)
+    image = file.decode_upright() if turn else file.decode()
+    if file.reduced and image.mode in ("RGB", "RGBA", "LA") and max(high for _, high in image.convert("RGB").getextrema()) < _DARK >> 8:
+        raise DataError(f"{file.source} has 16 bits, but its values end below {_DARK} of 65535, all but black: scale them, or save 8 bits")
+    return as_rgb(image, file.source)
 
 
 def as_rgb(image, source="the photo") -> Image.Image:

@@ -57,13 +57,14 @@ def sort_out(paths):
     """The Listing of paths that are not on a disk, such as the members of a zip: an iterable of str, without folders."""
     paths = sorted(paths)
     hidden = [path for path in paths if any(map(is_hidden, path.split("/")))]
-    kept = [path for path in paths if path not in set(hidden)]
+    skipped = set(hidden)
+    kept = [path for path in paths if path not in skipped]
     files = {path: path for path in kept if is_image_name(path)}
     return Listing(files, {path: path for path in kept if path not in files}, tuple(path for path in hidden if is_image_name(path)))
 
 
 def list_images(folder) -> Listing:
-    """Lists a folder, at any depth: a path of the disk or of a bucket. It never raises; an unreadable folder is a fault."""
+    """Lists a folder, at any depth: a path of the disk or of a bucket. An unreadable folder of the disk is a fault."""
     folder = os.fspath(folder)
     if "://" in folder:
         base = epath.Path(folder)

@@ -86,17 +86,4 @@ def shortened(rows):
     if len(rows) <= _SHOWN:
         return rows
     kept = [row for place, row in enumerate(rows) if place < _LARGEST or place >= len(rows) - _RAREST or "don't care" in row["note"]]
-    first = sum(place < _LARGEST for place in range(len(rows)))
-    return [*kept[:first], None, *kept[first:]]
-
-
-def notes_on_speed(split):
-    """Lines on local files of a split that Pillow decodes, which is slower than TensorFlow."""
-    from oasis_jax.data.decode import is_decoded_here  # imports TensorFlow
-
-    for column in split.columns:
-        paths = [path for path in (example.files.get(column.name, "://") for example in split.examples) if "://" not in path]
-        slow = sum(not is_decoded_here(column.name, path) for path in paths)
-        if slow:
-            fast = {"image": "plain JPEG", "label_map": "PNG of 8-bit grey"}[column.name]
-            yield f"{slow} of {len(split)} {column.things} are decoded by Pillow, which is slower (fast are files of {fast})"
+    return [*kept[:_LARGEST], None, *kept[_LARGEST:]]

@@ -200,7 +200,6 @@ def modulate_regions_backward(x, table, shared, scale, shift, plan, gamma, of_sc
     """Gradients of `modulate_regions` with respect to x, table, shared, scale and shift, given 1 + gamma and those of its results."""
     features = x.shape[-1]
     of_x = of_scaled * _take(gamma, plan.rows)
-    # Two sums, because a concatenation would be stored in float32.
     # Two sums, because their concatenation would be stored in float32.
     of_rows = jnp.concatenate([_sum_rows(part, plan.rows, gamma.shape[1]) for part in (of_scaled * x, of_shifts)], axis=-1)
     hidden, pull_back = jax.vjp(lambda table, shared: hidden_vectors(table, *shared, plan.ids), table, shared)

@@ -16,7 +16,7 @@ from oasis_jax.evaluation.report import valid_json, write_report
 from oasis_jax.family import name_of, own_networks
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
-from oasis_jax.parallel.processes import any_process, in_order, is_first, is_of_runtime, left_with_others
+from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
 from oasis_jax.training.samples import SampleGrid
@@ -151,17 +151,19 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 with jax.set_mesh(run.mesh):
                     whole = state.replace(ema=everywhere(state.ema, run.mesh))
                     averaged = everywhere(run.train_step.averaged(whole, placed_recent), run.mesh)
+                if due["checkpoint"] or due["eval"]:  # first: what is wrong with pictures or scores must not lose the training
+                    save(run, checkpoints, shown, done, state, averaged, saved)
+                    saved = done
                 try:
                     if due["images"]:
                         shown.draw(done, averaged)
-                    scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
-                except Exception as error:  # what is wrong with pictures or scores must not lose the training
-                    if jax.process_count() == 1 or not is_of_runtime(error):  # another process that is lost cannot save
-                        save(run, checkpoints, shown, done, state, averaged, {}, saved)
+                except Exception:
+                    if saved != done and jax.process_count() == 1:  # the others, which draw nothing, would not know
+                        save(run, checkpoints, shown, done, state, averaged, saved)
                     raise
-                if due["checkpoint"] or due["eval"]:
-                    save(run, checkpoints, shown, done, state, averaged, scores, saved)
-                    saved = done
+                scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
+                if scores:
+                    checkpoints.add_scores(done, scores)
                 if lost:
                     tqdm.tqdm.write(f"step {done} is saved; the same command resumes from there when the data can be read")
                 window += time.monotonic() - paused  # not training time
@@ -255,10 +257,10 @@ class Progress:
         print(f"sample from it: python -m oasis_jax.sample {shlex.join(arguments)}")
 
 
-def save(run, checkpoints, shown, step, state, averaged, scores, saved):
+def save(run, checkpoints, shown, step, state, averaged, saved):
     """Saves a checkpoint and the losses so far; `saved` is the last step that was saved before."""
     check_state(run, state, step, saved)
-    checkpoints.save(step, state, averaged, plain(run.config), scores)
+    checkpoints.save(step, state, averaged, plain(run.config))
     shown.save_losses()
 
 

@@ -92,7 +92,7 @@ def set_up(config, workdir) -> Run:
     train_split, val_split = splits = open_splits(spec, columns)
     refuse_inside(workdir, splits, "--workdir")
     if any(split.faults for split in splits):  # what follows would complain of what they left
-        check_splits(splits, spec)
+        check_splits(splits, spec, remember=is_first())
     config.data.update(train_split.resolved_fields())
     if saved:
         refuse_exchanged_classes(config.data, saved["data"])
