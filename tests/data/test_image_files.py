@@ -1,7 +1,9 @@
 """What a file holds is read as it looks, or refused with its name: no pixel silently becomes another one."""
 import io
+import struct
 import sys
 import types
+import zlib
 
 import numpy as np
 import pytest
@@ -210,8 +212,6 @@ def test_colours_of_16_bits_are_no_ids(tmp_path):
         PngImagePlugin.putchunk(file, name, data)
         return file.getvalue()
 
-    import zlib
-
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in np.dstack([IDS] * 3))
     header = (8).to_bytes(4, "big") + (6).to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
@@ -296,5 +296,23 @@ def test_a_link_to_nowhere_is_named(tmp_path):
 def test_too_many_pixels_are_not_decoded(tmp_path, monkeypatch, side):
     path = save(tmp_path / "a.png", np.zeros((side, side), np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9999)  # Pillow only warns up to twice as many
-    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
     refused(path, "too many pixels")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "LA"])
+def test_colours_of_16_bits_that_would_be_black_are_refused(tmp_path, mode):
+    channels = {"RGB": (2, 3), "LA": (4, 2)}[mode]
+    values = np.full((4, 5, channels[1]), 4095, ">u2")
+    if mode == "LA":
+        values[..., 1] = 65535
+    lines = b"".join(b"\0" + row.tobytes() for row in values)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 5, 4, 16, channels[0], 0, 0, 0)
+    path = tmp_path / "dark.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+    with pytest.raises(DataError, match="dark.png has 16 bits, but its values end below 4096 .* all but black"):
+        read_photo(path)

@@ -117,7 +117,7 @@ def cats(request, tmp_path):
 def test_photos_alone_of_any_size_are_a_data_set_and_its_validation(cats):
     for name in ("train", "val"):
         split = open_split(cats, name, ("image",))
-        with pytest.raises(DataError, match="(?s)1 faults in the .* split of .*tfds:tiny_cats train_000004 cannot be read as an image"):
+        with pytest.raises(DataError, match="(?s)1 fault in the .* split of .*tfds:tiny_cats train_000004 cannot be read as an image"):
             check_split(split, cats)
         readable = split.subset(range(4))
         assert check_split(readable, cats).num_examples == 4

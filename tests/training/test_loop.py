@@ -191,10 +191,8 @@ def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path
     assert 0 < scores["texture_distance"] < 1 and scores["colour_distance"] < 1 and np.isfinite(scores["di_seg"])
     report = (tmp_path / "evaluation" / "training" / "report.md").read_text()
     assert "protocol plain, first 3 examples" in report and "| generated images | 3 |" in report
-    measured = {
-        int(folder.parent.parent.name): json.loads(folder.read_text())["texture_distance"]
-        for folder in tmp_path.glob("checkpoints/*/metrics/metrics")
-    }
+    scored = json.loads((tmp_path / "checkpoints" / "scores.json").read_text())
+    measured = {int(step): found["texture_distance"] for step, found in scored.items()}
     assert len(measured) > 1 and load_ema(tmp_path, best=True)[2] == min(measured, key=measured.get)
 
 
