@@ -39,7 +39,6 @@ class Split:
         columns: what an example holds.
         faults: one line per file that belongs to no example; the split may be used only if there are none.
         read_arrays: for examples without files, i -> {column: array}: the photo as uint8 (H, W, 3), stored ids as (H, W).
-        folders: the folders that were searched for files.
         archive: the file that `read_arrays` reads from; empty if it reads no file of ours.
         notes: one line for each thing that users should know of the files and that is no fault.
         folders: the folders that were searched for files.
@@ -51,7 +50,6 @@ class Split:
     columns: tuple[Photo | LabelMap, ...]
     faults: tuple[str, ...] = ()
     read_arrays: Callable[[int], Mapping[str, np.ndarray]] | None = None
-    folders: tuple[str, ...] = ()
     archive: str = ""
     notes: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
