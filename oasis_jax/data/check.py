@@ -138,7 +138,8 @@ def _check_example(split, index, spec, statistic) -> Checked:
             remarks = tuple(remark for column, file in opened.items() for remark in column.remarks(file))
     if (stored := values.get("label_map")) is not None:
         classes = _attempt(faults, lambda stored: split.rule(stored, f"label map {example.source('label_map')}"), stored)
-    if fault := _sizes_differ(example, {column.name: column.size(values[column.name]) for column in split.columns if column.name in values}):
+    sizes = {column.name: column.size(values[column.name]) for column in split.columns if column.name in values}
+    if fault := _sizes_differ(example, sizes):
         faults.append(fault)
     if faults or classes is None:
         return Checked(tuple(faults), remarks)
