@@ -54,6 +54,7 @@ setup(
         "heic": ["pillow-heif>=0.21"],  # photos of phones
         "test": [
             "gcp-storage-emulator>=2026.7",
+            "hypothesis>=6.130",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",

@@ -1,17 +1,21 @@
 """Every field of a config is checked before data are read: a value that makes no sense is refused, in one report of all such fields."""
 import itertools
+import re
 
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from configs import default, eqgan
 from oasis_jax.allowed import check_fields, wrong_fields
 from oasis_jax.config_flag import flat
 from oasis_jax.family import find_family, rules_of
 from oasis_jax.fields import ALLOWED
-from oasis_jax.training.setup import set_up
+from oasis_jax.training.setup import check_config, set_up
 from tests import toy_family
+from tests.odd_folders import quick
 from tests.training.test_loop import tiny_config
 
 CONFIGS = {"oasis": default.get_config, "eqgan": eqgan.get_config}
@@ -119,6 +123,71 @@ def test_all_wrong_fields_are_in_one_report(family):
     assert [line.split("=")[0].strip() for line in lines] == ["seed", "data.workers", "eval.batch_size", "train.lr_g"]
 
 
+SENSIBLE = {
+    "seed": 7, "data.image_size": (512, 512), "data.resize_size": (286, 286), "data.num_classes": 4, "data.dontcare_id": 3,
+    "eval.batch_size": 3, "eval.protocol": "plain", "train.num_steps": 5, "train.lr_g": 1, "data.workers": 2,
+}
+
+
+def faults_of(family, fields):
+    """Names of the fields that are wrong by themselves; if none is, of those that do not fit the others."""
+    absurd = {name: value for name, value in fields.items() if any(value is each or same(value, each) for each in ABSURD)}
+    meaningful = {name for name, value in absurd.items() if any(same(value, each) for each in MEANINGFUL[family].get(name, ()))}
+    if wrong := absurd.keys() - meaningful:
+        return wrong
+    cropped = fields.get("data.image_size") == (512, 512) and fields.get("data.resize_size") == (286, 286)
+    scored = fields.get("eval.protocol") == "absurd", fields.get("eval.score") == "absurd"
+    return ({"data.resize_size"} if cropped else set()) | ({"eval.protocol"} if scored[0] else {"eval.score"} if scored[1] else set())
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_of_fields_drawn_at_random_one_report_names_those_that_are_wrong(family):
+    config = CONFIGS[family]()
+    defaults = {name: value for name, value in flat(config).items() if name != "family"}
+    values = {name: st.sampled_from([*ABSURD, *[SENSIBLE.get(name, value)] * 9, *[value] * 9]) for name, value in defaults.items()}
+    some = st.lists(st.sampled_from([*defaults, *SENSIBLE, *SENSIBLE, "eval.score"]), max_size=8)
+
+    @quick(100)
+    @given(fields=some.flatmap(lambda names: st.fixed_dictionaries({name: values[name] for name in names})))
+    def check(fields):
+        wrong = faults_of(family, fields)
+        try:
+            check_config(with_fields(config, fields))
+        except ValueError as error:
+            lines = str(error).splitlines()[1 if len(wrong) > 1 else 0 :]
+            assert {line.strip().split("=")[0].split(" ")[0] for line in lines} == wrong, (str(error), fields)
+        else:
+            assert not wrong, fields
+
+    check()
+
+
+_scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.complex_numbers(), st.text(max_size=9), st.binary(max_size=3))
+ANYTHING = st.one_of(
+    _scalars, st.integers(-3, 300), st.lists(_scalars, max_size=4), st.tuples(st.integers(-1, 600), st.integers(-1, 600)),
+    st.lists(_scalars, max_size=3).map(tuple), st.floats(width=32).map(np.float32), st.integers(0, 9).map(np.int64),
+)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_whatever_a_field_holds_a_report_names_no_other_field(family):
+    config = CONFIGS[family]()
+    names = [name for name in flat(config) if name != "family"]
+
+    @quick(100)
+    @given(fields=st.dictionaries(st.sampled_from(names), ANYTHING, max_size=4))
+    def check(fields):
+        try:
+            check_config(with_fields(config, fields))
+        except ValueError as error:
+            count = int(str(error).split(" ")[0]) if " fields of the config are wrong:" in str(error) else 1
+            found = [name for name in names if re.search(rf"(?m)^ *{re.escape(name)}(=| is )", str(error))]
+            assert count <= len(fields) and 0 < len(found), str(error)
+            assert all(name in fields for name in found), str(error)
+
+    check()
+
+
 @pytest.mark.parametrize("seed", [0, 2**31, 2**32 - 1])
 def test_every_seed_that_is_allowed_can_be_used(seed):
     check_fields(with_fields(default.get_config(), {"seed": seed}), rules_of(find_family(default.get_config())))
@@ -145,6 +214,7 @@ def test_a_config_that_lacks_fields_is_refused_unless_it_is_that_of_an_older_che
         ({"seed": 2**40}, "seed=1099511627776 is not an integer in 0..4294967295"),
         ({"data__num_classes": 0, "data__dontcare_id": 255}, "data.dontcare_id=255 is not a class"),  # known once the data are listed
         ({"data__fit": "crop", "eval__score": "fid"}, "eval.score=fid"),
+        ({"eval__protocol": "absurd"}, "eval.protocol=absurd: there is no protocol 'absurd'; did you mean"),
         ({"data__resize_size": (8, 8), "eval__score": "fid"}, "data.resize_size .*\n  eval.score=fid"),
         ({"eval__protocol": "camvid-espnet", "eval__segmenter_weights": "absent.pth"}, "absent.pth|vgg16"),
     ],

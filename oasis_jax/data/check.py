@@ -126,26 +126,25 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
 
 
 def _check_example(split, index, spec, statistic) -> Checked:
-    example, label_map, values, remarks, faults = split.examples[index], split.column("label_map"), {}, [], []
-    try:
-        if split.read_arrays is not None:
-            values = split.read(index)
-        else:
-            files = {column.name: _attempt(faults, open_image, example.files[column.name]) for column in split.columns}
-            if not faults and (fault := _sizes_differ(example, {name: file.size for name, file in files.items()}, files)):
-                faults.append(fault)
-            if not faults:
-                values = {column.name: _attempt(faults, column.decode, files[column.name]) for column in split.columns}
-            if not faults:
-                remarks = [remark for column in split.columns for remark in column.remarks(files[column.name])]
-                remarks += [f"slow {column.things}" for column in split.columns if _is_slow(column.name, example.files[column.name])]
-        if not faults and label_map:
-            classes = label_map.rule(values["label_map"], f"label map {example.source('label_map')}")
-            fault = _sizes_differ(example, {column.name: column.size(values[column.name]) for column in split.columns})
-            faults += [fault] * bool(fault)
-    except DataError as error:
-        faults.append(str(error))
-    if faults or not label_map:
+    example, values, remarks, faults, classes = split.examples[index], {}, [], [], None
+    if split.read_arrays is not None:
+        values = _attempt(faults, split.read, index) or {}
+    else:
+        opened = {column: _attempt(faults, open_image, example.files[column.name]) for column in split.columns}
+        files = {column.name: file for column, file in opened.items() if file is not None}
+        if fault := _sizes_differ(example, {name: file.size for name, file in files.items()}, files):
+            return Checked((*faults, fault))
+        decoded = {column.name: _attempt(faults, column.decode, file) for column, file in opened.items() if file is not None}
+        values = {name: value for name, value in decoded.items() if value is not None}
+        if not faults:
+            remarks = [remark for column, file in opened.items() for remark in column.remarks(file)]
+            remarks += [f"slow {column.things}" for column in opened if _is_slow(column.name, example.files[column.name])]
+    if (stored := values.get("label_map")) is not None:
+        classes = _attempt(faults, lambda stored: split.rule(stored, f"label map {example.source('label_map')}"), stored)
+    sizes = {column.name: column.size(values[column.name]) for column in split.columns if column.name in values}
+    if fault := _sizes_differ(example, sizes):
+        faults.append(fault)
+    if faults or classes is None:
         return Checked(tuple(faults), tuple(remarks))
     pixels = np.bincount(classes.ravel(), minlength=split.rule.num_classes)
     if 0 <= spec.dontcare_id < len(pixels) and pixels[spec.dontcare_id] == classes.size:
@@ -172,9 +171,12 @@ def _attempt(faults, function, argument):
 
 
 def _sizes_differ(example, sizes, files=None):
-    """The fault of an example whose photo and label map have different sizes (height, width); None if they agree."""
+    """The fault of an example whose photo and label map have different sizes (height, width); None if they agree.
+
+    A label map that its own EXIF turns has no size to compare: it is refused by itself.
+    """
     size, labels = sizes.get("image"), sizes.get("label_map")
-    if size is None or labels is None or size == labels:
+    if size is None or labels is None or size == labels or (files and files["label_map"].turned):
         return None
     photo, label_map = example.source("image"), example.source("label_map")
     which = f"{photo} is {size[1]}x{size[0]}, but label map {label_map} is {labels[1]}x{labels[0]}"

@@ -6,13 +6,14 @@ import warnings
 
 from oasis_jax.data.columns import make_columns
 from oasis_jax.data.image_files import DataError, open_image
+from oasis_jax.data.labels import stored_ids
 from oasis_jax.data.listing import IMAGE_ENDINGS, list_images
 from oasis_jax.data.partners import without_partner
 from oasis_jax.data.split import Example, Split
 from oasis_jax.data.text import read_lines
 from oasis_jax.files import compared, expanded
 
-_HEADERS = 10  # files of each folder that may be unreadable before their kind is left unknown
+_FIRST = 10  # files of each folder that tell whether the folders are swapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +86,8 @@ def open_folders(spec, split, columns):
         raise DataError(f"data.root {root} is not a folder: give the folder that holds {wanted}")
     found = {column.name: _list(root, layout, column) for column in opened}
     if len(opened) > 1:
-        _refuse_swapped(found["image"], found["label_map"])
+        rules = [column.rule for column in opened if column.name == "label_map"]
+        _refuse_swapped(found["image"], found["label_map"], *rules)
     listed = {name: column.files for name, column in found.items()}
     faults = [fault for column in found.values() for fault in column.faults]
     if spec.scene_categories:
@@ -165,26 +167,34 @@ def _list(root, layout, column):
     return Column(column.things, str(base), suffix, files, others, tuple(faults), tuple(notes))
 
 
-def _refuse_swapped(photos, label_maps):
-    """Compares the first file of each Column: JPEG or colours where ids should be, and a PNG of ids where photos should be."""
-    photo, label = (_kind(column.files.values()) for column in (photos, label_maps))
-    if label is None or photo is None:
-        return
-    label_is_photo = label[0] == "JPEG" or (label[1] == "RGB" and photo[1] != "RGB")
-    photo_is_label = photo[0] != "JPEG" and photo[1] in ("1", "L", "P", "I", "I;16", "I;16B")
-    if label_is_photo and photo_is_label:
+def _refuse_swapped(photos, label_maps, rule):
+    """Compares the first files of each Column: none of the label maps holds classes, but all of the photos do."""
+    if _all_hold_classes(label_maps, rule, wanted=False) and _all_hold_classes(photos, rule, wanted=True):
         raise DataError(
             f"photos and label maps are swapped: {photos.folder} holds id maps and {label_maps.folder} holds photos. "
             "Exchange data.train_photos with data.train_labels (and the same for val), or rename the folders"
         )
 
 
-def _kind(paths):
-    """Format and mode of the first readable file, such as ("PNG", "P"); None if the first ones are all unreadable."""
-    for path in sorted(paths)[:_HEADERS]:
-        try:
-            image = open_image(path).image
-        except DataError:  # the check will report it
-            continue
-        return image.format, image.mode
-    return None
+def _all_hold_classes(column, rule, wanted):
+    """Whether the first files of a Column, as far as they are images, all hold classes, or (`wanted` False) all hold none."""
+    images = 0
+    for path in sorted(column.files.values())[:_FIRST]:
+        holds = _holds_classes(path, rule)
+        if holds is not None and holds != wanted:
+            return False
+        images += holds is not None
+    return images > 0
+
+
+def _holds_classes(path, rule):
+    """Whether a file is a label map in which every id has a class; None if it is no image, which the check will report."""
+    try:
+        file = open_image(path)
+    except DataError:
+        return None
+    try:
+        rule(stored_ids(file, rule))
+    except DataError:
+        return False
+    return True

@@ -152,8 +152,11 @@ def make_run_mesh(config, train_step):
 
 
 def protocol_of_run(config):
-    """The Protocol by which a run is scored: config.eval.protocol, or one that needs no further network."""
-    return find_protocol(config.eval.protocol or "plain", find_family(config).protocols)
+    """The Protocol by which a run is scored: config.eval.protocol, or one that needs no further network. Raises ValueError if unknown."""
+    try:
+        return find_protocol(config.eval.protocol or "plain", find_family(config).protocols)
+    except ValueError as error:
+        raise ValueError(f"eval.protocol={config.eval.protocol}: {error}") from None
 
 
 def score_direction(config):

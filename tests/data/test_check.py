@@ -146,6 +146,25 @@ def test_a_turned_photo_is_said_and_never_answered_by_a_resized_label_map(root, 
     assert "resize" not in str(error.value)
 
 
+def test_the_faults_of_both_files_of_a_pair_are_reported(root, spec):
+    Image.fromarray(np.zeros((24, 32), np.float32)).save(root / "train/photos/pair2.tif")
+    (root / "train/photos/pair2.png").unlink()
+    (root / "train/photos/pair4.png").write_bytes(b"")
+    for number in (2, 4):
+        Image.fromarray(np.full((24, 32), 99, np.uint8)).save(root / f"train/labels/pair{number}.png")
+    report = report_of(spec)
+    assert report.startswith("4 faults")
+    assert all(f"{folder}/pair{number}." in report for folder in ("photos", "labels") for number in (2, 4))
+
+
+def test_a_turned_label_map_is_at_fault_and_not_its_size(root, spec):
+    tags = Image.Exif()
+    tags[274] = 6
+    Image.fromarray(np.zeros((24, 32), np.uint8)).save(root / "train/labels/pair3.png", exif=tags)
+    report = report_of(spec)
+    assert report.startswith("1 faults") and "is turned by its own EXIF" in report and "resize" not in report
+
+
 def test_label_maps_without_a_pixel_to_learn_from_are_counted_and_if_all_are_it_is_a_fault(root, spec, tmp_path):
     labels = sorted((root / "val/labels").iterdir())
     for path in labels[:2]:

@@ -112,6 +112,18 @@ def test_swapped_folders_are_recognised(root, spec, split):
         open_split(spec, split)
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_grey_photos_with_label_maps_in_colour_or_with_one_that_is_a_photo_are_not_swapped(root, spec, broken):
+    for path in (root / "train/photos").iterdir():
+        Image.open(path).convert("L").save(path)
+    for path in (root / "train/labels").iterdir():
+        Image.open(path).convert("RGB").save(path)
+    if broken:
+        Image.new("RGB", (32, 24), "red").save(root / "train/labels/pair0.png", "JPEG")
+    split = open_split(spec, "train")
+    assert len(split) == 7 and (split.read(1)["label_map"] < 6).all()
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
