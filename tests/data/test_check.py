@@ -162,7 +162,7 @@ def test_a_turned_label_map_is_at_fault_and_not_its_size(root, spec):
     tags[274] = 6
     Image.fromarray(np.zeros((24, 32), np.uint8)).save(root / "train/labels/pair3.png", exif=tags)
     report = report_of(spec)
-    assert report.startswith("1 faults") and "is turned by its own EXIF" in report and "resize" not in report
+    assert report.startswith("1 fault in") and "is turned by its own EXIF" in report and "resize" not in report
 
 
 def test_label_maps_without_a_pixel_to_learn_from_are_counted_and_if_all_are_it_is_a_fault(root, spec, tmp_path):
