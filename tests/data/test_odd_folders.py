@@ -46,7 +46,7 @@ def check_examples(split, listing):
     return expected
 
 
-@quick(40)
+@quick(30)
 @given(pairs=SPLITS, colours=st.booleans())
 def test_what_is_trained_on_is_what_a_plain_listing_gives_or_one_report_names_every_fault(pairs, colours):
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
