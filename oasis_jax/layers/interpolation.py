@@ -25,8 +25,16 @@ def interpolation_matrix(old, new):
 def _resize(x, axis, side):
     if side == x.shape[axis]:
         return x
-    matrix = jnp.asarray(interpolation_matrix(x.shape[axis], side), x.dtype)
+    sides = x.shape[axis], side
+    known = all(isinstance(each, int) for each in sides)
+    matrix = jnp.asarray(interpolation_matrix(*sides) if known else _matrix_of_free_sides(*sides), x.dtype)
     return jnp.moveaxis(jnp.tensordot(matrix, x, (1, axis), precision=lax.Precision.HIGHEST), 0, axis)
+
+
+def _matrix_of_free_sides(old, new):
+    """`interpolation_matrix` in float32 for sides that are known only when an exported function is called."""
+    positions = jnp.arange(new) * (jnp.float32(old - 1) / jnp.maximum(new - 1, 1))
+    return jnp.maximum(1 - jnp.abs(positions[:, None] - jnp.arange(old)), 0)
 
 
 def _resize_split_rows(x, side):
