@@ -4,6 +4,7 @@ import dataclasses
 import jax.numpy as jnp
 
 from oasis_jax.exporting.portable import of_inputs
+from oasis_jax.heatmaps import formula_of_seed
 from oasis_jax.noise import noise_vector
 
 SEED_OF_CHECK = 0
@@ -19,14 +20,16 @@ MEANINGS = {
 def portable(model):
     """The Portable of a Model: the arrays of its `inputs`, with any number S of latents."""
     z_dim = model.generator.z_dim
+    heatmaps = {"heatmaps_of_seed": formula_of_seed()} if model.spatially_aware else {}
     model = dataclasses.replace(model, generator=model.generator.clone(dtype=jnp.float32))
     offered = of_inputs(
         model,
         num_styles=model.num_styles,
         z_dim=z_dim,
         noise=model.noise,
-        what_a_seed_means=f"z = jax.random.normal(jax.random.key(seed), (1, {z_dim})); heatmaps = oasis_jax.heatmaps.of_seed(seed)",
+        what_a_seed_means=f"z = jax.random.normal(jax.random.key(seed), (1, {z_dim})), and seed is also that of the noise maps",
         check={"seed": SEED_OF_CHECK, "z": noise_vector(SEED_OF_CHECK, z_dim)[:4].tolist()},
+        **heatmaps,
     )
     arguments = {name: dataclasses.replace(each, meaning=MEANINGS[name]) for name, each in offered.arguments.items()}
     arguments["z"] = dataclasses.replace(arguments["z"], shape=("S", z_dim))

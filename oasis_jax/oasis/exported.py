@@ -2,7 +2,7 @@
 import jax.numpy as jnp
 
 from oasis_jax.exporting.portable import Argument, Portable
-from oasis_jax.heatmaps import NUM_MAPS
+from oasis_jax.heatmaps import NUM_MAPS, formula_of_seed
 from oasis_jax.noise import noise_vector
 from oasis_jax.oasis.conditioning import Conditioning
 
@@ -42,7 +42,7 @@ def _facts(model):
             "check": {"seed": SEED_OF_CHECK, "noise": noise_vector(SEED_OF_CHECK, z_dim)[:4].tolist()},
         }
     if model.spatially_aware:
-        seeds["heatmaps_of_seed"] = "oasis_jax.heatmaps.of_seed(seed)"
+        seeds["heatmaps_of_seed"] = formula_of_seed()
     return {"trained_on": {"H": height, "W": width}, "classes": list(model.class_names), "z_dim": z_dim, **seeds}
 
 
