@@ -70,7 +70,7 @@ def run(args):
     print(f"{args.height}x{args.width}, {args.count} images with a standard deviation of {expected.std():.0f} grey levels\n")
     print("| form | conditioning | weights | MB | processor seconds | difference | mean |\n|---|---|---|---|---|---|---|")
     print(f"| `load(...).sample` | | | | {seconds:.3f} | | |", flush=True)
-    for form, options in FORMS:
+    for form, options in (each for each in FORMS if each[0] in args.forms):
         for weights in FORMATS:
             data, _ = export(model, form, weights, **options)
             seconds, images = timed(loaded(form, data), arrays, args.repeats)
@@ -85,6 +85,7 @@ def main():
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--checkpoint", help="of a model that takes label maps")
     which.add_argument("--published", action="store_true", help="instead, a model of published widths with random weights")
+    parser.add_argument("--forms", nargs="+", default=["onnx", "stablehlo"], help="forms to measure")
     parser.add_argument("--count", type=int, default=4, help="number of label maps")
     parser.add_argument("--repeats", type=int, default=5, help="timed images of each label map")
     run(parser.parse_args())

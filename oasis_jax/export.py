@@ -45,6 +45,8 @@ def export(model, form, weights="float32", **options):
         ValueError: the family does not offer this.
     """
     family = find_family(model.config)
+    if model.columns and not hasattr(family, "portable"):
+        raise ValueError(f"models of the family {name_of(model.config)} cannot be exported: the family does not say which arrays they take")
     offered = getattr(family, "portable", portable.of_inputs)(model)
     described = {"made_by": f"{__package__} {oasis_jax.__version__}", "family": name_of(model.config), "step": model.step, "format": form}
     if form == STABLEHLO:

@@ -120,7 +120,10 @@ class Family(Protocol):
         """The model to sample from; with the survey of its training data it may generate batches like them faster."""
 
     def portable(self, model: Model) -> Any:
-        """The `exporting.portable.Portable` of a model. A family without columns of labels may lack it: `portable.of_inputs` serves."""
+        """The `exporting.portable.Portable` of a model, to export it.
+
+        A family may lack it: for a model without columns, `exporting.portable.of_inputs` is used; others then cannot be exported.
+        """
 
     def onnx_model(self, model: Model, weights: str, **options: str) -> tuple[Any, dict[str, Any]]:
         """(onnx.ModelProto, JSON values about it) with weights in one of `exporting.stored_weights.FORMATS`, and `onnx_options`."""

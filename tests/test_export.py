@@ -185,7 +185,10 @@ def test_the_command_writes_a_file_and_its_description_which_onnx_also_holds(run
     export.run(options(run, tmp_path / "a b.onnx", weights="float16", conditioning="regions"))
     description = json.loads((tmp_path / "a b.onnx.json").read_text())
     assert {name: description[name] for name in ("step", "format", "weights", "conditioning")} == {
-        "step": 5, "format": "onnx", "weights": "float16", "conditioning": "regions",
+        "step": 5,
+        "format": "onnx",
+        "weights": "float16",
+        "conditioning": "regions",
     }
     session = onnxruntime.InferenceSession(tmp_path / "a b.onnx")
     assert json.loads(session.get_modelmeta().custom_metadata_map["oasis_jax"]) == description

@@ -37,9 +37,9 @@ class Graph:
         return first if outputs == 1 else names
 
     def constant(self, values, dtype):
-        """A tensor that is stored as it is; equal ones are stored once."""
+        """A tensor that is stored as it is; equal small ones are stored once."""
         values = np.ascontiguousarray(np.asarray(values, dtype)).reshape(np.shape(values))
-        key = values.tobytes(), values.shape, values.dtype
+        key = (values.tobytes(), values.shape, values.dtype) if values.size <= SMALL else len(self._constants)
         if key not in self._constants:
             name = self._constants[key] = f"constant_{len(self._constants)}"
             self._tensors.append(self._onnx.numpy_helper.from_array(values, name))

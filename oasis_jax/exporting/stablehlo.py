@@ -28,7 +28,9 @@ def to_stablehlo(portable, variables, weights="float32"):
 
     def image(*arrays):
         named = dict(zip(portable.arguments, arrays, strict=True))
-        return to_bytes(portable.generate(restored(jax.tree.map(jnp.asarray, constants)), named))
+        # Behind the barrier, XLA takes them for arguments: it would compute for minutes, when it compiles, what depends on weights alone.
+        behind = jax.lax.optimization_barrier(jax.tree.map(jnp.asarray, constants))
+        return to_bytes(portable.generate(restored(behind), named))
 
     exported = jax.export.export(jax.jit(image), platforms=PLATFORMS)(*_arguments(portable))
     return bytes(exported.serialize())

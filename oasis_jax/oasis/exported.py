@@ -20,7 +20,7 @@ def portable(model):
 
     z_dim, num_classes = generator.z_dim, generator.num_classes
     arguments = {
-        "ids": Argument(("H", "W"), "int32", "row of the table of each pixel, in 0..K-1"),
+        "ids": Argument(("H", "W"), "int32", "row of the table of each pixel, in 0..K-1, which is not checked"),
         "table": Argument(
             ("K", z_dim + num_classes), "float32", f"one row for each id: {z_dim} noise channels, then {num_classes} of the one-hot class"
         ),
