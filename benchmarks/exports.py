@@ -65,7 +65,7 @@ def run(args):
     model = published(size) if args.published else oasis_jax.load(args.checkpoint)
     maps = label_maps.read(args, size, args.count)[0] % model.num_classes
     inputs = [model.inputs([seed], {"label_map": maps[seed : seed + 1]}) for seed in range(args.count)]
-    arrays = [{name: np.asarray(array) for name, array in table_of(each).items()} for each in inputs]
+    arrays = list(map(table_of, inputs))
     seconds, expected = timed(lambda each: model.images(each)[0], inputs, args.repeats)
     print(f"{args.height}x{args.width}, {args.count} images with a standard deviation of {expected.std():.0f} grey levels\n")
     print("| form | conditioning | weights | MB | processor seconds | difference | mean |\n|---|---|---|---|---|---|---|")

@@ -24,11 +24,6 @@ def test_help_lists_the_config_with_an_example(command):
     assert "Traceback" not in printed
 
 
-def test_help_of_export_lists_the_options_of_the_families():
-    printed = " ".join(started("export", "--help").stdout.split())
-    assert "--conditioning: <dense|regions>: With --format=onnx: " in printed and "--weights: <float32|float16|int8>" in printed
-
-
 @pytest.mark.parametrize(
     "command, args, told",
     [

@@ -68,7 +68,7 @@ def arrays_of(model, labels, noise=None, maps=None, seed=3):
     recipes = [Recipe(seed)]
     noise = model._noise(recipes) if noise is None else noise
     maps = model._heatmaps(recipes) if maps is None else maps
-    return {name: np.asarray(array) for name, array in table_of(model._inputs(labels[None].astype(np.int32), noise, maps)).items()}
+    return table_of(model._inputs(labels[None].astype(np.int32), noise, maps))
 
 
 def assert_same(image, expected, weights="float32"):
@@ -211,6 +211,15 @@ def test_what_does_not_fit_is_told(run, tmp_path, change, message):
         (tmp_path / name).touch()
     with pytest.raises(ValueError, match=message):
         export.run(options(run, **{"output": "new.onnx"} | change | {"output": tmp_path / change.get("output", "new.onnx")}))
+
+
+@pytest.mark.parametrize(("form", "package"), [("onnx", "onnx"), ("stablehlo", "flatbuffers")])
+def test_a_package_that_is_missing_is_named_with_the_extra(run, tmp_path, monkeypatch, form, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(export.flags, "FLAGS", options(run, tmp_path / "model", format=form))
+    with pytest.raises(SystemExit, match=rf"export: .*{package}.*: pip install 'oasis_jax\[export\]'"):
+        export.main([])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_family_without_anything_for_it_is_exported_as_stablehlo():

@@ -21,7 +21,7 @@ def portable(model):
     """The Portable of a Model: the arrays of its `inputs`, with any number S of latents."""
     z_dim = model.generator.z_dim
     heatmaps = {"heatmaps_of_seed": formula_of_seed()} if model.spatially_aware else {}
-    model = dataclasses.replace(model, generator=model.generator.clone(dtype=jnp.float32))
+    model = dataclasses.replace(model, generator=model.generator.clone(dtype=jnp.float32, remat=False))
     offered = of_inputs(
         model,
         num_styles=model.num_styles,

@@ -34,16 +34,18 @@ def stored(variables, weights):
         (stored variables, a pytree; the function of them that returns variables like the given ones, to be traced).
     """
     params, tree = jax.tree.flatten(variables["params"])
-    if weights == "float32":
-        kept, back = params, lambda leaves: leaves
-    elif weights == "float16":
-        kept = [np.asarray(leaf, np.float16) if _is_kernel(leaf) else leaf for leaf in params]
-        back = lambda leaves: [leaf.astype(jnp.float32) if leaf.dtype == np.float16 else leaf for leaf in leaves]  # noqa: E731
-    else:
-        kept = [quantised(np.asarray(leaf)) if _is_kernel(leaf) else leaf for leaf in params]
-        back = lambda leaves: [leaf[0] * leaf[1] if isinstance(leaf, tuple) else leaf for leaf in leaves]  # noqa: E731
-    return {**variables, "params": kept}, lambda variables: {**variables, "params": tree.unflatten(back(variables["params"]))}
+    packed = {**variables, "params": [_packed(leaf, weights) for leaf in params]}
+    return packed, lambda variables: {**variables, "params": tree.unflatten(map(_unpacked, variables["params"]))}
 
 
-def _is_kernel(leaf):
-    return leaf.ndim > 1 and leaf.size > SMALL
+def _packed(leaf, weights):
+    if weights == "float32" or leaf.ndim < 2 or leaf.size <= SMALL:
+        return leaf
+    return np.asarray(leaf, np.float16) if weights == "float16" else quantised(np.asarray(leaf))
+
+
+def _unpacked(packed):
+    if isinstance(packed, tuple):
+        integers, scale = packed
+        return integers * scale
+    return packed.astype(jnp.float32) if packed.dtype == jnp.float16 else packed

@@ -1,5 +1,6 @@
 """An OASIS model for programs without this package: which arrays it takes, and what a seed means."""
 import jax.numpy as jnp
+import numpy as np
 
 from oasis_jax.exporting.portable import Argument, Portable
 from oasis_jax.heatmaps import NUM_MAPS, formula_of_seed
@@ -11,7 +12,7 @@ SEED_OF_CHECK = 0
 
 def portable(model):
     """The Portable of a Model: ids (H, W) into a table (K, z_dim + N), of any size, and for a spatially aware one heatmaps (7, 3)."""
-    generator = model.generator.clone(capacities=(), dtype=jnp.float32)
+    generator = model.generator.clone(capacities=(), dtype=jnp.float32, remat=False)
 
     def generate(variables, arrays):
         conditioning = Conditioning(arrays["ids"][None], arrays["table"][None])
@@ -49,10 +50,10 @@ def _facts(model):
 def table_of(inputs):
     """The arrays of the Portable for image 0 of `Model.inputs`: {"ids", "table", and "heatmaps" if there are any}, in numpy."""
     conditioning, heatmaps = inputs["conditioning"], inputs["heatmaps"]
-    ids, table = conditioning.ids[0], conditioning.table[0]
-    if conditioning.pixel_noise is not None:
-        labels = table[ids.ravel(), conditioning.pixel_noise.shape[-1] :]
-        table = jnp.concatenate([conditioning.pixel_noise[0].reshape(ids.size, -1), labels], axis=-1)
-        ids = jnp.arange(ids.size).reshape(ids.shape)
-    arrays = {"ids": jnp.asarray(ids, jnp.int32), "table": jnp.asarray(table, jnp.float32)}
-    return arrays if heatmaps is None else arrays | {"heatmaps": jnp.asarray(heatmaps[0], jnp.float32)}
+    ids, table = np.asarray(conditioning.ids[0], np.int32), np.asarray(conditioning.table[0], np.float32)
+    if conditioning.pixel_noise is not None:  # a row for each pixel
+        noise = np.asarray(conditioning.pixel_noise[0], np.float32).reshape(ids.size, -1)
+        table = np.concatenate([noise, table[ids.ravel(), noise.shape[-1] :]], axis=-1)
+        ids = np.arange(ids.size, dtype=np.int32).reshape(ids.shape)
+    arrays = {"ids": ids, "table": table}
+    return arrays if heatmaps is None else arrays | {"heatmaps": np.asarray(heatmaps[0], np.float32)}
