@@ -51,13 +51,17 @@ setup(
         "cuda12": ["jax[cuda12]"],
         "cuda13": ["jax[cuda13]"],
         "convert": ["torch>=2.4"],
+        "export": ["flatbuffers>=25", "onnx>=1.17"],
         "heic": ["pillow-heif>=0.21"],  # photos of phones
         "test": [
+            "flatbuffers>=25",
             "gcp-storage-emulator>=2026.7",
             "hypothesis>=6.130",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",
+            "onnx>=1.17",
+            "onnxruntime>=1.20",
             "pytest>=8.3",
             "pytest-xdist>=3.8",
             "ruff>=0.9",

@@ -98,12 +98,14 @@ class Family(Protocol):
         free_model_fields: fields of config.model that may change on resume: they change how the model is computed, not the model.
         allowed: {dotted name of a field: `allowed.Rule`}, of the shared fields and the family's own. A family may lack it; its own fields
             are then unchecked.
+        onnx_options: {flag: (choices, help)} of `onnx_model`. A family may lack both; its models are then exported as StableHLO alone.
     """
 
     protocols: tuple[Any, ...]
     published_files: Mapping[str, str]
     free_model_fields: tuple[str, ...]
     allowed: Mapping[str, Any]
+    onnx_options: Mapping[str, tuple[tuple[str, ...], str]]
 
     def columns(self, config: Any) -> tuple[str, ...]:
         """What a training example holds: "image", perhaps "label_map", perhaps "heatmaps"."""
@@ -116,6 +118,15 @@ class Family(Protocol):
 
     def model(self, config: Any, variables: Any, step: int, survey: Any = None) -> Model:
         """The model to sample from; with the survey of its training data it may generate batches like them faster."""
+
+    def portable(self, model: Model) -> Any:
+        """The `exporting.portable.Portable` of a model, to export it.
+
+        A family may lack it: for a model without columns, `exporting.portable.of_inputs` is used; others then cannot be exported.
+        """
+
+    def onnx_model(self, model: Model, weights: str, **options: str) -> tuple[Any, dict[str, Any]]:
+        """(onnx.ModelProto, JSON values about it) with weights in one of `exporting.stored_weights.FORMATS`, and `onnx_options`."""
 
     def scores(self, config: Any, networks: Any, mesh: Any = None) -> list[Any]:
         """`metrics.metric.Metric`s of the run's own networks, {field of its train state: variables}; with None they only have names."""

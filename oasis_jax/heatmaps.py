@@ -39,6 +39,16 @@ def of_key(key):
     return place(jax.random.normal(normal, (3,))[None], jax.random.uniform(uniform, (3 * NUM_MAPS,)).reshape(NUM_MAPS, 3), jax.numpy.clip)
 
 
+def formula_of_seed():
+    """`of_seed` for programs without this package, as JSON values: a formula with JAX's random numbers, and its constants."""
+    formula = (
+        f"n, u = jax.random.split(jax.random.fold_in(jax.random.key(seed), {PURPOSE})); "
+        f"heatmaps = clip(deviation * jax.random.normal(n, (3,)), -{_LIMIT}, {_LIMIT}) "
+        f"+ offset + scale * jax.random.uniform(u, ({3 * NUM_MAPS},)).reshape({NUM_MAPS}, 3)"
+    )
+    return {"formula": formula, "deviation": _DEVIATION.tolist(), "offset": _OFFSET.tolist(), "scale": _SCALE.tolist()}
+
+
 def of_seed(seed):
     """Heatmaps (7, 3) float32 drawn from an integer seed, the same on every machine."""
     return np.asarray(of_key(jax.random.key(int(seed))), np.float32)

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
-COMMANDS = {"main", "sample", "evaluate", "convert", "plan"}
+COMMANDS = {"main", "sample", "evaluate", "convert", "plan", "export"}
 GROUND = {
     "allowed", "axes", "checkpoint", "command_line", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "noise",
     "pictures", "ranges", "recipes", "sampling", "series", "state_dicts", "target", "updates",
@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "data": set(),
     "metrics": set(),
     "parallel": set(),
-    **dict.fromkeys(FAMILIES, {"layers", "metrics", "parallel"}),
+    "exporting": set(),
+    **dict.fromkeys(FAMILIES, {"exporting", "layers", "metrics", "parallel"}),
     "editing": {"layers"},
     "evaluation": {"data", "metrics", "parallel"},
     "training": {"data", "evaluation", "metrics", "parallel"},
@@ -27,7 +28,8 @@ MAY_IMPORT = {
     "sample_labels": {"data"},
     "sample_options": set(),
     **dict.fromkeys(
-        COMMANDS, {"data", "editing", "evaluation", "metrics", "parallel", "planning", "sample_labels", "sample_options", "training"}
+        COMMANDS,
+        {"data", "editing", "evaluation", "exporting", "metrics", "parallel", "planning", "sample_labels", "sample_options", "training"},
     ),
 }
 # The order of the ground floor itself, from the lowest up.

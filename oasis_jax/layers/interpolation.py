@@ -16,6 +16,11 @@ def resize(x, size):
     return _resize(_resize(x, 1, size[0]), 2, size[1])
 
 
+def is_known(side):
+    """Whether a side is a number: those of exported functions may be symbols, which are known when the functions are called."""
+    return isinstance(side, int | np.integer)
+
+
 def interpolation_matrix(old, new):
     """(new, old) float64: row i holds the weights of the two pixels around position i (old - 1) / (new - 1)."""
     positions = np.arange(new) * ((old - 1) / max(new - 1, 1))
@@ -25,8 +30,15 @@ def interpolation_matrix(old, new):
 def _resize(x, axis, side):
     if side == x.shape[axis]:
         return x
-    matrix = jnp.asarray(interpolation_matrix(x.shape[axis], side), x.dtype)
+    sides = x.shape[axis], side
+    matrix = jnp.asarray((interpolation_matrix if all(map(is_known, sides)) else _matrix_of_free_sides)(*sides), x.dtype)
     return jnp.moveaxis(jnp.tensordot(matrix, x, (1, axis), precision=lax.Precision.HIGHEST), 0, axis)
+
+
+def _matrix_of_free_sides(old, new):
+    """`interpolation_matrix` in float32 for sides of which one is not known."""
+    positions = jnp.arange(new) * (jnp.float32(old - 1) / jnp.maximum(new - 1, 1))
+    return jnp.maximum(1 - jnp.abs(positions[:, None] - jnp.arange(old)), 0)
 
 
 def _resize_split_rows(x, side):

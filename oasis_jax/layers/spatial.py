@@ -14,7 +14,7 @@ from oasis_jax.heatmaps import LEVELS, NUM_MAPS
 from oasis_jax.layers.convolution import by_rows, conv2d, leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.initial import standard_normal
-from oasis_jax.layers.interpolation import resize
+from oasis_jax.layers.interpolation import is_known, resize
 
 ALL_LEVELS = "cat"  # features of all levels, concatenated
 FEATURES = (*LEVELS, ALL_LEVELS)
@@ -40,10 +40,15 @@ def render(heatmaps, size, isotropic=False):
     stretch = (1, size[1] / size[0] if isotropic else 1)
     # exp(-y^2 - x^2) factorises, so the exponential is needed for rows and columns only.
     rows, columns = (
-        jnp.exp(-jnp.square((jnp.linspace(-1, 1, size[axis]) - heatmaps[..., axis, None]) * stretch[axis]) / heatmaps[..., 2, None])
+        jnp.exp(-jnp.square((_positions(size[axis]) - heatmaps[..., axis, None]) * stretch[axis]) / heatmaps[..., 2, None])
         for axis in (0, 1)
     )
     return jnp.einsum("bnh,bnw->bhwn", rows, columns, precision=lax.Precision.HIGHEST) + FLOOR
+
+
+def _positions(side):
+    """`side` numbers from -1 to 1."""
+    return jnp.linspace(-1, 1, side) if is_known(side) else 2 * jnp.arange(side, dtype=float) / jnp.maximum(side - 1, 1) - 1
 
 
 def at_level(features, level, size):

@@ -5,11 +5,12 @@ import jax
 import jax.numpy as jnp
 
 from oasis_jax.allowed import check_fields
-from oasis_jax.oasis import fields
+from oasis_jax.oasis import exported, fields
 from oasis_jax.oasis.alignment import attended
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import on_regions
 from oasis_jax.oasis.from_config import conditioning, make_alignment, make_discriminator, make_generator, make_model
+from oasis_jax.oasis.onnx_generator import to_onnx
 from oasis_jax.oasis.perceptual import load_features
 from oasis_jax.oasis.protocols import PROTOCOLS
 from oasis_jax.oasis.protocols import default_protocol as default_protocol
@@ -31,6 +32,9 @@ published_files = {
 }
 allowed = fields.ALLOWED
 free_model_fields = ("dtype", "remat", "conditioning", "region_share")
+onnx_options = {
+    "conditioning": (("dense", "regions"), "Convolve labels and noise at every pixel, or exactly once for each distinct neighbourhood."),
+}
 
 
 def columns(config):
@@ -92,6 +96,31 @@ def train_step(config, survey=None):
 def model(config, variables, step, survey=None):
     """The Model to sample from; with the survey of its training data, batches like them are generated on regions."""
     return make_model(config, variables, step, survey)
+
+
+def portable(model):
+    """An `exporting.portable.Portable`: label maps as ids into a table of vectors."""
+    return exported.portable(model)
+
+
+def onnx_model(model, weights, conditioning=None):
+    """The model as ONNX.
+
+    Args:
+        model: Model.
+        weights: of `exporting.stored_weights.FORMATS`.
+        conditioning: "dense" or "regions"; by default what sampling on a CPU chooses for images of the training's size.
+
+    Returns:
+        (onnx.ModelProto, {"conditioning": what was chosen}).
+
+    Raises:
+        ImportError: the package onnx is missing.
+    """
+    if conditioning is None:
+        conditioning = "regions" if on_regions(model.conditioning, model.image_size) else "dense"
+    graph = to_onnx(model.generator, model.variables, portable(model).arguments, weights, conditioning == "regions")
+    return graph, {"conditioning": conditioning}
 
 
 def scores(config, networks, mesh=None):

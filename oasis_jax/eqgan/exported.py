@@ -1,0 +1,36 @@
+"""An EqGAN-SA model for programs without this package: which arrays it takes, and what a seed means."""
+import dataclasses
+
+import jax.numpy as jnp
+
+from oasis_jax.exporting.portable import of_inputs
+from oasis_jax.heatmaps import formula_of_seed
+from oasis_jax.noise import noise_vector
+
+SEED_OF_CHECK = 0
+MEANINGS = {
+    "z": "latents, one or more",
+    "latent_of_row": "which latent the style of each row comes from, coarse to fine; zeros if there is one latent",
+    "truncation": "psi of each row: 1 for none",
+    "seed": "of the noise maps",
+    "heatmaps": "one row for each map: centre y, centre x (the image is [-1, 1] along both, y downwards), width",
+}
+
+
+def portable(model):
+    """The Portable of a Model: the arrays of its `inputs`, with any number S of latents."""
+    z_dim = model.generator.z_dim
+    heatmaps = {"heatmaps_of_seed": formula_of_seed()} if model.spatially_aware else {}
+    model = dataclasses.replace(model, generator=model.generator.clone(dtype=jnp.float32, remat=False))
+    offered = of_inputs(
+        model,
+        num_styles=model.num_styles,
+        z_dim=z_dim,
+        noise=model.noise,
+        what_a_seed_means=f"z = jax.random.normal(jax.random.key(seed), (1, {z_dim})), and seed is also that of the noise maps",
+        check={"seed": SEED_OF_CHECK, "z": noise_vector(SEED_OF_CHECK, z_dim)[:4].tolist()},
+        **heatmaps,
+    )
+    arguments = {name: dataclasses.replace(each, meaning=MEANINGS[name]) for name, each in offered.arguments.items()}
+    arguments["z"] = dataclasses.replace(arguments["z"], shape=("S", z_dim))
+    return dataclasses.replace(offered, arguments=arguments, sizes={"S": 1})

@@ -1,0 +1,116 @@
+"""The exporting command: a run's checkpoint in, a file out that other programs generate images with.
+
+    python -m oasis_jax.export --checkpoint=RUN --format=onnx --output=model.onnx
+    python -m oasis_jax.export --checkpoint=RUN --format=stablehlo --output=model.stablehlo
+
+ONNX is run by onnxruntime in many languages; StableHLO by JAX alone, on CPU, GPU and TPU. OUTPUT.json says what the file takes and returns,
+the classes, and what a seed means. The images are those of `oasis_jax.load(RUN).sample` to within one grey level if the
+weights are stored as float32. It needs pip install 'oasis_jax[export]'.
+"""
+import json
+import shlex
+import sys
+
+import jax
+from absl import flags
+
+import oasis_jax
+from oasis_jax import command_line, sampling
+from oasis_jax.checkpoint import CheckpointError
+from oasis_jax.exporting import portable
+from oasis_jax.exporting.onnx_graph import serialised
+from oasis_jax.exporting.stablehlo import to_stablehlo
+from oasis_jax.exporting.stored_weights import FORMATS
+from oasis_jax.family import all_families, find_family, name_of
+from oasis_jax.files import expanded, write_whole
+
+ONNX, STABLEHLO = "onnx", "stablehlo"
+METADATA = "oasis_jax"  # name of the description within an ONNX file
+
+
+def export(model, form, weights="float32", **options):
+    """A model as a file.
+
+    Args:
+        model: a `family.Model`.
+        form: "onnx" or "stablehlo".
+        weights: how they are stored, of `stored_weights.FORMATS`; all is computed in float32.
+        options: of the family, for ONNX (`family.Family.onnx_options`).
+
+    Returns:
+        (bytes of the file, the description as JSON values).
+
+    Raises:
+        ImportError: a package of the extra "export" is missing.
+        ValueError: the family does not offer this.
+    """
+    family = find_family(model.config)
+    if model.columns and not hasattr(family, "portable"):
+        raise ValueError(f"models of the family {name_of(model.config)} cannot be exported: the family does not say which arrays they take")
+    offered = getattr(family, "portable", portable.of_inputs)(model)
+    described = {"made_by": f"{__package__} {oasis_jax.__version__}", "family": name_of(model.config), "step": model.step, "format": form}
+    if form == STABLEHLO:
+        if options:
+            raise ValueError(f"--{next(iter(options))} is for --format={ONNX} alone: omit it")
+        return to_stablehlo(offered, model.variables, weights), offered.described(**described, weights=weights)
+    if not hasattr(family, "onnx_model"):
+        raise ValueError(f"models of the family {name_of(model.config)} have no ONNX form: use --format={STABLEHLO}")
+    if wrong := sorted(options.keys() - family.onnx_options.keys()):
+        raise ValueError(f"--{wrong[0]} is no option of models of the family {name_of(model.config)}: omit it")
+    graph, facts = family.onnx_model(model, weights, **options)
+    description = offered.described(**described, weights=weights, **facts)
+    return serialised(graph, {METADATA: json.dumps(description)}), description
+
+
+def run(options):
+    """Exports as the flags (attributes of `options`) say.
+
+    Raises:
+        CheckpointError, ImportError, OSError, ValueError: with how to fix it in the message.
+    """
+    output = _new_file(options.output)
+    beside = _new_file(f"{options.output}.json")
+    given = {name: getattr(options, name) for name in _family_options() if getattr(options, name) is not None}
+    model = sampling.load(options.checkpoint, options.best)
+    data, description = export(model, options.format, options.weights, **given)
+    write_whole(output, data)
+    write_whole(beside, json.dumps(description, indent=2, ensure_ascii=False).encode())
+    print(f"wrote {shlex.quote(str(output))}, {len(data) / 1e6:.2f} MB; {shlex.quote(str(beside))} says what it takes")
+
+
+def _new_file(path):
+    file = expanded(path)
+    if file.exists():
+        raise ValueError(f"--output: {file} exists: choose another, or remove it")
+    if not file.parent.is_dir() and "://" not in str(file):
+        raise ValueError(f"--output: there is no folder {file.parent}: create it")
+    return file
+
+
+def _family_options():
+    """{flag: (choices, help)} of all families."""
+    return {name: option for family in all_families() for name, option in getattr(family, "onnx_options", {}).items()}
+
+
+def main(_):
+    jax.config.update("jax_platforms", "cpu")  # what is written is for all; the accelerators of this machine, if any, stay free
+    try:
+        run(flags.FLAGS)
+    except (CheckpointError, ImportError, OSError, ValueError) as error:
+        missing = f": pip install '{__package__}[export]'" if isinstance(error, ImportError) else ""
+        sys.exit(f"export: {error}{missing}")
+
+
+def _define_flags():
+    flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.")
+    flags.DEFINE_enum("format", None, [ONNX, STABLEHLO], "Of the file.")
+    flags.DEFINE_string("output", None, "File to write; what it takes is written beside it, into OUTPUT.json.")
+    flags.DEFINE_enum("weights", "float32", FORMATS, "How weights are stored; all is computed in float32.")
+    flags.DEFINE_bool("best", False, "Export the best checkpoint, not the latest.")
+    for name, (choices, description) in _family_options().items():
+        flags.DEFINE_enum(name, None, choices, f"With --format={ONNX}: {description}")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    command_line.run(main, "export", ["checkpoint", "format", "output"])
