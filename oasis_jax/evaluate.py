@@ -31,6 +31,14 @@ def run(options, config):
     Raises:
         CheckpointError, DataError, ValueError: with how to fix it in the message.
     """
+    if not options.images and not options.checkpoint:
+        raise ValueError(NOTHING)
+    if config is None:
+        raise ValueError("--images needs --config=FILE, which says with what data the images are compared")
+    if options.images and not options.output:
+        raise ValueError("--images needs --output=DIR, the folder of the report")
+    if options.images and not expanded(options.images).is_dir():
+        raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
     from oasis_jax import sampling
     from oasis_jax.allowed import check_fields
     from oasis_jax.checkpoint import load_state
@@ -41,14 +49,6 @@ def run(options, config):
     from oasis_jax.parallel.processes import is_first
     from oasis_jax.training.setup import make_validation
 
-    if not options.images and not options.checkpoint:
-        raise ValueError(NOTHING)
-    if config is None:
-        raise ValueError("--images needs --config=FILE, which says with what data the images are compared")
-    if options.images and not options.output:
-        raise ValueError("--images needs --output=DIR, the folder of the report")
-    if options.images and not expanded(options.images).is_dir():
-        raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
     rules = rules_of(find_family(config)).items()
     used = {name: rule for name, rule in rules if name.startswith(("data.", "eval."))}
     check_fields(config, used, complete=False)  # an older checkpoint lacks some
