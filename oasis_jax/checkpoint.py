@@ -24,8 +24,6 @@ FOLDER = "checkpoints"
 SCORES = "scores.json"  # {step: metrics} of steps that were evaluated after they were saved
 STEP = "step"  # among the metrics that are saved with a step
 SUPERSEDED = "superseded"  # where steps wait to be deleted; not a number, so it is no step
-# Fields that must equal those of the checkpoint on resume; everything else (rates, lengths, folders) may change.
-FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map")
 
 
 class CheckpointError(RuntimeError):
@@ -247,27 +245,6 @@ def _opened(path, best):
         if step is None:
             step = _best_step(manager) if best else manager.latest_step()
         yield manager, step
-
-
-def check_config_fits(saved, current, free_model_fields=()):
-    """Checks that a run with config `current` can be resumed from a checkpoint with config `saved`.
-
-    Args:
-        saved, current: nested dicts.
-        free_model_fields: fields of config.model that change how the model is computed, not the model.
-
-    Raises:
-        CheckpointError: fields differ that must not; the message names them.
-    """
-    saved, current = json.loads(json.dumps([saved, current]))  # a tuple equals a list
-    fields = [("data", name) for name in FIXED_DATA_FIELDS]
-    # Model fields that the checkpoint lacks are newer than it; whether they fit shows in its structure.
-    fields += [("model", name) for name in sorted(set(saved["model"]) - set(free_model_fields))]
-    pairs = {f"{section}.{name}": (saved[section].get(name), current[section].get(name)) for section, name in fields}
-    pairs["family"] = (saved.get("family", current.get("family")), current.get("family"))  # older checkpoints lack the field
-    differing = [f"{name} (checkpoint {old!r}, config {new!r})" for name, (old, new) in pairs.items() if old != new]
-    if differing:
-        raise CheckpointError(f"config and checkpoint differ in {', '.join(differing)}: restore the values, or choose another workdir")
 
 
 def refuse_unstorable(path):

@@ -68,7 +68,9 @@ def parse_flags(argv):
     except Exception as error:  # of the code in the file, such as a misspelt field
         frames = traceback.extract_tb(error.__traceback__)
         line = next((f", line {frame.lineno}" for frame in reversed(frames) if frame.filename == path.split(":")[0]), "")
-        sys.exit(f"--config={path}{line}: {type(error).__name__}: {str(error).strip().splitlines()[0][:300]}")
+        said, advice = str(error).strip(), re.search(r"Did you mean [^?]*\?", str(error))  # between the two, all fields are listed
+        said = f"{said.split('. ')[0].strip(chr(39))}. {advice[0]}" if advice else said.splitlines()[0][:300]
+        sys.exit(f"--config={path}{line}: {type(error).__name__}: {said}")
     return _parse(argv, fields)
 
 

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oasis_jax.checkpoint import SUPERSEDED, CheckpointError, Checkpoints, check_config_fits, load_ema
+from oasis_jax.checkpoint import SUPERSEDED, CheckpointError, Checkpoints, load_ema
+from oasis_jax.training.resuming import check_config_fits
 
 CONFIG = {
     "data": {"num_classes": 3, "image_size": (8, 8), "dontcare_id": 0, "label_offset": 0, "label_map": "", "palette": "", "root": "/a"},
@@ -185,6 +186,7 @@ def test_a_checkpoint_of_eight_devices_is_read_on_one(tmp_path):
 SAVE_FOR_EVER = """
 import os, sys, time, jax.numpy as jnp
 from oasis_jax.checkpoint import Checkpoints
+from oasis_jax.training.resuming import check_config_fits
 unlink = os.unlink
 os.unlink = lambda *args, **options: (time.sleep(0.02), unlink(*args, **options))
 checkpoints = Checkpoints(sys.argv[1], 2, "fid", False)

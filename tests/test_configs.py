@@ -208,16 +208,16 @@ def test_an_ill_typed_element_is_an_error(parse):
 
 
 @pytest.mark.parametrize(
-    "line, error, message",
+    "line, message",
     [
-        ("config.train.batchsize = 3", AttributeError, 'Did you mean "batch_size"'),
-        ("config.train.batch_size = 1.5", TypeError, "batch_size"),
+        ("config.train.batchsize = 3", 'mine.py, line 5: AttributeError: .*Did you mean "batch_size"'),
+        ("config.train.batch_size = 1.5", "mine.py, line 5: TypeError: .*batch_size"),
     ],
 )
-def test_a_misspelt_or_ill_typed_field_in_a_file_is_an_error(parse, tmp_path, line, error, message):
+def test_a_misspelt_or_ill_typed_field_in_a_file_is_an_error(parse, tmp_path, line, message):
     file = tmp_path / "mine.py"
     file.write_text(f"from configs import default\n\ndef get_config():\n    config = default.get_config()\n    {line}\n    return config\n")
-    with pytest.raises(error, match=message):
+    with pytest.raises(SystemExit, match=message):
         parse(config=file)
 
 

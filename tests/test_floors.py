@@ -101,14 +101,14 @@ def test_no_two_files_outside_the_families_share_a_name():
 
 # Files outside the families that may speak of label maps, because they handle that column; the words "label_map" are a column's name there.
 COLUMN = {
-    "checkpoint.py", "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "sample.py", "sample_labels.py",
+    "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "sample.py", "sample_labels.py",
 } | {
     f"{folder}/{name}.py"
     for folder, names in {
         "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "survey", "tfds_source"),
         "evaluation": ("diversity", "report", "sources", "validation"),
         "metrics": ("colour", "equilibrium", "metric", "segmentation"),
-        "training": ("loop", "samples", "setup"),
+        "training": ("loop", "resuming", "samples", "setup"),
     }.items()
     for name in names
 }

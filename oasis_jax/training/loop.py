@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import tqdm
 
-from oasis_jax.checkpoint import FOLDER, Checkpoints, check_config_fits, load_ema
+from oasis_jax.checkpoint import FOLDER, Checkpoints, load_ema
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import valid_json, write_report
 from oasis_jax.family import name_of, own_networks
@@ -19,6 +19,7 @@ from oasis_jax.parallel.preemption import notice
 from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
+from oasis_jax.training.resuming import check_config_fits
 from oasis_jax.training.samples import SampleGrid
 from oasis_jax.training.setup import set_up
 from oasis_jax.training.step import compile_step, everywhere, finite, initial_state, state_template

@@ -11,7 +11,7 @@ import pytest
 import oasis_jax
 from configs import eqgan as recipe
 from oasis_jax import convert, sampling
-from oasis_jax.checkpoint import CheckpointError, check_config_fits, load_state
+from oasis_jax.checkpoint import CheckpointError, load_state
 from oasis_jax.config_flag import flat
 from oasis_jax.eqgan import family
 from oasis_jax.eqgan.discriminator import Discriminator
@@ -19,6 +19,7 @@ from oasis_jax.eqgan.from_config import make_train_step
 from oasis_jax.eqgan.generator import Generator
 from oasis_jax.eqgan.published import discriminator_to_state_dict, generator_to_state_dict
 from oasis_jax.heatmaps import NUM_MAPS
+from oasis_jax.training.resuming import check_config_fits
 from tests.snapshot_files import malicious, network_of, pickled, snapshot
 
 SIDE, CLAMP = 16, 0.5  # a clamp that changes images

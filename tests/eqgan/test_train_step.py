@@ -244,6 +244,7 @@ def test_parts_of_a_batch_are_trained_on_as_batches_by_themselves(float64):
         np.testing.assert_allclose(of_whole, sum(of_halves) / 2, rtol=1e-10, atol=1e-10 * np.abs(of_whole).max())
 
 
+@pytest.mark.slow
 def test_a_step_in_parts_is_that_of_the_whole_batch_without_statistics_of_the_batch(float64):
     """Neither minibatch standard deviation, of groups of one image, nor alignment, whose mean is of the pixels that exceed a threshold."""
     found, side = [], 8  # two blocks, because it takes long to compile two steps

@@ -94,6 +94,7 @@ def test_the_gradient_of_a_gradient_penalty_equals_that_of_the_plain_convolution
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_a_whole_discriminator_can_be_differentiated_twice_whatever_its_resampling():
     """The penalty's gradient with respect to the params, against finite differences of the penalty along a random direction."""
     from oasis_jax.oasis.discriminator import Discriminator
