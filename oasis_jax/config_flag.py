@@ -66,12 +66,17 @@ def parse_flags(argv):
     except (OSError, SyntaxError, ValueError) as error:
         sys.exit(f"--config={path}: {error}")
     except Exception as error:  # of the code in the file, such as a misspelt field
-        frames = traceback.extract_tb(error.__traceback__)
-        line = next((f", line {frame.lineno}" for frame in reversed(frames) if frame.filename == path.split(":")[0]), "")
-        said, advice = str(error).strip(), re.search(r"Did you mean [^?]*\?", str(error))  # between the two, all fields are listed
-        said = f"{said.split('. ')[0].strip(chr(39))}. {advice[0]}" if advice else said.splitlines()[0][:300]
-        sys.exit(f"--config={path}{line}: {type(error).__name__}: {said}")
+        sys.exit(f"--config={path}{_in_one_line(error, path.split(':')[0])}")
     return _parse(argv, fields)
+
+
+def _in_one_line(error, file):
+    """Where the code of a config file has failed, and why."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((f", line {frame.lineno}" for frame in reversed(frames) if frame.filename == file), "")
+    said, advice = str(error).strip(), re.search(r"Did you mean [^?]*\?", str(error))  # between the two, all fields are listed
+    said = f"{said.split('. ')[0].strip(chr(39))}. {advice[0]}" if advice else said.splitlines()[0][:300]
+    return f"{line}: {type(error).__name__}: {said}"
 
 
 def _parse(argv, fields):

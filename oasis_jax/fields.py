@@ -6,7 +6,7 @@ from oasis_jax.allowed import LARGE, Rule, choice, either, number, several, swit
 SEEDS = 2**32
 SIDE = whole(1, 2**16)  # pixels, and channels of a network
 BATCH = whole(1, 2**20)  # images, and groups of them
-IDS = 2**16  # stored ids are 8 or 16 bits wide
+MAX_IDS = 2**16  # stored ids are 8 or 16 bits wide
 
 
 def shared():
@@ -81,7 +81,7 @@ def shared():
 
 def _is_class(value, config):
     count = config.data.get("num_classes", 0)  # 0 is what the data say
-    return whole(-1, (count if whole(1).accepts(count, config) else IDS) - 1).accepts(value, config)
+    return whole(-1, (count if whole(1).accepts(count, config) else MAX_IDS) - 1).accepts(value, config)
 
 
 # What these fields may be, by themselves. What does not fit together, and names of files, are checked where they are used.
@@ -92,7 +92,7 @@ ALLOWED = {
     **dict.fromkeys((f"data.{split}_{kind}" for split in ("train", "val") for kind in ("photos", "labels")), text()),
     **dict.fromkeys(("data.photo_suffix", "data.label_suffix"), text()),
     **dict.fromkeys((f"data.tfds_{name}" for name in ("train_split", "val_split", "image", "label")), text(may_be_empty=False)),
-    "data.num_classes": whole(0, IDS),
+    "data.num_classes": whole(0, MAX_IDS),
     "data.dontcare_id": Rule(
         "a class after mapping (0 or more, below data.num_classes={config.data.num_classes}), or -1 for none",
         _is_class,
@@ -101,7 +101,7 @@ ALLOWED = {
     "data.class_names": several("a tuple of names", text(may_be_empty=False)),
     "data.scene_categories": several("a tuple of names", text(may_be_empty=False)),
     "data.palette_colours": several("a tuple of colours such as '20 20 20', which a run writes", text(may_be_empty=False)),
-    "data.label_offset": whole(1 - IDS, IDS - 1),
+    "data.label_offset": whole(1 - MAX_IDS, MAX_IDS - 1),
     "data.image_size": several("height and width, such as 256,512", SIDE, 2, 2),
     "data.resize_size": either("height and width, such as 286,286, or () for no crop", several("", SIDE, 2, 2), several("", SIDE, 0, 0)),
     "data.fit": choice("resize", "crop"),

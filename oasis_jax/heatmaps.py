@@ -9,6 +9,7 @@ import numpy as np
 
 LEVELS = {"l1": 1, "l2": 2, "l3": 4}  # number of maps of each level, coarse to fine
 NUM_MAPS = sum(LEVELS.values())
+FLOOR = 0.01  # added to every map
 ALL = "all"  # name of the whole subject: all levels, whose position is that of the coarse centre
 PURPOSE = 5  # folded into the key for these random numbers; 0 to 4 are noise and training
 

@@ -32,10 +32,10 @@ def find_label_files(given):
     Raises:
         DataError: there are none, or two have the same name.
     """
-    path, faults = expanded(given), ()
+    path, found, faults = expanded(given), {}, []
     if path.is_dir():
         listed = list_images(path)
-        files, faults = listed.files, listed.faults
+        files, faults = listed.files, list(listed.faults)
         missing = f"in {path}: it holds no {', '.join(IMAGE_ENDINGS)}"
     elif path.is_file():
         files, missing = {path.name: str(path)}, ""
@@ -43,7 +43,6 @@ def find_label_files(given):
         files, missing = _matching(path), f"match {given}"
     else:
         files, missing = {}, f"at {path}: there is no such file or folder"
-    found, faults = {}, list(faults)
     for below, file in sorted(files.items()):
         name = os.path.splitext(below)[0]
         if name in found:

@@ -34,14 +34,14 @@ class Checked:
     statistic: np.ndarray | None = None
 
 
-def open_splits(spec, columns=PAIRS, names=SPLITS):
-    """The Splits of these names, as `datasets.open_split` opens each. One that cannot be opened does not hide the faults of the others.
+def open_splits(spec, columns=PAIRS):
+    """The Splits of SPLITS, as `datasets.open_split` opens each. One that cannot be opened does not hide the faults of the others.
 
     Raises:
         DataError: what `open_split` raised, and the faults of those that could be opened.
     """
     opened, reports = [], []
-    for name in names:
+    for name in SPLITS:
         try:
             opened.append(open_split(spec, name, columns))
         except DataError as error:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from oasis_jax.data.image_files import DataError, open_image
+from oasis_jax.fields import MAX_IDS
 
-MAX_IDS = 1 << 16  # stored ids are 8 or 16 bits wide
 IGNORED_IDS = (255, 65535)  # by convention: pixels without a class
 
 
@@ -127,8 +127,6 @@ def parse_label_map(text) -> dict[int, int]:
         return {int(stored): int(target) for stored, target in (entry.split(":") for entry in text.split(",") if entry.strip())}
     except ValueError:
         raise DataError(f'data.label_map is "{text}": write pairs of stored id and class such as "255:0,11:0"') from None
-
-
 
 
 def read_stored_ids(path, rule) -> np.ndarray:

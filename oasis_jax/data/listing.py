@@ -53,14 +53,14 @@ def is_hidden(name):
     return name.startswith(".") or name in _HIDDEN_FOLDERS
 
 
-def sort_out(paths):
-    """The Listing of paths that are not on a disk, such as the members of a zip: an iterable of str, without folders."""
+def sort_out(paths, base=None):
+    """The Listing of paths that are not on a disk, such as the members of a zip: an iterable of str, without folders, below `base`."""
     paths = sorted(paths)
     hidden = [path for path in paths if any(map(is_hidden, path.split("/")))]
     skipped = set(hidden)
-    kept = [path for path in paths if path not in skipped]
-    files = {path: path for path in kept if is_image_name(path)}
-    return Listing(files, {path: path for path in kept if path not in files}, tuple(path for path in hidden if is_image_name(path)))
+    kept = {path: path if base is None else str(base / path) for path in paths if path not in skipped}
+    files, others = ({path: full for path, full in kept.items() if is_image_name(path) == is_image} for is_image in (True, False))
+    return Listing(files, others, tuple(path for path in hidden if is_image_name(path)))
 
 
 def list_images(folder) -> Listing:
@@ -68,9 +68,7 @@ def list_images(folder) -> Listing:
     folder = os.fspath(folder)
     if "://" in folder:
         base = epath.Path(folder)
-        listed = sort_out((at / name).relative_to(base).as_posix() for at, _, names in base.walk() for name in names)
-        full = {path: str(base / path) for path in (*listed.files, *listed.others)}
-        return Listing({path: full[path] for path in listed.files}, {path: full[path] for path in listed.others}, listed.hidden)
+        return sort_out(((at / name).relative_to(base).as_posix() for at, _, names in base.walk() for name in names), base)
     files, others, hidden, loops, faults = {}, {}, [], [], []
     waiting = [(pathlib.Path(folder), "", frozenset())]
     while waiting:

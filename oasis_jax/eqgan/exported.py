@@ -3,17 +3,16 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from oasis_jax.exporting.portable import of_inputs
+from oasis_jax.exporting.portable import CHECKED_SEED, HEATMAPS, of_inputs
 from oasis_jax.heatmaps import formula_of_seed
 from oasis_jax.noise import noise_vector
 
-SEED_OF_CHECK = 0
 MEANINGS = {
     "z": "latents, one or more",
     "latent_of_row": "which latent the style of each row comes from, coarse to fine; zeros if there is one latent",
     "truncation": "psi of each row: 1 for none",
     "seed": "of the noise maps",
-    "heatmaps": "one row for each map: centre y, centre x (the image is [-1, 1] along both, y downwards), width",
+    "heatmaps": HEATMAPS,
 }
 
 
@@ -28,7 +27,7 @@ def portable(model):
         z_dim=z_dim,
         noise=model.noise,
         what_a_seed_means=f"z = jax.random.normal(jax.random.key(seed), (1, {z_dim})), and seed is also that of the noise maps",
-        check={"seed": SEED_OF_CHECK, "z": noise_vector(SEED_OF_CHECK, z_dim)[:4].tolist()},
+        check={"seed": CHECKED_SEED, "z": noise_vector(CHECKED_SEED, z_dim)[:4].tolist()},
         **heatmaps,
     )
     arguments = {name: dataclasses.replace(each, meaning=MEANINGS[name]) for name, each in offered.arguments.items()}

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 
 from oasis_jax.allowed import check_fields
 from oasis_jax.config_flag import flat
-from oasis_jax.eqgan import exported, fields
+from oasis_jax.eqgan import fields
 from oasis_jax.eqgan.alignment import attended
 from oasis_jax.eqgan.arguments import described_fields
+from oasis_jax.eqgan.exported import portable as portable
 from oasis_jax.eqgan.from_config import make_generator, make_scoring_discriminator, make_train_step
 from oasis_jax.eqgan.model import Model
 from oasis_jax.eqgan.protocols import PROTOCOLS
@@ -53,11 +54,6 @@ def train_step(config, survey=None):
 def model(config, variables, step, survey=None):
     """The Model to sample from."""
     return Model(make_generator(config), variables, config, step, config.model.noise)
-
-
-def portable(model):
-    """An `exporting.portable.Portable`: latents and what else a seed determines."""
-    return exported.portable(model)
 
 
 def scores(config, networks, mesh=None):

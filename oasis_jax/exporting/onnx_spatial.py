@@ -2,9 +2,8 @@
 import math
 
 from oasis_jax.exporting.onnx_graph import END, equalised
-from oasis_jax.heatmaps import LEVELS
+from oasis_jax.heatmaps import FLOOR, LEVELS
 
-FLOOR = 0.01  # added to every heatmap
 EPSILON = 1e-5  # of instance normalisation
 
 

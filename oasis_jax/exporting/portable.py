@@ -7,6 +7,8 @@ import jax
 import numpy as np
 
 IMAGE = "image"  # name of the output
+CHECKED_SEED = 0  # the first numbers that it means are among the facts
+HEATMAPS = "one row for each map: centre y, centre x (the image is [-1, 1] along both, y downwards), width"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +57,9 @@ class Portable:
 
 def of_inputs(model, **facts):
     """The Portable of a `family.Model` without columns: the arrays of its `inputs` by their own names, in their own sizes."""
-    example = {name: value for name, value in model.inputs([0], {}).items() if value is not None}
-    missing = {name: None for name, value in model.inputs([0], {}).items() if value is None}
-    generate = model.generate
+    inputs, generate = model.inputs([CHECKED_SEED], {}), model.generate
+    example = {name: value for name, value in inputs.items() if value is not None}
+    missing = dict.fromkeys(inputs.keys() - example.keys())
 
     def of_arrays(variables, arrays):
         return generate(variables, jax.tree.map(lambda array: array[None], dict(arrays)) | missing)[0]

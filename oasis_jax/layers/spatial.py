@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from oasis_jax.heatmaps import LEVELS, NUM_MAPS
+from oasis_jax.heatmaps import FLOOR, LEVELS, NUM_MAPS
 from oasis_jax.layers.convolution import by_rows, conv2d, leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.initial import standard_normal
@@ -18,7 +18,6 @@ from oasis_jax.layers.interpolation import is_known, resize
 
 ALL_LEVELS = "cat"  # features of all levels, concatenated
 FEATURES = (*LEVELS, ALL_LEVELS)
-FLOOR = 0.01  # added to every heatmap
 
 
 def render(heatmaps, size, isotropic=False):

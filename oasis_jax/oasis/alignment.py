@@ -9,7 +9,6 @@ from oasis_jax.layers import attention
 from oasis_jax.oasis import losses
 
 SIDES = ("decoder", "encoder", "both")
-OBJECTIVES = ("ce", "fake")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,12 +2,10 @@
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax.exporting.portable import Argument, Portable
+from oasis_jax.exporting.portable import CHECKED_SEED, HEATMAPS, Argument, Portable
 from oasis_jax.heatmaps import NUM_MAPS, formula_of_seed
 from oasis_jax.noise import noise_vector
 from oasis_jax.oasis.conditioning import Conditioning
-
-SEED_OF_CHECK = 0
 
 
 def portable(model):
@@ -27,8 +25,7 @@ def portable(model):
         ),
     }
     if model.spatially_aware:
-        meaning = "one row for each map: centre y, centre x (the image is [-1, 1] along both, y downwards), width"
-        arguments["heatmaps"] = Argument((NUM_MAPS, 3), "float32", meaning)
+        arguments["heatmaps"] = Argument((NUM_MAPS, 3), "float32", HEATMAPS)
     unit = 2 ** (generator.num_blocks - 1)
     return Portable(generate, arguments, Argument(("H", "W", 3), "uint8", "RGB"), {"H": unit, "W": unit, "K": 1}, _facts(model))
 
@@ -40,7 +37,7 @@ def _facts(model):
         seeds = {
             "what_a_seed_means": f"noise = jax.random.normal(jax.random.key(seed), ({z_dim},)); ids are classes, and row k of the table is "
             "[noise, one-hot class k]. A class, mask or pixel with noise of its own has a row of its own.",
-            "check": {"seed": SEED_OF_CHECK, "noise": noise_vector(SEED_OF_CHECK, z_dim)[:4].tolist()},
+            "check": {"seed": CHECKED_SEED, "noise": noise_vector(CHECKED_SEED, z_dim)[:4].tolist()},
         }
     if model.spatially_aware:
         seeds["heatmaps_of_seed"] = formula_of_seed()

@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 
 from oasis_jax.allowed import check_fields
-from oasis_jax.oasis import exported, fields
+from oasis_jax.oasis import fields
 from oasis_jax.oasis.alignment import attended
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import on_regions
+from oasis_jax.oasis.exported import portable as portable
 from oasis_jax.oasis.from_config import conditioning, make_alignment, make_discriminator, make_generator, make_model
 from oasis_jax.oasis.onnx_generator import to_onnx
 from oasis_jax.oasis.perceptual import load_features
@@ -96,11 +97,6 @@ def train_step(config, survey=None):
 def model(config, variables, step, survey=None):
     """The Model to sample from; with the survey of its training data, batches like them are generated on regions."""
     return make_model(config, variables, step, survey)
-
-
-def portable(model):
-    """An `exporting.portable.Portable`: label maps as ids into a table of vectors."""
-    return exported.portable(model)
 
 
 def onnx_model(model, weights, conditioning=None):

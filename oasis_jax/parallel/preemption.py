@@ -9,8 +9,9 @@ import threading
 import jax
 from jax.experimental import multihost_utils
 
+from oasis_jax.command_line import INTERRUPTED
+
 _SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
-ENDED_AT_ONCE = 130  # exit code, as of shells: 128 and the number of the signal
 
 
 class Notice:
@@ -83,6 +84,6 @@ def _answer(numbers):
             continue
         if asked:
             print("\nended at once by a second Ctrl-C; what was saved before stays", file=sys.stderr, flush=True)
-            os._exit(ENDED_AT_ONCE)
+            os._exit(INTERRUPTED)
         asked = True
         print("\nCtrl-C: saving after this step, then ending; press it again to end at once", file=sys.stderr, flush=True)

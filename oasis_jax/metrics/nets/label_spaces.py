@@ -4,10 +4,10 @@ import functools
 
 import numpy as np
 
+from oasis_jax.fields import MAX_IDS
 from oasis_jax.metrics.segmentation import MeanOver
 
 IGNORED = -1  # class of pixels that are not scored
-_MAX_IDS = 1 << 16  # stored ids are 8 or 16 bits wide
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LabelSpace:
 
     @functools.cached_property
     def _table(self):
-        table = np.full(_MAX_IDS, IGNORED, np.int32)
+        table = np.full(MAX_IDS, IGNORED, np.int32)
         table[list(self.stored_ids)] = np.arange(self.num_classes)
         return table
 
