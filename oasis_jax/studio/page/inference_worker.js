@@ -1,13 +1,18 @@
-// Runs an ONNX model beside the page, which so stays responsive. A message {number, start: {runtime, wasm, model}} loads it, {number, feeds} runs it;
-// the answer is {number, ...} with {data, dims} of the output, or {error}. The runtime is onnxruntime-web as the address of a module.
+// Runs an ONNX model beside the page, which so stays responsive. A message {number, start: {runtime, glue, wasm, model}} loads it, and
+// {number, feeds} runs it; the answer is {number, ...} with {data, dims} of the output, or {error}.
+//
+// The runtime is onnxruntime-web, the texts of its two modules. A page from a file has no origin, so its worker can import what it made itself,
+// but nothing that the page made.
 
 let ort;
 let session;
 
-async function start({ runtime, wasm, model }) {
-  ort = await import(runtime);
+const addressOf = (content, type) => URL.createObjectURL(new Blob([content], { type }));
+
+async function start({ runtime, glue, wasm, model }) {
+  ort = await import(addressOf(runtime, "text/javascript"));
   ort.env.wasm.numThreads = 1; // several need headers of a server
-  ort.env.wasm.wasmBinary = wasm;
+  ort.env.wasm.wasmPaths = { mjs: addressOf(glue, "text/javascript"), wasm: addressOf(wasm, "application/wasm") };
   session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
   return {};
 }

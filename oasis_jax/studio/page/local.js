@@ -7,7 +7,7 @@ import { readLabelMap } from "./read_png.js";
 // Calls to a worker with `inference_worker.js`, one answer each.
 function callWorker(source) {
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  const worker = new Worker(address, { type: "module" });
+  const worker = new Worker(address);
   const waiting = new Map();
   let number = 0;
   worker.onmessage = ({ data }) => {
@@ -38,13 +38,12 @@ function heatmapsBetween({ seed, end = null, t = 0 }, rule) {
 // The transport of `mount`.
 //
 // `facts` is {info, noise_length, heatmaps (the rule of `heatmapsOf`), examples: [{name, labels, photo}] with PNG bytes in base64}; `parts` are
-// {worker, runtime (texts of modules), wasm, model (Uint8Array)}. It resolves when the network is ready.
-export async function localTransport(facts, parts) {
+// {worker, runtime, glue (texts of scripts), wasm, model (Uint8Array)}. It resolves when the network is ready.
+export async function localTransport(facts, { worker, ...parts }) {
   const { info } = facts;
   const { classes } = info;
-  const call = callWorker(parts.worker);
-  const runtime = URL.createObjectURL(new Blob([parts.runtime], { type: "text/javascript" }));
-  await call({ start: { runtime, wasm: parts.wasm, model: parts.model } });
+  const call = callWorker(worker);
+  await call({ start: parts });
   const makeTable = tableMaker(classes, facts.noise_length);
   const bytesOf = (base64) => Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
   const photoOf = async (base64) => {
