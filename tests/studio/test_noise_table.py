@@ -34,8 +34,8 @@ def test_noise_of_classes_and_between_two_noises(tmp_path):
 def test_regions_have_noise_of_their_own(tmp_path):
     labels, regions = np.random.default_rng(1).integers(3, size=(2, 40))
     image = {"labels": labels.tolist(), "seed": 3, "class_seeds": {"sky": 8}}
-    own = {"map": regions.tolist(), "list": [{"seed": 6, "end": None, "t": 0}, {"seed": 7, "end": 4, "t": 0.5}]}
-    before, after = pixels(tmp_path, image, image | {"regions": own})
+    own = {"regionMap": regions.tolist(), "regions": [{"seed": 6, "end": None, "t": 0}, {"seed": 7, "end": 4, "t": 0.5}]}
+    before, after = pixels(tmp_path, image, image | own)
     np.testing.assert_array_equal(after[regions == 0], before[regions == 0])
     np.testing.assert_allclose(after[regions == 1][:, :8], np.tile(noise_vector(6, 8), ((regions == 1).sum(), 1)), atol=1e-6)
     half = slerp(noise_vector(7, 8), noise_vector(4, 8), 0.5)

@@ -1,33 +1,35 @@
-// Runs an ONNX model beside the page, which so stays responsive. A message {number, start: {runtime, glue, wasm, model}} loads it, and
-// {number, feeds} runs it; the answer is {number, ...} with {data, dims} of the output, or {error}.
-//
-// The runtime is onnxruntime-web, the texts of its two modules. A page from a file has no origin, so its worker can import what it made itself,
-// but nothing that the page made.
+/**
+ * Runs an ONNX model beside the page, which so stays responsive. A message {number, start: {runtime, glue, wasm, model}} loads it, and
+ * {number, feeds} runs it; the answer is {number, ...} with {data, dims} of the output, or {error}.
+ *
+ * The runtime is onnxruntime-web, the texts of its two modules. A page from a file has no origin, so its worker can import what it made itself,
+ * but nothing that the page made.
+ */
 
 let ort;
 let session;
 
-const addressOf = (content, type) => URL.createObjectURL(new Blob([content], { type }));
+const addressOf = (content, type) => URL.createObjectURL(new Blob([content], {type}));
 
-async function start({ runtime, glue, wasm, model }) {
+async function start({runtime, glue, wasm, model}) {
   ort = await import(addressOf(runtime, "text/javascript"));
   ort.env.wasm.numThreads = 1; // several need headers of a server
-  ort.env.wasm.wasmPaths = { mjs: addressOf(glue, "text/javascript"), wasm: addressOf(wasm, "application/wasm") };
-  session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+  ort.env.wasm.wasmPaths = {mjs: addressOf(glue, "text/javascript"), wasm: addressOf(wasm, "application/wasm")};
+  session = await ort.InferenceSession.create(model, {executionProviders: ["wasm"]});
   return {};
 }
 
 async function run(feeds) {
-  const tensors = Object.fromEntries(Object.entries(feeds).map(([name, { type, data, dims }]) => [name, new ort.Tensor(type, data, dims)]));
-  const { image } = await session.run(tensors);
-  const { data, dims } = image;
-  return { data: data.slice(), dims };
+  const tensors = Object.fromEntries(Object.entries(feeds).map(([name, {type, data, dims}]) => [name, new ort.Tensor(type, data, dims)]));
+  const {image} = await session.run(tensors);
+  const {data, dims} = image;
+  return {data: data.slice(), dims};
 }
 
-self.onmessage = async ({ data: { number, start: parts, feeds } }) => {
+self.onmessage = async ({ data: {number, start: parts, feeds} }) => {
   try {
-    self.postMessage({ number, ...(await (parts ? start(parts) : run(feeds))) });
+    self.postMessage({number, ...(await (parts ? start(parts) : run(feeds)))});
   } catch (error) {
-    self.postMessage({ number, error: String(error?.message ?? error) });
+    self.postMessage({number, error: String(error?.message ?? error)});
   }
 };

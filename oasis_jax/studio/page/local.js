@@ -1,82 +1,85 @@
-// The transport of a page without a server: the network, its runtime, examples and the meaning of seeds are in the page itself.
+/** The transport of a page without a server: the network, its runtime, examples and the meaning of seeds are in the page itself. */
 
-import { heatmapsOf } from "./seeds.js";
-import { tableMaker } from "./noise_table.js";
-import { readLabelMap } from "./read_png.js";
+import {heatmapsOf} from "./seeds.js";
+import {tableMaker} from "./noise_table.js";
+import {openFile} from "./open_file.js";
+import {readLabelMap} from "./read_png.js";
 
-// Calls to a worker with `inference_worker.js`, one answer each.
+/** Calls to a worker with `inference_worker.js`, one answer each. */
 function callWorker(source) {
-  const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const address = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
   const worker = new Worker(address);
   const waiting = new Map();
   let number = 0;
-  worker.onmessage = ({ data }) => {
-    const { resolve, reject } = waiting.get(data.number);
+  worker.onmessage = ({data}) => {
+    const {resolve, reject} = waiting.get(data.number);
     waiting.delete(data.number);
     if (data.error) reject(new Error(data.error));
     else resolve(data);
   };
   worker.onerror = (event) => {
-    for (const { reject } of waiting.values()) reject(new Error(`the network cannot be run in this browser: ${event.message ?? "no reason is given"}`));
+    for (const {reject} of waiting.values()) reject(new Error(`the network cannot be run in this browser: ${event.message ?? "no reason is given"}`));
     waiting.clear();
   };
   return (message) =>
     new Promise((resolve, reject) => {
-      waiting.set(++number, { resolve, reject });
-      worker.postMessage({ number, ...message });
+      waiting.set(++number, {resolve, reject});
+      worker.postMessage({number, ...message});
     });
 }
 
-// The heatmaps that the seeds of an image mean; between two noises they are interpolated linearly.
-function heatmapsBetween({ seed, end = null, t = 0 }, rule) {
+/** The heatmaps that the seeds of an image mean; between two noises they are interpolated linearly. */
+function heatmapsBetween({seed, end = null, t = 0}, rule) {
   const start = heatmapsOf(seed, rule);
   if (end === null) return start;
   const other = heatmapsOf(end.seed, rule);
   return start.map((row, map) => row.map((each, i) => (1 - t) * each + t * other[map][i]));
 }
 
-// The transport of `mount`.
-//
-// `facts` is {info, noise_length, heatmaps (the rule of `heatmapsOf`), examples: [{name, labels, photo}] with PNG bytes in base64}; `parts` are
-// {worker, runtime, glue (texts of scripts), wasm, model (Uint8Array)}. It resolves when the network is ready.
-export async function localTransport(facts, { worker, ...parts }) {
-  const { info } = facts;
-  const { classes } = info;
+/**
+ * The transport of `mount`.
+ *
+ * `facts` is {info, noise_length, heatmaps (the rule of `heatmapsOf`), examples: [{name, labels, photo}] with PNG bytes in base64}; `parts` are
+ * {worker, runtime, glue (texts of scripts), wasm, model (Uint8Array)}. It resolves when the network is ready.
+ */
+export async function localTransport(facts, {worker, ...parts}) {
+  const {info} = facts;
+  const {classes} = info;
   const call = callWorker(worker);
-  await call({ start: parts });
+  await call({start: parts});
   const makeTable = tableMaker(classes, facts.noise_length);
   const bytesOf = (base64) => Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
   const photoOf = async (base64) => {
-    const picture = await createImageBitmap(new Blob([bytesOf(base64)], { type: "image/png" }));
+    const picture = await createImageBitmap(new Blob([bytesOf(base64)], {type: "image/png"}));
     const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
     context.drawImage(picture, 0, 0);
-    const { data } = context.getImageData(0, 0, picture.width, picture.height);
+    const {data} = context.getImageData(0, 0, picture.width, picture.height);
     return data.filter((_, i) => i % 4 !== 3);
   };
 
   return {
     info: async () => info,
     heatmaps: async (seed) => heatmapsOf(seed, facts.heatmaps),
-    async render(image, { signal } = {}) {
+    async render(image, {signal} = {}) {
       signal?.throwIfAborted();
-      const { height, width } = image;
-      const { ids, table, rows } = makeTable(image);
+      const {height, width} = image;
+      const {ids, table, rows} = makeTable(image);
       const feeds = {
-        ids: { type: "int32", data: ids, dims: [height, width] },
-        table: { type: "float32", data: table, dims: [rows, table.length / rows] },
+        ids: {type: "int32", data: ids, dims: [height, width]},
+        table: {type: "float32", data: table, dims: [rows, table.length / rows]},
       };
       if (info.spatial) {
         const maps = image.heatmaps ?? heatmapsBetween(image, facts.heatmaps);
-        feeds.heatmaps = { type: "float32", data: Float32Array.from(maps.flat()), dims: [maps.length, 3] };
+        feeds.heatmaps = {type: "float32", data: Float32Array.from(maps.flat()), dims: [maps.length, 3]};
       }
-      const { data, dims } = await call({ feeds });
-      return { height: dims[0], width: dims[1], rgb: data, top: 0, left: 0, exact: true };
+      const {data, dims} = await call({feeds});
+      return {height: dims[0], width: dims[1], rgb: data, top: 0, left: 0, exact: true};
     },
-    open: async (file) => readLabelMap(new Uint8Array(await file.arrayBuffer()), classes),
+    open: (file, name) => openFile(file, name, info),
     async example(name) {
       const found = facts.examples.find((each) => each.name === name);
       if (!found) throw new Error(`there is no example ${name}`);
-      return { ...(await readLabelMap(bytesOf(found.labels), classes)), photo: found.photo ? await photoOf(found.photo) : null };
+      return {...(await readLabelMap(bytesOf(found.labels), classes)), photo: found.photo ? await photoOf(found.photo) : null};
     },
   };
 }

@@ -1,10 +1,10 @@
-// What the network takes: for each pixel a row of a table, and for each row its noise and its class, as an exported model documents them.
+/** What the network takes: for each pixel a row of a table, and for each row its noise and its class, as an exported model documents them. */
 
-import { noiseVector, slerp } from "./seeds.js";
+import {noiseVector, slerp} from "./seeds.js";
 
 const MOST_REMEMBERED = 256;
 
-// The noise vector of {seed, end, t}; vectors of seeds are remembered, because a slider asks for the same two again and again.
+/** The noise vector of {seed, end, t}; vectors of seeds are remembered, because a slider asks for the same two again and again. */
 function remembering(length) {
   const known = new Map();
   const of = (seed) => {
@@ -17,22 +17,24 @@ function remembering(length) {
   return (seed, end, t) => (end === null || end === undefined ? of(seed) : slerp(of(seed), of(end), t));
 }
 
-// A function of an image ({labels, seed, class_seeds, end, t, regions}) that returns {ids: Int32Array, table: Float32Array, rows}.
-// `classes` are [{id, name}], and `length` that of a noise vector; 0 for a model without noise.
+/**
+ * A function of an image ({labels, seed, class_seeds, end, t, regions, regionMap}) that returns {ids: Int32Array, table: Float32Array, rows}.
+ * `classes` are [{id, name}], and `length` that of a noise vector; 0 for a model without noise.
+ */
 export function tableMaker(classes, length) {
   const noise = remembering(length);
-  return ({ labels, seed, class_seeds: classSeeds = {}, end = null, t = 0, regions = null }) => {
+  return ({labels, seed, class_seeds: classSeeds = {}, end = null, t = 0, regions = [], regionMap = null}) => {
     const noiseOf = (label, region) => {
       if (region > 0) {
-        const { seed: own, end: other, t: position } = regions.list[region - 1];
+        const {seed: own, end: other = null, t: position = 0} = regions[region - 1];
         return noise(own, other, position);
       }
-      const { name } = classes[label];
+      const {name} = classes[label];
       return noise(classSeeds[name] ?? seed, end && (end.class_seeds?.[name] ?? end.seed), t);
     };
     const [rowOf, rows, ids] = [new Map(), [], new Int32Array(labels.length)];
     labels.forEach((label, i) => {
-      const region = regions ? regions.map[i] : 0;
+      const region = regionMap ? regionMap[i] : 0;
       const pair = label * 256 + region;
       if (!rowOf.has(pair)) {
         rowOf.set(pair, rows.length);
@@ -46,6 +48,6 @@ export function tableMaker(classes, length) {
       if (length) table.set(noiseOf(label, region), start);
       table[start + length + label] = 1;
     });
-    return { ids, table, rows: rows.length };
+    return {ids, table, rows: rows.length};
   };
 }

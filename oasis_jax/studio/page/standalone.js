@@ -1,9 +1,9 @@
-// Starts the studio in a page that holds everything: what the server would answer, and the network, are in its script elements.
+/** Starts the studio in a page that holds everything: what the server would answer, and the network, are in its script elements. */
 
-import { localTransport } from "./local.js";
-import { mount } from "./studio.js";
+import {localTransport} from "./local.js";
+import {mount} from "./studio.js";
 
-// The bytes of the script element that is named, gzip in base64.
+/** The bytes of the script element that is named, gzip in base64. */
 async function part(name) {
   const text = document.querySelector(`script[data-part="${name}"]`).textContent;
   const bytes = Uint8Array.from(atob(text.trim()), (each) => each.charCodeAt(0));
@@ -11,14 +11,14 @@ async function part(name) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// Mounts the studio in `element`, which says until then what is going on, or why it cannot start.
+/** Mounts the studio in `element`, which says until then what is going on, or why it cannot start. */
 export async function start(element) {
   const text = async (name) => new TextDecoder().decode(await part(name));
   element.textContent = "Loading the network …";
   try {
     const [facts, worker, runtime, glue] = await Promise.all(["facts", "worker", "runtime", "glue"].map(text));
     const [wasm, model] = await Promise.all(["wasm", "model"].map(part));
-    const transport = await localTransport(JSON.parse(facts), { worker, runtime, glue, wasm, model });
+    const transport = await localTransport(JSON.parse(facts), {worker, runtime, glue, wasm, model});
     element.textContent = "";
     mount(element, transport);
   } catch (error) {

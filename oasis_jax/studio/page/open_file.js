@@ -1,0 +1,93 @@
+/** Files that people open in a page without a server: label maps, and recipe.json as `recipe_file.py` describes it. */
+
+import {readIndices, readLabelMap, resizeNearest} from "./read_png.js";
+
+const MOST_BYTES = 16 << 20;
+const MOST_REGIONS = 63;
+const KNOWN = ["seed", "class_seeds", "regions", "interpolation", "base_heatmaps"];
+
+const isSeed = (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+
+function seedOf(value, what) {
+  if (!isSeed(value)) throw new Error(`${what} is ${JSON.stringify(value)}: it should be an integer in 0..${2 ** 32 - 1}`);
+  return value;
+}
+
+function positionOf(value) {
+  if (!(typeof value === "number" && value >= 0 && value <= 1)) throw new Error(`t is ${JSON.stringify(value)}: it should be a number from 0 to 1`);
+  return value;
+}
+
+function classSeedsOf(values = {}, names) {
+  const unknown = Object.keys(values).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`class_seeds names ${unknown}, which is no class of this model`);
+  return Object.fromEntries(Object.entries(values).map(([name, seed]) => [name, seedOf(seed, `the seed of ${name}`)]));
+}
+
+function bytesOf(base64, what) {
+  try {
+    return Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
+  } catch {
+    throw new Error(`${what} is not base64`);
+  }
+}
+
+/** The ids of a PNG within the recipe: as they are stored, of the size of the image. */
+async function mapOf(base64, what, {height, width}, count) {
+  const found = await readIndices(bytesOf(base64, what));
+  if (found.height !== height || found.width !== width) throw new Error(`${what} is ${found.height}x${found.width}, but the image is ${height}x${width}`);
+  if (found.values.some((value) => value >= count)) throw new Error(`${what} holds ids beyond 0..${count - 1}`);
+  return found.values;
+}
+
+async function regionsOf(regions, size) {
+  if (!regions) return {regions: [], regionMap: null};
+  const {seeds, map} = regions;
+  if (!Array.isArray(seeds) || seeds.length > MOST_REGIONS) throw new Error(`regions should have at most ${MOST_REGIONS} seeds`);
+  const list = seeds.map(({seed, end = null, t = 0}) => ({seed: seedOf(seed, "a region's seed"), end: end === null ? null : seedOf(end, "a region's end"), t: positionOf(t)}));
+  return {regions: list, regionMap: Uint8Array.from(await mapOf(map, "the map of regions", size, list.length + 1))};
+}
+
+function heatmapsOfRecipe(rows, info) {
+  if (rows === undefined) return null;
+  const fits = Array.isArray(rows) && rows.length === info.levels.flat().length;
+  if (!info.spatial || !fits || !rows.every((row) => row.length === 3 && row.every(Number.isFinite) && row[2] > 0)) {
+    throw new Error(info.spatial ? "base_heatmaps should be 7 rows of centre y, centre x and a positive width" : "it has heatmaps, but this model takes none");
+  }
+  return rows;
+}
+
+async function openRecipe(text, info) {
+  const {recipe, label_map: labelMap, image_size: size, classes} = JSON.parse(text);
+  const names = info.classes.map(({name}) => name);
+  if (!recipe || !labelMap) throw new Error("it is JSON, but not a recipe: recipe and label_map are missing");
+  if (JSON.stringify(classes) !== JSON.stringify(names)) throw new Error("it is for a model of other classes");
+  if (size?.[0] !== info.height || size?.[1] !== info.width) throw new Error(`its image is ${size?.join("x")}, but this page shows ${info.height}x${info.width}`);
+  const unknown = Object.keys(recipe).find((name) => !KNOWN.includes(name));
+  if (unknown) throw new Error(`its ${unknown} cannot be shown by a page without a server: open it in the studio`);
+  const {height, width} = info;
+  const labels = await mapOf(labelMap, "the label map", info, names.length);
+  const {interpolation} = recipe;
+  return {
+    height, width,
+    labels: names.length > 256 ? Uint16Array.from(labels) : Uint8Array.from(labels),
+    seed: seedOf(recipe.seed, "seed"),
+    class_seeds: classSeedsOf(recipe.class_seeds, names),
+    end: interpolation ? {seed: seedOf(interpolation.seed, "the second seed"), class_seeds: classSeedsOf(interpolation.class_seeds, names)} : null,
+    t: interpolation ? positionOf(interpolation.t) : 0,
+    heatmaps: heatmapsOfRecipe(recipe.base_heatmaps, info),
+    ...(await regionsOf(recipe.regions, info)),
+  };
+}
+
+/** What a file holds, as the transport's `open` gives it. Throws an Error that names the file. */
+export async function openFile(file, name, info) {
+  try {
+    if (file.size > MOST_BYTES) throw new Error(`it has ${(file.size / 1e6).toFixed(0)} MB, which is too large`);
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    if (bytes[0] === "{".charCodeAt(0)) return await openRecipe(new TextDecoder().decode(bytes), info);
+    return resizeNearest(await readLabelMap(bytes, info.classes), info);
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}`);
+  }
+}
