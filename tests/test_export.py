@@ -66,7 +66,7 @@ def onnx_session(model, **options):
 def arrays_of(model, labels, noise=None, maps=None, seed=3):
     """What an exported model takes for what `Model.sample` takes, in numpy."""
     recipes = [Recipe(seed)]
-    noise = model._noise(recipes) if noise is None else noise
+    noise = model._noise(recipes, labels[None]) if noise is None else noise
     maps = model._heatmaps(recipes) if maps is None else maps
     return table_of(model._inputs(labels[None].astype(np.int32), noise, maps))
 
@@ -170,7 +170,7 @@ def test_stablehlo_runs_without_flax_at_any_size(tmp_path):
 
 def options(run, output, **changed):
     return types.SimpleNamespace(
-        **dict(checkpoint=str(run), output=str(output), format="onnx", weights="float32", best=False, conditioning=None) | changed
+        **dict(checkpoint=str(run), output=str(output), format="onnx", weights=None, best=False, conditioning=None) | changed
     )
 
 
