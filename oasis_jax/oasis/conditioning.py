@@ -7,9 +7,12 @@ pixel is stored separately as a tensor.
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from oasis_jax.oasis.dense import Dense
 from oasis_jax.oasis.regions import Regions, look_up, make_plan
+
+FEWEST_ROWS = 64  # of the table of `from_regions`
 
 
 @flax.struct.dataclass
@@ -106,6 +109,27 @@ def from_regions(label_map, region_map, noise, num_classes, dtype=jnp.float32):
     labels = jnp.broadcast_to(jnp.eye(num_classes, dtype=dtype), (batch, regions, num_classes, num_classes))
     table = jnp.concatenate([noise, labels], axis=-1).reshape(batch, regions * num_classes, z_dim + num_classes)
     return Conditioning(region_map.astype(jnp.int32) * num_classes + label_map, table)
+
+
+def compacted(conditioning):
+    """The Conditioning of one image, without noise by pixel, with a table of the ids that the image holds: on regions, one program for all.
+
+    The table has 64 rows, or 4 or 16 times as many and so on, and its rows of no id are zero; there is no `image_noise`. In numpy.
+    """
+    ids, table = np.asarray(conditioning.ids), np.asarray(conditioning.table)
+    held = np.flatnonzero(np.bincount(ids.ravel(), minlength=table.shape[1]))
+    number = np.zeros(table.shape[1], np.int32)
+    number[held] = np.arange(len(held))
+    rows = np.zeros((1, _num_rows(len(held)), table.shape[-1]), table.dtype)
+    rows[:, : len(held)] = table[:, held]
+    return Conditioning(number[ids], rows)
+
+
+def _num_rows(needed):
+    rows = FEWEST_ROWS
+    while rows < needed:
+        rows *= 4
+    return rows
 
 
 def _check_noise(noise, label_map, num_classes):
