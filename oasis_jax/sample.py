@@ -20,7 +20,6 @@ change how. Samples of label files in subfolders are in subfolders of the same n
 import dataclasses
 import hashlib
 import json
-import re
 import shlex
 import sys
 
@@ -33,7 +32,7 @@ from oasis_jax.data.labels import DataError
 from oasis_jax.files import expanded
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
-from oasis_jax.sample_labels import find_label_files, label_fields, label_map_subjects
+from oasis_jax.sample_labels import find_label_files, label_fields, label_map_subjects, parse_size
 from oasis_jax.sample_options import make_plan
 
 SHEET_ROWS = 32  # of the contact sheet
@@ -90,13 +89,6 @@ def _add_path(rows, notes, model, plan, images, before):
     notes.append([*[""] * before, *("{:.2f}:{:.2f}".format(*position(each, plan.path_of).round(2) + 0.0) for each in heatmaps)])
 
 
-def _size(text):
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found:
-        raise ValueError(f"--size={text}: write height and width, such as 256x512")
-    return int(found[1]), int(found[2])
-
-
 def _new_folder(path):
     folder = expanded(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -147,7 +139,7 @@ def sample(model, options):
         model = dataclasses.replace(model, noise=options.noise)
     size, label_files = model.image_size, {"image": None}
     if with_labels:
-        size = _size(options.size) if options.size else size
+        size = parse_size(options.size) if options.size else size
         model.check_size(*size)
         label_files = find_label_files(options.labels)
     output = _new_folder(options.output)

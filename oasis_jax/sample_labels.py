@@ -22,6 +22,14 @@ def label_fields():
     return ConfigDict({"data": {name: config_dict.placeholder(kind) for name, kind in kinds.items()}})
 
 
+def parse_size(text):
+    """(H, W) of "HxW"; raises ValueError for other texts."""
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not found:
+        raise ValueError(f"--size={text}: write height and width, such as 256x512")
+    return int(found[1]), int(found[2])
+
+
 def find_label_files(given):
     """The label files that --labels names: {name: path}, sorted; a name is the path below the folder, without ending.
 
