@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from oasis_jax import sampling
 from oasis_jax.heatmaps import given
-from oasis_jax.noise import RegionNoise
+from oasis_jax.noise import RegionNoise, Regions
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.capacities import describe, fit, of_size, on_regions
 from oasis_jax.oasis.generator import Generator, check_sides
@@ -105,12 +105,12 @@ class Model:
             batch: {"label_map": (B, H, W) integer classes}.
 
         Raises:
-            ValueError: the label maps or the seeds are out of range.
+            ValueError: the label maps, the seeds or the regions of a recipe do not fit.
         """
         recipes, labels = as_recipes(recipes), _label_maps(batch["label_map"], self.num_classes)
         if any(recipe.style_seeds or recipe.truncation != 1 for recipe in recipes):
             raise ValueError("a recipe has style_seeds or a truncation, but this model has no styles: leave them out")
-        return self._inputs(labels, self._noise(recipes), self._heatmaps(recipes))
+        return self._inputs(labels, self._noise(recipes, labels), self._heatmaps(recipes))
 
     def sample(self, labels, seed=0, noise=None, heatmaps=None):
         """Generates one image per label map.
@@ -139,7 +139,7 @@ class Model:
             raise ValueError(f"labels are {labels.shape}, but should be (H, W) or (B, H, W) integer classes, without channels{channels}")
         self.check_size(*labels.shape[1:])
         labels, recipes = _label_maps(labels, self.num_classes), as_recipes(count_from(seed, len(labels)))
-        noise = self._noise(recipes) if noise is None else noise
+        noise = self._noise(recipes, labels) if noise is None else noise
         heatmaps = self._heatmaps(recipes) if heatmaps is None else given(heatmaps, len(labels), self.spatially_aware)
         return self.images(self._inputs(labels, noise, heatmaps))
 
@@ -180,13 +180,28 @@ class Model:
     def _dense(self):
         return self.generator.clone(capacities=())
 
-    def _noise(self, recipes):
-        """(B, z_dim), or (B, N, z_dim) if a recipe needs a vector per class; None for a generator without noise."""
+    def _noise(self, recipes, labels):
+        """(B, z_dim), or (B, N, z_dim) if a recipe needs a vector per class, or a RegionNoise; None for a generator without noise."""
+        for recipe, label_map in zip(recipes, labels, strict=True):
+            _check_regions(recipe.regions, label_map.shape, self.has_noise)
         if not self.has_noise:
             return None
+        if any(recipe.regions is not None and recipe.regions.map.any() for recipe in recipes):
+            return self._region_noise(recipes, labels)
         num_vectors = self.num_classes if any(recipe.class_seeds or recipe.end for recipe in recipes) else 1
         vectors = np.stack([recipe.noise(num_vectors, self.generator.z_dim) for recipe in recipes])
         return vectors if num_vectors > 1 else vectors[:, 0]
+
+    def _region_noise(self, recipes, labels):
+        """A RegionNoise with a vector for each class, and then one for each region of a recipe."""
+        maps, vectors = labels.copy(), []
+        for region_map, recipe in zip(maps, recipes, strict=True):
+            regions = recipe.regions or Regions(np.zeros(region_map.shape, np.uint8), ())
+            np.copyto(region_map, self.num_classes - 1 + regions.map.astype(region_map.dtype), where=regions.map > 0)
+            of_recipe = recipe.noise(self.num_classes, self.generator.z_dim), regions.vectors(self.generator.z_dim)
+            vectors.append(np.concatenate(of_recipe))
+        most = max(map(len, vectors))
+        return RegionNoise(maps, np.stack([np.pad(each, ((0, most - len(each)), (0, 0))) for each in vectors]))
 
     def _heatmaps(self, recipes):
         return np.stack([recipe.heatmaps() for recipe in recipes]) if self.spatially_aware else None
@@ -203,6 +218,14 @@ class Model:
             raise ValueError(f"RegionNoise.vectors is {vectors.shape}, but should be (B, M, z_dim) = {expected}")
         _check_ids("RegionNoise.region_map", region_map, vectors.shape[1], "regions")
         return cond.from_regions(labels, region_map, vectors, self.num_classes, self.generator.dtype)
+
+
+def _check_regions(regions, size, has_noise):
+    if regions is not None and not has_noise:
+        raise ValueError("a recipe has regions with noise of their own, but this model has no noise: leave them out")
+    if regions is not None and regions.map.shape != size:
+        sizes = "the map of a recipe's regions is {}x{}, but its label map {}x{}".format(*regions.map.shape, *size)
+        raise ValueError(f"{sizes}: both must be of one size")
 
 
 def _label_maps(labels, num_classes):
