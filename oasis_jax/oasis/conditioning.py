@@ -116,13 +116,6 @@ def from_regions(label_map, region_map, noise, num_classes, dtype=jnp.float32):
     return Conditioning(np.stack(ids).astype(np.int32), table)
 
 
-def _num_rows(needed):
-    rows = FEWEST_ROWS
-    while rows < needed:
-        rows *= 4
-    return rows
-
-
 def compacted(conditioning):
     """The Conditioning of one image, without noise by pixel, with a table of the ids that the image holds: on regions, one program for all.
 

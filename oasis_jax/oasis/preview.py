@@ -5,12 +5,10 @@ spatial encoding layers normalise, are those of the image as it was; so a previe
 """
 import collections
 import dataclasses
-import functools
 from typing import Any
 
 import flax.struct
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import lax
@@ -19,18 +17,15 @@ from oasis_jax import sampling
 from oasis_jax.layers.convolution import leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.normalised import Conv
-from oasis_jax.layers.spatial import SpatialEncoding, statistics
+from oasis_jax.layers.spatial import STRENGTH, EqualizedConv, modulated, normalised, statistics
+from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.dense import Dense
-from oasis_jax.oasis.generator import Generator
+from oasis_jax.oasis.generator import WIDTHS, Generator
 from oasis_jax.oasis.regions import look_up
 from oasis_jax.oasis.spade import SPADEResidualBlock
+from oasis_jax.oasis.windows import BLOCKS, STRIDE, joined, sides_for, windows_of
 from oasis_jax.ranges import to_bytes
 
-BLOCKS = 2  # that are computed on a window
-STRIDE = 2**BLOCKS  # pixels of the image for each pixel of the features that they begin with
-WINDOWS = (64, 96, 128)  # sides in pixels
-HALO = 16  # pixels along an edge of a window inside of the image that its zero padding can reach; it is 14, or 11 without heatmaps
-MOST_WINDOWS = 2  # beyond which the exact image is as fast
 KEPT = 8  # images whose features are kept, of as many tabs
 
 
@@ -56,13 +51,13 @@ class GenerateAndKeep:
     generator: Generator
 
     def __call__(self, variables, inputs):
-        generator, fine = self.generator, _fine_blocks(self.generator)
+        generator, fine = self.generator.clone(remat=False), _fine_blocks(self.generator)  # recomputed blocks would hide what they hold
         before = fine[0] - 1
         source = f"sel_{before}" if _has_sel(generator, before) else f"block_{before}"
         wanted = {source, *(f"block_{i}" for i in fine if _has_sel(generator, i))}
 
         def is_wanted(module, _):
-            return module.name in wanted or (module.name == "sigma_mu" and isinstance(module.parent, SpatialEncoding))
+            return module.name in wanted or module.name == "sigma_mu"
 
         images, state = generator.apply(
             variables, inputs["conditioning"], heatmaps=inputs["heatmaps"], capture_intermediates=is_wanted, mutable=["intermediates"]
@@ -119,18 +114,66 @@ class Previews:
         if windows is None:
             return None
         parts = [self._window(self._kept[tab], inputs, *window) for window in windows]
-        return _joined(parts, windows, size)
+        return joined(parts, windows, size)
 
     def compile(self, inputs):
         """Compiles all that `image` and `part` need for inputs of these shapes."""
         self.image("", inputs)
-        for side in sides(inputs["conditioning"].size):
+        for side in sides_for(inputs["conditioning"].size):
             self._window(self._kept[""], inputs, 0, 0, *side)
         del self._kept[""]
 
     def _window(self, kept, inputs, top, left, height, width):
-        conditioning = inputs["conditioning"]
-        ids = np.asarray(conditioning.ids)[:, top : top + height, left : left + width]
-        place = np.asarray([top // STRIDE, left // STRIDE], np.int32)
-        image = _fine(self.model.generator, self.model.variables, kept, np.asarray(ids, np.int32), conditioning.table, place)
-        return jax.device_get(image)[0]
+        conditioning = cond.compacted(inputs["conditioning"])
+        window = {
+            "ids": conditioning.ids[:, top : top + height, left : left + width],
+            "table": conditioning.table,
+            "place": np.asarray([0, top // STRIDE, left // STRIDE, 0], np.int32),
+            "kept": kept,
+        }
+        return jax.device_get(sampling.generate(GenerateWindow(self.model.generator), self.model.variables, window, True))[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateWindow:
+    """(variables, {"ids" (1, h, w), "table" (1, K, Y), "place" of the window in the features, "kept"}) -> (1, h, w, 3) in [-1, 1]."""
+
+    generator: Generator
+
+    def __call__(self, variables, window):
+        generator, kept, ids = self.generator, window["kept"], window["ids"]
+        height, width = ids.shape[1:]
+        channels = kept.features.shape[-1]
+        x = lax.dynamic_slice(kept.features, window["place"], (1, height // STRIDE, width // STRIDE, channels))
+        for i in _fine_blocks(generator):
+            step = 2 ** (generator.num_blocks - 1 - i)
+            level = Dense(look_up(window["table"], ids[:, ::step, ::step]))
+            features = generator.channels * WIDTHS[len(WIDTHS) - generator.num_blocks + i]
+            block = SPADEResidualBlock(features, generator.spade_hidden, upsamples=True)
+            x = block.apply(_of(variables, f"block_{i}"), x, level)
+            if _has_sel(generator, i):
+                top, left = (start * STRIDE // step for start in (window["place"][1], window["place"][2]))
+                maps = lax.dynamic_slice(kept.maps[str(i)], (0, top, left, 0), (1, *x.shape[1:3], 2))
+                branch = EqualizedConv(features, zero_init=True)
+                y = modulated(normalised(x, *kept.normalisers[str(i)]), maps)
+                x = x + STRENGTH * generator.sel_strength * branch.apply(_of(_of(variables, f"sel_{i}"), "output"), y)
+        x = Conv(3).apply(_of(variables, "conv_out"), leaky_relu(x))
+        return nn.tanh(x.astype(wide(x.dtype)))
+
+
+def can_preview(generator, size):
+    """Whether images (H, W) are so large that a window is less, and the generator has coarser blocks than those of a window."""
+    return generator.num_blocks > BLOCKS and bool(sides_for(size))
+
+
+def _fine_blocks(generator):
+    return range(generator.num_blocks - BLOCKS, generator.num_blocks)
+
+
+def _has_sel(generator, i):
+    return bool(generator.sel_blocks) and generator.sel_blocks[i] != "none"
+
+
+def _of(variables, name):
+    """The variables of a module within another."""
+    return {collection: tree[name] for collection, tree in variables.items() if name in tree}

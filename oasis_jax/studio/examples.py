@@ -52,7 +52,8 @@ def find_examples(model, size, rule, labels=None):
         DataError: there are no such files.
     """
     if labels:
-        return Examples({_shown(name): _file_reader(path, rule, size) for name, path in list(find_label_files(labels).items())[:MAX_EXAMPLES]})
+        files = list(find_label_files(labels).items())[:MAX_EXAMPLES]
+        return Examples({_shown(name): _file_reader(path, rule, size) for name, path in files})
     if class_names(model) != tuple(CLASS_NAMES) or min(size) < _LEAST_SIDE:
         return Examples({})
     scenes = Scenes(_SCENES, size, _SCENES_SEED)

@@ -106,23 +106,32 @@ def read_request(model, size, header, data):
 
 
 def write_image(model, image):
-    """(header, label map, map of regions) that `read_request` reads, of an ImageRequest; what has its default is left out."""
+    """(header, label map, map of regions) that `read_request` reads, of an ImageRequest without box; a map may be None.
+
+    Raises:
+        FieldError: the recipe has something that a request cannot have.
+    """
     recipe, names = image.recipe, class_names(model)
+    if recipe.truncated_rows is not None:
+        raise FieldError(f"truncated_rows is {recipe.truncated_rows}, but only all rows can be truncated here: leave it out")
 
     def side(seed, class_seeds):
-        return {"seed": seed} | ({"class_seeds": {names[i]: each for i, each in class_seeds.items()}} if class_seeds else {})
+        return {"seed": seed} | ({"class_seeds": {names[i]: each for i, each in class_seeds.items()}} if names else {})
 
     height, width = model.image_size if image.labels is None else image.labels.shape
-    header, region_map = {"height": height, "width": width, **side(recipe.seed, recipe.class_seeds)}, None
-    if recipe.end is not None:
-        header |= {"end": side(*recipe.end), "t": recipe.t}
-    if recipe.regions is not None and recipe.regions.seeds:
-        header["regions"], region_map = [each._asdict() for each in recipe.regions.seeds], recipe.regions.map
+    end = None if recipe.end is None else side(*recipe.end)
+    header = {"height": height, "width": width, **side(recipe.seed, recipe.class_seeds), "end": end, "t": recipe.t}
+    labels, region_map = image.labels, None
+    if names:
+        labels, header["regions"] = labels.astype(id_dtype(model)), []
+        if recipe.regions is not None and recipe.regions.seeds:
+            header["regions"], region_map = [each._asdict() for each in recipe.regions.seeds], recipe.regions.map
     if model.spatially_aware:
-        header["heatmaps"] = recipe.heatmaps().tolist()
+        of_seed = dataclasses.replace(recipe, base_heatmaps=None, centres=None, shifts={}, width_factors={})
+        header["heatmaps"] = None if recipe == of_seed else recipe.heatmaps().tolist()
     if getattr(model, "num_styles", 0):
         header |= {"truncation": recipe.truncation, "style_seeds": {str(row): seed for row, seed in recipe.style_seeds.items()}}
-    return header, None if image.labels is None else image.labels.astype(id_dtype(model)), region_map
+    return header, labels, region_map
 
 
 def _check_pairs(pairs):

@@ -1,7 +1,6 @@
 """The studio's server: routes from requests to the renderer, and errors as one line of JSON. It keeps nothing of anybody's image."""
 import asyncio
 import contextlib
-import json
 import logging
 
 from starlette.applications import Starlette
@@ -14,11 +13,10 @@ from oasis_jax.studio import assets, framing
 from oasis_jax.studio.examples import Examples
 from oasis_jax.studio.framing import MAX_HEADER, FramingError
 from oasis_jax.studio.guards import Refused, check_origin, read_body, response_headers
-from oasis_jax.studio.image_request import SEED, ImageRequest, class_names, id_dtype, read_request, write_image
+from oasis_jax.studio.image_request import SEED, class_names, id_dtype, read_request
 from oasis_jax.studio.json_fields import FieldError, Record
-from oasis_jax.studio.opening import open_file
+from oasis_jax.studio.opening import MAX_BYTES, open_file
 from oasis_jax.studio.renderer import BusyError
-from oasis_jax.studio.uploads import MAX_BYTES
 
 _GONE = 499  # status that nobody receives
 _BINARY = "application/octet-stream"
