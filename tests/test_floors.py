@@ -9,8 +9,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
 COMMANDS = {"main", "sample", "evaluate", "convert", "plan", "export"}
 GROUND = {
-    "allowed", "axes", "checkpoint", "command_line", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "id_maps", "noise",
-    "pictures", "ranges", "recipes", "sampling", "series", "state_dicts", "target", "updates",
+    "allowed", "axes", "checkpoint", "command_line", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "id_maps",
+    "json_values", "noise", "pictures", "ranges", "recipe_file", "recipes", "sampling", "series", "state_dicts", "target", "updates",
 }
 
 # What each part may import besides itself and the ground floor.
@@ -34,8 +34,8 @@ MAY_IMPORT = {
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "allowed", "axes", "files", "command_line", "compiler", "config_flag", "fields", "heatmaps", "id_maps", "noise", "pictures", "ranges",
-    "state_dicts", "target", "updates", "recipes", "series", "checkpoint", "family", "sampling",
+    "allowed", "axes", "files", "command_line", "compiler", "config_flag", "fields", "heatmaps", "id_maps", "json_values", "noise",
+    "pictures", "ranges", "state_dicts", "target", "updates", "recipes", "recipe_file", "series", "checkpoint", "family", "sampling",
 ]
 
 
@@ -101,7 +101,7 @@ def test_no_two_files_outside_the_families_share_a_name():
 
 # Files outside the families that may speak of label maps, because they handle that column; the words "label_map" are a column's name there.
 COLUMN = {
-    "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "sample.py", "sample_labels.py",
+    "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "recipe_file.py", "sample.py", "sample_labels.py",
 } | {
     f"{folder}/{name}.py"
     for folder, names in {
