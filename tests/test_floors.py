@@ -27,9 +27,10 @@ MAY_IMPORT = {
     "planning": {"data", "parallel", "training"},
     "sample_labels": {"data"},
     "sample_options": set(),
+    "studio": {"data", "sample_labels"},
     **dict.fromkeys(
         COMMANDS,
-        {"data", "editing", "evaluation", "exporting", "metrics", "parallel", "planning", "sample_labels", "sample_options", "training"},
+        {"data", "editing", "evaluation", "exporting", "metrics", "parallel", "planning", "sample_labels", "sample_options", "studio"} | {"training"},
     ),
 }
 # The order of the ground floor itself, from the lowest up.
@@ -107,6 +108,7 @@ COLUMN = {
     for folder, names in {
         "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "survey", "tfds_source"),
         "evaluation": ("diversity", "report", "sources", "validation"),
+        "studio": ("__main__", "examples", "opening", "renderer"),
         "metrics": ("colour", "equilibrium", "metric", "segmentation"),
         "training": ("loop", "resuming", "samples", "setup"),
     }.items()

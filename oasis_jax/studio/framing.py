@@ -3,6 +3,8 @@ import json
 
 import numpy as np
 
+from oasis_jax import json_values
+
 MAX_HEADER = 1 << 16  # bytes
 _LENGTH = 4  # bytes that hold the length of the header, little endian
 
@@ -38,10 +40,8 @@ def unpack(message):
 def parsed(text):
     """The dict that strict JSON (bytes) holds; raises FramingError as `unpack` does."""
     try:
-        header = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repetition)
-    except FramingError:
-        raise
-    except (ValueError, RecursionError) as error:
+        header = json_values.parse(text)
+    except ValueError as error:
         raise FramingError(f"the header is not JSON ({str(error)[:100]})") from None
     if not isinstance(header, dict):
         raise FramingError("the header is JSON, but not an object")
@@ -55,14 +55,3 @@ def array_of(data, dtype, shape, name):
         raise FramingError(f"{name} should be {'x'.join(map(str, shape))} {dtype.name}, but {len(data)} bytes are left")
     array = np.frombuffer(data, dtype, count).reshape(shape)
     return array.astype(dtype.newbyteorder("="), copy=False), data[count * dtype.itemsize :]
-
-
-def _refuse_constant(name):
-    raise FramingError(f"the header holds {name}: give finite numbers")
-
-
-def _without_repetition(pairs):
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise FramingError("the header has a name twice")
-    return found

@@ -7,7 +7,7 @@ from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.noise import NUM_SEEDS, Regions, RegionSeed
 from oasis_jax.recipes import Recipe
 from oasis_jax.studio.framing import FramingError, array_of
-from oasis_jax.studio.json_fields import FieldError, Named, OrNull, Real, Record, Row, Several, Text, Whole
+from oasis_jax.studio.json_fields import Named, OrNull, Real, Record, Row, Several, Text, Whole
 
 MAX_REGIONS = 63
 MAX_PAIRS = 64  # of region and class in one image: rows of the table that programs are compiled for
@@ -72,14 +72,14 @@ def read_request(model, size, header, data):
         data: the bytes behind it: the label map, and the map of regions if the header lists any.
 
     Raises:
-        FieldError, FramingError, ValueError: naming what is wrong.
+        FramingError, ValueError: naming what is wrong.
     """
-    found, names = schema(model, size).checked(header), class_names(model)
+    found, names = schema(model, size)(header), class_names(model)
     labels, regions = None, None
     if names:
         labels, data = array_of(data, id_dtype(model), size, "the label map")
         if labels.max() >= model.num_classes:
-            raise FieldError(f"the label map holds class {labels.max()}, but the model has classes 0..{model.num_classes - 1}")
+            raise ValueError(f"the label map holds class {labels.max()}, but the model has classes 0..{model.num_classes - 1}")
         if found["regions"]:
             region_map, data = array_of(data, np.uint8, size, "the map of regions")
             regions = Regions(region_map, tuple(RegionSeed(each["seed"], each["end"], each["t"]) for each in found["regions"]))
@@ -101,7 +101,7 @@ def read_request(model, size, header, data):
     )
     box = found["preview"] and tuple(found["preview"][name] for name in ("top", "left", "height", "width"))
     if box and (box[0] + box[2] > size[0] or box[1] + box[3] > size[1]):
-        raise FieldError(f"preview is {found['preview']}, which reaches out of the image of {size[0]}x{size[1]}")
+        raise ValueError(f"preview is {found['preview']}, which reaches out of the image of {size[0]}x{size[1]}")
     return ImageRequest(labels, recipe, box, found["tab"])
 
 
@@ -109,11 +109,11 @@ def write_image(model, image):
     """(header, label map, map of regions) that `read_request` reads, of an ImageRequest without box; a map may be None.
 
     Raises:
-        FieldError: the recipe has something that a request cannot have.
+        ValueError: the recipe has something that a request cannot have.
     """
     recipe, names = image.recipe, class_names(model)
     if recipe.truncated_rows is not None:
-        raise FieldError(f"truncated_rows is {recipe.truncated_rows}, but only all rows can be truncated here: leave it out")
+        raise ValueError(f"truncated_rows is {recipe.truncated_rows}, but only all rows can be truncated here: leave it out")
 
     def side(seed, class_seeds):
         return {"seed": seed} | ({"class_seeds": {names[i]: each for i, each in class_seeds.items()}} if names else {})
@@ -137,4 +137,4 @@ def write_image(model, image):
 def _check_pairs(pairs):
     count = np.count_nonzero(np.bincount(pairs.ravel()))
     if count > MAX_PAIRS:
-        raise FieldError(f"the image has {count} pairs of region and class, at most {MAX_PAIRS} are computed: give up some regions")
+        raise ValueError(f"the image has {count} pairs of region and class, at most {MAX_PAIRS} are computed: give up some regions")

@@ -1,14 +1,9 @@
-"""What the fields of a JSON message may be, as a schema: each kind of value checks one, and says in words what it should be."""
+"""What the fields of a JSON object may be, as a schema that can be looked into; each kind of value is a check of `json_values`."""
 import dataclasses
-import math
 from collections.abc import Collection
 from typing import Any
 
-_SHOWN = 40  # characters of a wrong value that a message shows
-
-
-class FieldError(ValueError):
-    """A field that is not as its schema says; the text names it, its value, and what would be right."""
+from oasis_jax.json_values import MAX_TEXT, checked_object, integer, mapping, number, several, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +13,9 @@ class Whole:
     least: int
     most: int
 
-    def checked(self, value, name):
-        """The value; as for all kinds, raises FieldError, with the field's name, for another one."""
-        if not isinstance(value, int) or isinstance(value, bool) or not self.least <= value <= self.most:
-            _refuse(name, value, f"an integer in {self.least}..{self.most}")
-        return value
+    def __call__(self, value, field):
+        """The value; as all kinds, raises ValueError, naming the field, for one that is not of the kind."""
+        return integer(self.least, self.most)(value, field)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,28 +25,25 @@ class Real:
     least: float
     most: float
 
-    def checked(self, value, name):
+    def __call__(self, value, field):
         """The value as a float."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not self.least <= value <= self.most or not math.isfinite(value):
-            _refuse(name, value, f"a number from {self.least} to {self.most}")
-        return float(value)
+        return float(number(self.least, self.most)(value, field))
 
 
 @dataclasses.dataclass(frozen=True)
 class Text:
     """A text of at most `longest` characters, and if there are `choices`, one of them."""
 
-    longest: int = 200
+    longest: int = MAX_TEXT
     choices: Collection[str] | None = None
 
-    def checked(self, value, name):
+    def __call__(self, value, field):
         """The value."""
         if not isinstance(value, str) or len(value) > self.longest:
-            _refuse(name, value, f"a text of at most {self.longest} characters")
+            raise ValueError(f"{field} is {shown(value)}, but should be a text of at most {self.longest} characters")
         if self.choices is not None and value not in self.choices:
             some = ", ".join(list(self.choices)[:5]) + (", ..." if len(self.choices) > 5 else "")
-            _refuse(name, value, f"one of {some}" if self.choices else "left out")
+            raise ValueError(f"{field}: {shown(value)} is not one of {some}")
         return value
 
 
@@ -65,12 +55,9 @@ class Several:
     least: int
     most: int
 
-    def checked(self, value, name):
+    def __call__(self, value, field):
         """The values as a tuple."""
-        if not isinstance(value, list) or not self.least <= len(value) <= self.most:
-            count = self.least if self.least == self.most else f"{self.least}..{self.most}"
-            _refuse(name, value, f"a list of {count} values")
-        return tuple(self.each.checked(each, f"{name}[{number}]") for number, each in enumerate(value))
+        return tuple(several(range(self.least, self.most + 1), self.each)(value, field))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +66,10 @@ class Row:
 
     kinds: tuple[Any, ...]
 
-    def checked(self, value, name):
+    def __call__(self, value, field):
         """The values as a tuple."""
-        if not isinstance(value, list) or len(value) != len(self.kinds):
-            _refuse(name, value, f"a list of {len(self.kinds)} values")
-        return tuple(kind.checked(each, f"{name}[{i}]") for i, (kind, each) in enumerate(zip(self.kinds, value, strict=True)))
+        several((len(self.kinds),), lambda each, _: each)(value, field)
+        return tuple(kind(each, f"{field}[{i}]") for i, (kind, each) in enumerate(zip(self.kinds, value, strict=True)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +79,9 @@ class Named:
     names: Collection[str]
     each: Any
 
-    def checked(self, value, name):
+    def __call__(self, value, field):
         """The values as a dict."""
-        if not isinstance(value, dict):
-            _refuse(name, value, "an object")
-        names = Text(choices=self.names)
-        return {names.checked(key, f"a name in {name}"): self.each.checked(each, f"{name}.{key}") for key, each in value.items()}
+        return mapping(Text(choices=self.names), self.each)(value, field)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +90,9 @@ class OrNull:
 
     kind: Any
 
-    def checked(self, value, name):
+    def __call__(self, value, field):
         """The value, or None."""
-        return None if value is None else self.kind.checked(value, name)
+        return None if value is None else self.kind(value, field)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,18 +107,8 @@ class Record:
     fields: dict[str, Any]
     unset: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def checked(self, value, name=""):
+    def __call__(self, value, field=""):
         """All fields as a dict."""
-        prefix = f"{name}." if name else ""
-        if not isinstance(value, dict):
-            _refuse(name, value, f"an object with {', '.join(self.fields)}")
-        if unknown := sorted(value.keys() - self.fields.keys()):
-            raise FieldError(f"{prefix}{unknown[0][:_SHOWN]} is no field: there are {', '.join(self.fields)}")
-        if missing := [field for field in self.fields if field not in value and field not in self.unset]:
-            raise FieldError(f"{prefix}{missing[0]} is missing: give it")
-        return self.unset | {field: kind.checked(value[field], prefix + field) for field, kind in self.fields.items() if field in value}
-
-
-def _refuse(name, value, wanted):
-    shown = repr(value)
-    raise FieldError(f"{name} is {shown if len(shown) <= _SHOWN else f'{shown[:_SHOWN]}...'}, but should be {wanted}")
+        checked_object(value, self.fields.keys(), self.fields.keys() - self.unset.keys(), field)
+        within = f"{field}." if field else ""
+        return self.unset | {name: self.fields[name](each, within + name) for name, each in value.items()}

@@ -4,6 +4,7 @@ import contextlib
 import logging
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -14,7 +15,7 @@ from oasis_jax.studio.examples import Examples
 from oasis_jax.studio.framing import MAX_HEADER, FramingError
 from oasis_jax.studio.guards import Refused, check_origin, read_body, response_headers
 from oasis_jax.studio.image_request import SEED, class_names, id_dtype, read_request
-from oasis_jax.studio.json_fields import FieldError, Record
+from oasis_jax.studio.json_fields import Record
 from oasis_jax.studio.opening import MAX_BYTES, open_file
 from oasis_jax.studio.renderer import BusyError
 
@@ -36,11 +37,16 @@ def create_app(renderer, facts, examples=None, rule=None, token=None):
     routes = _Routes(renderer, facts, examples or Examples({}), rule)
     pages = {"/" if name == "index.html" else f"/{name}": file for name, file in assets.files().items()}
 
+    def guarded(response):
+        response.headers.update(response_headers(token))
+        return response
+
+    async def unknown(_, error):
+        return guarded(_error(error.status_code, error.detail))
+
     def route(path, handler, method, for_page=False):
         async def answered(request: Request):
-            response = await _answer(request, handler, token, for_page)
-            response.headers.update(response_headers(token))
-            return response
+            return guarded(await _answer(request, handler, token, for_page))
 
         return Route(path, answered, methods=[method])
 
@@ -52,7 +58,7 @@ def create_app(renderer, facts, examples=None, rule=None, token=None):
     offered = [route(path, _page(*file), "GET", for_page=True) for path, file in pages.items()]
     offered += [route(f"/{name}", getattr(routes, name), "GET") for name in ("info", "example")]
     offered += [route(f"/{name}", getattr(routes, name), "POST") for name in ("render", "open", "heatmaps")]
-    return Starlette(routes=offered, lifespan=lifespan)
+    return Starlette(routes=offered, lifespan=lifespan, exception_handlers={HTTPException: unknown})
 
 
 async def _answer(request, handler, token, for_page):
@@ -64,7 +70,7 @@ async def _answer(request, handler, token, for_page):
         return _error(error.status, error)
     except FramingError as error:
         return _error(400, error)
-    except (FieldError, DataError, ValueError) as error:
+    except (DataError, ValueError) as error:
         return _error(422, error)
     except BusyError as error:
         return _error(503, error)
@@ -121,8 +127,8 @@ class _Routes:
 
     async def heatmaps(self, request):
         if not self._model.spatially_aware:
-            raise FieldError("this model takes no heatmaps")
-        found = Record({"seed": SEED}).checked(framing.parsed(await read_body(request, MAX_HEADER)))
+            raise ValueError("this model takes no heatmaps")
+        found = Record({"seed": SEED})(framing.parsed(await read_body(request, MAX_HEADER)))
         rows = await self._computed(request, self._renderer.heatmaps, found["seed"])
         return JSONResponse({"heatmaps": rows.tolist()})
 
