@@ -109,4 +109,4 @@ def app_of(model, size=None, readers=None, rule=None, token=None):
     """(application, its Renderer) of a model; nothing is compiled beforehand."""
     size = size or model.image_size
     renderer, examples = Renderer(model, size), Examples(readers or {})
-    return create_app(renderer, model_facts(model, "tiny", size, examples.names), examples, rule, token), renderer
+    return create_app(renderer, model_facts(model, "runs/tiny", size, examples.names), examples, rule, token), renderer

@@ -41,7 +41,7 @@ def serve(options, ready=lambda url: None):
     from oasis_jax.studio.examples import find_examples
     from oasis_jax.studio.guards import is_loopback
     from oasis_jax.studio.image_request import class_names
-    from oasis_jax.studio.model_facts import model_facts, name_of_run
+    from oasis_jax.studio.model_facts import model_facts
     from oasis_jax.studio.renderer import Renderer
     from oasis_jax.studio.server import create_app
 
@@ -53,7 +53,7 @@ def serve(options, ready=lambda url: None):
         renderer = Renderer(model, size)
         renderer.compile(lambda line: print(line, flush=True))
         token = secrets.token_urlsafe(16) if options.token or not is_loopback(options.host) else None
-        facts = model_facts(model, name_of_run(options.checkpoint), size, examples.names, renderer.previews is not None)
+        facts = model_facts(model, options.checkpoint, size, examples.names, renderer.previews is not None)
         app = create_app(renderer, facts, examples, rule, token)
         host, port = listening.getsockname()[:2]
         host = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host

@@ -7,12 +7,11 @@ import numpy as np
 
 from oasis_jax.data.image_files import DataError
 from oasis_jax.data.labels import read_label_map, resize_label_map
-from oasis_jax.data.scenes import CLASS_NAMES, Scenes
-from oasis_jax.sample_labels import find_label_files
+from oasis_jax.sample_labels import find_label_files, unseen_scenes
 from oasis_jax.studio.image_request import class_names
 
 MAX_EXAMPLES = 500  # in the page's list
-_SCENES, _SCENES_SEED = 12, 2000  # seeds of training and validation are others
+_SCENES = 12
 _LEAST_SIDE = 16  # of a scene
 
 
@@ -46,7 +45,7 @@ def find_examples(model, size, rule, labels=None):
         model: family.Model.
         size: (H, W) of the images, which label maps are resized to.
         rule: LabelRule by which label files are read.
-        labels: a file, folder or pattern of label files; None for procedural scenes, if the model has their classes.
+        labels: a file, folder or pattern of label files; None for procedural scenes, if the model was trained on them.
 
     Raises:
         DataError: there are no such files.
@@ -54,10 +53,8 @@ def find_examples(model, size, rule, labels=None):
     if labels:
         files = list(find_label_files(labels).items())[:MAX_EXAMPLES]
         return Examples({_shown(name): _file_reader(path, rule, size) for name, path in files})
-    if class_names(model) != tuple(CLASS_NAMES) or min(size) < _LEAST_SIDE:
-        return Examples({})
-    scenes = Scenes(_SCENES, size, _SCENES_SEED)
-    return Examples({f"scene {number + 1}": _scene_reader(scenes, number) for number in range(_SCENES)})
+    scenes = unseen_scenes(model, size, _SCENES) if class_names(model) and min(size) >= _LEAST_SIDE else None
+    return Examples({} if scenes is None else {f"scene {number + 1}": _scene_reader(scenes, number) for number in range(_SCENES)})
 
 
 def _shown(name):

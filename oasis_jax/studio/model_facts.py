@@ -1,23 +1,20 @@
 """What a page has to know of a model."""
 import os
 
-import numpy as np
-
-from oasis_jax import pictures
 from oasis_jax.family import name_of
 from oasis_jax.heatmaps import LEVELS, maps_of
-from oasis_jax.sample_labels import label_rule
+from oasis_jax.sample_labels import class_colours
 from oasis_jax.studio.image_request import class_names
 
 _LARGEST_UNIT = 1 << 12
 
 
-def model_facts(model, name, size, examples=(), preview=False):
+def model_facts(model, checkpoint, size, examples=(), preview=False):
     """JSON values on a `family.Model`.
 
     Args:
         model: family.Model.
-        name: that people know it by.
+        checkpoint: where it was loaded from, as a recipe names it.
         size: (H, W) of the images.
         examples: names of examples.
         preview: whether a part of an image can be computed faster than the whole.
@@ -28,7 +25,8 @@ def model_facts(model, name, size, examples=(), preview=False):
     """
     height, width = size
     return {
-        "name": name,
+        "name": name_of_run(checkpoint),
+        "model": checkpoint,
         "step": int(model.step),
         "family": name_of(model.config),
         "height": height,
@@ -70,18 +68,8 @@ def _unit(model):
 
 
 def _classes(model):
-    dontcare, colours = model.config.data.get("dontcare_id"), _colours(model)
+    dontcare, colours = model.config.data.get("dontcare_id"), class_colours(model)
     return [
         {"id": number, "name": name, "color": colours[number].tolist(), "dont_care": number == dontcare}
         for number, name in enumerate(class_names(model))
     ]
-
-
-def _colours(model):
-    """uint8 (N, 3): those of the run's palette where it has the class, else those of the project's pictures."""
-    colours, rule = pictures.colours(model.num_classes), label_rule(model)
-    if rule.palette is not None:
-        stored = np.arange(min(len(rule.palette), len(rule.table)))
-        for row in stored[::-1][rule.table[stored[::-1]] >= 0]:  # of several stored ids, the first gives the colour
-            colours[rule.table[row]] = rule.palette[row]
-    return colours
