@@ -50,7 +50,7 @@ def number(low, high, above=False):
 
     def check(value, field):
         known = isinstance(value, int | float) and not isinstance(value, bool)
-        if not known or not math.isfinite(value) or not low <= value <= high or (above and value == low):
+        if not known or not low <= value <= high or not math.isfinite(value) or (above and value == low):  # finite asks for a float
             raise ValueError(f"{field} is {shown(value)}, but should be a number {'above' if above else 'from'} {low:g} to {high:g}")
         return value
 

@@ -1,5 +1,6 @@
 """Noise for sampling: vectors from seeds, one per image, class or region, and interpolation between vectors."""
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -93,7 +94,12 @@ def noise_vector(seed, z_dim):
         ValueError: seed is not an integer in 0..2**32-1.
     """
     check_seed(seed)
-    return np.asarray(jax.random.normal(jax.random.key(int(seed)), (z_dim,), jnp.float32))
+    return _drawn(int(seed), int(z_dim)).copy()
+
+
+@functools.lru_cache(1024)  # a draw takes half a millisecond, and an edited image draws the same vectors again and again
+def _drawn(seed, z_dim):
+    return np.asarray(jax.random.normal(jax.random.key(seed), (z_dim,), jnp.float32))
 
 
 def class_noise(seed, overrides, num_classes, z_dim):

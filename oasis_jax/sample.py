@@ -26,7 +26,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 import shlex
 import sys
 
@@ -39,7 +38,7 @@ from oasis_jax.data.labels import DataError
 from oasis_jax.files import expanded, new_folder
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
-from oasis_jax.sample_labels import example_subjects, find_label_files, label_fields, label_map_subjects
+from oasis_jax.sample_labels import example_subjects, find_label_files, label_fields, label_map_subjects, parse_size
 from oasis_jax.sample_options import Plan, make_plan
 from oasis_jax.sample_recipe import load_for, refuse_others
 
@@ -103,7 +102,7 @@ def _subjects(model, options):
         if options.labels:
             raise ValueError("this model takes no --labels: omit them")
         return model.image_size, [("image", {}, {}, [])], 1
-    size = _size(options.size) if options.size else model.image_size
+    size = parse_size(options.size) if options.size else model.image_size
     model.check_size(*size)
     if not options.labels:
         examples = example_subjects(model, size)
@@ -123,13 +122,6 @@ def _subject_of(file, model, path):
         return name, {"recipe_file": str(path)}, {}, []
     picture = pictures.colour_label_map(file.labels, model.num_classes)
     return name, {"recipe_file": str(path)}, {"label_map": file.labels[None]}, [picture]
-
-
-def _size(text):
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found:
-        raise ValueError(f"--size={text}: write height and width, such as 256x512")
-    return int(found[1]), int(found[2])
 
 
 def define_flags(argv):

@@ -26,6 +26,14 @@ def label_fields():
     return ConfigDict({"data": {name: config_dict.placeholder(kind) for name, kind in kinds.items()}})
 
 
+def parse_size(text):
+    """(H, W) of "HxW"; raises ValueError for other texts."""
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not found:
+        raise ValueError(f"--size={text}: write height and width, such as 256x512")
+    return int(found[1]), int(found[2])
+
+
 def find_label_files(given):
     """The label files that --labels names: {name: path}, sorted; a name is the path below the folder, without ending.
 
@@ -115,10 +123,15 @@ def example_label_maps(model, size, count=4):
     Returns:
         {} for models of other data.
     """
+    scenes = unseen_scenes(model, size, count)
+    return {} if scenes is None else {f"scene_{i}": scenes.scene(i)[1] for i in range(count)}
+
+
+def unseen_scenes(model, size, count):
+    """`count` Scenes of a size (H, W) that a model trained on procedural scenes has not seen; None for models of other data."""
     if model.config.data.layout != "scenes" or model.num_classes != len(CLASS_NAMES):
-        return {}
-    scenes = Scenes(count, size, _UNSEEN)
-    return {f"scene_{i}": scenes.scene(i)[1] for i in range(count)}
+        return None
+    return Scenes(count, size, _UNSEEN)
 
 
 def class_colours(model):

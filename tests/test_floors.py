@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "sample_labels": {"data"},
     "sample_options": set(),
     "sample_recipe": set(),
+    "studio": {"data", "sample_labels"},
     **dict.fromkeys(
         COMMANDS,
         {"data", "editing", "evaluation", "exporting", "metrics", "parallel", "planning", "sample_labels", "sample_options",
@@ -112,6 +113,7 @@ COLUMN = {
     for folder, names in {
         "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "survey", "tfds_source"),
         "evaluation": ("diversity", "report", "sources", "validation"),
+        "studio": ("__main__", "examples", "opening", "renderer"),
         "metrics": ("colour", "equilibrium", "metric", "segmentation"),
         "training": ("loop", "resuming", "samples", "setup"),
     }.items()

@@ -11,7 +11,7 @@ from oasis_jax import sampling
 from oasis_jax.heatmaps import given
 from oasis_jax.noise import RegionNoise, Regions
 from oasis_jax.oasis import conditioning as cond
-from oasis_jax.oasis.capacities import LARGEST_SHARE, bucket, describe, on_regions
+from oasis_jax.oasis.capacities import describe, fit, of_size, on_regions
 from oasis_jax.oasis.generator import Generator, check_sides
 from oasis_jax.ranges import to_bytes
 from oasis_jax.recipes import as_recipes, count_from
@@ -31,7 +31,7 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True)
 class GenerateOnRegions:
-    """Like `Generate`, on regions: returns uint8 images, and whether the conditioning fits the capacities, () bool."""
+    """Like `Generate`: returns uint8 images, and whether the conditioning fits the capacities, if there are any, () bool."""
 
     generator: Generator
 
@@ -51,7 +51,6 @@ class Model:
         image_size: (H, W) of the training images.
         class_names: N names in class order.
         conditioning: "auto", "dense" or "regions", as in `capacities.on_regions`.
-        region_share: share of mixed pixels up to which a level is computed on regions.
     """
 
     columns: ClassVar = ("label_map",)
@@ -63,7 +62,6 @@ class Model:
     image_size: tuple[int, int]
     class_names: tuple[str, ...]
     conditioning: str = "auto"
-    region_share: float = LARGEST_SHARE
 
     def __repr__(self):
         return sampling.describe(self)
@@ -148,24 +146,39 @@ class Model:
     def images(self, inputs):
         """uint8 (B, H, W, 3), image by image: on regions where that is cheaper, which the log reports."""
         conditioning = inputs["conditioning"]
-        if not on_regions(self.conditioning, conditioning.size) or conditioning.pixel_noise is not None:
-            return self._densely(inputs)
-        return np.concatenate([self._image_on_regions(sampling.example(inputs, i)) for i in range(len(conditioning.ids))])
+        if not self._on_regions(conditioning):
+            return sampling.one_by_one(Generate(self._dense), self.variables, inputs)
+        return np.concatenate([self._image(sampling.example(inputs, i)) for i in range(len(conditioning.ids))])
 
-    def _image_on_regions(self, inputs):
+    def programs(self, inputs):
+        """How one image is computed: (Generator, inputs in the form that it takes) of each way, in the order in which they are tried.
+
+        All images of a size need the same two programs at most. The second is for those that do not fit the capacities of the first
+        (`Generator.fits`).
+        """
         conditioning = inputs["conditioning"]
-        capacities = bucket(np.asarray(conditioning.ids[0]), self.region_share)[: self.generator.num_blocks]
-        _log.info(describe(capacities, conditioning.size))
-        if capacities:
-            generator = self.generator.clone(capacities=capacities, known_to_fit=True)
-            image, fits = sampling.generate(GenerateOnRegions(generator), self.variables, inputs)
+        if not self._on_regions(conditioning):
+            return [(self._dense, inputs)]
+        inputs = inputs | {"conditioning": cond.compacted(conditioning)}
+        capacities = of_size(conditioning.size)[: self.generator.num_blocks]
+        by_regions = self.generator.clone(capacities=capacities, known_to_fit=True)
+        fitting = fit(inputs["conditioning"].ids[0], capacities)
+        _log.info(describe(capacities if fitting else (), conditioning.size))
+        return [*([(by_regions, inputs)] if fitting else []), (self._dense, inputs)]
+
+    def _image(self, inputs):
+        for generator, form in self.programs(inputs):
+            image, fits = sampling.generate(GenerateOnRegions(generator), self.variables, form)
             if fits:
                 return jax.device_get(image)
             _log.info("two different neighbourhoods have the same fingerprint: this image is computed densely")
-        return self._densely(inputs)
 
-    def _densely(self, inputs):
-        return sampling.one_by_one(Generate(self.generator.clone(capacities=())), self.variables, inputs)
+    def _on_regions(self, conditioning):
+        return on_regions(self.conditioning, conditioning.size) and conditioning.pixel_noise is None
+
+    @property
+    def _dense(self):
+        return self.generator.clone(capacities=())
 
     def _noise(self, recipes, labels):
         """(B, z_dim), or (B, N, z_dim) if a recipe needs a vector per class, or a RegionNoise; None for a generator without noise."""
