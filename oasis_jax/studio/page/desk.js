@@ -111,6 +111,8 @@ export class Desk {
     this.updating ??= requestAnimationFrame(() => {
       this.updating = null;
       for (const part of this.parts) part.update();
+      const focused = this.element.querySelector(":focus");
+      if (focused?.disabled || focused?.offsetParent === null) this.focus(); // else the keys would be heard no more
       this.stage.draw();
     });
   }

@@ -66,7 +66,7 @@ export function button({name = null, text = "", title = text, keys = "", onclick
 
 /** A slider with its name and a place for its value. Dragging calls `oninput`, letting go `onchange`. */
 export function slider({label, min, max, step, oninput, onchange = () => {}, hidden = false}) {
-  const output = make("output");
+  const output = make("span", {class: "value"}); // no <output>, which would be read out while the slider moves
   const input = make("input", {
     type: "range", min, max, step, "aria-label": label,
     oninput: () => oninput(Number(input.value)),

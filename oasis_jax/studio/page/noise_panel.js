@@ -90,6 +90,7 @@ export class NoisePanel {
   resample(seed, name = null) {
     const target = this.target();
     if (!target) return this.desk.tell("Select a part of the picture first.");
+    if (!this.source()) return this.desk.tell(`All of ${target.name} is locked.`);
     const {session} = this.desk;
     this.desk.attempt(() => session.change(name ?? `New noise for ${target.name}`, this.withSeed(session.state, target, seed)));
   }
@@ -193,7 +194,7 @@ export class NoisePanel {
     this.scope.show(ui.scope);
     this.hint.hidden = Boolean(target);
     this.actions.hidden = !target;
-    if (document.activeElement !== this.seed && this.seed.getRootNode().activeElement !== this.seed) this.seed.value = values.seed;
+    if (!this.seed.matches(":focus")) this.seed.value = values.seed;
     this.seedRow.hidden = target?.kind !== "image";
     const source = this.source();
     this.subject.hidden = !target || target.kind === "image";

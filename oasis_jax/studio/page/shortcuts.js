@@ -1,5 +1,6 @@
 /** The keys of the studio. They are heard only while the focus is in it, and not while somebody writes. */
 import {TOOLS} from "./pen.js";
+import {newSeed} from "./random.js";
 
 /** Answers keys; `desk.element` hears them. */
 export function listenToKeys(desk) {
@@ -22,7 +23,7 @@ export function listenToKeys(desk) {
     "-": () => stage.zoom(1 / 1.25),
     0: () => stage.fit(),
     d: () => desk.compareWith(desk.ui.compared === null ? Math.max(0, session.history.position - 1) : null),
-    r: () => desk.noise?.renew.disabled === false && desk.noise.renew.click(),
+    r: () => desk.noise?.resample(newSeed()),
     v: () => desk.noise?.showVariations(),
     c: () => info.spatial && desk.set({centres: !desk.ui.centres}),
     "?": () => desk.show("help"),

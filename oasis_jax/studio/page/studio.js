@@ -24,7 +24,7 @@ function messagesOf() {
     alert.hidden = !error;
     text.textContent = error ? error.message || String(error) : "";
   };
-  alert.append(button({name: "close", title: "Dismiss", class: "icon", onclick: () => fail(null)}));
+  alert.append(button({name: "close", title: "Dismiss", class: "icon", onclick: () => (alert.parentElement.closest("[tabindex]").focus(), fail(null))}));
   const status = make("span", {class: "status", role: "status", "aria-live": "polite"});
   const under = make("span", {class: "under"});
   return {alert, fail, status, under, tell: (line) => (status.textContent = line), foot: make("footer", {class: "foot"}, status, under)};
