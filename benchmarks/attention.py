@@ -10,13 +10,13 @@ For each run, on label maps spread over the validation split if the model takes 
   * with label maps, the attention to each class in multiples of the mean: how much the layout alone determines where D looks.
 """
 import argparse
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import oasis_jax
-from oasis_jax.checkpoint import load_state
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.family import find_family
@@ -24,11 +24,14 @@ from oasis_jax.heatmaps import LEVELS, of_seed
 from oasis_jax.layers.attention import alignment_loss, targets
 from oasis_jax.layers.spatial import render
 from oasis_jax.ranges import normalise
+from oasis_jax.saved import load_state
 
 
 def measure(run, root, count):
     """Prints the numbers of one run, of `count` images."""
     model, networks = oasis_jax.load(run), load_state(run)
+    if networks is None:
+        sys.exit(f"{run} has the averaged generator alone: give the folder of a run, which has a discriminator")
     config = model.config
     config.data.root = root or config.data.root
     batch, size = {}, model.image_size

@@ -39,14 +39,18 @@ def run(options, config):
         raise ValueError("--images needs --output=DIR, the folder of the report")
     if options.images and not expanded(options.images).is_dir():
         raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
+    from oasis_jax.saved import packed_folder
+
+    if not options.images and not options.output and packed_folder(options.checkpoint) is not None:
+        raise ValueError(f"--checkpoint={options.checkpoint} is a packed model: give --output=DIR, the folder of the report")
     from oasis_jax import sampling
     from oasis_jax.allowed import check_fields
-    from oasis_jax.checkpoint import load_state
     from oasis_jax.data.check import check_split, refuse_inside
     from oasis_jax.data.datasets import DataSpec, open_split
     from oasis_jax.evaluation.report import best_and_worst, write_report
     from oasis_jax.family import find_family, own_networks, rules_of
     from oasis_jax.parallel.processes import is_first
+    from oasis_jax.saved import load_state
     from oasis_jax.training.setup import make_validation
 
     rules = rules_of(find_family(config)).items()
@@ -122,7 +126,8 @@ def define_flags(argv):
         if not checkpoint and not images and not any(re.match("--?help", arg) for arg in argv):
             sys.exit(f"evaluate: {NOTHING}")
         return config_flag.parse_flags
-    from oasis_jax.checkpoint import CheckpointError, load_config
+    from oasis_jax.checkpoint import CheckpointError
+    from oasis_jax.saved import load_config
 
     try:
         config = _with_tuples(load_config(checkpoint, any(arg in ("--best", "--best=true") for arg in argv)))

@@ -2,10 +2,14 @@
 
     python -m oasis_jax.export --checkpoint=RUN --format=onnx --output=model.onnx
     python -m oasis_jax.export --checkpoint=RUN --format=stablehlo --output=model.stablehlo
+    python -m oasis_jax.export --checkpoint=RUN --format=safetensors --output=DIR
 
 ONNX is run by onnxruntime in many languages; StableHLO by JAX alone, on CPU, GPU and TPU. OUTPUT.json says what the file takes and returns,
 the classes, and what a seed means. The images are those of `oasis_jax.load(RUN).sample` to within one grey level if the
-weights are stored as float32. It needs pip install 'oasis_jax[export]'.
+weights are stored as float32. These two need pip install 'oasis_jax[export]'.
+
+The folder of safetensors is a packed model for this package: --checkpoint=DIR and `oasis_jax.load(DIR)` take it like a run. It has the
+averaged generator alone, stored as float16.
 """
 import json
 import shlex
@@ -15,16 +19,16 @@ import jax
 from absl import flags
 
 import oasis_jax
-from oasis_jax import command_line, sampling
+from oasis_jax import command_line, sampling, saved
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.exporting import portable
 from oasis_jax.exporting.onnx_graph import serialised
 from oasis_jax.exporting.stablehlo import to_stablehlo
 from oasis_jax.exporting.stored_weights import FORMATS
 from oasis_jax.family import all_families, find_family, name_of
-from oasis_jax.files import expanded, write_whole
+from oasis_jax.files import expanded, new_folder, write_whole
 
-ONNX, STABLEHLO = "onnx", "stablehlo"
+ONNX, STABLEHLO, SAFETENSORS = "onnx", "stablehlo", "safetensors"
 METADATA = "oasis_jax"  # name of the description within an ONNX file
 
 
@@ -68,14 +72,34 @@ def run(options):
     Raises:
         CheckpointError, ImportError, OSError, ValueError: with how to fix it in the message.
     """
+    if options.format == SAFETENSORS:
+        _pack(options)
+        return
     output = _new_file(options.output)
     beside = _new_file(f"{options.output}.json")
     given = {name: getattr(options, name) for name in _family_options() if getattr(options, name) is not None}
     model = sampling.load(options.checkpoint, options.best)
-    data, description = export(model, options.format, options.weights, **given)
+    data, description = export(model, options.format, options.weights or "float32", **given)
     write_whole(output, data)
     write_whole(beside, json.dumps(description, indent=2, ensure_ascii=False).encode())
     print(f"wrote {shlex.quote(str(output))}, {len(data) / 1e6:.2f} MB; {shlex.quote(str(beside))} says what it takes")
+
+
+def _pack(options):
+    """Writes a packed model."""
+    given = [name for name in _family_options() if getattr(options, name) is not None]
+    if given:
+        raise ValueError(f"--{given[0]} is for --format={ONNX} alone: omit it")
+    if options.weights not in (None, "float16", "float32"):
+        raise ValueError(f"--weights={options.weights} is not stored in {SAFETENSORS}: choose float16 or float32")
+    folder = new_folder(options.output)
+    variables, config, step = saved.load_ema(options.checkpoint, options.best)
+    files = saved.packed(variables, config, step, options.weights or "float16")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        write_whole(folder / name, data)
+    size, written = sum(map(len, files.values())) / 1e6, shlex.quote(str(folder))
+    print(f"wrote {written}, {size:.2f} MB; it is given like a run: --checkpoint={written}")
 
 
 def _new_file(path):
@@ -102,10 +126,11 @@ def main(_):
 
 
 def _define_flags():
-    flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.")
-    flags.DEFINE_enum("format", None, [ONNX, STABLEHLO], "Of the file.")
-    flags.DEFINE_string("output", None, "File to write; what it takes is written beside it, into OUTPUT.json.")
-    flags.DEFINE_enum("weights", "float32", FORMATS, "How weights are stored; all is computed in float32.")
+    flags.DEFINE_string("checkpoint", None, "A run's folder, the folder of one checkpoint or packed model, or a name, such as scenes.")
+    flags.DEFINE_enum("format", None, [ONNX, STABLEHLO, SAFETENSORS], "Of the file, or folder.")
+    flags.DEFINE_string("output", None, f"File to write, with OUTPUT.json, which says what it takes; for {SAFETENSORS} a new folder.")
+    weights = f"How weights are stored: by default as float32, in {SAFETENSORS} as float16. All is computed in float32."
+    flags.DEFINE_enum("weights", None, FORMATS, weights)
     flags.DEFINE_bool("best", False, "Export the best checkpoint, not the latest.")
     for name, (choices, description) in _family_options().items():
         flags.DEFINE_enum(name, None, choices, f"With --format={ONNX}: {description}")

@@ -21,6 +21,14 @@ def expanded(path):
     return epath.Path(path) if "://" in path else LiteralPath(os.path.expanduser(path))
 
 
+def new_folder(path, flag="output"):
+    """The path of a folder that is new or empty; raises ValueError, naming the flag, for another."""
+    folder = expanded(path)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"--{flag}={path} exists and is not an empty folder: choose another, or remove it")
+    return folder
+
+
 def is_text(name):
     """Whether a name is Unicode, and not bytes of another encoding (which Python's names of files can hold)."""
     try:

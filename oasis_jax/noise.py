@@ -1,5 +1,7 @@
 """Noise for sampling: vectors from seeds, one per image, class or region, and interpolation between vectors."""
 import dataclasses
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,64 @@ class RegionNoise:
     vectors: np.ndarray
 
 
+class RegionSeed(NamedTuple):
+    """Noise of a region: that of `seed`, or interpolated (`slerp`) to that of `end`, at t from 0 to 1."""
+
+    seed: int
+    end: int | None = None
+    t: float = 0.0
+
+    def vector(self, z_dim):
+        """(z_dim,) float32."""
+        start = noise_vector(self.seed, z_dim)
+        return start if self.end is None else slerp(start, noise_vector(self.end, z_dim), self.t)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Regions:
+    """Regions of an image whose noise comes from seeds of their own.
+
+    Attributes:
+        map: uint8 (H, W): k > 0 where the noise is that of seeds[k - 1], 0 where it is that of the rest of the image.
+        seeds: a tuple of RegionSeed; integers and (seed, end, t) are turned into them.
+
+    Raises:
+        ValueError: the map is no uint8 (H, W) or holds a number without a seed, a seed is out of range, or t is not from 0 to 1.
+    """
+
+    map: np.ndarray
+    seeds: tuple[RegionSeed, ...]
+
+    def __post_init__(self):
+        found = np.array(self.map)  # a copy, which nobody changes
+        if found.dtype != np.uint8 or found.ndim != 2 or not found.size:
+            raise ValueError(f"the map of regions is {found.dtype} {found.shape}, but should be uint8 (H, W)")
+        seeds = tuple(RegionSeed(seed) if isinstance(seed, int | np.integer) else RegionSeed(*seed) for seed in self.seeds)
+        for seed, end, t in seeds:
+            check_seed(seed)
+            check_position(t)
+            if end is not None:
+                check_seed(end)
+        if found.max() > len(seeds):
+            raise ValueError(f"the map of regions holds region {found.max()}, but there are seeds of {len(seeds)}: give one to each")
+        found.setflags(write=False)
+        object.__setattr__(self, "map", found)
+        object.__setattr__(self, "seeds", seeds)
+
+    def __eq__(self, other):
+        return isinstance(other, Regions) and self.seeds == other.seeds and np.array_equal(self.map, other.map)
+
+    def vectors(self, z_dim):
+        """One noise vector per region: (len(seeds), z_dim) float32."""
+        return np.stack([seed.vector(z_dim) for seed in self.seeds]) if self.seeds else np.zeros((0, z_dim), np.float32)
+
+
+def check_position(t):
+    """Raises ValueError unless t, between two noises, is a number from 0 to 1."""
+    if not 0 <= t <= 1:
+        raise ValueError(f"t is {t}, but should be a number from 0, the first noise, to 1, the second")
+
+
 def check_seed(seed):
     """Raises ValueError unless a seed is an integer in 0..2**32-1."""
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < NUM_SEEDS:
@@ -34,7 +94,12 @@ def noise_vector(seed, z_dim):
         ValueError: seed is not an integer in 0..2**32-1.
     """
     check_seed(seed)
-    return np.asarray(jax.random.normal(jax.random.key(int(seed)), (z_dim,), jnp.float32))
+    return _drawn(int(seed), int(z_dim)).copy()
+
+
+@functools.lru_cache(1024)  # a draw takes half a millisecond, and an edited image draws the same vectors again and again
+def _drawn(seed, z_dim):
+    return np.asarray(jax.random.normal(jax.random.key(seed), (z_dim,), jnp.float32))
 
 
 def class_noise(seed, overrides, num_classes, z_dim):

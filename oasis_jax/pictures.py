@@ -86,6 +86,13 @@ def grid(rows, captions=None, notes=None, gap=4):
     return np.asarray(sheet)
 
 
+def png(image):
+    """uint8 (H, W, 3), or uint8 or uint16 (H, W), as the bytes of a PNG."""
+    encoded = io.BytesIO()
+    Image.fromarray(np.asarray(image)).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
 def save_png(path, image):
     """Writes uint8 (H, W, 3), or uint8 or uint16 (H, W), as a PNG to a local path or a bucket such as gs://; parent folders are created.
 
@@ -93,6 +100,4 @@ def save_png(path, image):
     """
     path = epath.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = io.BytesIO()
-    Image.fromarray(np.asarray(image)).save(encoded, "PNG")
-    write_whole(path, encoded.getvalue())
+    write_whole(path, png(image))

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from oasis_jax import id_maps
 from oasis_jax.heatmaps import changed, check, of_seed, with_centres
-from oasis_jax.noise import check_seed, class_noise, slerp
+from oasis_jax.noise import Regions, RegionSeed, check_position, check_seed, class_noise, slerp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +25,12 @@ class Recipe:
         base_heatmaps: (7, 3), instead of the heatmaps of the seeds; None for those.
         shifts: {map: (dy, dx)} of single heatmaps, added to their centres after `centres`. `heatmaps.maps_of` lists the maps of a level.
         width_factors: {map: factor} of single heatmaps, which multiply their widths.
+        regions: `noise.Regions` of the size of the label map, pixels whose noise comes from seeds of their own, whatever their classes; or
+            None.
 
     Raises:
-        ValueError: a seed is not an integer in 0..2**32-1, the truncation is not finite, or truncated_rows is negative.
+        ValueError: a seed is not an integer in 0..2**32-1, t is not from 0 to 1, the truncation is not finite, or truncated_rows is
+            negative.
     """
 
     seed: int
@@ -40,11 +44,13 @@ class Recipe:
     base_heatmaps: tuple[tuple[float, float, float], ...] | None = None
     shifts: dict[int, tuple[float, float]] = dataclasses.field(default_factory=dict)
     width_factors: dict[int, float] = dataclasses.field(default_factory=dict)
+    regions: Regions | None = None
 
     def __post_init__(self):
         for seed, class_seeds in ((self.seed, self.class_seeds), self.end or (0, {}), (0, self.style_seeds)):
             for each in (seed, *class_seeds.values()):
                 check_seed(each)
+        check_position(self.t)
         if not np.isfinite(self.truncation):
             raise ValueError(f"truncation {self.truncation} is not a finite number: give psi, usually from 0 to 1")
         if self.truncated_rows is not None and self.truncated_rows < 0:
@@ -91,7 +97,8 @@ class Recipe:
         if self.end is not None:
             found["interpolation"] = side(*self.end) | {"t": float(self.t)}
         values, unset = ({name: _plain(getattr(recipe, name)) for name in _recorded_by_name()} for recipe in (self, Recipe(0)))
-        return found | {name: value for name, value in values.items() if value != unset[name]}
+        found |= {name: value for name, value in values.items() if value != unset[name]}
+        return found if self.regions is None else found | {"regions": _plain_regions(self.regions)}
 
     @classmethod
     def from_json(cls, record, class_names=()):
@@ -103,12 +110,19 @@ class Recipe:
         interpolation = record.get("interpolation")
         found = {"end": side(interpolation), "t": interpolation["t"]} if interpolation else {}
         found |= {name: _from_plain(record[name]) for name in _recorded_by_name() if name in record}
+        if regions := record.get("regions"):
+            found["regions"] = Regions(id_maps.from_text(regions["map"]), tuple(RegionSeed(**seed) for seed in regions["seeds"]))
         return cls(*side(record), **found)
 
 
 def _recorded_by_name():
     """The fields of a Recipe that its record has under their own names."""
-    return [field.name for field in dataclasses.fields(Recipe) if field.name not in ("seed", "class_seeds", "end", "t")]
+    return [field.name for field in dataclasses.fields(Recipe) if field.name not in ("seed", "class_seeds", "end", "t", "regions")]
+
+
+def _plain_regions(regions):
+    seeds = [seed._asdict() if seed.end is not None else {"seed": seed.seed} for seed in regions.seeds]
+    return {"map": id_maps.as_text(regions.map), "seeds": seeds}
 
 
 def _plain(value):

@@ -2,6 +2,8 @@
 
     python -m oasis_jax.sample --checkpoint=runs/scenes --labels=labels/ --output=samples/ --count=4
     python -m oasis_jax.sample --checkpoint=runs/cats --output=samples/ --count=64 --truncation=0.7
+    python -m oasis_jax.sample --checkpoint=scenes --output=samples/
+    python -m oasis_jax.sample --recipe=recipe.json --output=samples/
 
 Sample k (of every label map) has the noise of --seed + k. With --resample_classes=road,car sample 0 still has the noise of --seed, and the
 others redraw only these classes. With --interpolate=K, K frames lead from sample 0 to sample 1 (noise maps of a model with styles stay
@@ -12,6 +14,9 @@ A spatially aware model looks where --heatmap_centres says, such as 0.2:-0.5 (y:
 alone (l1 coarse, l2 middle, l3 fine) or a single map (0 to 6), and --heatmap_scale=l1=1.5 widens it. --path=0:-0.7,0:0.7 moves the subject
 of sample 0 from left to right in --frames images, or with --path_of=l2 one level of it.
 
+--checkpoint=scenes is a model of this package; a model of procedural scenes takes some of them if no --labels are given. --recipe draws the
+image of a file that the studio saved, with the model that it names or that of --checkpoint.
+
 Label files are read as those of the training data; --config.data.label_map=255:0, --config.data.label_offset and --config.data.palette
 change how. Samples of label files in subfolders are in subfolders of the same names.
 
@@ -20,21 +25,22 @@ change how. Samples of label files in subfolders are in subfolders of the same n
 import dataclasses
 import hashlib
 import json
-import re
+import os
 import shlex
 import sys
 
 from absl import flags
 from tqdm import tqdm
 
-from oasis_jax import command_line, config_flag, editing, pictures, sampling, series
+from oasis_jax import command_line, config_flag, editing, pictures, recipe_file, sampling, series
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, new_folder
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
-from oasis_jax.sample_labels import find_label_files, label_fields, label_map_subjects
-from oasis_jax.sample_options import make_plan
+from oasis_jax.sample_labels import example_subjects, find_label_files, label_fields, label_map_subjects, parse_size
+from oasis_jax.sample_options import Plan, make_plan
+from oasis_jax.sample_recipe import load_for, refuse_others
 
 SHEET_ROWS = 32  # of the contact sheet
 
@@ -90,23 +96,38 @@ def _add_path(rows, notes, model, plan, images, before):
     notes.append([*[""] * before, *("{:.2f}:{:.2f}".format(*position(each, plan.path_of).round(2) + 0.0) for each in heatmaps)])
 
 
-def _size(text):
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found:
-        raise ValueError(f"--size={text}: write height and width, such as 256x512")
-    return int(found[1]), int(found[2])
+def _subjects(model, options):
+    """The size of the images, what `sample_all` samples, and its number."""
+    if "label_map" not in model.columns:
+        if options.labels:
+            raise ValueError("this model takes no --labels: omit them")
+        return model.image_size, [("image", {}, {}, [])], 1
+    size = parse_size(options.size) if options.size else model.image_size
+    model.check_size(*size)
+    if not options.labels:
+        examples = example_subjects(model, size)
+        if not examples:
+            raise ValueError("this model takes label maps: give --labels=DIR")
+        print(f"no --labels are given: the label maps are {len(examples)} procedural scenes", file=sys.stderr)
+        return size, examples, len(examples)
+    label_files = find_label_files(options.labels)
+    changed = options.config and options.config.data
+    return size, label_map_subjects(model, label_files, size, changed, chosen=bool(options.size)), len(label_files)
 
 
-def _new_folder(path):
-    folder = expanded(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"--output={path} exists and is not an empty folder: choose another, or remove it")
-    return folder
+def _subject_of(file, model, path):
+    """What `sample_all` samples for a RecipeFile."""
+    name = os.path.splitext(expanded(path).name)[0]
+    if file.labels is None:
+        return name, {"recipe_file": str(path)}, {}, []
+    picture = pictures.colour_label_map(file.labels, model.num_classes)
+    return name, {"recipe_file": str(path)}, {"label_map": file.labels[None]}, [picture]
 
 
 def define_flags(argv):
     """Defines the flags, with --config.data.FIELD for how label files are read; returns the flags_parser of `app.run`."""
-    flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.")
+    flags.DEFINE_string("checkpoint", None, "A run's folder, the folder of one checkpoint or packed model, or a name, such as scenes.")
+    flags.DEFINE_string("recipe", None, "A recipe.json, as the studio saves it, instead of all that says what is drawn.")
     flags.DEFINE_string("labels", None, "A label file, a folder of them, or a pattern with * or **; for models that take label maps.")
     flags.DEFINE_string("output", None, "Folder for the images; new or empty.")
     flags.DEFINE_integer("seed", 0, "Of sample 0; sample k has seed + k.", lower_bound=0)
@@ -133,34 +154,32 @@ def define_flags(argv):
 
 def run(options):
     """Does what the flags (attributes of `options`) say; raises as `sampling.load`, `make_plan` and `sample_all` do, and DataError."""
-    model = sampling.load(options.checkpoint, options.best)  # by all processes: they read a checkpoint together
-    by_first(lambda: sample(model, options))
-
-
-def sample(model, options):
-    """Samples from a model as the flags say; raises as `run` does."""
-    with_labels = "label_map" in model.columns
-    if with_labels != bool(options.labels):
-        raise ValueError("this model takes label maps: give --labels=DIR" if with_labels else "this model takes no --labels: omit them")
-    plan = make_plan(options, model)
-    if options.noise:
-        model = dataclasses.replace(model, noise=options.noise)
-    size, label_files = model.image_size, {"image": None}
-    if with_labels:
-        size = _size(options.size) if options.size else size
-        model.check_size(*size)
-        label_files = find_label_files(options.labels)
-    output = _new_folder(options.output)
-
-    if with_labels:
-        subjects = label_map_subjects(model, label_files, size, options.config and options.config.data, chosen=bool(options.size))
+    file = None
+    if options.recipe:
+        refuse_others(options)
+        file = recipe_file.open_file(options.recipe)
+        model = load_for(file, options.checkpoint, options.best)
     else:
-        subjects = [("image", {}, {}, [])]
-    images = sample_all(model, subjects, len(label_files), output, plan)
+        model = sampling.load(options.checkpoint, options.best)  # by all processes: they read a checkpoint together
+    by_first(lambda: sample(model, options, file))
+
+
+def sample(model, options, file=None):
+    """Samples from a model as the flags, or a RecipeFile, say; raises as `run` does."""
+    if file is not None:
+        plan, size, output = Plan([file.recipe], [[0]]), file.image_size, new_folder(options.output)
+        subjects, count = [_subject_of(file, model, options.recipe)], 1
+    else:
+        plan = make_plan(options, model)
+        if options.noise:
+            model = dataclasses.replace(model, noise=options.noise)
+        size, subjects, count = _subjects(model, options)
+        output = new_folder(options.output)
+    images = sample_all(model, subjects, count, output, plan)
     config_json = json.dumps(model.config.to_dict(), sort_keys=True)
     summary = {
         "command": f"python -m oasis_jax.sample {shlex.join(sys.argv[1:])}",
-        "checkpoint": str(options.checkpoint),
+        "checkpoint": str(options.checkpoint or file.model),
         "step": model.step,
         "config_sha256": hashlib.sha256(config_json.encode()).hexdigest(),
         "size": list(size),
@@ -184,4 +203,5 @@ def main(_):
 
 
 if __name__ == "__main__":
-    command_line.run(main, "sample", ["checkpoint", "output"], define_flags(sys.argv))
+    of_recipe = config_flag.value_of("recipe", sys.argv) is not None  # names its model
+    command_line.run(main, "sample", ["output"] if of_recipe else ["checkpoint", "output"], define_flags(sys.argv))

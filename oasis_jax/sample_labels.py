@@ -1,8 +1,10 @@
 """The label maps of the sampling command: which files, how they are read, and what size they are brought to."""
+import functools
 import os
 import re
 import sys
 
+import numpy as np
 from ml_collections import ConfigDict, config_dict
 from tqdm import tqdm
 
@@ -10,9 +12,11 @@ from oasis_jax import pictures
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, resize_label_map
 from oasis_jax.data.listing import IMAGE_ENDINGS, list_images
 from oasis_jax.data.palette import palette_of, palette_of_run
+from oasis_jax.data.scenes import CLASS_NAMES, Scenes
 from oasis_jax.files import expanded
 
 _NOTICED = 0.02  # relative difference of aspect ratios that is told
+_UNSEEN = 1  # seed of the scenes of validation
 _UNITS = [1 << power for power in range(8)]  # one of which the sides of an image must be multiples of
 
 
@@ -20,6 +24,14 @@ def label_fields():
     """ConfigDict of the fields that say how label files are read: None, where those of the checkpoint hold."""
     kinds = {"label_map": str, "label_offset": int, "palette": str}
     return ConfigDict({"data": {name: config_dict.placeholder(kind) for name, kind in kinds.items()}})
+
+
+def parse_size(text):
+    """(H, W) of "HxW"; raises ValueError for other texts."""
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not found:
+        raise ValueError(f"--size={text}: write height and width, such as 256x512")
+    return int(found[1]), int(found[2])
 
 
 def find_label_files(given):
@@ -92,6 +104,48 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True):
         return name, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
 
     return (subject(*item) for item in label_files.items())
+
+
+def example_subjects(model, size):
+    """What `sample_all` samples for label maps that need no files: those of `example_label_maps`."""
+    colour = functools.partial(pictures.colour_label_map, num_classes=model.num_classes)
+    return [(name, {}, {"label_map": ids[None]}, [colour(ids)]) for name, ids in example_label_maps(model, size).items()]
+
+
+def example_label_maps(model, size, count=4):
+    """Label maps for a model that was trained on procedural scenes: {name: uint8 (H, W) of classes}, of scenes that it has not seen.
+
+    Args:
+        model: a family.Model that takes label maps.
+        size: (H, W).
+        count: how many.
+
+    Returns:
+        {} for models of other data.
+    """
+    scenes = unseen_scenes(model, size, count)
+    return {} if scenes is None else {f"scene_{i}": scenes.scene(i)[1] for i in range(count)}
+
+
+def unseen_scenes(model, size, count):
+    """`count` Scenes of a size (H, W) that a model trained on procedural scenes has not seen; None for models of other data."""
+    if model.config.data.layout != "scenes" or model.num_classes != len(CLASS_NAMES):
+        return None
+    return Scenes(count, size, _UNSEEN)
+
+
+def class_colours(model):
+    """Colours of the classes of a model that takes label maps, uint8 (N, 3), all different.
+
+    They are those of the palette that it was trained with, and of `pictures.colours` for classes that have none in it.
+    """
+    rule = label_rule(model)
+    stored = () if rule.palette is None else rule.palette
+    known = {int(rule.table[i]): tuple(stored[i].tolist()) for i in reversed(range(len(stored))) if rule.table[i] >= 0}
+    taken = set(known.values())
+    spare = (tuple(colour) for colour in pictures.colours(model.num_classes + len(taken)).tolist())
+    others = (colour for colour in spare if colour not in taken)
+    return np.array([known[i] if i in known else next(others) for i in range(model.num_classes)], np.uint8)
 
 
 def label_rule(model, changed=None):

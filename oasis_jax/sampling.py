@@ -6,9 +6,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from oasis_jax import compiler
-from oasis_jax.checkpoint import load_ema
 from oasis_jax.family import find_family, name_of
 from oasis_jax.ranges import to_bytes
+from oasis_jax.saved import load_ema
 
 _NAMED = 8  # classes that `describe` names
 
@@ -17,8 +17,9 @@ def load(path, best=False):
     """Loads the averaged generator of a checkpoint.
 
     Args:
-        path: a run's workdir, its checkpoints folder, or the folder of one step; `~` and gs:// work.
-        best: load the best step by the score of the run, instead of the latest.
+        path: a run's workdir, its checkpoints folder, or the folder of one step; `~` and gs:// work. Or the name of a model of this
+            package, such as "scenes", or the folder of a packed model (`saved`).
+        best: of a run, load the best step by its score, instead of the latest.
 
     Returns:
         A `family.Model`.

@@ -6,7 +6,7 @@ def sample_options(checkpoint, output, **changed):
     """The flags' defaults, and what is changed of them."""
     lists = ("resample_classes", "noise_seed_per_class", "style_mixing", "mixed_rows", "path")
     heatmaps = ("heatmap_centres", "heatmap_shift", "heatmap_scale")
-    defaults = {name: [] for name in (*lists, *heatmaps)} | dict.fromkeys(("config", "labels", "truncation", "truncated_rows"))
+    defaults = {name: [] for name in (*lists, *heatmaps)} | dict.fromkeys(("config", "labels", "recipe", "truncation", "truncated_rows"))
     defaults |= {"seed": 0, "count": 1, "interpolate": 0, "noise": "", "path_of": "all", "frames": 8, "size": "", "best": False}
     assert not changed.keys() - defaults.keys()
     return SimpleNamespace(checkpoint=checkpoint, output=str(output), **(defaults | changed))

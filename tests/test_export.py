@@ -66,7 +66,7 @@ def onnx_session(model, **options):
 def arrays_of(model, labels, noise=None, maps=None, seed=3):
     """What an exported model takes for what `Model.sample` takes, in numpy."""
     recipes = [Recipe(seed)]
-    noise = model._noise(recipes) if noise is None else noise
+    noise = model._noise(recipes, labels[None]) if noise is None else noise
     maps = model._heatmaps(recipes) if maps is None else maps
     return table_of(model._inputs(labels[None].astype(np.int32), noise, maps))
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from oasis_jax.heatmaps import maps_of, of_seed, position
+from oasis_jax.noise import Regions, RegionSeed, noise_vector, slerp
 from oasis_jax.recipes import Recipe
 
 CLASS_NAMES = ("unlabelled", "road", "car")
@@ -20,6 +21,7 @@ CHANGES = [
     {"base_heatmaps": tuple(map(tuple, of_seed(5).tolist()))},
     {"shifts": {0: (0.1, 1 / 3), 6: (-1.0, 0.0)}},
     {"width_factors": {3: 2.0}},
+    {"regions": Regions(np.array([[0, 1, 2], [2, 2, 0]], np.uint8), (7, (8, 9, 1 / 3)))},
 ]
 
 
@@ -82,3 +84,28 @@ def test_changes_of_heatmaps_that_do_not_fit_are_reported(change, message):
 def test_numbers_out_of_range_are_reported(change):
     with pytest.raises(ValueError, match="is not a finite number|is negative|is not an integer in"):
         Recipe(0, **change)
+
+
+def test_a_region_is_interpolated_between_two_seeds():
+    vectors = Regions(np.ones((1, 1), np.uint8), (4, (5, 6, 0.25), (5, 6, 0.0))).vectors(8)
+    np.testing.assert_array_equal(vectors, [noise_vector(4, 8), slerp(noise_vector(5, 8), noise_vector(6, 8), 0.25), noise_vector(5, 8)])
+
+
+@pytest.mark.parametrize(
+    ("ids", "seeds", "message"),
+    [
+        ([[0, 2]], (1,), "holds region 2, but there are seeds of 1"),
+        ([0, 1], (1,), r"is uint8 \(2,\), but should be uint8 \(H, W\)"),
+        ([[1]], (-1,), "seed -1 is not an integer"),
+        ([[1]], (RegionSeed(1, 2, float("nan")),), "t is nan, but should be a number from 0"),
+        ([[1]], (RegionSeed(1, True),), "seed True is not an integer"),
+    ],
+)
+def test_regions_that_do_not_fit_are_reported(ids, seeds, message):
+    with pytest.raises(ValueError, match=message):
+        Regions(np.array(ids, np.uint8), seeds)
+
+
+def test_a_position_beyond_the_two_noises_is_reported():
+    with pytest.raises(ValueError, match="t is 1.5, but should be a number from 0, the first noise, to 1"):
+        Recipe(0, end=(1, {}), t=1.5)

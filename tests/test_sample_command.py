@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import oasis_jax
-from oasis_jax import sample, series
+from oasis_jax import recipe_file, sample, series
 from oasis_jax.data.labels import DataError, LabelRule, read_label_map, resize_label_map
-from oasis_jax.noise import class_noise, slerp
+from oasis_jax.noise import Regions, class_noise, slerp
 from oasis_jax.recipes import Recipe
-from oasis_jax.sample_labels import find_label_files
+from oasis_jax.sample_labels import class_colours, find_label_files
 from oasis_jax.sample_options import find_class
 from tests.sample_options import sample_options
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
@@ -230,3 +230,81 @@ def test_label_maps_of_the_shape_of_the_model_are_resized_without_a_word(run, la
 
 def test_class_names_of_the_config_are_understood():
     assert [find_class(name, CLASS_NAMES) for name in ("sky", "0")] == [SKY, UNLABELLED]
+
+
+@pytest.fixture(scope="module")
+def recipe(run, tmp_path_factory):
+    """A recipe.json as it is saved with an image, and the image."""
+    path, model, ids = tmp_path_factory.mktemp("recipe") / "my street.json", oasis_jax.load(run), np.full(IMAGE_SIZE, SKY, np.uint8)
+    ids[8:] = ROAD
+    drawn = np.zeros(IMAGE_SIZE, np.uint8)
+    drawn[4:12, 10:20] = 1
+    recipe = Recipe(3, {ROAD: 5}, regions=Regions(drawn, ((7, 8, 0.25),)))
+    recipe_file.write(path, str(run), ids, recipe, CLASS_NAMES, step=model.step)
+    return path, model.images(model.inputs([recipe], {"label_map": ids[None]}))[0]
+
+
+@pytest.mark.parametrize("checkpoint", [False, True], ids=["of the file", "given"])
+def test_the_image_of_a_recipe_file_is_drawn_again(run, recipe, tmp_path, checkpoint):
+    path, expected = recipe
+    sample.run(sample_options(run if checkpoint else None, tmp_path / "out", recipe=str(path)))
+    np.testing.assert_array_equal(Image.open(tmp_path / "out" / "my street_0.png"), expected)
+    summary = json.loads((tmp_path / "out" / "samples.json").read_text())
+    (record,) = summary["images"]
+    assert record["recipe_file"] == str(path) and summary["checkpoint"] == str(run) and (tmp_path / "out" / "contact_sheet.png").exists()
+    assert Recipe.from_json(record, CLASS_NAMES) == recipe_file.open_file(path).recipe
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"seed": 4, "labels": "DIR", "path": ["0:1", "1:1"]}, "--recipe says what is drawn: omit --labels and --seed and --path"),
+        ({"best": True}, "omit --best"),
+        ({"config": ConfigDict({"data": {"label_map": "255:0", "palette": None}})}, "omit --config.data.label_map"),
+    ],
+)
+def test_options_that_a_recipe_file_answers_are_refused(recipe, tmp_path, flags, message):
+    with pytest.raises(ValueError, match=message):
+        sample.run(sample_options(None, tmp_path / "out", recipe=str(recipe[0]), **flags))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"step": 4}, "of step 4 of .*, which has step 5 now: give --checkpoint=.* to draw it with that"),
+        ({"model": "gs://bucket/run"}, "on another machine: give --checkpoint=gs://bucket/run"),
+        ({"classes": [*CLASS_NAMES[:3], "sea"]}, "are not those of the model: such as 'sea' instead of 'sky'"),
+        ({"classes": [*CLASS_NAMES, "sea"]}, "are not those of the model: 5 instead of 4"),
+        ({"noise": "const"}, "has the noise 'const', but the model has no choice of noise"),
+        ({"label_map": None, "classes": None, "recipe": {"seed": 1}}, "has no label map, but the model takes one"),
+        ({"format": 2}, r"my street.json: its format is 2"),
+    ],
+)
+def test_a_recipe_file_that_does_not_fit_is_told(recipe, tmp_path, changed, message):
+    record = json.loads(recipe[0].read_text()) | changed
+    (tmp_path / "my street.json").write_text(json.dumps({name: value for name, value in record.items() if value is not None}))
+    with pytest.raises(ValueError, match=message):
+        sample.run(sample_options(None, tmp_path / "out", recipe=str(tmp_path / "my street.json")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_procedural_scenes_needs_no_label_files(tmp_path, capsys):
+    config = tiny_config(num_blocks=1)
+    config.data.update(layout="scenes", num_classes=12, class_names=())
+    save_run(tmp_path / "run", config)
+    sample.run(sample_options(tmp_path / "run", tmp_path / "out", size="16x16"))
+    assert {path.name for path in (tmp_path / "out").glob("scene_*")} == {f"scene_{i}_0.png" for i in range(4)}
+    assert "no --labels are given: the label maps are 4 procedural scenes" in capsys.readouterr().err
+
+
+def test_without_labels_a_model_of_other_data_says_so(run, tmp_path):
+    with pytest.raises(ValueError, match="this model takes label maps: give --labels=DIR"):
+        sample.run(sample_options(run, tmp_path / "out"))
+
+
+def test_classes_have_the_colours_of_the_palette_that_a_model_was_trained_with(run):
+    model = oasis_jax.load(run)  # class = stored id + 1
+    assert len(np.unique(class_colours(model), axis=0)) == 4
+    model.config.data.palette_colours = ("112 168 224", "9 9 9")
+    colours = class_colours(model).tolist()
+    assert colours[1:3] == [[112, 168, 224], [9, 9, 9]] and len({tuple(colour) for colour in colours}) == 4

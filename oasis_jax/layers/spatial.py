@@ -18,6 +18,7 @@ from oasis_jax.layers.interpolation import is_known, resize
 
 ALL_LEVELS = "cat"  # features of all levels, concatenated
 FEATURES = (*LEVELS, ALL_LEVELS)
+STRENGTH = 0.1  # of the branch of a SEL, as published
 
 
 def render(heatmaps, size, isotropic=False):
@@ -112,7 +113,7 @@ class SpatialEncoding(nn.Module):
     """SEL: x + 0.1 conv(lrelu(IN(x) (1 + sigma) + mu)), with one-channel sigma and mu computed from the heatmap features.
 
     Attributes:
-        strength: strength of the branch, in multiples of the published 0.1.
+        strength: strength of the branch, in multiples of the published one.
         zero_init: initialise the last convolution to zero, so that the layer at first returns x bit for bit. Only this convolution has a
             gradient then; the others follow once its weights have changed. EqGAN-SA itself starts with a random branch.
         hidden: channels of the hidden layer.
@@ -126,13 +127,29 @@ class SpatialEncoding(nn.Module):
     def __call__(self, x, feature):
         """x (B, h, w, C) and heatmap features (B, h, w, m) -> (B, h, w, C)."""
         shared = math.sqrt(2) * leaky_relu(EqualizedConv(self.hidden, name="shared")(feature))
-        sigma, mu = jnp.split(EqualizedConv(2, name="sigma_mu")(shared), 2, axis=-1)
-        y = leaky_relu(instance_norm(x) * (1 + sigma) + mu)
-        return x + 0.1 * self.strength * EqualizedConv(x.shape[-1], zero_init=self.zero_init, name="output")(y)
+        maps = EqualizedConv(2, name="sigma_mu")(shared)
+        y = modulated(instance_norm(x), maps)
+        return x + STRENGTH * self.strength * EqualizedConv(x.shape[-1], zero_init=self.zero_init, name="output")(y)
+
+
+def modulated(x, maps):
+    """lrelu(x (1 + sigma) + mu) of normalised activations x (B, h, w, C), and sigma and mu (B, h, w, 2)."""
+    sigma, mu = jnp.split(maps, 2, axis=-1)
+    return leaky_relu(x * (1 + sigma) + mu)
 
 
 def instance_norm(x, epsilon=1e-5):
-    """Normalises each image and channel to zero mean and unit biased variance: (B, h, w, C) -> the same shape and dtype."""
+    """Normalises each image and channel to zero mean and unit biased variance: (B, H, W, C) -> the same shape and dtype."""
+    return normalised(x, *statistics(x, epsilon))
+
+
+def statistics(x, epsilon=1e-5):
+    """What `instance_norm` subtracts from x (B, H, W, C), and what it then multiplies by: each (B, 1, 1, C), in float32 or wider."""
     values = x.astype(wide(x.dtype))
-    centred = values - jnp.mean(values, (1, 2), keepdims=True)
-    return (centred * lax.rsqrt(jnp.mean(jnp.square(centred), (1, 2), keepdims=True) + epsilon)).astype(x.dtype)
+    mean = jnp.mean(values, (1, 2), keepdims=True)
+    return mean, lax.rsqrt(jnp.mean(jnp.square(values - mean), (1, 2), keepdims=True) + epsilon)
+
+
+def normalised(x, mean, scale):
+    """x (B, H, W, C) with given `statistics`, in the dtype of x."""
+    return ((x.astype(wide(x.dtype)) - mean) * scale).astype(x.dtype)

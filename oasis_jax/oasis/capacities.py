@@ -10,10 +10,10 @@ from oasis_jax.oasis.boundaries import boundary_counts
 SMALL = 100 * 100  # pixels of an image up to which the dense form is chosen, for its shorter compilation
 LARGEST_SHARE = 0.8  # of pixels with a mixed 5x5 neighbourhood up to which a level is computed on regions
 
-# _BUCKETS: shares of pixels of the full image whose 5x5 neighbourhood is mixed. _USUAL: capacities per such pixel; rows are levels, columns
-# are those of boundary_counts. The values are a tenth above the average of CamVid's label maps; a map above them takes the next share.
-_BUCKETS = (0.1, 0.14, 0.17, 0.21, 0.26, 0.36, 0.5)
+# _USUAL: capacities per pixel of the full image whose 5x5 neighbourhood is mixed; rows are levels, columns are those of boundary_counts.
+# The values are a tenth above the average of CamVid's label maps.
 _USUAL = np.asarray([[0.62, 1, 0.13, 0.47], [0.26, 0.43, 0.08, 0.225], [0.105, 0.175, 0.045, 0.105], [0.042, 0.068, 0.026, 0.048]])
+_SHARE = 0.5  # of mixed pixels up to which sampling conditions on regions
 
 
 class Capacity(NamedTuple):
@@ -72,25 +72,19 @@ def describe(capacities, size):
     return f"conditioning on regions at {', '.join(held)}; dense elsewhere" if held else "conditioning is dense"
 
 
-def bucket(ids, largest=LARGEST_SHARE):
-    """Capacities from a short list, so that images of one size share a few compiled programs.
+def of_size(size):
+    """Capacities for sampling images of a size (H, W), of all levels, fine to coarse: one compiled program for nearly all label maps.
 
-    Args:
-        ids: (H, W) integer, not negative.
-        largest: as in `choose_capacities`.
-
-    Returns:
-        The smallest capacities of the list that hold the ids at the levels where regions pay off, as in `choose_capacities`; () if none
-        does.
+    Rows that an image does not need cost little (`regions.convolve_used_rows`), while each further program takes long to compile.
     """
-    counts = boundary_counts(ids, len(_USUAL))
-    pixels = ids.size // 4 ** np.arange(len(_USUAL))
-    pays = counts[:, 1] <= largest * pixels
-    for share in _BUCKETS:
-        rooms = np.minimum(np.ceil(_USUAL * share * ids.size), pixels[:, None]).astype(int)
-        if np.any(pays) and np.all(counts[pays] <= rooms[pays]):
-            return _without_dense_end([Capacity(*row) if pay else None for row, pay in zip(rooms.tolist(), pays, strict=True)])
-    return ()
+    pixels = size[0] * size[1] // 4 ** np.arange(len(_USUAL))
+    rooms = np.minimum(np.ceil(_USUAL * _SHARE * size[0] * size[1]), pixels[:, None]).astype(int)
+    return tuple(Capacity(*row) for row in rooms.tolist())
+
+
+def fit(ids, capacities):
+    """Whether integer ids (H, W), not negative, fit capacities without dense levels."""
+    return bool(np.all(boundary_counts(ids, len(capacities)) <= np.asarray(capacities)))
 
 
 def _without_dense_end(capacities):

@@ -7,9 +7,12 @@ pixel is stored separately as a tensor.
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from oasis_jax.oasis.dense import Dense
 from oasis_jax.oasis.regions import Regions, look_up, make_plan
+
+FEWEST_ROWS = 64  # of the table of `from_regions`
 
 
 @flax.struct.dataclass
@@ -84,7 +87,7 @@ def from_noise(label_map, noise, num_classes, dtype=jnp.float32):
 
 
 def from_regions(label_map, region_map, noise, num_classes, dtype=jnp.float32):
-    """Conditioning of a label map with noise that is constant on given masks or instances, whatever their labels.
+    """Conditioning of a label map with noise that is constant on given masks or instances, whatever their labels. In numpy.
 
     Args:
         label_map: (B, H, W) integer, in 0..num_classes-1.
@@ -94,18 +97,44 @@ def from_regions(label_map, region_map, noise, num_classes, dtype=jnp.float32):
         dtype: dtype of the table.
 
     Returns:
-        A Conditioning with K = M * N ids, one per pair of region and label.
+        A Conditioning with one id per pair of region and label that an image holds, in their order. Its table has 64 rows, or 4 or 16 times
+        as many and so on where an image holds more pairs, so that programs compiled for its shape serve all but the most divided images;
+        rows that no pixel has are zero.
 
     Raises:
         ValueError: the maps differ in shape.
     """
-    batch, regions, z_dim = noise.shape
     if region_map.shape != label_map.shape:
         raise ValueError(f"region_map is {region_map.shape}, but label_map is {label_map.shape}: both must have the shape (B, H, W)")
-    noise = jnp.broadcast_to(noise.astype(dtype)[:, :, None], (batch, regions, num_classes, z_dim))
-    labels = jnp.broadcast_to(jnp.eye(num_classes, dtype=dtype), (batch, regions, num_classes, num_classes))
-    table = jnp.concatenate([noise, labels], axis=-1).reshape(batch, regions * num_classes, z_dim + num_classes)
-    return Conditioning(region_map.astype(jnp.int32) * num_classes + label_map, table)
+    pairs = np.asarray(region_map, np.int64) * num_classes + label_map
+    noise, one_hot = np.asarray(noise, dtype), np.eye(num_classes, dtype=dtype)
+    held = [np.unique(image) for image in pairs]
+    ids = [np.searchsorted(values, image) for values, image in zip(held, pairs, strict=True)]
+    table = np.zeros((len(pairs), _num_rows(max(map(len, held))), noise.shape[-1] + num_classes), dtype)
+    for rows, values, vectors in zip(table, held, noise, strict=True):
+        rows[: len(values)] = np.concatenate([vectors[values // num_classes], one_hot[values % num_classes]], axis=-1)
+    return Conditioning(np.stack(ids).astype(np.int32), table)
+
+
+def compacted(conditioning):
+    """The Conditioning of one image, without noise by pixel, with a table of the ids that the image holds: on regions, one program for all.
+
+    The table has 64 rows, or 4 or 16 times as many and so on, and its rows of no id are zero; there is no `image_noise`. In numpy.
+    """
+    ids, table = np.asarray(conditioning.ids), np.asarray(conditioning.table)
+    held = np.flatnonzero(np.bincount(ids.ravel(), minlength=table.shape[1]))
+    number = np.zeros(table.shape[1], np.int32)
+    number[held] = np.arange(len(held))
+    rows = np.zeros((1, _num_rows(len(held)), table.shape[-1]), table.dtype)
+    rows[:, : len(held)] = table[:, held]
+    return Conditioning(number[ids], rows)
+
+
+def _num_rows(needed):
+    rows = FEWEST_ROWS
+    while rows < needed:
+        rows *= 4
+    return rows
 
 
 def _check_noise(noise, label_map, num_classes):

@@ -13,6 +13,7 @@ from oasis_jax.oasis.exported import portable as portable
 from oasis_jax.oasis.from_config import conditioning, make_alignment, make_discriminator, make_generator, make_model
 from oasis_jax.oasis.onnx_generator import to_onnx
 from oasis_jax.oasis.perceptual import load_features
+from oasis_jax.oasis.preview import Previews, can_preview
 from oasis_jax.oasis.protocols import PROTOCOLS
 from oasis_jax.oasis.protocols import default_protocol as default_protocol
 from oasis_jax.oasis.published import from_state_dict, read_pth
@@ -97,6 +98,11 @@ def train_step(config, survey=None):
 def model(config, variables, step, survey=None):
     """The Model to sample from; with the survey of its training data, batches like them are generated on regions."""
     return make_model(config, variables, step, survey)
+
+
+def previews(model, size):
+    """The Previews of a model for images of a size (H, W); None where a preview would gain nothing."""
+    return Previews(model) if can_preview(model.generator, size) else None
 
 
 def onnx_model(model, weights, conditioning=None):

@@ -2,7 +2,7 @@
 from oasis_jax.layers.dtype import compute_dtype
 from oasis_jax.layers.spatial import FEATURES
 from oasis_jax.oasis.alignment import Alignment
-from oasis_jax.oasis.capacities import LARGEST_SHARE, choose_capacities, on_regions
+from oasis_jax.oasis.capacities import choose_capacities, on_regions
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.generator import Generator, check_sides
 from oasis_jax.oasis.model import Model
@@ -94,8 +94,7 @@ def make_model(config, variables, step, survey=None):
     """The Model of a config; arguments as for `make_generator`."""
     generator = make_generator(config, survey)
     names = tuple(config.data.class_names) or tuple(map(str, range(generator.num_classes)))
-    share = config.model.get("region_share", LARGEST_SHARE)  # older checkpoints lack the field
-    return Model(generator, variables, config, step, tuple(config.data.image_size), names, conditioning(config), share)
+    return Model(generator, variables, config, step, tuple(config.data.image_size), names, conditioning(config))
 
 
 def conditioning(config):

@@ -9,9 +9,9 @@ from ml_collections import ConfigDict
 
 from oasis_jax import sampling
 from oasis_jax.heatmaps import given
-from oasis_jax.noise import RegionNoise
+from oasis_jax.noise import RegionNoise, Regions
 from oasis_jax.oasis import conditioning as cond
-from oasis_jax.oasis.capacities import LARGEST_SHARE, bucket, describe, on_regions
+from oasis_jax.oasis.capacities import describe, fit, of_size, on_regions
 from oasis_jax.oasis.generator import Generator, check_sides
 from oasis_jax.ranges import to_bytes
 from oasis_jax.recipes import as_recipes, count_from
@@ -31,7 +31,7 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True)
 class GenerateOnRegions:
-    """Like `Generate`, on regions: returns uint8 images, and whether the conditioning fits the capacities, () bool."""
+    """Like `Generate`: returns uint8 images, and whether the conditioning fits the capacities, if there are any, () bool."""
 
     generator: Generator
 
@@ -51,7 +51,6 @@ class Model:
         image_size: (H, W) of the training images.
         class_names: N names in class order.
         conditioning: "auto", "dense" or "regions", as in `capacities.on_regions`.
-        region_share: share of mixed pixels up to which a level is computed on regions.
     """
 
     columns: ClassVar = ("label_map",)
@@ -63,7 +62,6 @@ class Model:
     image_size: tuple[int, int]
     class_names: tuple[str, ...]
     conditioning: str = "auto"
-    region_share: float = LARGEST_SHARE
 
     def __repr__(self):
         return sampling.describe(self)
@@ -107,12 +105,12 @@ class Model:
             batch: {"label_map": (B, H, W) integer classes}.
 
         Raises:
-            ValueError: the label maps or the seeds are out of range.
+            ValueError: the label maps, the seeds or the regions of a recipe do not fit.
         """
         recipes, labels = as_recipes(recipes), _label_maps(batch["label_map"], self.num_classes)
         if any(recipe.style_seeds or recipe.truncation != 1 for recipe in recipes):
             raise ValueError("a recipe has style_seeds or a truncation, but this model has no styles: leave them out")
-        return self._inputs(labels, self._noise(recipes), self._heatmaps(recipes))
+        return self._inputs(labels, self._noise(recipes, labels), self._heatmaps(recipes))
 
     def sample(self, labels, seed=0, noise=None, heatmaps=None):
         """Generates one image per label map.
@@ -141,39 +139,69 @@ class Model:
             raise ValueError(f"labels are {labels.shape}, but should be (H, W) or (B, H, W) integer classes, without channels{channels}")
         self.check_size(*labels.shape[1:])
         labels, recipes = _label_maps(labels, self.num_classes), as_recipes(count_from(seed, len(labels)))
-        noise = self._noise(recipes) if noise is None else noise
+        noise = self._noise(recipes, labels) if noise is None else noise
         heatmaps = self._heatmaps(recipes) if heatmaps is None else given(heatmaps, len(labels), self.spatially_aware)
         return self.images(self._inputs(labels, noise, heatmaps))
 
     def images(self, inputs):
         """uint8 (B, H, W, 3), image by image: on regions where that is cheaper, which the log reports."""
         conditioning = inputs["conditioning"]
-        if not on_regions(self.conditioning, conditioning.size) or conditioning.pixel_noise is not None:
-            return self._densely(inputs)
-        return np.concatenate([self._image_on_regions(sampling.example(inputs, i)) for i in range(len(conditioning.ids))])
+        if not self._on_regions(conditioning):
+            return sampling.one_by_one(Generate(self._dense), self.variables, inputs)
+        return np.concatenate([self._image(sampling.example(inputs, i)) for i in range(len(conditioning.ids))])
 
-    def _image_on_regions(self, inputs):
+    def programs(self, inputs):
+        """How one image is computed: (Generator, inputs in the form that it takes) of each way, in the order in which they are tried.
+
+        All images of a size need the same two programs at most. The second is for those that do not fit the capacities of the first
+        (`Generator.fits`).
+        """
         conditioning = inputs["conditioning"]
-        capacities = bucket(np.asarray(conditioning.ids[0]), self.region_share)[: self.generator.num_blocks]
-        _log.info(describe(capacities, conditioning.size))
-        if capacities:
-            generator = self.generator.clone(capacities=capacities, known_to_fit=True)
-            image, fits = sampling.generate(GenerateOnRegions(generator), self.variables, inputs)
+        if not self._on_regions(conditioning):
+            return [(self._dense, inputs)]
+        inputs = inputs | {"conditioning": cond.compacted(conditioning)}
+        capacities = of_size(conditioning.size)[: self.generator.num_blocks]
+        by_regions = self.generator.clone(capacities=capacities, known_to_fit=True)
+        fitting = fit(inputs["conditioning"].ids[0], capacities)
+        _log.info(describe(capacities if fitting else (), conditioning.size))
+        return [*([(by_regions, inputs)] if fitting else []), (self._dense, inputs)]
+
+    def _image(self, inputs):
+        for generator, form in self.programs(inputs):
+            image, fits = sampling.generate(GenerateOnRegions(generator), self.variables, form)
             if fits:
                 return jax.device_get(image)
             _log.info("two different neighbourhoods have the same fingerprint: this image is computed densely")
-        return self._densely(inputs)
 
-    def _densely(self, inputs):
-        return sampling.one_by_one(Generate(self.generator.clone(capacities=())), self.variables, inputs)
+    def _on_regions(self, conditioning):
+        return on_regions(self.conditioning, conditioning.size) and conditioning.pixel_noise is None
 
-    def _noise(self, recipes):
-        """(B, z_dim), or (B, N, z_dim) if a recipe needs a vector per class; None for a generator without noise."""
+    @property
+    def _dense(self):
+        return self.generator.clone(capacities=())
+
+    def _noise(self, recipes, labels):
+        """(B, z_dim), or (B, N, z_dim) if a recipe needs a vector per class, or a RegionNoise; None for a generator without noise."""
+        for recipe, label_map in zip(recipes, labels, strict=True):
+            _check_regions(recipe.regions, label_map.shape, self.has_noise)
         if not self.has_noise:
             return None
+        if any(recipe.regions is not None and recipe.regions.map.any() for recipe in recipes):
+            return self._region_noise(recipes, labels)
         num_vectors = self.num_classes if any(recipe.class_seeds or recipe.end for recipe in recipes) else 1
         vectors = np.stack([recipe.noise(num_vectors, self.generator.z_dim) for recipe in recipes])
         return vectors if num_vectors > 1 else vectors[:, 0]
+
+    def _region_noise(self, recipes, labels):
+        """A RegionNoise with a vector for each class, and then one for each region of a recipe."""
+        maps, vectors = labels.copy(), []
+        for region_map, recipe in zip(maps, recipes, strict=True):
+            regions = recipe.regions or Regions(np.zeros(region_map.shape, np.uint8), ())
+            np.copyto(region_map, self.num_classes - 1 + regions.map.astype(region_map.dtype), where=regions.map > 0)
+            of_recipe = recipe.noise(self.num_classes, self.generator.z_dim), regions.vectors(self.generator.z_dim)
+            vectors.append(np.concatenate(of_recipe))
+        most = max(map(len, vectors))
+        return RegionNoise(maps, np.stack([np.pad(each, ((0, most - len(each)), (0, 0))) for each in vectors]))
 
     def _heatmaps(self, recipes):
         return np.stack([recipe.heatmaps() for recipe in recipes]) if self.spatially_aware else None
@@ -190,6 +218,14 @@ class Model:
             raise ValueError(f"RegionNoise.vectors is {vectors.shape}, but should be (B, M, z_dim) = {expected}")
         _check_ids("RegionNoise.region_map", region_map, vectors.shape[1], "regions")
         return cond.from_regions(labels, region_map, vectors, self.num_classes, self.generator.dtype)
+
+
+def _check_regions(regions, size, has_noise):
+    if regions is not None and not has_noise:
+        raise ValueError("a recipe has regions with noise of their own, but this model has no noise: leave them out")
+    if regions is not None and regions.map.shape != size:
+        sizes = "the map of a recipe's regions is {}x{}, but its label map {}x{}".format(*regions.map.shape, *size)
+        raise ValueError(f"{sizes}: both must be of one size")
 
 
 def _label_maps(labels, num_classes):

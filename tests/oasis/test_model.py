@@ -1,4 +1,5 @@
 """Laws of sampling from a checkpoint with the library."""
+import dataclasses
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 import oasis_jax
 from oasis_jax.checkpoint import CheckpointError
-from oasis_jax.noise import RegionNoise, class_noise, noise_vector, slerp
+from oasis_jax.noise import RegionNoise, Regions, class_noise, noise_vector, slerp
 from oasis_jax.oasis.capacities import bucket, on_regions
 from oasis_jax.recipes import Recipe
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
@@ -109,6 +110,45 @@ def test_local_noise_moves_nothing_out_of_its_reach(model):
     np.testing.assert_array_equal(before[:, :, 128:], redrawn[:, :, 128:])
     regions = RegionNoise((labels == CAR).astype(np.uint8), np.stack([[noise_vector(0, 8), noise_vector(1, 8)]]))
     np.testing.assert_allclose(model.sample(labels, noise=regions).astype(int), redrawn, atol=1)
+
+
+def image_of(model, recipe, labels):
+    return model.images(model.inputs([recipe], {"label_map": labels[None]}))[0]
+
+
+def test_regions_change_nothing_but_the_noise_of_their_pixels(model, labels):
+    """To the last bit: without a region, and for a region that is a class."""
+    labels = labels[0]
+    nowhere = Regions(np.zeros(IMAGE_SIZE, np.uint8), (7,))
+    for recipe in (Recipe(3), Recipe(3, {CAR: 5})):
+        expected = image_of(model, recipe, labels)
+        np.testing.assert_array_equal(image_of(model, dataclasses.replace(recipe, regions=nowhere), labels), expected)
+    of_class = Recipe(3, {ROAD: 4}, regions=Regions((labels == CAR).astype(np.uint8), (5,)))
+    np.testing.assert_array_equal(image_of(model, of_class, labels), image_of(model, Recipe(3, {ROAD: 4, CAR: 5}), labels))
+
+
+def test_resampling_a_region_changes_its_rows_alone_and_no_shape(model, labels):
+    """However many regions there are, a compiled program fits: ids and table keep their shapes."""
+    drawn, labels = np.random.default_rng(1).integers(4, size=IMAGE_SIZE, dtype=np.uint8), labels[0]
+
+    def conditioning(seeds):
+        return model.inputs([Recipe(3, regions=Regions(drawn % (len(seeds) + 1), seeds))], {"label_map": labels[None]})["conditioning"]
+
+    before, after, fewer = conditioning((1, 2, 3)), conditioning((1, 9, 3)), conditioning((1,))
+    assert before.table.shape == after.table.shape == fewer.table.shape == (1, 64, 12)
+    np.testing.assert_array_equal(before.ids, after.ids)
+    changed = np.unique(before.ids[0][(before.dense(*IMAGE_SIZE) != after.dense(*IMAGE_SIZE)).any(-1)[0]])
+    np.testing.assert_array_equal(changed, np.unique(before.ids[0][drawn == 2]))
+    np.testing.assert_array_equal(before.dense(*IMAGE_SIZE)[0, drawn == 3, :8], np.tile(noise_vector(3, 8), ((drawn == 3).sum(), 1)))
+
+
+def test_regions_that_do_not_fit_the_model_are_reported(model, labels, tmp_path):
+    regions = Regions(np.zeros((8, 8), np.uint8), ())
+    with pytest.raises(ValueError, match="regions is 8x8, but its label map 16x32: both must be of one size"):
+        model.inputs([Recipe(0, regions=regions)], {"label_map": labels[:1]})
+    save_run(tmp_path, tiny_config(z_dim=0))
+    with pytest.raises(ValueError, match="but this model has no noise: leave them out"):
+        oasis_jax.load(tmp_path).inputs([Recipe(0, regions=regions)], {"label_map": labels[:1]})
 
 
 def test_model_without_noise_samples(tmp_path, labels):

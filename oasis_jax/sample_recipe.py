@@ -1,0 +1,76 @@
+"""The recipe file of the sampling command: whose model it is drawn with, and whether the two fit."""
+import dataclasses
+import sys
+
+from oasis_jax import sampling
+from oasis_jax.checkpoint import FOLDER
+from oasis_jax.files import expanded
+from oasis_jax.saved import packed_folder
+
+# What says which images there are, and of which labels, as long as it has another value than this.
+_OF_THE_RECIPE = {"labels": None, "seed": 0, "count": 1, "interpolate": 0, "noise": "", "size": ""}
+_OF_THE_RECIPE |= {"truncation": None, "truncated_rows": None}
+_OF_THE_RECIPE |= dict.fromkeys(("resample_classes", "noise_seed_per_class", "style_mixing", "mixed_rows"), [])
+_OF_THE_RECIPE |= dict.fromkeys(("heatmap_centres", "heatmap_shift", "heatmap_scale", "path"), [])
+
+
+def refuse_others(options):
+    """Raises ValueError, naming them, for options of the command that a recipe file already answers."""
+    given = [f"--{name}" for name, unset in _OF_THE_RECIPE.items() if getattr(options, name) not in (unset, None)]
+    data = options.config.data if options.config else {}
+    given += [f"--config.data.{name}" for name, value in data.items() if value is not None]
+    if options.best and not options.checkpoint:
+        given.append("--best")
+    if given:
+        raise ValueError(f"--recipe says what is drawn: omit {' and '.join(given)}")
+
+
+def load_for(file, checkpoint, best=False):
+    """The model to draw a `recipe_file.RecipeFile` with: that of a checkpoint, or without one that of the file, at the step of the file.
+
+    Raises:
+        CheckpointError: as `sampling.load`.
+        ValueError: the model of the file is in a bucket or has another step by now, or the model does not fit the file.
+    """
+    if checkpoint:
+        model = sampling.load(checkpoint, best)
+        if file.step not in (None, model.step):
+            print(f"the recipe is of step {file.step}, {checkpoint} of step {model.step}: the image may differ", file=sys.stderr)
+    else:
+        if "://" in file.model:
+            raise ValueError(f"the recipe names the model {file.model}, which is on another machine: give --checkpoint={file.model}")
+        model = sampling.load(_at_step(file.model, file.step))
+        if file.step not in (None, model.step):
+            raise ValueError(
+                f"the recipe is of step {file.step} of {file.model}, which has step {model.step} now: "
+                f"give --checkpoint={file.model} to draw it with that"
+            )
+    return _fitting(model, file)
+
+
+def _at_step(path, step):
+    """The folder of a step of a run, if it is there."""
+    if step is None or packed_folder(path) is not None:
+        return path
+    folders = (expanded(path) / FOLDER / str(step), expanded(path) / str(step))
+    return next((folder for folder in folders if folder.is_dir()), path)
+
+
+def _fitting(model, file):
+    """The model, with the noise of the file."""
+    with_labels = "label_map" in model.columns
+    if with_labels != (file.labels is not None):
+        raise ValueError(f"the recipe has {'no' if with_labels else 'a'} label map, but the model takes {'one' if with_labels else 'none'}")
+    if with_labels and tuple(model.class_names) != file.class_names:
+        named = [(own, other) for own, other in zip(model.class_names, file.class_names, strict=False) if own != other]
+        what = f"such as {named[0][1]!r} instead of {named[0][0]!r}" if named else f"{len(file.class_names)} instead of {model.num_classes}"
+        raise ValueError(f"the classes of the recipe are not those of the model: {what}")
+    if with_labels:
+        model.check_size(*file.image_size)
+    elif tuple(model.image_size) != file.image_size:
+        raise ValueError("the recipe is an image of {}x{}, but the model generates {}x{}".format(*file.image_size, *model.image_size))
+    if file.noise is None:
+        return model
+    if file.noise not in (modes := getattr(model, "noise_modes", ())):
+        raise ValueError(f"the recipe has the noise {file.noise!r}, but the model has {', '.join(modes) or 'no choice of noise'}")
+    return dataclasses.replace(model, noise=file.noise)

@@ -1,0 +1,1 @@
+"""Paint label maps, resample noise and drag heatmap centres, in a browser."""

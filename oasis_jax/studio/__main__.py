@@ -1,0 +1,126 @@
+"""The studio: a page in the browser to paint label maps, resample noise and drag heatmap centres, and see the photo at once.
+
+    python -m oasis_jax.studio
+    python -m oasis_jax.studio --checkpoint=runs/scenes --labels=labels/
+
+It prints the address of the page, and opens it. Only this machine can reach it; with --host=0.0.0.0 others can too, if they know the
+address with its token. Behind a proxy, such as that of a notebook, give --token. It needs pip install 'oasis_jax[studio]'.
+
+--labels says which label maps the page offers; without it, they are procedural scenes, if the model was trained on them. Label files are
+read as those of the training data; --config.data.label_map=255:0, --config.data.label_offset and --config.data.palette change how.
+"""
+import os
+import secrets
+import socket
+import sys
+import threading
+import webbrowser
+
+from absl import flags
+
+from oasis_jax import command_line, config_flag, sampling
+from oasis_jax.checkpoint import CheckpointError
+from oasis_jax.data.labels import DataError
+from oasis_jax.sample_labels import label_fields, label_rule, parse_size
+
+DEFAULT_PORT = 8765  # the same every day: what a browser keeps for a page, it keeps by its address
+
+
+def serve(options, ready=lambda url: None):
+    """Serves the studio as the flags (attributes of `options`) say, until it is interrupted.
+
+    Args:
+        options: flags.
+        ready: is called with the address of the page as soon as it can be opened.
+
+    Raises:
+        CheckpointError, DataError, ImportError, OSError, ValueError: with how to fix it in the message.
+    """
+    import uvicorn  # of the extra "studio"
+
+    from oasis_jax.studio.examples import find_examples
+    from oasis_jax.studio.guards import is_loopback
+    from oasis_jax.studio.image_request import class_names
+    from oasis_jax.studio.model_facts import model_facts
+    from oasis_jax.studio.renderer import Renderer
+    from oasis_jax.studio.server import create_app
+
+    with _bound(options) as listening:
+        model = sampling.load(options.checkpoint, options.best)
+        size = _size(options, model)
+        rule = label_rule(model, options.config and options.config.data) if class_names(model) else None
+        examples = find_examples(model, size, rule, options.labels)
+        renderer = Renderer(model, size)
+        renderer.compile(lambda line: print(line, flush=True))
+        token = secrets.token_urlsafe(16) if options.token or not is_loopback(options.host) else None
+        facts = model_facts(model, options.checkpoint, size, examples.names, renderer.previews is not None)
+        app = create_app(renderer, facts, examples, rule, token)
+        host, port = listening.getsockname()[:2]
+        host = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+        url = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets=None):
+                await super().startup(sockets)
+                ready(url)
+
+        Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)).run([listening])
+
+
+def _size(options, model):
+    """The size (H, W) of the images; raises ValueError for one that does not fit."""
+    if not options.size:
+        return tuple(model.image_size)
+    if not hasattr(model, "class_names"):
+        raise ValueError("this model generates images of one size: omit --size")
+    size = parse_size(options.size)
+    model.check_size(*size)
+    return size
+
+
+def _bound(options):
+    """A socket at --host and --port; raises ValueError if there is no such host, or the port is in use."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ValueError(f"--host={options.host}: {error.strerror}; leave it out to be reached from this machine alone") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        listening.close()
+        raise ValueError(f"--host={options.host} --port={options.port}: {error.strerror}; --port=0 takes any free port") from None
+    return listening
+
+
+def _show(url):
+    print(f"the studio is at {url} (Ctrl-C ends it)", flush=True)
+    has_screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if has_screen and not flags.FLAGS.no_browser:  # without a screen, a browser in text would take the terminal
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def main(_):
+    try:
+        serve(flags.FLAGS, _show)
+    except (CheckpointError, DataError, ImportError, OSError, ValueError) as error:
+        missing = f": pip install '{__package__.partition('.')[0]}[studio]'" if isinstance(error, ImportError) else ""
+        sys.exit(f"studio: {error}{missing}")
+
+
+def define_flags(argv):
+    """Defines the flags, with --config.data.FIELD for how label files are read; returns the flags_parser of `app.run`."""
+    flags.DEFINE_string("checkpoint", "scenes", "A run's folder, the folder of one checkpoint, or the name of a model in the package.")
+    flags.DEFINE_string("labels", None, "A label file, a folder of them, or a pattern with * or **: examples to begin with.")
+    flags.DEFINE_string("size", "", "HEIGHTxWIDTH of the images; by default the size that the model was trained on.")
+    flags.DEFINE_bool("best", False, "Take the best checkpoint, not the latest.")
+    flags.DEFINE_string("host", "127.0.0.1", "Name or address to listen at; one that other machines reach protects the page by a token.")
+    flags.DEFINE_integer("port", DEFAULT_PORT, "Port to listen at; 0 for any free one.", lower_bound=0, upper_bound=65535)
+    flags.DEFINE_bool("token", False, "Protect the page by a token in its address also on this machine: for use behind a proxy.")
+    flags.DEFINE_bool("no_browser", False, "Print the address of the page, and do not open it.")
+    return config_flag.define_with(label_fields(), argv, "How label files are read, by default as in training")
+
+
+if __name__ == "__main__":
+    command_line.run(main, "studio", [], define_flags(sys.argv))

@@ -1,0 +1,69 @@
+"""What the page offers to begin with: label maps of files, or procedural scenes with their photos."""
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from oasis_jax.data.image_files import DataError
+from oasis_jax.data.labels import read_label_map, resize_label_map
+from oasis_jax.sample_labels import find_label_files, unseen_scenes
+from oasis_jax.studio.image_request import class_names
+
+MAX_EXAMPLES = 500  # in the page's list
+_SCENES = 12
+_LEAST_SIDE = 16  # of a scene
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples by name, read when they are asked for.
+
+    Attributes:
+        readers: {name: function without arguments that gives label map (H, W) and photo, uint8 (H, W, 3) or None}. Names are looked up in
+            it, and never become paths.
+    """
+
+    readers: Mapping[str, Callable[[], tuple[np.ndarray, np.ndarray | None]]]
+
+    @property
+    def names(self):
+        """All names, in order."""
+        return list(self.readers)
+
+    def read(self, name):
+        """Label map and photo of an example; raises DataError if there is none of this name, or its file cannot be used."""
+        if name not in self.readers:
+            raise DataError(f"there is no example {name[:100]!r}")
+        return self.readers[name]()
+
+
+def find_examples(model, size, rule, labels=None):
+    """The Examples for a model.
+
+    Args:
+        model: family.Model.
+        size: (H, W) of the images, which label maps are resized to.
+        rule: LabelRule by which label files are read.
+        labels: a file, folder or pattern of label files; None for procedural scenes, if the model was trained on them.
+
+    Raises:
+        DataError: there are no such files.
+    """
+    if labels:
+        files = list(find_label_files(labels).items())[:MAX_EXAMPLES]
+        return Examples({_shown(name): _file_reader(path, rule, size) for name, path in files})
+    scenes = unseen_scenes(model, size, _SCENES) if class_names(model) and min(size) >= _LEAST_SIDE else None
+    return Examples({} if scenes is None else {f"scene {number + 1}": _scene_reader(scenes, number) for number in range(_SCENES)})
+
+
+def _shown(name):
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _file_reader(path, rule, size):
+    return lambda: (resize_label_map(read_label_map(path, rule), size), None)
+
+
+def _scene_reader(scenes, number):
+    return lambda: scenes.scene(number)[::-1]

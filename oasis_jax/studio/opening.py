@@ -1,0 +1,87 @@
+"""Files that people open in the page: label maps, as the sampling command reads them, and recipes, which hold a whole image."""
+from oasis_jax import recipe_file
+from oasis_jax.data.image_files import DataError, open_bytes
+from oasis_jax.data.labels import resize_label_map, stored_ids
+from oasis_jax.sample_labels import class_colours
+from oasis_jax.studio.image_request import ImageRequest, class_names, id_dtype, read_request, write_image
+
+MAX_BYTES = 16 << 20
+MAX_PIXELS = 1 << 24  # decoded; a file of a few kB can claim more
+# Pillow's decoders of other formats can do more than decode: some start programs.
+_FORMATS = ("PNG", "TIFF", "BMP", "GIF", "PPM", "WEBP", "JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
+
+
+def open_file(data, name, model, rule, size):
+    """What a file holds, as the parts of a message.
+
+    Args:
+        data: bytes.
+        name: of the file, for messages.
+        model: family.Model.
+        rule: LabelRule by which its label files are read; None for a model without label maps.
+        size: (H, W) of its images.
+
+    Returns:
+        (header, label map or None, map of regions or None). The header of a label map has height and width alone; that of a recipe has all
+        that `image_request.read_request` takes.
+
+    Raises:
+        DataError, ValueError: the file cannot be used; one line that names it.
+    """
+    if data.lstrip()[:1] == b"{":
+        return _recipe(data, name, model, size)
+    if rule is None:
+        raise DataError(f"{name} is no recipe.json, and this model takes no label maps")
+    height, width = size
+    return {"height": height, "width": width}, label_map_of(data, name, rule, size).astype(id_dtype(model)), None
+
+
+def recipe_of(model, checkpoint, size, image):
+    """The bytes of the recipe.json of an ImageRequest; `checkpoint` is where the model was loaded from."""
+    names, noise = class_names(model), getattr(model, "noise", None)
+    file = recipe_file.RecipeFile(checkpoint, size, image.labels, image.recipe, names, model.step, noise)
+    return recipe_file.encoded(file, class_colours(model) if names else None)
+
+
+def label_map_of(data, name, rule, size):
+    """The classes of a label file: int32 (H, W), resized to `size` by nearest neighbour.
+
+    Args:
+        data: bytes of the file.
+        name: of the file, for messages.
+        rule: LabelRule.
+        size: (H, W).
+
+    Raises:
+        DataError: it is no label map that `rule` can read; or it has too many pixels, which is known before they are decoded.
+    """
+    file = open_bytes(data, name)
+    if file.image.format not in _FORMATS:
+        raise DataError(f"{name} is a file of {file.image.format}: save label maps as PNG")
+    height, width = file.size
+    if height * width > MAX_PIXELS:
+        raise DataError(f"{name} is {height}x{width}, but at most {MAX_PIXELS} pixels are read here: make it smaller by nearest neighbour")
+    return resize_label_map(rule(stored_ids(file, rule), f"label map {name}"), size)
+
+
+def _recipe(data, name, model, size):
+    try:
+        found = recipe_file.read(data)
+        if tuple(found.class_names) != tuple(class_names(model)):
+            raise ValueError(f"it is for a model of {_listed(found.class_names)}, but this one has {_listed(class_names(model))}")
+        if tuple(found.image_size) != tuple(size):
+            sizes = "its image is {}x{}, but this studio shows {}x{}".format(*found.image_size, *size)
+            restart = ": start it with --size={}x{}".format(*found.image_size) if class_names(model) else ""
+            raise ValueError(sizes + restart)
+        if found.noise is not None and found.noise != getattr(model, "noise", None):
+            raise ValueError(f"its noise is {found.noise}, but this studio shows noise {getattr(model, 'noise', None)}")
+        header, *maps = write_image(model, ImageRequest(found.labels, found.recipe))
+        read_request(model, size, header, b"".join(each.tobytes() for each in maps if each is not None))  # raises for what cannot be shown
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return header, *maps
+
+
+def _listed(names):
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names)} classes ({some})" if names else "no classes"

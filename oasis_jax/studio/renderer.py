@@ -1,0 +1,129 @@
+"""The one thread that computes images: nothing is compiled while somebody paints, and who went away is not waited for."""
+import concurrent.futures
+import dataclasses
+import threading
+import time
+
+import numpy as np
+
+from oasis_jax import sampling
+from oasis_jax.family import find_family
+from oasis_jax.heatmaps import of_seed
+from oasis_jax.noise import Regions
+from oasis_jax.recipes import Recipe
+from oasis_jax.studio.image_request import ImageRequest, class_names
+
+SLOW_SECONDS = 0.15  # of an exact image, above which a page is given previews
+MAX_WAITING = 256  # requests; a page sends one at a time
+
+
+class BusyError(RuntimeError):
+    """Too many requests are waiting."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """An image, or a part of it.
+
+    Attributes:
+        rgb: uint8 (h, w, 3).
+        top, left: where in the image it belongs.
+        exact: whether it is the whole image, as the model's `images` makes it.
+    """
+
+    rgb: np.ndarray
+    top: int = 0
+    left: int = 0
+    exact: bool = True
+
+
+class Renderer:
+    """Computes the images of a model, one after the other, in a thread of its own.
+
+    Attributes:
+        model: family.Model.
+        size: (H, W) of the images.
+        previews: the family's `Previews` of large models, or None where the exact image is fast or the family has none.
+    """
+
+    def __init__(self, model, size):
+        self.model, self.size, self.previews = model, tuple(size), None
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "renderer")
+        self._room = threading.BoundedSemaphore(MAX_WAITING)
+
+    def submit(self, function, *args):
+        """A `concurrent.futures.Future` of function(*args), computed by the thread; one that is cancelled before its turn is left out.
+
+        Raises:
+            BusyError: MAX_WAITING others are waiting.
+        """
+        if not self._room.acquire(blocking=False):
+            raise BusyError(f"{MAX_WAITING} requests are waiting already: try again in a moment")
+        future = self._thread.submit(function, *args)
+        future.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def close(self):
+        """Leaves out what has not begun, without waiting for what has."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def render(self, request):
+        """The Picture that an ImageRequest asks for; of a box, a part with it if that is faster. To be called in the thread."""
+        inputs = self._inputs(request)
+        if self.previews is None:
+            return Picture(self.model.images(inputs)[0])
+        if request.box:
+            part = self.previews.part(request.tab, inputs, request.box)
+            if part is not None:
+                return Picture(*part, exact=False)
+        return Picture(self.previews.image(request.tab, inputs))
+
+    def heatmaps(self, seed):
+        """The heatmaps (7, 3) of a seed. To be called in the thread."""
+        return of_seed(seed)
+
+    def compile(self, say=lambda line: None):
+        """Compiles every program that requests can need, in the thread, and finds out whether previews pay off.
+
+        Args:
+            say: is called with a line on each step.
+        """
+        self._thread.submit(self._compile, say).result()
+
+    def _compile(self, say):
+        size, requests = "{}x{}".format(*self.size), list(self._kinds())
+        for number, request in enumerate(requests, 1):
+            say(f"compiling for {size} ({number} of {len(requests)}) ...")
+            inputs = self._inputs(request)
+            self.model.images(inputs)
+        start = time.perf_counter()
+        self.model.images(inputs)
+        seconds = time.perf_counter() - start
+        of_family = getattr(find_family(self.model.config), "previews", lambda model, size: None)
+        if seconds > SLOW_SECONDS and (previews := of_family(self.model, self.size)):
+            say(f"an image takes {seconds:.1f} s: compiling previews ...")
+            for request in requests:
+                previews.compile(self._inputs(request))
+            self.previews = previews
+        self.heatmaps(0)
+
+    def _inputs(self, request):
+        batch = {} if request.labels is None else {"label_map": request.labels[None]}
+        recipes = [request.recipe]
+        if rows := getattr(self.model, "num_styles", 0):  # inputs of two recipes have the room of the larger: always the same
+            recipes.append(Recipe(0, style_seeds={row: row for row in range(rows)}))
+            batch = {name: np.repeat(column, 2, axis=0) for name, column in batch.items()}
+        return sampling.example(self.model.inputs(recipes, batch), 0)
+
+    def _kinds(self):
+        """A request for each program that there is: noise by image, by class, and by region."""
+        if not class_names(self.model):
+            yield ImageRequest(None, Recipe(0))
+            return
+        labels = np.zeros(self.size, np.uint8)
+        yield ImageRequest(labels, Recipe(0))
+        if self.model.has_noise:
+            yield ImageRequest(labels, Recipe(0, class_seeds={0: 1}))
+            regions = np.zeros(self.size, np.uint8)
+            regions[0, 0] = 1
+            yield ImageRequest(labels, Recipe(0, end=(1, {}), t=0.5, regions=Regions(regions, (1,))))
