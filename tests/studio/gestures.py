@@ -3,7 +3,7 @@ import base64
 
 import numpy as np
 
-DESK = "window.desks[0]"
+DESK = "document.querySelector('.oasis-studio').studio"
 
 
 def place(page, x, y, pane="labels"):
@@ -24,6 +24,11 @@ def drag(page, *points, pane="labels"):
 
 def click(page, x, y, pane="labels"):
     page.mouse.click(*place(page, x, y, pane))
+
+
+def choose(page, name):
+    """Takes a class of the palette."""
+    page.locator(".classes").get_by_role("button", name=name).click()
 
 
 def array(page, expression, dtype=np.uint8):

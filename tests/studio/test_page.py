@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.studio.chromium import browser, fake_server, page_of, watched
-from tests.studio.gestures import array, click, drag, labels, photo, place, settled, steps, until, values
+from tests.studio.gestures import array, choose, click, drag, labels, photo, place, settled, steps, until, values
 
 pytestmark = pytest.mark.browser
 SKY, BUILDING, ROAD, TREE, CAR = 1, 2, 3, 5, 7
@@ -40,7 +40,7 @@ def test_it_opens_with_an_example_and_class_names_are_text(page):
 
 def test_a_stroke_has_exact_ids_and_is_undone_and_redone(page):
     before = labels(page)
-    page.get_by_role("button", name="car", exact=False).first.click()
+    choose(page, "car")
     drag(page, (10, 20), (40, 22), (50, 28))
     painted = labels(page)
     assert set(np.unique(painted[painted != before])) == {CAR}
@@ -61,7 +61,7 @@ def test_the_photo_pane_is_painted_on_as_well(page):
 
 def test_fill_line_rectangle_and_eraser(page):
     before = labels(page)
-    page.get_by_role("button", name="tree").click()
+    choose(page, "tree")
     page.keyboard.press("f")
     click(page, 4, 12)
     assert (labels(page)[8:24, :16] == TREE).all() and (labels(page) == TREE).sum() == 16 * 16
@@ -106,7 +106,7 @@ def test_a_class_is_picked_from_the_map(page):
 
 def test_resampling_a_class_changes_that_class_alone(page):
     before = photo(page)
-    page.get_by_role("button", name="building").click()
+    choose(page, "building")
     page.get_by_role("button", name="Class", exact=True).click()
     page.get_by_role("button", name="New noise").click()
     changed = (photo(page) != before).any(-1)
@@ -216,7 +216,7 @@ def test_heatmaps_and_the_map_of_change_lie_over_the_photo(page):
     page.get_by_role("button", name="Heatmaps").click()
     until(page, "!desk.stage.layers.map.empty && desk.layout.pictured === desk.rows")
     page.get_by_role("button", name="Class", exact=True).click()
-    page.get_by_role("button", name="building").click()
+    choose(page, "building")
     page.keyboard.press("r")
     page.get_by_role("button", name="Change", exact=True).click()
     until(page, "desk.layout.pictured?.before")
@@ -291,7 +291,7 @@ def test_any_earlier_step_is_compared_with_and_gone_back_to(page):
 
 
 def test_everything_survives_a_reload(page):
-    page.get_by_role("button", name="car", exact=False).first.click()
+    choose(page, "car")
     drag(page, (10, 20), (40, 22))
     page.keyboard.press("r")
     page.keyboard.press("w")
@@ -336,7 +336,7 @@ def test_two_tabs_do_not_mix_and_a_closed_one_is_taken_up(page, address):
 
 
 def test_photo_label_map_and_recipe_are_saved(page):
-    page.get_by_role("button", name="car", exact=False).first.click()
+    choose(page, "car")
     drag(page, (10, 20), (40, 22))
     page.keyboard.press("w")
     click(page, 4, 12)
@@ -353,7 +353,7 @@ def test_photo_label_map_and_recipe_are_saved(page):
     np.testing.assert_array_equal(np.asarray(saved), labels(page))
     assert saved.mode == "P" and saved.getpalette()[21:24] == page.evaluate("desks[0].info.classes[7].color")
     name, text = files["Recipe"]
-    record = json.loads(text)
+    record = json.loads(text)["recipe"]
     assert name == "recipe.json" and record["seed"] == values(page)["seed"] and len(record["regions"]["seeds"]) == 1
 
 

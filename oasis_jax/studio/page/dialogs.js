@@ -37,7 +37,7 @@ export function openDialog(desk) {
   const element = dialog(
     "Open",
     make("p", {class: "quiet", textContent: info.labels ? "A label map (ids, palette PNG, or RGB in the palette's colours) or a recipe.json. Files can also be dropped on the picture." : "A recipe.json."}),
-    make("div", {class: "row"}, button({name: "open", text: "Choose a file", class: "primary", onclick: () => file.click()}), ...(info.labels ? [blank] : []), file),
+    make("div", {class: "row"}, button({name: "open", text: "Choose a file", class: "primary", autofocus: true, onclick: () => file.click()}), ...(info.labels ? [blank] : []), file),
     ...(examples.length ? [make("h3", {textContent: "Examples"}), make("div", {class: "row wrap examples"}, ...examples)] : []),
   );
   return element;
@@ -66,7 +66,7 @@ export function saveDialog(desk) {
   return dialog(
     "Save",
     make("div", {class: "row wrap"},
-      button({name: "save", text: "Photo", class: "primary", onclick: save("photo", photo)}),
+      button({name: "save", text: "Photo", class: "primary", autofocus: true, onclick: save("photo", photo)}),
       ...(info.labels ? [button({name: "save", text: "Label map", onclick: save("label map", labels)})] : []),
       button({name: "save", text: "Recipe", onclick: save("recipe", recipe)}),
     ),

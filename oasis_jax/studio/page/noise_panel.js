@@ -58,7 +58,8 @@ export class NoisePanel {
     this.actions = make(
       "div", {class: "stack"},
       this.seedRow,
-      make("div", {class: "row"}, this.renew, this.vary, ...(labels ? [this.lock] : [])),
+      this.renew,
+      make("div", {class: "row even"}, this.vary, ...(labels ? [this.lock] : [])),
       make("div", {class: "row blend"}, this.blend.element, this.other),
       this.grid,
     );

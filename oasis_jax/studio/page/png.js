@@ -66,13 +66,12 @@ export async function rgbPng(rgb, {width, height}) {
   return new Blob([await pngBytes(width, height, 8, 2, rgb, 3 * width)], {type: "image/png"});
 }
 
-/** Ids as PNG: with a palette of [r, g, b] if ids fit into a byte, else 16 bits of grey. */
-export async function idPng(labels, {width, height}, colours) {
-  if (labels.BYTES_PER_ELEMENT === 1) {
-    const palette = chunk("PLTE", Uint8Array.from(colours.flat()));
-    return new Blob([await pngBytes(width, height, 8, 3, labels, width, [palette])], {type: "image/png"});
-  }
-  const rows = new Uint8Array(2 * labels.length);
-  labels.forEach((id, i) => rows.set([id >> 8, id & 255], 2 * i));
-  return new Blob([await pngBytes(width, height, 16, 0, rows, 2 * width)], {type: "image/png"});
+/** Ids as PNG: with a palette of [r, g, b] if ids fit into a byte and there is one, else grey of 8 or 16 bits. */
+export async function idPng(labels, {width, height}, colours = null) {
+  const wide = labels.BYTES_PER_ELEMENT === 2;
+  const palette = wide || !colours ? [] : [chunk("PLTE", Uint8Array.from(colours.flat()))];
+  const rows = wide ? new Uint8Array(2 * labels.length) : labels;
+  if (wide) labels.forEach((id, i) => rows.set([id >> 8, id & 255], 2 * i));
+  const bytes = await pngBytes(width, height, wide ? 16 : 8, palette.length ? 3 : 0, rows, rows.length / height, palette);
+  return new Blob([bytes], {type: "image/png"});
 }

@@ -107,24 +107,25 @@ export class Stage {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.setTransform(scale * ratio, 0, 0, scale * ratio, x * ratio, y * ratio);
-    const show = (layer, {alpha = 1, smooth = true, part = 1} = {}) => {
-      if (layer.empty || !alpha || !part) return;
+    const show = (layer, {alpha = 1, smooth = true, from = 0, to = 1} = {}) => {
+      if (layer.empty || !alpha || from >= to) return;
       context.globalAlpha = alpha;
       context.imageSmoothingEnabled = smooth;
       context.imageSmoothingQuality = "high";
-      const columns = part * layer.canvas.width;
-      context.drawImage(layer.canvas, 0, 0, columns, layer.canvas.height, 0, 0, part * shape.width, shape.height);
+      const {width, height} = layer.canvas;
+      context.drawImage(layer.canvas, from * width, 0, (to - from) * width, height, from * shape.width, 0, (to - from) * shape.width, shape.height);
       context.globalAlpha = 1;
     };
     if (kind === "labels") show(this.layers.labels, {smooth: false});
     else {
       show(this.layers.photo);
+      const from = look.compared ? look.wipe : 0; // what lies over the photo belongs to the image, not to the step it is compared with
+      if (look.mode === "overlay") show(this.layers.labels, {alpha: look.opacity, smooth: false, from});
+      if (look.map) show(this.layers.map, {alpha: look.map, from});
       if (look.compared) {
-        show(this.layers.compared, {part: look.wipe});
+        show(this.layers.compared, {to: look.wipe});
         this.stroke(context, pathOf([look.wipe * shape.width, 0, look.wipe * shape.width, shape.height]));
       }
-      if (look.map) show(this.layers.map, {alpha: look.map});
-      if (look.mode === "overlay") show(this.layers.labels, {alpha: look.opacity, smooth: false});
     }
     this.drawOver(context, look, shape);
   }

@@ -91,7 +91,7 @@ function stageOf(desk, messages) {
  *
  * @param element to fill. It gets the class "oasis-studio"; keys are heard while the focus is in it.
  * @param transport {info(), render(image, {preview, signal}), open(file, name), example(name), heatmaps(seed)}; see `httpTransport`.
- * @returns the Desk of the studio, with focus() and close(). Without a model, the element says why, and the error is thrown.
+ * @returns the Desk of the studio, with focus() and close(), which is also the property `studio` of the element. Without a model, the element says why, and the error is thrown.
  */
 export async function mount(element, transport) {
   element.classList.add("oasis-studio");
@@ -169,6 +169,7 @@ function furnish(element, messages, parts) {
   listenToKeys(desk);
   takeDrops(desk);
   begin(desk);
+  element.studio = desk;
   return Object.assign(desk, {
     focus: () => element.focus({preventScroll: true}),
     close() {
