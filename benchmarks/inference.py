@@ -3,7 +3,7 @@
     python -m benchmarks.inference --root=/data/camvid --height=256 --width=512
 
 The label maps are spread over the training split; without --root, they are of procedural scenes. Both ways generate the same images. On
-regions, each label map gets the capacities that sampling chooses for it; choosing and checking them is part of the measured time.
+regions, with the capacities that sampling has for the size; checking that a label map fits them is part of the measured time.
 """
 import argparse
 import time
@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import label_maps
 from oasis_jax.layers.initial import initial_variables
 from oasis_jax.oasis.boundaries import boundary_counts
-from oasis_jax.oasis.capacities import bucket, describe
+from oasis_jax.oasis.capacities import describe, fit, of_size
 from oasis_jax.oasis.generator import Generator
 
 
@@ -44,13 +44,14 @@ def run(args):
     compiled, times, differences = {}, {"dense": [], "regions": []}, []
     for ids in maps:
         images = []
-        for name, capacities in (("dense", ()), ("regions", bucket(ids))):
+        for name, capacities in (("dense", ()), ("regions", of_size(size))):
             if capacities not in compiled:
                 generator = dense.clone(capacities=capacities, known_to_fit=True)
                 compiled[capacities] = compile_for(generator, variables, jnp.asarray(ids[None]), noise)
             for repeat in range(args.repeats + 1):
                 start = time.perf_counter()
-                image, fits = compiled[bucket(ids) if name == "regions" else ()](variables, jnp.asarray(ids[None]), noise)
+                assert fit(ids, capacities)
+                image, fits = compiled[capacities](variables, jnp.asarray(ids[None]), noise)
                 image.block_until_ready()
                 if repeat:
                     times[name].append(time.perf_counter() - start)

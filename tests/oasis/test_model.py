@@ -9,7 +9,7 @@ import pytest
 import oasis_jax
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.noise import RegionNoise, Regions, class_noise, noise_vector, slerp
-from oasis_jax.oasis.capacities import bucket, on_regions
+from oasis_jax.oasis.capacities import fit, of_size, on_regions
 from oasis_jax.recipes import Recipe
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
 
@@ -72,7 +72,7 @@ def test_images_are_the_same_on_regions_and_the_log_says_which_levels_are(model,
     regional = oasis_jax.load(tmp_path)
     halves = np.repeat([[ROAD] * 40 + [CAR] * 56], 64, axis=0)
     speckle = np.random.default_rng(0).integers(len(CLASS_NAMES), size=IMAGE_SIZE)
-    assert bucket(halves) and not bucket(speckle)
+    assert fit(halves, of_size(halves.shape)) and not fit(speckle, of_size(speckle.shape))
     assert [on_regions(m.conditioning, halves.shape) for m in (model, regional)] == [False, True]
     for labels in (halves, speckle):
         np.testing.assert_allclose(regional.sample(labels).astype(int), model.sample(labels), atol=1)

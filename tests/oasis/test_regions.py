@@ -8,7 +8,7 @@ import pytest
 
 from oasis_jax.oasis import conditioning, regions
 from oasis_jax.oasis.boundaries import boundary_counts
-from oasis_jax.oasis.capacities import Capacity, bucket
+from oasis_jax.oasis.capacities import Capacity, fit, of_size
 from oasis_jax.oasis.dense import Dense
 from oasis_jax.oasis.generator import Generator
 from tests.arrays import normal
@@ -225,15 +225,9 @@ def test_gradient_of_noise_is_the_same_with_regions():
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("largest", [0.1, 0.2, 0.5, 1])
-def test_a_bucket_has_room_on_every_level_where_regions_pay_and_on_no_other(largest):
-    ids = streets(128, 256)[0]
-    counts = boundary_counts(ids, 4)
-    shares = counts[:, 1] / (ids.size // 4 ** np.arange(4))
-    capacities = bucket(ids, largest)
-    assert len(capacities) == np.sum(shares <= largest) > 0  # coarser levels have more boundary
-    assert all(np.all(count <= capacity) for count, capacity in zip(counts, capacities, strict=False))
-
-
-def test_a_map_without_interior_has_no_bucket():
-    assert bucket(np.random.default_rng(0).integers(0, 3, (64, 64)), largest=1) == ()
+def test_the_capacities_of_a_size_hold_all_but_the_most_divided_maps():
+    capacities = of_size((128, 256))
+    assert len(capacities) == 4 and all(capacities)
+    assert all(np.all(np.asarray(capacity) <= 128 * 256 // 4**level) for level, capacity in enumerate(capacities))
+    assert all(fit(ids, capacities) for ids in streets(128, 256))
+    assert not fit(np.random.default_rng(0).integers(0, 3, (128, 256)), capacities)
