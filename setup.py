@@ -62,7 +62,6 @@ setup(
             "nbformat>=5.10",
             "onnx>=1.17",
             "onnxruntime>=1.20",
-            "playwright>=1.50",  # with a Chromium of the system; it downloads none
             "pytest>=8.3",
             "pytest-xdist>=3.8",
             "ruff>=0.9",

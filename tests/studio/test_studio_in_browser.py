@@ -114,11 +114,13 @@ def test_what_is_painted_resampled_and_moved_is_drawn_again_by_the_command(chrom
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "labels.png")), painted)
 
         sample.run(sample_options(None, tmp_path / "out", recipe=str(tmp_path / "recipe.json")))
-        (record,) = json.loads((tmp_path / "out" / "samples.json").read_text())["samples"]
+        (record,) = json.loads((tmp_path / "out" / "samples.json").read_text())["images"]
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / record["file"])), shown)
 
         for file in ("labels.png", "recipe.json"):
-            page.get_by_role("button", name="Start over").click()
+            page.keyboard.press("Control+O")
+            page.get_by_role("button", name="Blank", exact=True).click()
+            until(page, "new Set(desk.session.state.labels).size === 1")
             page.locator("input[type=file]").set_input_files(tmp_path / file)
             until(page, f"desk.session.history.steps.at(-1).name === '{file}'")
             np.testing.assert_array_equal(labels(page), painted)

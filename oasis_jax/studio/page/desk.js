@@ -14,6 +14,7 @@ export const FRESH_SETTINGS = {
 };
 
 const PREVIEW_MARGIN = 12; // pixels around what was painted
+const REST = 250; // ms that the pen rests before an image is asked for that takes longer than previews
 
 export class Desk {
   parts = []; // with update(), called after changes
@@ -75,10 +76,14 @@ export class Desk {
     this.isLive = live;
     if (rect) this.touched = this.touched ? joined(this.touched, rect) : rect;
     if (!live && ui.selection && ui.selection.length !== state.height * state.width) ui.selection = null;
-    if (!live && ui.compared !== null && ui.compared > session.history.steps.length) this.compareWith(null);
+    if (!live && this.compared && this.photos.key(ui.compared) !== this.comparedKey) this.compareWith(null);
     this.showLabels();
     const urgent = Boolean(live && rect && info.preview && this.photos.current);
-    this.loop.request(() => this.described(urgent), urgent);
+    const ask = () => this.loop.request(() => this.described(urgent), urgent);
+    clearTimeout(this.resting);
+    if (this.painting && !live) this.resting = setTimeout(ask, REST);
+    else ask();
+    this.painting = urgent;
     if (!rect) this.layout.refresh();
     if (!live) this.save();
     if (rect) this.stage.draw();
@@ -127,6 +132,7 @@ export class Desk {
       if (this.ui.compared !== position) return;
       if (photo.height !== this.session.state.height || photo.width !== this.session.state.width) throw new Error("This step has another size and cannot be compared with.");
       this.compared = photo;
+      this.comparedKey = this.photos.key(position);
       this.stage.layers.compared.setRgb(photo.rgb, photo);
       this.update();
     } catch (error) {

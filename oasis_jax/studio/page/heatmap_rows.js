@@ -46,7 +46,7 @@ export function changePicture(before, after) {
 }
 
 /** Rows with the centres of some moved by (dy, dx); they stay within reach of the image. */
-export function movedRows(rows, members, dy, dx, reach = 1.5) {
+export function movedRows(rows, members, dy, dx, reach = 2) {
   const limited = (value) => Math.min(reach, Math.max(-reach, value));
   return rows.map((row, i) => (members.includes(i) ? [limited(row[0] + dy), limited(row[1] + dx), row[2]] : row));
 }

@@ -46,6 +46,7 @@ export function listenToKeys(desk) {
     }
     if (!action) return;
     event.preventDefault();
+    event.stopPropagation();
     action();
   });
   const release = () => (stage.spaceHeld = false);

@@ -3,4 +3,5 @@ import {httpTransport} from "./http.js";
 import {mount} from "./studio.js";
 
 const studio = await mount(document.querySelector("body > div"), httpTransport(location.href));
+document.title = `${studio.info.name} · oasis_jax studio`;
 studio.focus();

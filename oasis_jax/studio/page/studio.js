@@ -96,6 +96,7 @@ function stageOf(desk, messages) {
 export async function mount(element, transport) {
   element.classList.add("oasis-studio");
   element.tabIndex = -1;
+  element.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab would run commands of its own
   const messages = messagesOf();
   const waiting = make("p", {class: "waiting", role: "status", textContent: "Opening the model ..."});
   element.replaceChildren(messages.alert, waiting);

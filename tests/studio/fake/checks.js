@@ -204,7 +204,7 @@ export const checks = {
     const at = (x, y) => rgba[4 * (5 * y + x)];
     equal([at(2, 1), at(0, 1), at(1, 0)], [255, Math.round(255 * (Math.exp(-2) + 0.01)), Math.round(255 * (Math.exp(-2.5) + 0.01))]);
     equal(rgba[1], Math.round(2.55));
-    equal(movedRows([[0, 0, 1], [1.4, 0, 1]], [1], 0.5, -0.25), [[0, 0, 1], [1.5, -0.25, 1]]);
+    equal(movedRows([[0, 0, 1], [1.9, 0, 1]], [1], 0.5, -0.25), [[0, 0, 1], [2, -0.25, 1]]);
     equal(widenedRows([[0, 0, 1], [0, 0, 1]], [0], 1e9), [[0, 0, 4], [0, 0, 1]]);
   },
 
