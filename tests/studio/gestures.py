@@ -56,7 +56,7 @@ def values(page):
 
 def photo(page):
     """The exact photo (H, W, 3) of the image as it is now, once it is shown."""
-    page.wait_for_function(f"() => {{ const {{photos, loop}} = {DESK}; return !loop.running && !loop.next && photos.ofSteps.get(photos.key())?.rgb; }}")
+    until(page, "!desk.loop.running && !desk.loop.next && desk.photos.ofSteps.get(desk.photos.key())?.rgb")
     height, width = page.evaluate(f"[{DESK}.photos.current.height, {DESK}.photos.current.width]")
     return array(page, f"{DESK}.photos.current.rgb").reshape(height, width, 3)
 

@@ -2,17 +2,16 @@
 import contextlib
 import io
 import json
-import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import oasis_jax
 from oasis_jax import sample
 from tests.sample_options import sample_options
 from tests.studio.chromium import browser, page_of
 from tests.studio.gestures import choose, click, drag, labels, photo, place, steps, until, values
+from tests.studio.studio_server import half_and_half, served
 from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
 
 pytestmark = pytest.mark.browser
@@ -27,40 +26,13 @@ def run(tmp_path_factory):
     return workdir
 
 
-@contextlib.contextmanager
-def served(run, token=None):
-    """The address of a studio in another thread."""
-    uvicorn = pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[test]'")
-    from oasis_jax.data.labels import LabelRule
-    from oasis_jax.studio.examples import Examples
-    from oasis_jax.studio.model_facts import model_facts
-    from oasis_jax.studio.renderer import Renderer
-    from oasis_jax.studio.server import create_app
-
-    model = oasis_jax.load(run)
-    street = np.full(IMAGE_SIZE, ROAD, np.uint8)
-    street[:8] = SKY
-    examples = Examples({"street": lambda: (street, None)})
-    renderer = Renderer(model, IMAGE_SIZE)
-    renderer.compile(lambda line: None)
-    app = create_app(renderer, model_facts(model, str(run), IMAGE_SIZE, examples.names), examples, LabelRule(model.num_classes, fixed=True), token)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            thread.join(0.02)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/" + (f"?token={token}" if token else "")
-    finally:
-        server.should_exit = True
-        thread.join()
+def studio(run, token=None):
+    return served(run, {"street": half_and_half(IMAGE_SIZE, SKY, ROAD)}, token=token)
 
 
 @pytest.fixture(scope="module")
 def address(run):
-    with served(run) as address:
+    with studio(run) as address:
         yield address
 
 
@@ -108,8 +80,8 @@ def test_what_is_painted_resampled_and_moved_is_drawn_again_by_the_command(chrom
         page.mouse.up()
         shown, painted = photo(page), labels(page)
         assert (shown != first).any() and values(page)["heatmaps"] and len(values(page)["regions"]) == 1
-        for name, data in (("photo.png", saved(page, "Photo")), ("labels.png", saved(page, "Label map")), ("recipe.json", saved(page, "Recipe"))):
-            (tmp_path / name).write_bytes(data)
+        for kind, name in (("Photo", "photo.png"), ("Label map", "labels.png"), ("Recipe", "recipe.json")):
+            (tmp_path / name).write_bytes(saved(page, kind))
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "photo.png")), shown)
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "labels.png")), painted)
 
@@ -157,7 +129,7 @@ def test_every_stroke_is_answered_while_one_paints(chromium, address):
 
 
 def test_a_studio_with_a_token_is_used_by_its_address(chromium, run):
-    with served(run, TOKEN) as address, page_of(chromium, address) as page:
+    with studio(run, TOKEN) as address, page_of(chromium, address) as page:
         page.keyboard.press("r")
         photo(page)
         page.reload()
@@ -167,7 +139,7 @@ def test_a_studio_with_a_token_is_used_by_its_address(chromium, run):
 
 def test_a_server_that_has_ended_is_told_and_the_work_is_kept(chromium, run):
     with contextlib.ExitStack() as ending:
-        address = ending.enter_context(served(run))
+        address = ending.enter_context(studio(run))
         with page_of(chromium, address, allowed=["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]) as page:
             photo(page)
             ending.close()
