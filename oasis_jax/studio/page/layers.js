@@ -1,0 +1,52 @@
+/** Pictures of an image's size that panes draw: a canvas of their own each, filled from bytes. */
+
+export class Layer {
+  canvas = document.createElement("canvas");
+  empty = true;
+
+  /** Fills the layer with RGBA bytes. */
+  set(rgba, {width, height}) {
+    this.resize({width, height});
+    this.canvas.getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
+    this.empty = false;
+  }
+
+  /** Fills the layer, or a window of it, with RGB bytes. */
+  setRgb(rgb, {width, height, left = 0, top = 0}, shape = {width, height}) {
+    this.resize(shape);
+    const rgba = new Uint8ClampedArray(4 * width * height).fill(255);
+    for (let i = 0, j = 0; i < rgb.length; i += 3, j += 4) {
+      rgba[j] = rgb[i];
+      rgba[j + 1] = rgb[i + 1];
+      rgba[j + 2] = rgb[i + 2];
+    }
+    this.canvas.getContext("2d").putImageData(new ImageData(rgba, width, height), left, top);
+    this.empty = false;
+  }
+
+  /** Fills the layer with the colours of ids; `colours` holds packed RGBA. */
+  setIds(labels, shape, colours) {
+    const rgba = new Uint32Array(labels.length);
+    for (let i = 0; i < rgba.length; i++) rgba[i] = colours[labels[i]];
+    this.set(new Uint8ClampedArray(rgba.buffer), shape);
+  }
+
+  resize({width, height}) {
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, {width, height});
+  }
+}
+
+/** Colours [r, g, b] as the 32 bits of opaque RGBA, in the byte order of this machine. */
+export function packedColours(colours) {
+  return new Uint32Array(Uint8Array.from(colours.flatMap((colour) => [...colour, 255])).buffer);
+}
+
+/** Lines [x0, y0, x1, y1, ...] as a path. */
+export function pathOf(lines) {
+  const path = new Path2D();
+  for (let i = 0; i < lines.length; i += 4) {
+    path.moveTo(lines[i], lines[i + 1]);
+    path.lineTo(lines[i + 2], lines[i + 3]);
+  }
+  return path;
+}

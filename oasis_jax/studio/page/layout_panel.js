@@ -1,0 +1,216 @@
+/** Where things lie: the centres of the heatmaps over the photo, their widths, and pictures of heatmaps and of what changes. */
+import {button, choices, make, section, slider} from "./elements.js";
+import {changePicture, heatmapPicture, movedRows, rowsBetween, widenedRows} from "./heatmap_rows.js";
+
+const LEVEL_NAMES = ["coarse", "middle", "fine"];
+const CENTRE_STEPS = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]};
+
+export class LayoutPanel {
+  ofSeeds = new Map(); // rows that seeds mean
+  chosen = 0;
+
+  constructor(desk) {
+    this.desk = desk;
+    const {info} = desk;
+    this.centres = make("input", {type: "checkbox", onchange: () => desk.set({centres: this.centres.checked})});
+    this.follow = choices({
+      label: "What moves with a centre",
+      options: [
+        {value: "one", text: "One", title: "A centre moves alone"},
+        {value: "level", text: "Level", title: "The centres of its level move with it"},
+        {value: "all", text: "All", title: "All centres move with it"},
+      ],
+      onchoose: (follow) => desk.set({follow}),
+    });
+    this.width = slider({
+      label: "Width", min: -4.6, max: 1.4, step: 0.01,
+      oninput: (log) => this.widen(Math.exp(log) / desk.rows[this.chosen][2]),
+      onchange: () => desk.session.commit("Width of centres"),
+    });
+    this.overlay = choices({
+      label: "Picture over the photo",
+      options: [
+        {value: "none", text: "Photo"},
+        {value: "heatmaps", text: "Heatmaps", title: "Heatmaps over the photo: coarse in red, middle in green, fine in blue"},
+        {value: "change", text: "Change", title: "What differs from the step before, or from the step compared with"},
+      ],
+      onchoose: (map) => desk.set({map}),
+    });
+    this.reset = button({name: "restart", text: "Layout of the seed", onclick: () => this.toSeed()});
+    this.note = make("p", {class: "quiet"});
+    const spatial = [
+      make("label", {class: "check", title: "Show the centres over the photo (C)"}, this.centres, make("span", {textContent: "Show centres"})),
+      make("div", {class: "field"}, make("span", {textContent: "Move"}), this.follow.element),
+      this.width.element,
+    ];
+    if (!info.spatial) this.overlay.element.querySelectorAll("button")[1].hidden = true;
+    this.element = section(info.spatial ? "Layout" : "Change", true, ...(info.spatial ? spatial : []), this.overlay.element, this.note, ...(info.spatial ? [this.reset] : []));
+    this.handles = info.spatial ? info.levels.flatMap((members, level) => members.map((row, n) => this.handle(row, level, n, members.length))) : [];
+    this.handles.sort((a, b) => a.row - b.row);
+    desk.stage.panes[1].over.append(...this.handles.map(({element}) => element));
+  }
+
+  handle(row, level, n, count) {
+    const element = make("button", {
+      type: "button", class: `centre level${level + 1}`, textContent: level + 1,
+      onfocus: () => this.choose(row),
+      onkeydown: (event) => this.key(event, row),
+      onkeyup: (event) => (event.key in CENTRE_STEPS || "+=-_".includes(event.key)) && this.desk.session.commit("Move centres"),
+      onpointerdown: (event) => {
+        if (event.button) return;
+        element.setPointerCapture(event.pointerId);
+        this.grip = {x: event.clientX, y: event.clientY};
+      },
+      onpointermove: (event) => {
+        if (!this.grip) return;
+        const {width, height} = this.desk.session.state;
+        const {scale} = this.desk.stage.camera;
+        const across = (2 * (event.clientX - this.grip.x)) / (scale * Math.max(1, width - 1));
+        const down = (2 * (event.clientY - this.grip.y)) / (scale * Math.max(1, height - 1));
+        this.grip = {x: event.clientX, y: event.clientY};
+        this.move(row, down, across);
+      },
+      onlostpointercapture: () => {
+        this.grip = null;
+        this.desk.session.commit("Move centres");
+      },
+    });
+    element.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.choose(row);
+      this.widen(event.deltaY < 0 ? 1.1 : 1 / 1.1);
+      clearTimeout(this.pause);
+      this.pause = setTimeout(() => this.desk.session.commit("Width of centres"), 400);
+    }, {passive: false});
+    return {row, level, element, title: count > 1 ? `Centre ${n + 1} of the ${LEVEL_NAMES[level]} level` : `Centre of the ${LEVEL_NAMES[level]} level`};
+  }
+
+  key(event, row) {
+    const step = CENTRE_STEPS[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const size = event.shiftKey ? 0.1 : 0.02;
+    if (step) this.move(row, size * step[0], size * step[1]);
+    else if ("+=".includes(event.key)) this.widen(1.1);
+    else if ("-_".includes(event.key)) this.widen(1 / 1.1);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  choose(row) {
+    this.chosen = row;
+    this.update();
+  }
+
+  /** The rows that change together with one. */
+  members(row) {
+    const {info, ui} = this.desk;
+    if (ui.follow === "all") return info.levels.flat();
+    return ui.follow === "level" ? info.levels.find((members) => members.includes(row)) : [row];
+  }
+
+  move(row, down, across) {
+    if (this.desk.rows && (down || across)) this.live(movedRows(this.desk.rows, this.members(row), down, across));
+  }
+
+  widen(factor) {
+    if (this.desk.rows) this.live(widenedRows(this.desk.rows, this.members(this.chosen), factor));
+  }
+
+  live(rows) {
+    const {session} = this.desk;
+    this.desk.rows = rows;
+    session.live({values: {...session.state.values, heatmaps: rows}});
+  }
+
+  toSeed() {
+    const {session} = this.desk;
+    session.change("Layout of the seed", {values: {...session.state.values, heatmaps: null}});
+  }
+
+  /** The rows of the image: its own, or those of its seeds, which come from the transport and are remembered. */
+  async findRows() {
+    const {values} = this.desk.session.state;
+    if (values.heatmaps) return values.heatmaps;
+    const ofSeed = (seed) => {
+      if (!this.ofSeeds.has(seed)) {
+        if (this.ofSeeds.size > 500) this.ofSeeds.clear();
+        this.ofSeeds.set(seed, this.desk.transport.heatmaps(seed));
+        this.ofSeeds.get(seed).catch(() => this.ofSeeds.delete(seed));
+      }
+      return this.ofSeeds.get(seed);
+    };
+    const start = await ofSeed(values.seed);
+    return values.end ? rowsBetween(start, await ofSeed(values.end.seed), values.t) : start;
+  }
+
+  /** Looks for the rows, and shows them when they are there. */
+  async refresh() {
+    if (!this.desk.info.spatial) return;
+    const {values} = this.desk.session.state;
+    try {
+      const rows = await this.findRows();
+      if (values !== this.desk.session.state.values) return;
+      this.desk.rows = rows;
+      this.update();
+      this.desk.stage.draw();
+    } catch (error) {
+      this.desk.fail(error);
+    }
+  }
+
+  /** Puts the handles where the camera shows their centres. */
+  place() {
+    const {rows, ui, stage, session} = this.desk;
+    const {width, height} = session.state;
+    for (const {row, element} of this.handles) {
+      element.hidden = !rows || !ui.centres;
+      if (element.hidden) continue;
+      const [y, x] = rows[row];
+      const at = stage.camera.toPane({x: ((x + 1) / 2) * (width - 1) + 0.5, y: ((y + 1) / 2) * (height - 1) + 0.5});
+      element.style.transform = `translate(${at.x}px, ${at.y}px) translate(-50%, -50%)`;
+    }
+  }
+
+  /** The picture over the photo, in a layer of the stage; returns how strongly it is shown. */
+  picture() {
+    const {ui, info, rows, session, stage} = this.desk;
+    if (ui.map === "heatmaps" && rows) {
+      if (this.pictured !== rows) stage.layers.map.set(heatmapPicture(rows, info.levels, session.state, info.isotropic), session.state);
+      this.pictured = rows;
+      return 0.65;
+    }
+    if (ui.map !== "change") return 0;
+    const {before, photo} = this.desk.change();
+    if (!before || before.rgb.length !== photo?.rgb.length) return 0;
+    if (this.pictured?.before !== before || this.pictured?.version !== photo.version) {
+      const {rgba, largest} = changePicture(before.rgb, photo.rgb);
+      stage.layers.map.set(rgba, session.state);
+      this.pictured = {before, version: photo.version};
+      this.largest = largest;
+      this.update();
+    }
+    return 1;
+  }
+
+  update() {
+    const {ui, info, rows, session} = this.desk;
+    this.overlay.show(ui.map);
+    this.note.hidden = ui.map === "none";
+    this.note.textContent = ui.map === "heatmaps" ? "Coarse in red, middle in green, fine in blue." : `White where most changed: ${Math.round(this.largest ?? 0)} of 255 grey levels.`;
+    if (!info.spatial) return;
+    this.centres.checked = ui.centres;
+    this.follow.show(ui.follow);
+    this.reset.disabled = !session.state.values.heatmaps;
+    this.width.input.disabled = !rows;
+    if (!rows) return;
+    const spread = rows[this.chosen][2];
+    this.width.show(Math.log(spread), spread.toFixed(2));
+    this.handles.forEach(({row, element, title}) => {
+      const [cy, cx, w] = rows[row];
+      element.classList.toggle("chosen", row === this.chosen);
+      element.setAttribute("aria-label", `${title}: y ${cy.toFixed(2)}, x ${cx.toFixed(2)}, width ${w.toFixed(2)}`);
+      element.title = `${title}. Arrow keys move it, + and - change its width`;
+    });
+  }
+}

@@ -1,0 +1,218 @@
+/** Where noise comes from, and other noise for the image, a class or a selection: anew, by variations, or on the way to another one. */
+import {button, choices, icon, make, section, slider} from "./elements.js";
+import {copyOf} from "./history.js";
+import {classMask, isEmpty} from "./ids.js";
+import {Layer} from "./layers.js";
+import {blendImage, blendMask, lockedMask, lockMask, resampleClass, resampleImage, resampleMask, sourceAt, unlockMask} from "./noise.js";
+import {newSeed, newSeeds} from "./random.js";
+import {imageOf} from "./session.js";
+
+const VARIATIONS = 6;
+
+export class NoisePanel {
+  base = null; // the state before the blend slider moved
+  end = newSeed(); // where it leads
+  variations = null;
+
+  constructor(desk) {
+    this.desk = desk;
+    const {labels} = desk.info;
+    this.scope = choices({
+      label: "What gets other noise",
+      options: [
+        {value: "image", text: "Image"},
+        {value: "class", text: "Class", title: "The class that is chosen in the palette"},
+        {value: "selection", text: "Selection"},
+      ],
+      onchoose: (scope) => desk.set({scope}),
+    });
+    this.scope.element.hidden = !labels;
+    this.subject = make("p", {class: "subject", "aria-live": "off"});
+    this.hint = make(
+      "div", {class: "hint"},
+      make("p", {class: "quiet", textContent: "Nothing is selected. Select on either picture:"}),
+      button({name: "wand", text: "Region", keys: "W", onclick: () => desk.set({tool: "wand"})}),
+      button({name: "lasso", text: "Lasso", keys: "S", onclick: () => desk.set({tool: "lasso"})}),
+      button({name: "mask", text: "Brush", title: "Select with a brush", keys: "M", onclick: () => desk.set({tool: "mask"})}),
+    );
+    this.seed = make("input", {type: "number", min: 0, max: 4294967295, step: 1, "aria-label": "Seed of the image", onchange: () => this.typed()});
+    this.seedRow = make("label", {class: "field"}, make("span", {textContent: "Seed"}), this.seed);
+    this.renew = button({name: "dice", text: "New noise", keys: "R", class: "primary", onclick: () => this.resample(newSeed())});
+    this.vary = button({text: "Variations", title: "Several seeds to choose from", keys: "V", onclick: () => this.showVariations()});
+    this.lock = button({name: "lock", text: "Lock", title: "Keep this noise whatever is resampled", keys: "K", onclick: () => this.toggleLock()});
+    this.blend = slider({
+      label: "Blend", min: 0, max: 1, step: 0.01,
+      oninput: (t) => desk.attempt(() => this.blendTo(t)),
+      onchange: () => this.endBlend(),
+    });
+    this.other = button({
+      name: "dice", title: "Another noise at the end of the slider",
+      onclick: () => desk.attempt(() => {
+        const t = Number(this.blend.input.value);
+        this.end = newSeed();
+        if (t > 0) this.blendTo(t, this.end);
+        this.endBlend();
+      }),
+    });
+    this.grid = make("div", {class: "variations", role: "group", "aria-label": "Variations", hidden: true});
+    this.actions = make(
+      "div", {class: "stack"},
+      this.seedRow,
+      this.renew,
+      make("div", {class: "row even"}, this.vary, ...(labels ? [this.lock] : [])),
+      make("div", {class: "row blend"}, this.blend.element, this.other),
+      this.grid,
+    );
+    this.element = section("Noise", true, this.scope.element, this.subject, this.hint, this.actions);
+  }
+
+  /** What is resampled: {kind, mask, name}; null without a selection. A mask of null is the whole image. */
+  target() {
+    const {ui, session, info} = this.desk;
+    const {labels} = session.state;
+    if (!info.labels || ui.scope === "image") return {kind: "image", mask: null, name: "the image"};
+    if (ui.scope === "class") return {kind: "class", mask: classMask(labels, ui.id), name: info.classes[ui.id].name};
+    return isEmpty(ui.selection) ? null : {kind: "selection", mask: ui.selection, name: "the selection"};
+  }
+
+  /** The state with another seed for a target. */
+  withSeed(state, target, seed) {
+    const {names, info, rows} = this.desk;
+    if (target.kind === "class") return resampleClass(state, names, this.desk.ui.id, seed);
+    if (target.kind === "selection") return resampleMask(state, names, target.mask, seed);
+    return this.pinned(resampleImage(state, seed), state, info.spatial && rows);
+  }
+
+  /** What is locked should not move: then the layout stays when the seed of the image changes. */
+  pinned(part, state, rows) {
+    return rows && !part.values.heatmaps && lockedMask(state) ? {...part, values: {...part.values, heatmaps: rows}} : part;
+  }
+
+  resample(seed, name = null) {
+    const target = this.target();
+    if (!target) return this.desk.tell("Select a part of the picture first.");
+    if (!this.source()) return this.desk.tell(`All of ${target.name} is locked.`);
+    const {session} = this.desk;
+    this.desk.attempt(() => session.change(name ?? `New noise for ${target.name}`, this.withSeed(session.state, target, seed)));
+  }
+
+  typed() {
+    const seed = this.seed.valueAsNumber;
+    if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) this.resample(seed, `Seed ${seed}`);
+    else {
+      this.desk.fail(new Error(`A seed is a whole number from 0 to ${2 ** 32 - 1}.`));
+      this.update();
+    }
+  }
+
+  /** The noise that the slider shows: of the image, or of the first pixel that may change. */
+  source() {
+    const {session, names} = this.desk;
+    const {state} = session;
+    const target = this.target();
+    if (!target || target.kind === "image") return {seed: state.values.seed, end: state.values.end?.seed ?? null, t: state.values.t, locked: false};
+    const pixel = target.mask.findIndex((inside, i) => inside && !(state.regionMap[i] && state.values.regions[state.regionMap[i] - 1].locked));
+    return pixel < 0 ? null : sourceAt(state, pixel, names);
+  }
+
+  blendTo(t, end = this.source()?.end ?? this.end) {
+    const {session, names, rows, info} = this.desk;
+    const target = this.target();
+    if (!target) return;
+    this.base ??= copyOf(session.state);
+    this.end = end;
+    const image = target.kind === "image";
+    const part = image ? this.pinned(blendImage(this.base, end, t), this.base, info.spatial && rows) : blendMask(this.base, names, target.mask, end, t);
+    session.live(part);
+  }
+
+  endBlend() {
+    this.base = null;
+    this.desk.session.commit(`Blend ${this.target()?.name ?? ""}`);
+  }
+
+  toggleLock() {
+    const {session, names} = this.desk;
+    const target = this.target();
+    if (!target || this.lock.disabled) return;
+    const locked = this.isLocked(target);
+    const change = locked ? unlockMask : lockMask;
+    this.desk.attempt(() => session.change(`${locked ? "Unlock" : "Lock"} ${target.name}`, change(session.state, names, target.mask)));
+  }
+
+  /** Whether all of a target is locked; for the image, whether anything is. */
+  isLocked(target) {
+    const locked = target && lockedMask(this.desk.session.state);
+    if (!locked) return false;
+    return target.kind === "image" || target.mask.every((inside, i) => !inside || locked[i]);
+  }
+
+  /** Small pictures of several seeds. They are computed when nothing else is. */
+  showVariations() {
+    this.clearVariations();
+    const {session, loop} = this.desk;
+    const target = this.target();
+    if (!target) return this.desk.tell("Select a part of the picture first.");
+    const controller = new AbortController();
+    const state = copyOf(session.state);
+    this.variations = {controller, steps: session.history.steps.slice(0, session.history.position), target: JSON.stringify([target.kind, this.desk.ui.id])};
+    this.grid.hidden = false;
+    for (const seed of newSeeds(VARIATIONS)) {
+      const layer = new Layer();
+      layer.resize(state);
+      const choose = button({title: `Seed ${seed}`, class: "variation", disabled: true, onclick: () => this.resample(seed, "Variation")});
+      choose.append(layer.canvas);
+      this.grid.append(choose);
+      this.desk.attempt(() => {
+        loop.later(imageOf({...state, ...this.withSeed(state, target, seed)}), controller.signal).then((photo) => {
+          layer.setRgb(photo.rgb, photo);
+          choose.disabled = false;
+        }, (error) => !controller.signal.aborted && this.desk.fail(error));
+      });
+    }
+  }
+
+  clearVariations() {
+    this.variations?.controller.abort();
+    this.variations = null;
+    this.grid.replaceChildren();
+    this.grid.hidden = true;
+  }
+
+  /** Variations stay until something but the choice among them changes. */
+  checkVariations(target) {
+    const {history} = this.desk.session;
+    const later = history.steps.slice(0, history.position).filter((step, i) => this.variations.steps[i] !== step);
+    const same = JSON.stringify([target?.kind, this.desk.ui.id]) === this.variations.target && history.position >= this.variations.steps.length;
+    if (!same || later.some(({name}) => name !== "Variation")) this.clearVariations();
+  }
+
+  update() {
+    const {ui, info, session} = this.desk;
+    const {values} = session.state;
+    const target = this.target();
+    if (this.variations) this.checkVariations(target);
+    this.scope.show(ui.scope);
+    this.hint.hidden = Boolean(target);
+    this.actions.hidden = !target;
+    if (!this.seed.matches(":focus")) this.seed.value = values.seed;
+    this.seedRow.hidden = target?.kind !== "image";
+    const source = this.source();
+    this.subject.hidden = !target || target.kind === "image";
+    if (target?.kind === "class") {
+      const absent = isEmpty(target.mask);
+      this.subject.textContent = `${target.name}: ${absent ? "not in the picture" : describe(source, info.classes[ui.id].name in values.class_seeds)}`;
+    } else if (target) this.subject.textContent = `Selection: ${describe(source, true)}`;
+    const t = source && source.end !== null ? source.t : 0;
+    this.blend.show(t, `${Math.round(100 * t)} %`);
+    const locked = this.isLocked(target);
+    this.lock.replaceChildren(icon(locked ? "unlock" : "lock"), make("span", {textContent: locked ? (target.kind === "image" ? "Unlock all" : "Unlock") : "Lock"}));
+    this.lock.disabled = target?.kind === "image" && !locked;
+    this.renew.disabled = this.blend.input.disabled = this.other.disabled = source === null;
+  }
+}
+
+function describe(source, own) {
+  if (!source) return "locked";
+  return `${own ? "seed" : "the image's seed"} ${source.seed}${source.end === null ? "" : " on the way to " + source.end}`;
+}

@@ -1,0 +1,129 @@
+/** What the tools do with the pen, whether a pointer moves it or the arrow keys do. Points are pixels of the image. */
+import {connectedMask, isEmpty, joinedMask, paintLine, paintMask, paintRectangle, polygonMask} from "./ids.js";
+
+/** The tools in their order on the page; `selects` marks those that choose where noise changes, `sized` those with the size of the brush. */
+export const TOOLS = [
+  {name: "brush", title: "Brush", key: "b", sized: true},
+  {name: "eraser", title: "Eraser: back to the map as it was opened", key: "e", sized: true},
+  {name: "fill", title: "Fill a connected region", key: "f"},
+  {name: "line", title: "Line; Shift keeps to eight directions", key: "l", sized: true},
+  {name: "rectangle", title: "Rectangle; Shift makes a square", key: "u"},
+  {name: "pick", title: "Pick a class from the map, also Alt+click", key: "i"},
+  {name: "wand", title: "Select a connected region", key: "w", selects: true},
+  {name: "lasso", title: "Select with a lasso", key: "s", selects: true},
+  {name: "mask", title: "Select with a brush", key: "m", selects: true, sized: true},
+  {name: "pan", title: "Move the view, also with Space held", key: "h"},
+];
+
+/** Moves a point so that its line from another has one of eight directions, or its rectangle equal sides. */
+function constrained(from, to, tool) {
+  const [dx, dy] = [to.x - from.x, to.y - from.y];
+  if (tool === "rectangle") {
+    const side = Math.max(Math.abs(dx), Math.abs(dy));
+    return {x: from.x + (Math.sign(dx) || 1) * side, y: from.y + (Math.sign(dy) || 1) * side};
+  }
+  const angle = (Math.round(Math.atan2(dy, dx) / (Math.PI / 4)) * Math.PI) / 4;
+  const length = dx * Math.cos(angle) + dy * Math.sin(angle);
+  return {x: from.x + length * Math.cos(angle), y: from.y + length * Math.sin(angle)};
+}
+
+export class Pen {
+  /**
+   * @param session whose labels are painted.
+   * @param hooks {options() -> {tool, id, size, name, selection}, pick(id), select(mask), tell(text)}.
+   */
+  constructor(session, hooks) {
+    Object.assign(this, {session, hooks, stroke: null});
+  }
+
+  get isDown() {
+    return this.stroke !== null;
+  }
+
+  /** The lasso in work: points, or null. */
+  get path() {
+    return this.stroke?.tool === "lasso" ? this.stroke.path : null;
+  }
+
+  /** Puts the pen down; `how` is "add" or "subtract" for tools that select, else "replace". */
+  down(point, how = "replace") {
+    const {tool, id, size, name, selection} = this.hooks.options();
+    const {state, history} = this.session;
+    if (!state.labels) return;
+    const {labels} = state;
+    const pixel = Math.floor(point.y) * state.width + Math.floor(point.x);
+    const inside = point.x >= 0 && point.y >= 0 && point.x < state.width && point.y < state.height;
+    if (tool === "pick") {
+      if (inside) this.hooks.pick(labels[pixel]);
+    } else if (tool === "fill") {
+      if (!inside) return;
+      paintMask(labels, connectedMask(labels, state, point), id);
+      this.session.commit(`Fill with ${name}`);
+    } else if (tool === "wand") {
+      this.hooks.select(joinedMask(selection, connectedMask(labels, state, point), how));
+    } else if (tool !== "pan") {
+      const stroke = {tool, id, size, name, how, start: point, last: point, before: labels.slice(), path: [point]};
+      if (tool === "eraser") stroke.opened = history.at(history.opening).labels;
+      if (tool === "eraser" || tool === "mask") stroke.mask = new Uint8Array(labels.length);
+      if (tool === "mask") stroke.selection = selection;
+      this.stroke = stroke;
+      this.move(point);
+    }
+  }
+
+  /** Moves the pen; only when it is down does anything happen. */
+  move(point, straight = false) {
+    const {stroke} = this;
+    if (!stroke) return;
+    const {state} = this.session;
+    const {tool, id, size, start, last} = stroke;
+    const to = straight && (tool === "line" || tool === "rectangle") ? constrained(start, point, tool) : point;
+    if (tool === "brush") paintLine(state.labels, state, last, to, size, id);
+    if (tool === "eraser") {
+      paintLine(stroke.mask, state, last, to, size, 1);
+      for (let i = 0; i < stroke.mask.length; i++) if (stroke.mask[i]) state.labels[i] = stroke.opened[i];
+    }
+    if (tool === "line" || tool === "rectangle") state.labels.set(stroke.before);
+    if (tool === "line") paintLine(state.labels, state, start, to, size, id);
+    if (tool === "rectangle") paintRectangle(state.labels, state, start, to, id);
+    if (tool === "lasso") stroke.path.push(to);
+    if (tool === "mask") {
+      paintLine(stroke.mask, state, last, to, size, 1);
+      this.hooks.select(joinedMask(stroke.selection, stroke.mask, stroke.how === "subtract" ? "subtract" : "add"));
+    }
+    const whole = tool === "line" || tool === "rectangle";
+    const corners = whole ? [start, last, to] : [last, to];
+    stroke.last = to;
+    const [xs, ys] = [corners.map((each) => each.x), corners.map((each) => each.y)];
+    const reach = tool === "rectangle" ? 1 : size / 2 + 1;
+    if (tool !== "lasso" && tool !== "mask") {
+      this.session.painted({left: Math.min(...xs) - reach, right: Math.max(...xs) + reach, top: Math.min(...ys) - reach, bottom: Math.max(...ys) + reach});
+    }
+  }
+
+  /** Lifts the pen: the stroke becomes a step. */
+  up() {
+    const {stroke} = this;
+    if (!stroke) return;
+    this.stroke = null;
+    if (stroke.tool === "mask") return;
+    if (stroke.tool === "lasso") {
+      const mask = polygonMask(stroke.path, this.session.state);
+      if (isEmpty(mask)) this.hooks.tell("The lasso holds no pixel: draw around some.");
+      else this.hooks.select(joinedMask(this.hooks.options().selection, mask, stroke.how));
+      return;
+    }
+    const verb = {brush: "Paint", line: "Line of", rectangle: "Rectangle of"}[stroke.tool];
+    this.session.commit(stroke.tool === "eraser" ? "Erase" : `${verb} ${stroke.name}`);
+  }
+
+  /** Gives up the stroke. */
+  cancel() {
+    const {stroke} = this;
+    if (!stroke) return false;
+    this.stroke = null;
+    if (stroke.tool === "mask") this.hooks.select(stroke.selection);
+    else if (stroke.tool !== "lasso") this.session.cancel();
+    return true;
+  }
+}

@@ -1,0 +1,205 @@
+/** The studio: label map, photo and all that changes them, in one element of a page. `mount` builds it over a transport. */
+import {Desk, firstState} from "./desk.js";
+import {helpDialog, openDialog, saveDialog} from "./dialogs.js";
+import {button, make, section, slider} from "./elements.js";
+import {History} from "./history.js";
+import {HistoryPanel} from "./history_panel.js";
+import {LayoutPanel} from "./layout_panel.js";
+import {NoisePanel} from "./noise_panel.js";
+import {paletteOf} from "./palette.js";
+import {Pen, TOOLS} from "./pen.js";
+import {listenToKeys} from "./shortcuts.js";
+import {Stage} from "./stage.js";
+import {Store} from "./store.js";
+import {barOf, toolsOf, truncationOf} from "./toolbar.js";
+
+/** Alert, status and what lies under the pointer. */
+function messagesOf() {
+  const text = make("span");
+  const alert = make("div", {class: "alert", role: "alert", hidden: true}, text);
+  let fromRendering = false;
+  const fail = (error, rendering = false) => {
+    if (!error && rendering && !fromRendering) return; // an image that came does not answer another mistake
+    fromRendering = rendering;
+    alert.hidden = !error;
+    text.textContent = error ? error.message || String(error) : "";
+  };
+  alert.append(button({name: "close", title: "Dismiss", class: "icon", onclick: () => (alert.parentElement.closest("[tabindex]").focus(), fail(null))}));
+  const status = make("span", {class: "status", role: "status", "aria-live": "polite"});
+  const under = make("span", {class: "under"});
+  return {alert, fail, status, under, tell: (line) => (status.textContent = line), foot: make("footer", {class: "foot"}, status, under)};
+}
+
+/** The slider between a compared step and the image, over the photo. */
+function wipeOf(desk) {
+  const wipe = slider({label: "Compared with", min: 0, max: 1, step: 0.005, oninput: (value) => desk.set({wipe: value})});
+  const close = button({name: "close", title: "End the comparison", keys: "Escape", class: "icon", onclick: () => desk.compareWith(null)});
+  const element = make("div", {class: "wipe", hidden: true}, wipe.element, close);
+  return {
+    element,
+    update() {
+      const {ui, session} = desk;
+      element.hidden = ui.compared === null;
+      if (element.hidden) return;
+      wipe.show(ui.wipe, "");
+      wipe.element.firstChild.textContent = `Left: ${ui.compared ? session.history.steps[ui.compared - 1]?.name : "Beginning"}`;
+    },
+  };
+}
+
+function stageOf(desk, messages) {
+  const nameAt = ({x, y}) => {
+    const {labels, width, height} = desk.session.state;
+    const inside = x >= 0 && y >= 0 && x < width && y < height;
+    if (!inside) return "";
+    const place = `${Math.floor(x)}, ${Math.floor(y)}`;
+    return labels ? `${desk.names[labels[Math.floor(y) * width + Math.floor(x)]]} · ${place}` : place;
+  };
+  const how = (event) => (event.shiftKey ? "add" : event.altKey ? "subtract" : "replace");
+  const selects = () => TOOLS.find(({name}) => name === desk.ui.tool).selects;
+  return new Stage({
+    shape: () => desk.session.state,
+    look: () => desk.look(),
+    drawn: () => desk.layout.place(),
+    resizeBrush: (steps) => desk.resizeBrush(steps),
+    hover: (point) => {
+      messages.under.textContent = point ? nameAt(point) : "";
+      if (point && desk.stage.byKeys) messages.tell(`${nameAt(point)}${desk.pen.isDown ? ", pen down" : ""}`);
+    },
+    down(point, event) {
+      if (event.altKey && !selects()) desk.pickAt(point);
+      else desk.attempt(() => desk.pen.down(point, how(event)));
+    },
+    move: (point, event) => desk.pen.move(point, event.shiftKey),
+    up() {
+      desk.attempt(() => desk.pen.up());
+      desk.stage.draw();
+    },
+    cancel() {
+      desk.pen.cancel();
+      desk.stage.draw();
+    },
+    toggle(point, event) {
+      if (desk.pen.isDown) return this.up();
+      this.down(point, event);
+    },
+  });
+}
+
+/**
+ * Builds a studio.
+ *
+ * @param element to fill. It gets the class "oasis-studio"; keys are heard while the focus is in it.
+ * @param transport {info(), render(image, {preview, signal}), open(file, name), example(name), heatmaps(seed)}; see `httpTransport`.
+ * @returns the Desk of the studio, with focus() and close(), which is also the property `studio` of the element. Without a model, the element says why, and the error is thrown.
+ */
+export async function mount(element, transport) {
+  element.classList.add("oasis-studio");
+  element.tabIndex = -1;
+  element.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab would run commands of its own
+  const messages = messagesOf();
+  const waiting = make("p", {class: "waiting", role: "status", textContent: "Opening the model ..."});
+  element.replaceChildren(messages.alert, waiting);
+  try {
+    const info = await transport.info();
+    const store = await Store.open([info.name, info.family, info.classes.length, info.height, info.width].join(" "));
+    const {saved} = store;
+    const history = new History(saved?.first ?? (await firstState(transport, info)), saved?.steps);
+    history.move(saved?.position ?? 0);
+    return furnish(element, messages, {element, transport, info, store, history, ui: saved?.ui});
+  } catch (error) {
+    waiting.remove();
+    messages.fail(error);
+    throw error;
+  }
+}
+
+function furnish(element, messages, parts) {
+  const windows = {};
+  const hooks = {
+    tell: messages.tell,
+    fail: messages.fail,
+    busy: (busy) => element.classList.toggle("busy", busy),
+    show: (name) => windows[name].showModal(),
+  };
+  const desk = new Desk({...parts, hooks});
+  const {info} = desk;
+  desk.stage = stageOf(desk, messages);
+  desk.pen = new Pen(desk.session, {
+    options: () => ({...desk.ui, name: desk.names[desk.ui.id]}),
+    pick: (id) => desk.set({id}),
+    select: (selection) => desk.set({selection}),
+    tell: desk.tell,
+  });
+  desk.pickAt = ({x, y}) => {
+    const {labels, width, height} = desk.session.state;
+    if (labels && x >= 0 && y >= 0 && x < width && y < height) desk.set({id: labels[Math.floor(y) * width + Math.floor(x)]});
+  };
+  desk.layout = new LayoutPanel(desk);
+  const wipe = wipeOf(desk);
+  desk.stage.panes[1].over.append(wipe.element);
+  const bar = barOf(desk);
+  const steps = new HistoryPanel(desk);
+  if (info.noise) desk.noise = new NoisePanel(desk);
+  desk.parts = [bar, wipe, desk.layout, steps, ...(desk.noise ? [desk.noise] : [])];
+  const left = [];
+  if (info.labels) {
+    desk.palette = paletteOf(desk);
+    const tools = toolsOf(desk);
+    desk.parts.push(tools, desk.palette);
+    left.push(make("aside", {class: "column left", "aria-label": "Painting"}, section("Tools", true, tools.element), section("Classes", true, desk.palette.element)));
+  }
+  const right = [desk.noise?.element, desk.layout.element, steps.element];
+  if (info.styles) {
+    const truncation = truncationOf(desk);
+    desk.parts.push(truncation);
+    desk.noise?.actions.append(truncation.element);
+  }
+  Object.assign(windows, {open: openDialog(desk), save: saveDialog(desk), help: helpDialog(desk)});
+  element.replaceChildren(
+    bar.element,
+    make(
+      "div", {class: "room"},
+      ...left,
+      make("main", {class: "middle"}, messages.alert, desk.stage.element, messages.foot),
+      make("aside", {class: "column right", "aria-label": "Image"}, ...right.filter(Boolean)),
+    ),
+    ...Object.values(windows),
+  );
+  element.classList.toggle("unconditional", !info.labels);
+  listenToKeys(desk);
+  takeDrops(desk);
+  begin(desk);
+  element.studio = desk;
+  return Object.assign(desk, {
+    focus: () => element.focus({preventScroll: true}),
+    close() {
+      desk.loop.close();
+      desk.stage.close();
+      desk.store.close();
+      element.replaceChildren();
+    },
+  });
+}
+
+/** Files may be dropped on the pictures. */
+function takeDrops(desk) {
+  const {element} = desk.stage;
+  element.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    element.classList.add("dropping");
+  });
+  element.addEventListener("dragleave", () => element.classList.remove("dropping"));
+  element.addEventListener("drop", (event) => {
+    event.preventDefault();
+    element.classList.remove("dropping");
+    if (event.dataTransfer.files.length) desk.openFile(event.dataTransfer.files[0]);
+  });
+}
+
+function begin(desk) {
+  desk.stage.arrange();
+  desk.changed({live: false, rect: null});
+  if (desk.ui.compared !== null) desk.compareWith(desk.ui.compared);
+  if (!desk.store.database) desk.tell("This browser keeps nothing: save what you want to keep.");
+}

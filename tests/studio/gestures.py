@@ -1,0 +1,76 @@
+"""What a person does on a page of the studio, in pixels of the image, and what the page then holds."""
+import base64
+
+import numpy as np
+
+DESK = "document.querySelector('.oasis-studio').studio"
+
+
+def place(page, x, y, pane="labels"):
+    """Where a point of the image lies in the window."""
+    box = page.locator(f".pane.{pane} canvas").first.bounding_box()
+    at = page.evaluate(f"([x, y]) => {DESK}.stage.camera.toPane({{x, y}})", [x, y])
+    return box["x"] + at["x"], box["y"] + at["y"]
+
+
+def drag(page, *points, pane="labels"):
+    """Moves the mouse through points of the image with its button down."""
+    page.mouse.move(*place(page, *points[0], pane))
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*place(page, *point, pane), steps=4)
+    page.mouse.up()
+
+
+def click(page, x, y, pane="labels"):
+    page.mouse.click(*place(page, x, y, pane))
+
+
+def choose(page, name):
+    """Takes a class of the palette."""
+    page.locator(".classes").get_by_role("button", name=name).click()
+
+
+def array(page, expression, dtype=np.uint8):
+    """A typed array of the page."""
+    script = f"""() => {{
+        const array = {expression};
+        const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+        let text = '';
+        for (const byte of bytes) text += String.fromCharCode(byte);
+        return btoa(text);
+    }}"""
+    return np.frombuffer(base64.b64decode(page.evaluate(script)), dtype)
+
+
+def labels(page, dtype=np.uint8):
+    """The label map (H, W)."""
+    height, width = page.evaluate(f"[{DESK}.session.state.height, {DESK}.session.state.width]")
+    return array(page, f"{DESK}.session.state.labels", dtype).reshape(height, width)
+
+
+def values(page):
+    """Seeds and heatmaps of the image."""
+    return page.evaluate(f"{DESK}.session.state.values")
+
+
+def photo(page):
+    """The exact photo (H, W, 3) of the image as it is now, once it is shown."""
+    until(page, "!desk.loop.running && !desk.loop.next && desk.photos.ofSteps.get(desk.photos.key())?.rgb")
+    height, width = page.evaluate(f"[{DESK}.photos.current.height, {DESK}.photos.current.width]")
+    return array(page, f"{DESK}.photos.current.rgb").reshape(height, width, 3)
+
+
+def until(page, condition):
+    """Waits for an expression of JavaScript in which `desk` is the studio."""
+    page.wait_for_function(f"() => {{ const desk = {DESK}; return {condition}; }}")
+
+
+def settled(page):
+    """Waits until the panels show the state."""
+    page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+
+
+def steps(page):
+    """Names of the steps up to now."""
+    return page.evaluate(f"{DESK}.session.history.steps.slice(0, {DESK}.session.history.position).map((step) => step.name)")

@@ -1,0 +1,148 @@
+"""The page over its server, with a small model: what is seen is what the sampling command makes, and the reader's messages are shown."""
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oasis_jax import sample
+from tests.sample_options import sample_options
+from tests.studio.chromium import browser, page_of
+from tests.studio.gestures import choose, click, drag, labels, photo, place, steps, until, values
+from tests.studio.studio_server import half_and_half, served
+from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
+
+pytestmark = pytest.mark.browser
+ROAD, CAR, SKY = 1, 2, 3
+TOKEN = "only-for-this-test"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    save_run(workdir, tiny_config(spatial_awareness=True))
+    return workdir
+
+
+def studio(run, token=None):
+    return served(run, {"street": half_and_half(IMAGE_SIZE, SKY, ROAD)}, token=token)
+
+
+@pytest.fixture(scope="module")
+def address(run):
+    with studio(run) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as chromium:
+        yield chromium
+
+
+def saved(page, kind):
+    """The bytes of a file that the page saves."""
+    page.keyboard.press("Control+S")
+    with page.expect_download() as download:
+        page.get_by_role("dialog").get_by_role("button", name=kind, exact=True).click()
+    page.keyboard.press("Escape")
+    return download.value.path().read_bytes()
+
+
+def test_what_is_painted_resampled_and_moved_is_drawn_again_by_the_command(chromium, address, tmp_path):
+    with page_of(chromium, address) as page:
+        first = photo(page)
+        choose(page, "car")
+        drag(page, (8, 10), (20, 12))
+        page.keyboard.press("f")
+        choose(page, "unlabelled")
+        click(page, 2, 2)
+        page.keyboard.press("Control+Z")
+        page.get_by_role("button", name="Class", exact=True).click()
+        choose(page, "car")
+        page.keyboard.press("r")
+        page.keyboard.press("s")
+        drag(page, (1, 1), (14, 1), (14, 7), (1, 7), (1, 1))
+        until(page, "desk.ui.selection")
+        page.keyboard.press("r")
+        page.get_by_label("Blend", exact=True).fill("0.4")
+        page.keyboard.press("k")
+        page.get_by_role("button", name="Image", exact=True).click()
+        page.keyboard.press("r")
+        page.get_by_label("Blend", exact=True).fill("0.3")
+        page.keyboard.press("c")
+        box = page.locator(".centre.level1").bounding_box()
+        page.mouse.move(box["x"] + 15, box["y"] + 15)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 75, box["y"] + 40, steps=3)
+        page.mouse.up()
+        shown, painted = photo(page), labels(page)
+        assert (shown != first).any() and values(page)["heatmaps"] and len(values(page)["regions"]) == 1
+        for kind, name in (("Photo", "photo.png"), ("Label map", "labels.png"), ("Recipe", "recipe.json")):
+            (tmp_path / name).write_bytes(saved(page, kind))
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "photo.png")), shown)
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "labels.png")), painted)
+
+        sample.run(sample_options(None, tmp_path / "out", recipe=str(tmp_path / "recipe.json")))
+        (record,) = json.loads((tmp_path / "out" / "samples.json").read_text())["images"]
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / record["file"])), shown)
+
+        for file in ("labels.png", "recipe.json"):
+            page.keyboard.press("Control+O")
+            page.get_by_role("button", name="Blank", exact=True).click()
+            until(page, "new Set(desk.session.state.labels).size === 1")
+            page.locator("input[type=file]").set_input_files(tmp_path / file)
+            until(page, f"desk.session.history.steps.at(-1).name === '{file}'")
+            np.testing.assert_array_equal(labels(page), painted)
+        np.testing.assert_array_equal(photo(page), shown)
+
+
+def test_the_readers_message_is_shown(chromium, address):
+    broken = io.BytesIO()
+    Image.fromarray(np.full(IMAGE_SIZE, 9, np.uint8)).save(broken, "PNG")
+    files = {"nine.png": broken.getvalue(), "cut.png": broken.getvalue()[:40], "odd.json": b'{"format": 1}'}
+    expected = {"nine.png": "9", "cut.png": "cut.png", "odd.json": "image_size is missing"}
+    with page_of(chromium, address, allowed=["status of 422"]) as page:
+        before = labels(page)
+        for name, data in files.items():
+            page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "image/png", "buffer": data})
+            page.get_by_role("alert").get_by_text(name).wait_for()
+            message = page.get_by_role("alert").inner_text()
+            assert expected[name] in message and "Traceback" not in message
+        np.testing.assert_array_equal(labels(page), before)
+        assert steps(page) == []
+
+
+def test_every_stroke_is_answered_while_one_paints(chromium, address):
+    with page_of(chromium, address) as page:
+        photo(page)
+        page.keyboard.press("3")
+        version = int(page.locator("[data-photo]").get_attribute("data-photo"))
+        page.mouse.move(*place(page, 4, 4))
+        page.mouse.down()
+        page.mouse.move(*place(page, 12, 4), steps=4)
+        until(page, f"desk.photos.version > {version}")  # before the pen is lifted
+        page.mouse.up()
+        photo(page)
+
+
+def test_a_studio_with_a_token_is_used_by_its_address(chromium, run):
+    with studio(run, TOKEN) as address, page_of(chromium, address) as page:
+        page.keyboard.press("r")
+        photo(page)
+        page.reload()
+        page.wait_for_selector("[data-photo]")
+        assert steps(page) == ["New noise for the image"]
+
+
+def test_a_server_that_has_ended_is_told_and_the_work_is_kept(chromium, run):
+    with contextlib.ExitStack() as ending:
+        address = ending.enter_context(studio(run))
+        with page_of(chromium, address, allowed=["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]) as page:
+            photo(page)
+            ending.close()
+            page.keyboard.press("r")
+            page.get_by_role("alert").get_by_text("does not answer").wait_for()
+            assert steps(page) == ["New noise for the image"]
