@@ -2,11 +2,13 @@
 
     python -m oasis_jax.export --checkpoint=RUN --format=onnx --output=model.onnx
     python -m oasis_jax.export --checkpoint=RUN --format=stablehlo --output=model.stablehlo
+    python -m oasis_jax.export --checkpoint=RUN --format=page --output=studio.html
     python -m oasis_jax.export --checkpoint=RUN --format=safetensors --output=DIR
 
 ONNX is run by onnxruntime in many languages; StableHLO by JAX alone, on CPU, GPU and TPU. OUTPUT.json says what the file takes and returns,
 the classes, and what a seed means. The images are those of `oasis_jax.load(RUN).sample` to within one grey level if the
-weights are stored as float32. These two need pip install 'oasis_jax[export]'.
+weights are stored as float32. A page is the studio without a server: one HTML file, which a browser opens from a disk or from any host. These
+three need pip install 'oasis_jax[export]'.
 
 The folder of safetensors is a packed model for this package: --checkpoint=DIR and `oasis_jax.load(DIR)` take it like a run. It has the
 averaged generator alone, stored as float16.
@@ -27,8 +29,9 @@ from oasis_jax.exporting.stablehlo import to_stablehlo
 from oasis_jax.exporting.stored_weights import FORMATS
 from oasis_jax.family import all_families, find_family, name_of
 from oasis_jax.files import expanded, new_folder, write_whole
+from oasis_jax.studio.single_file import page_of
 
-ONNX, STABLEHLO, SAFETENSORS = "onnx", "stablehlo", "safetensors"
+ONNX, STABLEHLO, PAGE, SAFETENSORS = "onnx", "stablehlo", "page", "safetensors"
 METADATA = "oasis_jax"  # name of the description within an ONNX file
 
 
@@ -75,10 +78,18 @@ def run(options):
     if options.format == SAFETENSORS:
         _pack(options)
         return
+    if options.labels and options.format != PAGE:
+        raise ValueError(f"--labels={options.labels} is for --format={PAGE} alone: omit it")
     output = _new_file(options.output)
-    beside = _new_file(f"{options.output}.json")
+    beside = None if options.format == PAGE else _new_file(f"{options.output}.json")
     given = {name: getattr(options, name) for name in _family_options() if getattr(options, name) is not None}
     model = sampling.load(options.checkpoint, options.best)
+    if options.format == PAGE:
+        network, _ = export(model, ONNX, options.weights or "float16", **given)
+        data = page_of(model, options.checkpoint, network, options.labels)
+        write_whole(output, data)
+        print(f"wrote {shlex.quote(str(output))}, {len(data) / 1e6:.2f} MB: open it in a browser")
+        return
     data, description = export(model, options.format, options.weights or "float32", **given)
     write_whole(output, data)
     write_whole(beside, json.dumps(description, indent=2, ensure_ascii=False).encode())
@@ -127,13 +138,14 @@ def main(_):
 
 def _define_flags():
     flags.DEFINE_string("checkpoint", None, "A run's folder, the folder of one checkpoint or packed model, or a name, such as scenes.")
-    flags.DEFINE_enum("format", None, [ONNX, STABLEHLO, SAFETENSORS], "Of the file, or folder.")
+    flags.DEFINE_enum("format", None, [ONNX, STABLEHLO, PAGE, SAFETENSORS], "Of the file, or folder.")
     flags.DEFINE_string("output", None, f"File to write, with OUTPUT.json, which says what it takes; for {SAFETENSORS} a new folder.")
-    weights = f"How weights are stored: by default as float32, in {SAFETENSORS} as float16. All is computed in float32."
+    flags.DEFINE_string("labels", None, f"With --format={PAGE}: a label file, a folder of them, or a pattern with * or **: examples to begin with.")
+    weights = f"How weights are stored: by default as float32, in {PAGE} and {SAFETENSORS} as float16. All is computed in float32."
     flags.DEFINE_enum("weights", None, FORMATS, weights)
     flags.DEFINE_bool("best", False, "Export the best checkpoint, not the latest.")
     for name, (choices, description) in _family_options().items():
-        flags.DEFINE_enum(name, None, choices, f"With --format={ONNX}: {description}")
+        flags.DEFINE_enum(name, None, choices, f"With --format={ONNX} or {PAGE}: {description}")
 
 
 if __name__ == "__main__":

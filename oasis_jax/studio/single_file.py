@@ -6,9 +6,16 @@ import json
 import pathlib
 import string
 
+from oasis_jax import pictures
 from oasis_jax.heatmaps import formula_of_seed
+from oasis_jax.id_maps import png_of
+from oasis_jax.sample_labels import class_colours, label_rule
+from oasis_jax.studio import assets
+from oasis_jax.studio.examples import find_examples
+from oasis_jax.studio.model_facts import model_facts
 
-_HERE = pathlib.Path(__file__).parent
+_MOST_EXAMPLES = 12
+_RUNTIME = pathlib.Path(__file__).parent / "runtime"
 _TEMPLATE = string.Template("""<!doctype html>
 <html lang="en">
 <head>
@@ -20,46 +27,60 @@ _TEMPLATE = string.Template("""<!doctype html>
 $style
 </style>
 </head>
-<body>
-<main></main>
+<body class="oasis-studio-page"><div></div><noscript>The studio needs JavaScript.</noscript>
 $parts
 <script type="module">
 $module
-await start(document.querySelector("main"));
+await start(document.querySelector("body > div"));
 </script>
 </body>
 </html>
 """)
 
 
-def single_file(info, noise_length, examples, network, module, style):
-    """The page.
+def page_of(model, checkpoint, network, labels=None):
+    """The page of a model.
 
     Args:
-        info: JSON values on the model, as the server's `info` gives them.
-        noise_length: length of a noise vector; 0 for a model without noise.
-        examples: [{"name", "labels", "photo"}] with PNG files as bytes; the photo may be None.
-        network: bytes of the ONNX model, whose inputs are ids, table and, for a spatially aware model, heatmaps.
-        module: text of the front-end as one ES module that offers `start(element)`.
-        style: its style sheet.
+        model: family.Model that takes label maps.
+        checkpoint: where it was loaded from, as recipes name it.
+        network: bytes of its ONNX file, with float32 inputs of any size.
+        labels: a file, folder or pattern of label files to offer as examples, the first 12; None for procedural scenes, if the model was
+            trained on them.
 
     Returns:
         HTML, as bytes.
+
+    Raises:
+        DataError: the label files cannot be used.
     """
-    coded = [{name: file and base64.b64encode(file).decode() if name != "name" else file for name, file in each.items()} for each in examples]
-    facts = {"info": info, "noise_length": noise_length, "heatmaps": formula_of_seed(), "examples": coded}
+    examples = find_examples(model, model.image_size, label_rule(model), labels)
+    colours, coded = class_colours(model), []
+    for name in examples.names[:_MOST_EXAMPLES]:
+        ids, photo = examples.read(name)
+        files = {"labels": png_of(ids, colours)} | ({} if photo is None else {"photo": pictures.png(photo)})
+        coded.append({"name": name} | {kind: _base64(data) for kind, data in files.items()})
+    facts = {
+        "info": model_facts(model, checkpoint, model.image_size, [each["name"] for each in coded]),
+        "noise_length": model.generator.z_dim,
+        "heatmaps": formula_of_seed(),
+        "examples": coded,
+    }
     parts = {
         "facts": gzip.compress(json.dumps(facts, ensure_ascii=False).encode(), mtime=0),
-        "worker": gzip.compress((_HERE / "page" / "inference_worker.js").read_bytes(), mtime=0),
-        "runtime": gzip.compress((_HERE / "runtime" / "ort.wasm.min.mjs").read_bytes(), mtime=0),
-        "glue": gzip.compress((_HERE / "runtime" / "ort-wasm-simd-threaded.mjs").read_bytes(), mtime=0),
-        "wasm": (_HERE / "runtime" / "ort-wasm-simd-threaded.wasm.gz").read_bytes(),
+        "worker": gzip.compress((assets.PAGE / "inference_worker.js").read_bytes(), mtime=0),
+        "runtime": gzip.compress((_RUNTIME / "ort.wasm.min.mjs").read_bytes(), mtime=0),
+        "glue": gzip.compress((_RUNTIME / "ort-wasm-simd-threaded.mjs").read_bytes(), mtime=0),
+        "wasm": (_RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes(),
         "model": gzip.compress(network, mtime=0),
     }
-    scripts = (f'<script type="text/plain" data-part="{name}">{base64.b64encode(data).decode()}</script>' for name, data in parts.items())
     return _TEMPLATE.substitute(
-        title=html.escape(f"{info['name']} – oasis_jax studio"),
-        style=style,
-        parts="\n".join(scripts),
-        module=module.replace("</script", "<\\/script"),
+        title=html.escape(f"{facts['info']['name']} · oasis_jax studio"),
+        style=(assets.PAGE / "studio.css").read_text(encoding="utf-8"),
+        parts="\n".join(f'<script type="text/plain" data-part="{name}">{_base64(data)}</script>' for name, data in parts.items()),
+        module=assets.module("standalone.js").replace("</script", "<\\/script"),
     ).encode()
+
+
+def _base64(data):
+    return base64.b64encode(data).decode()

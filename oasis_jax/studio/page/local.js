@@ -1,9 +1,8 @@
 /** The transport of a page without a server: the network, its runtime, examples and the meaning of seeds are in the page itself. */
-
 import {heatmapsOf} from "./seeds.js";
 import {tableMaker} from "./noise_table.js";
 import {openFile} from "./open_file.js";
-import {readLabelMap} from "./read_png.js";
+import {readIndices} from "./read_png.js";
 
 /** Calls to a worker with `inference_worker.js`, one answer each. */
 function callWorker(source) {
@@ -79,7 +78,9 @@ export async function localTransport(facts, {worker, ...parts}) {
     async example(name) {
       const found = facts.examples.find((each) => each.name === name);
       if (!found) throw new Error(`there is no example ${name}`);
-      return {...(await readLabelMap(bytesOf(found.labels), classes)), photo: found.photo ? await photoOf(found.photo) : null};
+      const {height, width, values} = await readIndices(bytesOf(found.labels));
+      const labels = classes.length > 256 ? values : Uint8Array.from(values);
+      return {height, width, labels, photo: found.photo ? await photoOf(found.photo) : null};
     },
   };
 }

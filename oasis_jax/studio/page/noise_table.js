@@ -1,5 +1,4 @@
 /** What the network takes: for each pixel a row of a table, and for each row its noise and its class, as an exported model documents them. */
-
 import {noiseVector, slerp} from "./seeds.js";
 
 const MOST_REMEMBERED = 256;

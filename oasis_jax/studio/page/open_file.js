@@ -1,5 +1,4 @@
 /** Files that people open in a page without a server: label maps, and recipe.json as `recipe_file.py` describes it. */
-
 import {readIndices, readLabelMap, resizeNearest} from "./read_png.js";
 
 const MOST_BYTES = 16 << 20;

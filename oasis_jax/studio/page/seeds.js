@@ -22,7 +22,7 @@ function threefry([key0, key1], [count0, count1]) {
   return [a >>> 0, b >>> 0];
 }
 
-const keyOf = (seed) => [0, seed >>> 0]; // jax.random.key
+const keyOfSeed = (seed) => [0, seed >>> 0]; // jax.random.key
 const foldIn = (key, data) => threefry(key, [0, data >>> 0]); // jax.random.fold_in
 const split = (key) => [threefry(key, [0, 0]), threefry(key, [0, 1])]; // jax.random.split
 
@@ -49,7 +49,7 @@ function normal(key, count) {
 
 /** The noise vector of a seed: Float32Array (length). */
 export function noiseVector(seed, length) {
-  return normal(keyOf(seed), length);
+  return normal(keyOfSeed(seed), length);
 }
 
 /** Spherical interpolation of two vectors of one length, for t in [0, 1], as noise.slerp. */
@@ -67,7 +67,7 @@ export function slerp(start, end, t) {
 
 /** The heatmaps of a seed: seven rows [centre y, centre x, width]. `rule` is {purpose, limit, deviation, offset, scale}: heatmaps.formula_of_seed. */
 export function heatmapsOf(seed, {purpose, limit, deviation, offset, scale}) {
-  const [normalKey, uniformKey] = split(foldIn(keyOf(seed), purpose));
+  const [normalKey, uniformKey] = split(foldIn(keyOfSeed(seed), purpose));
   const centre = normal(normalKey, 3).map((each, i) => Math.min(limit, Math.max(-limit, Math.fround(deviation[i] * each))));
   const numbers = uniform(uniformKey, 3 * offset.length);
   return offset.map((row, map) => row.map((each, i) => Math.fround(Math.fround(centre[i] + each) + Math.fround(scale[map][i] * numbers[3 * map + i]))));

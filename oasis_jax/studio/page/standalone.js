@@ -1,5 +1,4 @@
 /** Starts the studio in a page that holds everything: what the server would answer, and the network, are in its script elements. */
-
 import {localTransport} from "./local.js";
 import {mount} from "./studio.js";
 
@@ -20,7 +19,7 @@ export async function start(element) {
     const [wasm, model] = await Promise.all(["wasm", "model"].map(part));
     const transport = await localTransport(JSON.parse(facts), {worker, runtime, glue, wasm, model});
     element.textContent = "";
-    mount(element, transport);
+    (await mount(element, transport)).focus();
   } catch (error) {
     element.textContent = `The network cannot be started in this browser: ${error.message}`;
     element.setAttribute("role", "alert");
