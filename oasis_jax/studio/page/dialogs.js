@@ -1,6 +1,6 @@
 /** The windows of the studio: begin with a picture, take it away as files, and help. */
 import {button, download, make} from "./elements.js";
-import {TOOLS} from "./pen.js";
+import {toolsFor} from "./pen.js";
 import {idPng, rgbPng} from "./png.js";
 import {recipeFile} from "./recipe.js";
 import {imageOf} from "./session.js";
@@ -37,7 +37,7 @@ export function openDialog(desk) {
   const element = dialog(
     "Open",
     make("p", {class: "quiet", textContent: info.labels ? "A label map (ids, palette PNG, or RGB in the palette's colours) or a recipe.json. Files can also be dropped on the picture." : "A recipe.json."}),
-    make("div", {class: "row"}, button({name: "open", text: "Choose a file", class: "primary", autofocus: true, onclick: () => file.click()}), ...(info.labels ? [blank] : []), file),
+    make("div", {class: "row"}, button({name: "open", text: "Choose a file", class: "primary", onclick: () => file.click()}), ...(info.labels ? [blank] : []), file),
     ...(examples.length ? [make("h3", {textContent: "Examples"}), make("div", {class: "row wrap examples"}, ...examples)] : []),
   );
   return element;
@@ -66,7 +66,7 @@ export function saveDialog(desk) {
   return dialog(
     "Save",
     make("div", {class: "row wrap"},
-      button({name: "save", text: "Photo", class: "primary", autofocus: true, onclick: save("photo", photo)}),
+      button({name: "save", text: "Photo", class: "primary", onclick: save("photo", photo)}),
       ...(info.labels ? [button({name: "save", text: "Label map", onclick: save("label map", labels)})] : []),
       button({name: "save", text: "Recipe", onclick: save("recipe", recipe)}),
     ),
@@ -83,19 +83,17 @@ export function helpDialog(desk) {
     ["+, -, 0", "Zoom in, out, fit; also the wheel, around the pointer"],
     ["Space held", "Move the view by dragging"],
     ["D", "Compare with the step before"],
-    ["R", info.labels ? "New noise for the image, the class or the selection" : "New seed"],
-    ["V", "Variations: several seeds to choose from"],
+    ...(info.noise ? [["R", info.labels ? "New noise for the image, the class or the selection" : "New seed"], ["V", "Variations: several seeds to choose from"]] : []),
     ...(info.spatial ? [["C", "Show the centres; arrow keys move one, + and - change its width"]] : []),
     ["Ctrl+O, Ctrl+S", "Open, save"],
     ["?", "This help"],
   ];
   const painting = [
-    ...TOOLS.map(({key, title}) => [key.toUpperCase(), title]),
+    ...toolsFor(info).map(({key, title}) => [key.toUpperCase(), title]),
     ["[ and ]", "Smaller and larger brush; also Shift or Alt with the wheel"],
     ["1 to 9, /", "Classes of the list, search the list"],
     ["O", "Photo and label map over one another, or side by side"],
-    ["K", "Lock or unlock the noise of the class or the selection"],
-    ["Shift, Alt", "While selecting: add to the selection, take from it"],
+    ...(info.noise ? [["K", "Lock or unlock the noise of the class or the selection"], ["Shift, Alt", "While selecting: add to the selection, take from it"]] : []),
     ["Arrow keys, Enter", "On a picture: move the pen (with Shift by eight pixels), put it down and lift it"],
     ["Escape", "Give up a stroke, the selection, a comparison"],
   ];

@@ -111,6 +111,7 @@ export class NoisePanel {
     const {state} = session;
     const target = this.target();
     if (!target || target.kind === "image") return {seed: state.values.seed, end: state.values.end?.seed ?? null, t: state.values.t, locked: false};
+    if (isEmpty(target.mask)) return {seed: state.values.class_seeds[target.name] ?? state.values.seed, end: null, t: 0, locked: false};
     const pixel = target.mask.findIndex((inside, i) => inside && !(state.regionMap[i] && state.values.regions[state.regionMap[i] - 1].locked));
     return pixel < 0 ? null : sourceAt(state, pixel, names);
   }
@@ -144,7 +145,7 @@ export class NoisePanel {
   isLocked(target) {
     const locked = target && lockedMask(this.desk.session.state);
     if (!locked) return false;
-    return target.kind === "image" || target.mask.every((inside, i) => !inside || locked[i]);
+    return target.kind === "image" || (!isEmpty(target.mask) && target.mask.every((inside, i) => !inside || locked[i]));
   }
 
   /** Small pictures of several seeds. They are computed when nothing else is. */

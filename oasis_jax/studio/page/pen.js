@@ -15,6 +15,11 @@ export const TOOLS = [
   {name: "pan", title: "Move the view, also with Space held", key: "h"},
 ];
 
+/** The tools that a model has use for. */
+export function toolsFor(info) {
+  return TOOLS.filter(({selects}) => info.noise || !selects);
+}
+
 /** Moves a point so that its line from another has one of eight directions, or its rectangle equal sides. */
 function constrained(from, to, tool) {
   const [dx, dy] = [to.x - from.x, to.y - from.y];

@@ -120,7 +120,10 @@ function furnish(element, messages, parts) {
     tell: messages.tell,
     fail: messages.fail,
     busy: (busy) => element.classList.toggle("busy", busy),
-    show: (name) => windows[name].showModal(),
+    show: (name) => {
+      windows[name].showModal();
+      windows[name].querySelector(".primary")?.focus();
+    },
   };
   const desk = new Desk({...parts, hooks});
   const {info} = desk;

@@ -1,6 +1,6 @@
 /** The bar over the pictures, and the tools beside them. */
 import {button, choices, make, press, slider, walkable} from "./elements.js";
-import {TOOLS} from "./pen.js";
+import {toolsFor} from "./pen.js";
 
 /** The bar: files, undo, view. */
 export function barOf(desk) {
@@ -48,7 +48,8 @@ export function barOf(desk) {
 
 /** The tools and the size of the brush. */
 export function toolsOf(desk) {
-  const buttons = TOOLS.map(({name, title, key}) => button({name, title, keys: key.toUpperCase(), "aria-pressed": "false", onclick: () => desk.set({tool: name})}));
+  const offered = toolsFor(desk.info);
+  const buttons = offered.map(({name, title, key}) => button({name, title, keys: key.toUpperCase(), "aria-pressed": "false", onclick: () => desk.set({tool: name})}));
   const tools = make("div", {class: "tools", role: "toolbar", "aria-label": "Tools"}, ...buttons);
   walkable(tools);
   const size = slider({label: "Size", min: 1, max: 64, step: 1, oninput: (value) => desk.set({size: value})});
@@ -58,9 +59,9 @@ export function toolsOf(desk) {
     element: make("div", {class: "stack"}, tools, size.element, clear),
     update() {
       const {ui} = desk;
-      TOOLS.forEach(({name}, i) => press(buttons[i], name === ui.tool));
+      offered.forEach(({name}, i) => press(buttons[i], name === ui.tool));
       size.show(ui.size, `${ui.size} px`);
-      size.element.classList.toggle("faint", !TOOLS.find(({name}) => name === ui.tool).sized);
+      size.element.classList.toggle("faint", !offered.find(({name}) => name === ui.tool).sized);
       clear.hidden = !ui.selection;
     },
   };

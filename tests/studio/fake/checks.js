@@ -1,6 +1,7 @@
 /** Checks of the page's modules that need no model: each throws if a law does not hold. */
 import {heatmapPicture, movedRows, widenedRows} from "../page/heatmap_rows.js";
 import {copyOf, History, runsBetween} from "../page/history.js";
+import {headerOf} from "../page/http.js";
 import {connectedMask, diskRows, joinedMask, maskEdges, paintDisk, paintLine, paintRectangle, polygonMask} from "../page/ids.js";
 import {blendImage, blendMask, lockedMask, lockMask, plainValues, resampleClass, resampleImage, resampleMask, sourceAt, unlockMask} from "../page/noise.js";
 import {idPng, rgbPng, storedDeflate} from "../page/png.js";
@@ -206,6 +207,15 @@ export const checks = {
     equal(rgba[1], Math.round(2.55));
     equal(movedRows([[0, 0, 1], [1.9, 0, 1]], [1], 0.5, -0.25), [[0, 0, 1], [2, -0.25, 1]]);
     equal(widenedRows([[0, 0, 1], [0, 0, 1]], [0], 1e9), [[0, 0, 4], [0, 0, 1]]);
+  },
+
+  "a request names what the model takes and nothing else"() {
+    const image = {...SHAPE, ...plainValues(3), end: {seed: 4, class_seeds: {car: 5}}, t: 0.5};
+    const fields = (info) => Object.keys(headerOf(image, info)).join(" ");
+    equal(fields({labels: true, spatial: true, styles: 0}), "height width seed class_seeds end t regions heatmaps");
+    equal(fields({labels: true, spatial: false, styles: 0}), "height width seed class_seeds end t regions");
+    equal(fields({labels: false, spatial: false, styles: 9}), "height width seed end t truncation style_seeds");
+    equal(headerOf(image, {labels: false}).end, {seed: 4});
   },
 
   async "PNG files are read by the browser as they were written"() {

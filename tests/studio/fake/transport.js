@@ -20,7 +20,7 @@ export function fakeTransport(kind, asked) {
   const classes = labelled ? names.map((name, id) => ({id, name, color: [(id * 67) % 256, (id * 131) % 256, (id * 29 + 90) % 256], dont_care: id === 0})) : [];
   const info = {
     name: `fake ${kind}`, step: 12000, family: "fake", height, width, multiple: 4, min: [height, width], max: [height, width], classes, labels: labelled,
-    noise: true, spatial: true, isotropic: false, levels: [[0], [1, 2], [3, 4, 5, 6]], styles: labelled ? 0 : 10, preview: kind === "large",
+    noise: kind !== "fixed", spatial: kind !== "flat", isotropic: false, levels: [[0], [1, 2], [3, 4, 5, 6]], styles: labelled ? 0 : 10, preview: kind === "large",
     examples: labelled ? [{name: "street"}, {name: "park"}] : [],
   };
   const maps = () => new (names.length > 256 ? Uint16Array : Uint8Array)(height * width);
@@ -35,7 +35,7 @@ export function fakeTransport(kind, asked) {
       });
       if (image.seed === 666) throw new Error("This seed is refused.");
       const {top, left, ...size} = preview ?? {top: 0, left: 0, height, width};
-      const rows = image.heatmaps ?? rowsOf(image.seed);
+      const rows = kind === "flat" ? [[9, 9]] : (image.heatmaps ?? rowsOf(image.seed));
       const whole = between(image.seed, image.end?.seed, image.t);
       const rgb = new Uint8Array(3 * size.height * size.width);
       for (let y = 0, j = 0; y < size.height; y++) {
@@ -67,6 +67,6 @@ export function fakeTransport(kind, asked) {
       for (let y = height / 4; y < 0.75 * height; y++) labels.fill(2, y * width, y * width + width / 4);
       return {height, width, labels, photo: null};
     },
-    heatmaps: async (seed) => rowsOf(seed),
+    heatmaps: kind === "flat" ? undefined : async (seed) => rowsOf(seed),
   };
 }
