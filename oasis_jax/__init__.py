@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 
 def load(path, best=False):
-    """Loads a generator to sample from; see `oasis_jax.sampling.load`."""
+    """Loads a generator to sample from, of a run or by the name of a model of this package; see `oasis_jax.sampling.load`."""
     from oasis_jax.sampling import load  # so that `import oasis_jax` is instant
 
     return load(path, best)

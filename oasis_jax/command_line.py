@@ -6,11 +6,14 @@ from absl import app, flags, logging
 
 from oasis_jax.files import print_all_names
 
+# Packages of the extras for machines to train on: sampling, the studio and export need none of them.
+TRAINING = ("clu", "importlib_resources", "matplotlib", "tensorboard", "tensorflow", "tensorflow_datasets")
 INTERRUPTED = 130  # exit code, as of shells: 128 and the number of the signal
 
 
 def run(main, name, needed=(), parse=app.parse_flags_with_usage):
-    """Runs a command, and exits. What is wrong with the command line is told in one line, without a traceback; so is Ctrl-C.
+    """Runs a command, and exits. What is wrong with the command line is told in one line, without a traceback; so are Ctrl-C
+    and a missing extra.
 
     Args:
         main: (positional arguments) -> None; it gets none.
@@ -29,6 +32,11 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
 
     try:
         app.run(main, flags_parser=checked)
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in TRAINING:
+            raise
+        extras = "'oasis_jax[cpu]', or [cuda12], [cuda13] or [tpu]; [train] keeps the JAX that is there"
+        sys.exit(f"{name}: this needs the package {error.name}, which is not installed: pip install {extras}")
     except KeyboardInterrupt:
         print(f"{name}: stopped by Ctrl-C", file=sys.stderr, flush=True)
         sys.stdout.flush()

@@ -1,8 +1,12 @@
 """Reading the --config flag: a misspelt field, or one of the wrong type, is an error that names the nearest existing field.
 
 ml_collections does the rest. It looks for the nearest name within one section only, and accepts any elements in a tuple.
+
+The configs of the project are known by their names in any folder, wherever the package is installed: --config=scenes, or
+--config=configs/scenes.py if there is no such file. Config files import them as `from configs import default`.
 """
 import difflib
+import importlib
 import inspect
 import os
 import pathlib
@@ -10,18 +14,23 @@ import re
 import runpy
 import sys
 import traceback
+import types
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 flags.disclaim_key_flags()  # --config is a flag of the command that defines it, and its --help shows it
 _HELP = (
-    "File of the experiment, such as configs/scenes.py, or configs/scenes.py:sa for its variant. --config.SECTION.FIELD=VALUE overrides a "
-    "field, such as --config.train.batch_size=8 or --config.data.image_size=64,128; oasis_jax/fields.py and oasis_jax/FAMILY/fields.py say "
-    "what each field means."
+    "File of the experiment, such as mine.py, or mine.py:sa for its variant, or name of a config of the project, such as scenes. "
+    "--config.SECTION.FIELD=VALUE overrides a field, such as --config.train.batch_size=8 or --config.data.image_size=64,128; "
+    "oasis_jax/fields.py and oasis_jax/FAMILY/fields.py say what each field means."
 )
 _FEW = 5  # fields that a message lists
 _CONFIGS = pathlib.Path("configs")
+# Those of the project: an installed package holds them, a clone has them beside the package.
+_PACKAGED = pathlib.Path(__file__).with_name("configs")
+if not _PACKAGED.is_dir():
+    _PACKAGED = pathlib.Path(__file__).parents[1] / _CONFIGS
 
 
 def define():
@@ -55,7 +64,7 @@ def parse_flags(argv):
         SystemExit: a field on the command line does not exist or has another type, or there is no such file; the message names the nearest
             field or file, or the type.
     """
-    argv = [re.sub(r"^--?config=~.*", lambda found: "--config=" + os.path.expanduser(found[0].partition("=")[2]), arg) for arg in argv]
+    argv = _with_found_files(argv)
     path = value_of("config", argv)
     if path == "":
         sys.exit("--config is empty: give the file of an experiment, such as --config=configs/scenes.py")
@@ -68,6 +77,27 @@ def parse_flags(argv):
     except Exception as error:  # of the code in the file, such as a misspelt field
         sys.exit(f"--config={path}{_in_one_line(error, path.split(':')[0])}")
     return _parse(argv, fields)
+
+
+def _with_found_files(argv):
+    """The command line with `find_file` in place of what is given to --config."""
+    found = list(argv)
+    for number, arg in enumerate(argv):
+        if re.fullmatch("--?config", arg) and number + 1 < len(argv):
+            found[number + 1] = find_file(argv[number + 1])
+        elif re.match("--?config=.", arg):
+            found[number] = "--config=" + find_file(arg.partition("=")[2])
+    return found
+
+
+def find_file(path):
+    """FILE, or FILE:VARIANT, of a config: the file itself, that of the project's config of this name, or as given if there is neither."""
+    file, *variant = os.path.expanduser(path).split(":", 1)
+    given = pathlib.Path(file)
+    named = _PACKAGED / f"{given.stem}.py"
+    if not given.is_file() and given.parent in (pathlib.Path(), _CONFIGS) and given.suffix in ("", ".py") and named.is_file():
+        file = os.fspath(named)
+    return ":".join([file, *variant])
 
 
 def _in_one_line(error, file):
@@ -110,15 +140,16 @@ def _last_of_each(argv, fields):
 
 
 def load(path):
-    """The config of FILE, or of FILE:VARIANT, whose get_config then takes the variant.
+    """The config of FILE, or of FILE:VARIANT, whose get_config then takes the variant; or of the name of a config of the project.
 
     Raises:
         FileNotFoundError: there is no such file; the message names the nearest.
         SyntaxError, ValueError: it is no Python file, has no get_config, or no such variant.
     """
-    file, *variant = path.split(":", 1)
+    file, *variant = find_file(path).split(":", 1)
     if not pathlib.Path(file).is_file():
         raise FileNotFoundError(f"there is no such file{_nearest_file(file, variant)}")
+    _provide_configs()
     get_config = runpy.run_path(file).get("get_config")
     if get_config is None:
         raise ValueError("it has no function get_config, which returns the config: see configs/default.py")
@@ -135,14 +166,27 @@ def flat(config, prefix=""):
     return fields
 
 
+def _provide_configs():
+    """Lets `from configs import default` find the project's configs, beside those of a folder of that name on Python's path, if any."""
+    try:
+        module = importlib.import_module("configs")
+    except ModuleNotFoundError:
+        module = None
+    places = [*getattr(module, "__path__", ())]
+    if not any((pathlib.Path(place) / "default.py").is_file() for place in places):
+        if module is None or getattr(module, "__file__", None) is None:  # of a folder without __init__.py, whose path cannot be changed
+            module = sys.modules["configs"] = types.ModuleType("configs")
+        module.__path__ = [*places, os.fspath(_PACKAGED)]
+
+
 def _nearest_file(file, variant):
     """The configs whose names are most like that of a file, as a question."""
-    folders = (_CONFIGS, pathlib.Path(__file__).parents[1] / _CONFIGS)  # of this folder, or those of the project
-    known = {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("*.py"))}
+    known = {path.stem: path.stem for path in sorted(_PACKAGED.glob("*.py"))}
+    known |= {path.stem: path for path in sorted(_CONFIGS.glob("*.py"))}
     stem = pathlib.Path(file).stem
     nearest = [stem] if stem in known else difflib.get_close_matches(stem, known, n=2)
     if not nearest:
-        return f": the configs of the project are in {folders[-1]}"
+        return f": the configs of the project are in {_PACKAGED}"
     return "; did you mean " + " or ".join(":".join([f"--config={known[name]}", *variant]) for name in nearest) + "?"
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 MAX_PIXELS = 1 << 22  # of a map that is decoded
 _SIGNATURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of the file, and what must come first
+_HEADER = struct.Struct(">IIBB")  # width, height, bits, colour type
 _GREY, _PALETTE = 0, 3  # colour types
 
 
@@ -42,9 +43,9 @@ def ids_of(data):
     Raises:
         ValueError: they are no PNG of ids, it is damaged, or it has more than MAX_PIXELS pixels, which is known before it is decoded.
     """
-    if not data.startswith(_SIGNATURE) or len(data) < len(_SIGNATURE) + 8:
+    if not data.startswith(_SIGNATURE) or len(data) < len(_SIGNATURE) + _HEADER.size:
         raise ValueError("it is not a PNG")
-    width, height, depth, colour_type = struct.unpack_from(">IIBB", data, len(_SIGNATURE))
+    width, height, depth, colour_type = _HEADER.unpack_from(data, len(_SIGNATURE))
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"it is a PNG of {width}x{height}, but at most {MAX_PIXELS} pixels are decoded")
     if colour_type != _PALETTE and (colour_type, depth) not in ((_GREY, 8), (_GREY, 16)):

@@ -46,6 +46,15 @@ def packed_folder(path):
     return expanded(MODELS / name)
 
 
+def reference(path):
+    """What a recipe file calls a model: its name, or else its path from the root, which holds in any folder."""
+    if "://" in os.fspath(path):
+        return os.fspath(path)
+    folder = packed_folder(path)
+    of_package = folder is not None and folder.parent == expanded(MODELS)
+    return folder.name if of_package else os.path.abspath(expanded(path))
+
+
 def load_ema(path, best=False):
     """Loads the averaged generator of a model: (variables, config, step), as `checkpoint.load_ema`; of a packed model in float32.
 

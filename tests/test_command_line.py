@@ -38,6 +38,7 @@ def test_help_lists_the_config_with_an_example(command):
         ("evaluate", ["--config=configs/scenes.py", "--images=tests", "x"], "unknown arguments"),
         ("convert", ["--config=configs/scenes.py", "x"], "unknown arguments .*; give --output="),
         ("plan", ["--config=configs/scenes.py", "x"], "unknown arguments .*; give --topology="),
+        ("sample", ["--recipe=none.json", "--output=x"], "sample: none.json cannot be read .*: name a recipe.json"),
         ("export", ["--checkpoint=RUN", "x"], "unknown arguments .*; give --format=.*; give --output="),
     ],
 )

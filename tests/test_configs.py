@@ -186,8 +186,9 @@ def test_a_field_that_several_sections_have_is_an_error_that_names_them_all(pars
 @pytest.mark.parametrize(
     "file, message",
     [
-        ("scenes", "did you mean --config=configs/scenes.py"),
-        ("scenes.py:sa", "did you mean --config=configs/scenes.py:sa?"),
+        ("scene", "did you mean --config=configs/scenes.py"),
+        ("scenez.py:sa", "did you mean --config=configs/scenes.py:sa"),
+        ("elsewhere/scenes.py:sa", "did you mean --config=configs/scenes.py:sa?"),
         ("configs/cityscape.py", "did you mean --config=configs/cityscapes.py"),
         ("configs", "there is no such file"),
         ("README.md", "README.md, line"),
@@ -236,6 +237,45 @@ def test_a_config_given_by_its_path_loads_from_any_folder(tmp_path):
     if "No module named 'oasis_jax'" in process.stderr:
         pytest.skip("oasis_jax is not installed with pip install -e")
     assert "trainannot" in process.stdout, process.stderr
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "cityscapes.py", "configs/cityscapes.py"])
+def test_configs_of_the_project_have_names_in_any_folder(parse, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert flat(config_flag.load(f"{name}:sa")) == flat(load("cityscapes:sa"))
+    assert parse("--config.train.batch_size=3", config=f"{name}:sa").train.batch_size == 3
+    (tmp_path / "cityscapes.py").write_text("from configs import scenes\n\nget_config = scenes.get_config\n")
+    own = name == "cityscapes.py"  # a file of the user goes before
+    assert config_flag.load(name).data.layout == ("scenes" if own else "cityscapes")
+
+
+BASE = """from configs import default
+
+def get_config():
+    config = default.get_config()
+    config.train.num_steps = 7
+    return config
+"""
+CONFIGS_OF_ONES_OWN = """
+import sys
+sys.path[:] = [place for place in sys.path if not (__import__("pathlib").Path(place) / "configs" / "default.py").is_file()]
+sys.path[:0] = ["", "installed"]
+from oasis_jax import config_flag
+print(config_flag.load("configs/mine.py").train.num_steps, config_flag.load("scenes").train.num_steps)
+"""
+
+
+def test_config_files_import_those_of_the_project_and_their_neighbours(tmp_path):
+    """From a folder of the user's own that is called configs too, where those of the project are not on Python's path."""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "mine.py").write_text("from configs import base\n\nget_config = base.get_config\n")
+    (tmp_path / "configs" / "base.py").write_text(BASE)
+    package = tmp_path / "installed" / "oasis_jax"
+    package.mkdir(parents=True)
+    for file in [*(ROOT / "oasis_jax").iterdir(), ROOT / "configs"]:
+        (package / file.name).symlink_to(file)
+    process = subprocess.run([sys.executable, "-c", CONFIGS_OF_ONES_OWN], cwd=tmp_path, capture_output=True, text=True)
+    assert process.stdout.split() == ["7", "600"], process.stderr
 
 
 def test_fields_are_overridden_only_with_a_config():

@@ -124,6 +124,7 @@ WRONG = [
     (("label_map",), text(png()), "label_map: it is a PNG in colours"),
     (("label_map",), text(png("1")), "a palette, or grey of 8 or 16 bits"),
     (("label_map",), text(png("L")[:45]), "label_map: its PNG is damaged"),
+    (("label_map",), text(png("L")[:25]), "label_map: it is not a PNG"),
     (("label_map",), text(bomb(40000, 40000)), "label_map: it is a PNG of 40000x40000, but at most"),
     (("label_map",), text(bomb(0, 4)), "it is a PNG of 0x4"),
     (("noise",), 4, "noise is 4"),

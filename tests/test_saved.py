@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 import oasis_jax
 from oasis_jax import evaluate, export, saved
 from oasis_jax.checkpoint import CheckpointError
+from oasis_jax.sample_labels import example_label_maps
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
 
 LABELS = np.random.default_rng(0).integers(len(CLASS_NAMES), size=IMAGE_SIZE)
@@ -56,6 +57,8 @@ def test_names_are_those_of_the_package_unless_there_is_a_folder(run, tmp_path, 
     pack(run, tmp_path / "models" / "small")
     monkeypatch.chdir(tmp_path)
     assert saved.names() == ["small"]
+    assert [saved.reference(path) for path in ("small", tmp_path / "models" / "small", "gs://bucket/run")] == ["small", "small", "gs://bucket/run"]
+    assert saved.reference("models/") == str(tmp_path / "models")
     assert oasis_jax.load("small").step == 5
     with pytest.raises(CheckpointError, match="no checkpoint at smal: there is no such folder; .* a model of this package: small"):
         oasis_jax.load("smal")
@@ -92,6 +95,17 @@ def test_options_that_do_not_fit_are_told(run, tmp_path, changed, message):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError, match=f"--output={tmp_path} exists and is not an empty folder"):
         pack(run, tmp_path)
+
+
+@pytest.mark.parametrize("name", saved.names())
+def test_models_of_the_package_are_small_and_sample_their_examples(name):
+    assert sum(file.stat().st_size for file in (saved.MODELS / name).iterdir()) < 3e6
+    model = oasis_jax.load(name)
+    assert oasis_jax.load(saved.MODELS / name).step == model.step
+    (labels,) = example_label_maps(model, model.image_size, count=1).values()
+    sky, road = (model.class_names.index(each) for each in ("sky", "road"))
+    image = model.sample(labels, seed=1)[0].astype(int)
+    assert image[labels == sky][:, 2].mean() > image[labels == road][:, 2].mean() + 30  # what it was trained to draw
 
 
 def test_a_packed_model_has_no_state_and_no_folder_for_a_report(run, tmp_path):

@@ -26,6 +26,7 @@ from oasis_jax.oasis.spade import SPADEResidualBlock
 from oasis_jax.oasis.windows import BLOCKS, STRIDE, joined, sides_for, windows_of
 from oasis_jax.ranges import to_bytes
 
+LEAST_PIXELS = 128 * 128  # of an image
 KEPT = 8  # images whose features are kept, of as many tabs
 
 
@@ -117,7 +118,7 @@ class Previews:
         return joined(parts, windows, size)
 
     def compile(self, inputs):
-        """Compiles all that `image` and `part` need for inputs of these shapes."""
+        """Compiles all that `part` needs, whatever the inputs of images of this size."""
         self.image("", inputs)
         for side in sides_for(inputs["conditioning"].size):
             self._window(self._kept[""], inputs, 0, 0, *side)
@@ -162,8 +163,8 @@ class GenerateWindow:
 
 
 def can_preview(generator, size):
-    """Whether images (H, W) are so large that a window is less, and the generator has coarser blocks than those of a window."""
-    return generator.num_blocks > BLOCKS and bool(sides_for(size))
+    """Whether images (H, W) are so large that a window is much less, and the generator has coarser blocks than those of a window."""
+    return generator.num_blocks > BLOCKS and size[0] * size[1] >= LEAST_PIXELS and bool(sides_for(size))
 
 
 def _fine_blocks(generator):

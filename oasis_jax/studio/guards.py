@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 TOKEN_HEADER = "x-token"
 _OWN_SITE = ("same-origin", "none")  # Sec-Fetch-Site; none: a person has typed the address
+_THROWN_AWAY = 1 << 28  # bytes
 _LOCAL_FRAMES = "'self' http://localhost:* http://127.0.0.1:*"  # of notebooks
 
 _HEADERS = {
@@ -70,8 +71,7 @@ def check_origin(headers, token, for_page):
 
 async def read_body(request, most):
     """The bytes of a request; raises Refused as soon as there are more than `most`, whatever its headers say."""
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > most:
+    if _told_length(request) > most:
         raise _too_large(most)
     body = bytearray()
     async for chunk in request.stream():
@@ -79,6 +79,16 @@ async def read_body(request, most):
         if len(body) > most:
             raise _too_large(most)
     return bytes(body)
+
+
+def is_short(request):
+    """Whether a request says that it has so few bytes that they can be received to be thrown away."""
+    return _told_length(request) <= _THROWN_AWAY and "transfer-encoding" not in request.headers
+
+
+def _told_length(request):
+    told = request.headers.get("content-length", "0")
+    return int(told) if told.isdecimal() and len(told) < 20 else 0
 
 
 def _too_large(most):

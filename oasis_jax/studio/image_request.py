@@ -83,7 +83,7 @@ def read_request(model, size, header, data):
         if found["regions"]:
             region_map, data = array_of(data, np.uint8, size, "the map of regions")
             regions = Regions(region_map, tuple(RegionSeed(each["seed"], each["end"], each["t"]) for each in found["regions"]))
-            _check_pairs(region_map * np.int64(model.num_classes) + labels)
+        _check_pairs(labels if regions is None else region_map * np.int64(model.num_classes) + labels)
     if len(data):
         raise FramingError(f"the message has {len(data)} bytes behind its last array")
 
@@ -137,4 +137,4 @@ def write_image(model, image):
 def _check_pairs(pairs):
     count = np.count_nonzero(np.bincount(pairs.ravel()))
     if count > MAX_PAIRS:
-        raise ValueError(f"the image has {count} pairs of region and class, at most {MAX_PAIRS} are computed: give up some regions")
+        raise ValueError(f"the image has {count} classes or pairs of region and class, at most {MAX_PAIRS} are computed: merge some")

@@ -91,21 +91,27 @@ class Renderer:
         self._thread.submit(self._compile, say).result()
 
     def _compile(self, say):
-        size, requests = "{}x{}".format(*self.size), list(self._kinds())
-        for number, request in enumerate(requests, 1):
-            say(f"compiling for {size} ({number} of {len(requests)}) ...")
-            inputs = self._inputs(request)
-            self.model.images(inputs)
-        start = time.perf_counter()
-        self.model.images(inputs)
-        seconds = time.perf_counter() - start
         of_family = getattr(find_family(self.model.config), "previews", lambda model, size: None)
-        if seconds > SLOW_SECONDS and (previews := of_family(self.model, self.size)):
+        self.previews = of_family(self.model, self.size)
+        seconds = self._compile_images(say)
+        if self.previews is not None and seconds <= SLOW_SECONDS:
+            self.previews = None
+            self._compile_images(say)
+        if self.previews is not None:
             say(f"an image takes {seconds:.1f} s: compiling previews ...")
-            for request in requests:
-                previews.compile(self._inputs(request))
-            self.previews = previews
-        self.heatmaps(0)
+            self.previews.compile(self._inputs(next(self._kinds())))
+        if self.model.spatially_aware:
+            self.heatmaps(0)
+
+    def _compile_images(self, say):
+        """Computes an image of each kind, and returns how long the first takes once its program is there."""
+        requests = list(self._kinds())
+        for number, request in enumerate(requests, 1):
+            say("compiling for {}x{} ({} of {}) ...".format(*self.size, number, len(requests)))
+            self.render(request)
+        start = time.perf_counter()
+        self.render(requests[0])
+        return time.perf_counter() - start
 
     def _inputs(self, request):
         batch = {} if request.labels is None else {"label_map": request.labels[None]}
@@ -116,14 +122,15 @@ class Renderer:
         return sampling.example(self.model.inputs(recipes, batch), 0)
 
     def _kinds(self):
-        """A request for each program that there is: noise by image, by class, and by region."""
+        """A request for each program that there is: noise by image, by class and by region, and labels that change at every pixel."""
         if not class_names(self.model):
             yield ImageRequest(None, Recipe(0))
             return
-        labels = np.zeros(self.size, np.uint8)
-        yield ImageRequest(labels, Recipe(0))
+        labels, speckle = np.zeros(self.size, np.uint8), np.random.default_rng(0).integers(min(self.model.num_classes, 2), size=self.size)
+        regions = np.zeros(self.size, np.uint8)
+        regions[0, 0] = 1
+        recipes = [Recipe(0)]
         if self.model.has_noise:
-            yield ImageRequest(labels, Recipe(0, class_seeds={0: 1}))
-            regions = np.zeros(self.size, np.uint8)
-            regions[0, 0] = 1
-            yield ImageRequest(labels, Recipe(0, end=(1, {}), t=0.5, regions=Regions(regions, (1,))))
+            recipes += [Recipe(0, class_seeds={0: 1}), Recipe(0, end=(1, {}), t=0.5, regions=Regions(regions, (1,)))]
+        for of_pixels in (labels, speckle.astype(np.uint8)):
+            yield from (ImageRequest(of_pixels, recipe) for recipe in recipes)

@@ -13,7 +13,7 @@ from oasis_jax.data.image_files import DataError
 from oasis_jax.studio import assets, framing
 from oasis_jax.studio.examples import Examples
 from oasis_jax.studio.framing import MAX_HEADER, FramingError
-from oasis_jax.studio.guards import Refused, check_origin, read_body, response_headers
+from oasis_jax.studio.guards import Refused, check_origin, is_short, read_body, response_headers
 from oasis_jax.studio.image_request import SEED, class_names, id_dtype, read_request
 from oasis_jax.studio.json_fields import Record
 from oasis_jax.studio.opening import MAX_BYTES, open_file, recipe_of
@@ -67,7 +67,10 @@ async def _answer(request, handler, token, for_page):
         check_origin(request.headers, token, for_page)
         return await handler(request)
     except Refused as error:
-        return _error(error.status, error)
+        response = _error(error.status, error)
+        if not is_short(request):  # what is still to come of it is not awaited; a browser reads no answer before it has sent its file
+            response.headers["connection"] = "close"
+        return response
     except FramingError as error:
         return _error(400, error)
     except (DataError, ValueError) as error:

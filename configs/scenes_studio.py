@@ -1,0 +1,29 @@
+"""The model in the box: a spatially aware OASIS on procedural street scenes, 64x128, that `oasis_jax.load("scenes")` gives.
+
+    python -m oasis_jax.main --config=scenes_studio --workdir=runs/scenes_studio
+
+As scenes.py:sa, with twice its channels and 4,000 scenes: 1.4 million parameters, 2.8 MB in float16. About 1 s a step on two CPU cores, so
+40,000 steps are a night and a morning; images are recognisable after an hour. Not a published experiment.
+"""
+from configs import scenes
+
+
+def get_config():
+    config = scenes.get_config("sa")
+    config.data.scenes_train = 4000
+    config.model.channels = 16
+    config.model.spade_hidden = 32
+    config.model.z_dim = 32
+    config.model.d_channels = (32, 64, 64, 128)
+    config.model.d_last = 32
+    config.loss.align_warmup = 500
+    config.train.num_steps = 40000
+    config.train.max_minutes = 0.0
+    config.train.lr_g = 3e-4
+    config.train.lr_d = 6e-4
+    config.train.ema_decay = 0.999
+    config.train.warmup_steps = 50
+    config.log.every_steps = 25
+    config.log.images_every_steps = 250
+    config.checkpoint.every_steps = 250
+    return config
