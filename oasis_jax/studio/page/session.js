@@ -1,4 +1,7 @@
-/** The image in work: what is drawn now, and the steps that led there. Changes are seen at once (`live`) and become a step when they are done. */
+/**
+ * The image in work: what is drawn now, and the steps that led there. Changes are seen at once (`live`) and become a step when they are
+ * done.
+ */
 import {copyOf, History} from "./history.js";
 
 export class Session {

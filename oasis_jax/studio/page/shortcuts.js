@@ -13,7 +13,9 @@ export function listenToKeys(desk) {
         o: () => desk.set({mode: desk.ui.mode === "side" ? "overlay" : "side"}),
         k: () => desk.noise?.toggleLock(),
         ...Object.fromEntries(toolsFor(info).map(({name, key}) => [key, () => desk.set({tool: name})])),
-        ...Object.fromEntries(Array.from("123456789", (digit, n) => [digit, () => desk.palette.nth(n) !== undefined && desk.set({id: desk.palette.nth(n)})])),
+        ...Object.fromEntries(
+          Array.from("123456789", (digit, n) => [digit, () => desk.palette.nth(n) !== undefined && desk.set({id: desk.palette.nth(n)})]),
+        ),
       }
     : {};
   const keys = {

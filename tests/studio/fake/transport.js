@@ -17,10 +17,26 @@ export function fakeTransport(kind, asked) {
   const labelled = kind !== "unconditional";
   const [height, width] = kind === "large" ? [128, 256] : [32, 64];
   const names = kind === "many" ? Array.from({length: 300}, (_, i) => `class ${i}`) : NAMES;
-  const classes = labelled ? names.map((name, id) => ({id, name, color: [(id * 67) % 256, (id * 131) % 256, (id * 29 + 90) % 256], dont_care: id === 0})) : [];
+  const classes = labelled
+    ? names.map((name, id) => ({id, name, color: [(id * 67) % 256, (id * 131) % 256, (id * 29 + 90) % 256], dont_care: id === 0}))
+    : [];
   const info = {
-    name: `fake ${kind}`, step: 12000, family: "fake", height, width, multiple: 4, min: [height, width], max: [height, width], classes, labels: labelled,
-    noise: kind !== "fixed", spatial: kind !== "flat", isotropic: false, levels: [[0], [1, 2], [3, 4, 5, 6]], styles: labelled ? 0 : 10, preview: kind === "large",
+    name: `fake ${kind}`,
+    step: 12000,
+    family: "fake",
+    height,
+    width,
+    multiple: 4,
+    min: [height, width],
+    max: [height, width],
+    classes,
+    labels: labelled,
+    noise: kind !== "fixed",
+    spatial: kind !== "flat",
+    isotropic: false,
+    levels: [[0], [1, 2], [3, 4, 5, 6]],
+    styles: labelled ? 0 : 10,
+    preview: kind === "large",
     examples: labelled ? [{name: "street"}, {name: "park"}] : [],
   };
   const maps = () => new (names.length > 256 ? Uint16Array : Uint8Array)(height * width);
@@ -57,7 +73,16 @@ export function fakeTransport(kind, asked) {
       if (name.endsWith(".json")) {
         const record = JSON.parse(text);
         const end = record.interpolation ? {seed: record.interpolation.seed, class_seeds: record.interpolation.class_seeds} : null;
-        return {height, width, labels: labelled ? maps().fill(2) : null, ...record, regions: [], end, t: record.interpolation?.t ?? 0, heatmaps: record.base_heatmaps ?? null};
+        return {
+          height,
+          width,
+          labels: labelled ? maps().fill(2) : null,
+          ...record,
+          regions: [],
+          end,
+          t: record.interpolation?.t ?? 0,
+          heatmaps: record.base_heatmaps ?? null,
+        };
       }
       throw new Error(`${name} is damaged: it ends too early`);
     },
