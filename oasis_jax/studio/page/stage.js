@@ -142,10 +142,10 @@ export class Stage {
         this.stroke(context, pathOf([look.wipe * shape.width, 0, look.wipe * shape.width, shape.height]));
       }
     }
-    this.drawOver(context, look, shape);
+    this.drawOver(context, look);
   }
 
-  drawOver(context, look, shape) {
+  drawOver(context, look) {
     if (look.locked) this.stroke(context, this.outline("locked", look.locked), [3, 3]);
     if (look.selection) this.stroke(context, this.outline("selection", look.selection));
     if (look.path) {

@@ -74,7 +74,7 @@ export const checks = {
   "a connected region ends at corners"() {
     const map = Uint8Array.from([1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 1, 1, 1, 0, 0]);
     equal(drawn(connectedMask(map, SHAPE, {x: 0.5, y: 0.5})), "110000/101100/110100/011100");
-    const corner = Uint8Array.from([1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, ...new Array(12).fill(0)]);
+    const corner = Uint8Array.from([1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, ...Array.from({length: 12}, () => 0)]);
     equal(drawn(connectedMask(corner, SHAPE, {x: 0.5, y: 0.5})), "100000/000000/000000/000000");
     equal(connectedMask(map, SHAPE, {x: 6.5, y: 0}).includes(1), false);
   },
@@ -239,6 +239,16 @@ export const checks = {
       {seed: 5, end: 60, t: 0.5, locked: false},
     ]);
     equal([sourceAt(state, 0, NAMES).end, sourceAt(state, 12, NAMES).seed, sourceAt(state, 14, NAMES).seed], [null, 1, 5]);
+  },
+
+  "a locked part of a selection keeps its noise, whatever is done to the selection"() {
+    let state = stateOf(THREE);
+    const [all, one] = [1, 0].map((rest) => Uint8Array.from(THREE, (_, i) => (i === 14 ? 1 : rest)));
+    state = {...state, ...lockMask(state, NAMES, one)};
+    for (const part of [blendMask(state, NAMES, all, 60, 0.5), resampleMask(state, NAMES, all, 60), resampleClass(state, NAMES, 2, 60)]) {
+      equal(sourceAt({...state, ...part}, 14, NAMES), {seed: 1, end: null, t: 0, locked: true});
+      equal(sourceAt({...state, ...part}, 15, NAMES).seed === 60 || sourceAt({...state, ...part}, 15, NAMES).end === 60, true);
+    }
   },
 
   "regions that nobody sees are forgotten, and too many are refused"() {
