@@ -125,6 +125,13 @@ class Family(Protocol):
         A family may lack it: for a model without columns, `exporting.portable.of_inputs` is used; others then cannot be exported.
         """
 
+    def previews(self, model: Model, size: tuple[int, int]) -> Any:
+        """What shows parts of large images sooner than the whole, as `studio.renderer` uses it; None where that gains nothing.
+
+        It has image(tab, inputs), the exact image, which it keeps something of under the name of a tab; part(tab, inputs, box), a part
+        around a box that has changed since, with its top and left, or None; and compile(inputs). A family may lack it.
+        """
+
     def onnx_model(self, model: Model, weights: str, **options: str) -> tuple[Any, dict[str, Any]]:
         """(onnx.ModelProto, JSON values about it) with weights in one of `exporting.stored_weights.FORMATS`, and `onnx_options`."""
 

@@ -12,14 +12,17 @@ import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import oasis_jax
-from oasis_jax import sample
+from oasis_jax import recipe_file, sample
 from oasis_jax.data.labels import DataError
+from oasis_jax.noise import Regions
+from oasis_jax.recipes import Recipe
 from oasis_jax.studio.__main__ import serve
 from tests.sample_options import sample_options
 from tests.studio_client import image_message
-from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
+from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
 
 LABELS = np.random.default_rng(0).integers(0, 4, IMAGE_SIZE).astype(np.uint8)
 
@@ -73,13 +76,10 @@ def test_an_image_over_the_network_is_that_of_the_library_and_of_the_sampling_co
     message = image_message(LABELS, np.uint8(LABELS == 2), seed=3, class_seeds={"car": 5}, regions=[{"seed": 8}])
     status, headers, body = asked(address, "POST", "/render", message)
     assert status == 200 and headers["X-Exact"] == "1"
-    _, _, recipe = asked(address, "POST", "/recipe", message)
-    (tmp_path / "recipe.json").write_bytes(recipe)
-    options = sample_options(run, tmp_path / "out", recipe=str(tmp_path / "recipe.json"))
-    sample.run(options)
+    recipe = Recipe(3, {2: 5}, regions=Regions(np.uint8(LABELS == 2), (8,)))
+    recipe_file.write(tmp_path / "recipe.json", str(run), LABELS, recipe, CLASS_NAMES)
+    sample.run(sample_options(run, tmp_path / "out", recipe=str(tmp_path / "recipe.json")))
     (file,) = (each["file"] for each in json.loads((tmp_path / "out" / "samples.json").read_text())["images"])
-    from PIL import Image
-
     np.testing.assert_array_equal(np.frombuffer(body, np.uint8).reshape(*IMAGE_SIZE, 3), np.asarray(Image.open(tmp_path / "out" / file)))
     _, _, plain = asked(address, "POST", "/render", image_message(LABELS, seed=4))
     assert plain == oasis_jax.load(run).sample(LABELS, seed=4).tobytes()

@@ -3,7 +3,8 @@
     python -m oasis_jax.studio
     python -m oasis_jax.studio --checkpoint=runs/scenes --labels=labels/
 
-It prints the address of the page, and opens it. Only this machine can reach it; with --host=0.0.0.0 others can too, if they know the
+It compiles all that it needs, prints the address of the page, and opens it. What is compiled is kept in $OASIS_JAX_CACHE or
+~/.cache/oasis_jax, so that the next start is faster. Only this machine can reach it; with --host=0.0.0.0 others can too, if they know the
 address with its token. Behind a proxy, such as that of a notebook, give --token. It needs pip install 'oasis_jax[studio]'.
 
 --labels says which label maps the page offers; without it, they are procedural scenes, if the model was trained on them. Label files are
@@ -16,11 +17,13 @@ import sys
 import threading
 import webbrowser
 
+import jax
 from absl import flags
 
 from oasis_jax import command_line, config_flag, sampling
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError
+from oasis_jax.files import expanded
 from oasis_jax.sample_labels import label_fields, label_rule, parse_size
 
 DEFAULT_PORT = 8765  # the same every day: what a browser keeps for a page, it keeps by its address
@@ -45,6 +48,7 @@ def serve(options, ready=lambda url: None):
     from oasis_jax.studio.renderer import Renderer
     from oasis_jax.studio.server import create_app
 
+    _keep_compiled()
     with _bound(options) as listening:
         model = sampling.load(options.checkpoint, options.best)
         size = _size(options, model)
@@ -65,6 +69,13 @@ def serve(options, ready=lambda url: None):
                 ready(url)
 
         Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)).run([listening])
+
+
+def _keep_compiled():
+    """Keeps what is compiled for the next start, unless JAX_COMPILATION_CACHE_DIR names another folder."""
+    if not jax.config.jax_compilation_cache_dir:
+        folder = expanded(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax")) / "compiled"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def _size(options, model):

@@ -2,7 +2,6 @@
 from oasis_jax import recipe_file
 from oasis_jax.data.image_files import DataError, open_bytes
 from oasis_jax.data.labels import resize_label_map, stored_ids
-from oasis_jax.sample_labels import class_colours
 from oasis_jax.studio.image_request import ImageRequest, class_names, id_dtype, read_request, write_image
 
 MAX_BYTES = 16 << 20
@@ -34,13 +33,6 @@ def open_file(data, name, model, rule, size):
         raise DataError(f"{name} is no recipe.json, and this model takes no label maps")
     height, width = size
     return {"height": height, "width": width}, label_map_of(data, name, rule, size).astype(id_dtype(model)), None
-
-
-def recipe_of(model, checkpoint, size, image):
-    """The bytes of the recipe.json of an ImageRequest; `checkpoint` is where the model was loaded from."""
-    names, noise = class_names(model), getattr(model, "noise", None)
-    file = recipe_file.RecipeFile(checkpoint, size, image.labels, image.recipe, names, model.step, noise)
-    return recipe_file.encoded(file, class_colours(model) if names else None)
 
 
 def label_map_of(data, name, rule, size):

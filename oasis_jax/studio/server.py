@@ -16,7 +16,7 @@ from oasis_jax.studio.framing import MAX_HEADER, FramingError
 from oasis_jax.studio.guards import Refused, check_origin, is_short, read_body, response_headers
 from oasis_jax.studio.image_request import SEED, class_names, id_dtype, read_request
 from oasis_jax.studio.json_fields import Record
-from oasis_jax.studio.opening import MAX_BYTES, open_file, recipe_of
+from oasis_jax.studio.opening import MAX_BYTES, open_file
 from oasis_jax.studio.renderer import BusyError
 
 _GONE = 499  # status that nobody receives
@@ -57,7 +57,7 @@ def create_app(renderer, facts, examples=None, rule=None, token=None):
 
     offered = [route(path, _page(*file), "GET", for_page=True) for path, file in pages.items()]
     offered += [route(f"/{name}", getattr(routes, name), "GET") for name in ("info", "example")]
-    offered += [route(f"/{name}", getattr(routes, name), "POST") for name in ("render", "recipe", "open", "heatmaps")]
+    offered += [route(f"/{name}", getattr(routes, name), "POST") for name in ("render", "open", "heatmaps")]
     return Starlette(routes=offered, lifespan=lifespan, exception_handlers={HTTPException: unknown})
 
 
@@ -114,12 +114,6 @@ class _Routes:
         height, width, _ = picture.rgb.shape
         place = {"Height": height, "Width": width, "Top": picture.top, "Left": picture.left, "Exact": int(picture.exact)}
         return Response(picture.rgb.tobytes(), media_type=_BINARY, headers={f"X-{name}": str(value) for name, value in place.items()})
-
-    async def recipe(self, request):
-        header, data = framing.unpack(await read_body(request, self._most))
-        wanted = read_request(self._model, self._renderer.size, header, data)
-        file = recipe_of(self._model, self._facts["model"], self._renderer.size, wanted)
-        return Response(file, media_type="application/json")
 
     async def open(self, request):
         data = await read_body(request, MAX_BYTES)

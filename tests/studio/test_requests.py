@@ -131,16 +131,6 @@ def test_an_opened_recipe_is_the_image_that_it_reproduces(app, model):
     np.testing.assert_array_equal(post(app, "/render", opened.body).rgb, expected)
 
 
-def test_the_recipe_of_an_image_is_opened_as_the_same_image(app, model):
-    message = image_message(LABELS, REGION_MAP, **FULL)
-    recipe = post(app, "/recipe", message)
-    file = recipe_file.read(recipe.body)
-    assert (file.model, file.step, file.image_size) == ("runs/tiny", model.step, IMAGE_SIZE)
-    np.testing.assert_array_equal(file.labels, LABELS)
-    opened = post(app, "/open", recipe.body, "name=recipe.json")
-    np.testing.assert_array_equal(post(app, "/render", opened.body).rgb, post(app, "/render", message).rgb)
-
-
 @pytest.mark.parametrize(
     "labels, names, words",
     [

@@ -1,0 +1,109 @@
+"""Round trips of the studio: from a stroke in a label map to the photo, over the network of this machine, and how far previews are off.
+
+    python -m benchmarks.studio --checkpoint=scenes
+    python -m benchmarks.studio --checkpoint=scenes --height=128 --width=256
+    python -m benchmarks.studio --published --height=256 --width=512 --repeats=3
+
+Label maps are of procedural scenes, whose classes are taken modulo the model's. With --published, the model has the widths of the
+published one and random weights. Each stroke is a square of another class. Seconds are medians, of the clock and of the processor.
+Errors are mean grey levels within the square: of the preview, and of the photo as it was, both compared with the exact photo.
+"""
+import argparse
+import contextlib
+import http.client
+import threading
+import time
+
+import jax
+import numpy as np
+import uvicorn
+
+import oasis_jax
+from benchmarks import label_maps
+from benchmarks.exports import published
+from oasis_jax.studio import framing, renderer
+from oasis_jax.studio.model_facts import model_facts
+from oasis_jax.studio.server import create_app
+
+STROKES = (8, 40, 72)  # sides in pixels; each needs a larger window
+
+
+@contextlib.contextmanager
+def serving(app):
+    """The port of a server that runs in a thread."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def asked(connection, labels, preview=None):
+    """(photo or a part of it, its top, its left, clock and processor seconds) of a round trip."""
+    body = framing.pack({"height": labels.shape[0], "width": labels.shape[1], "seed": 0, "preview": preview, "tab": "benchmark"}, labels)
+    start, computed = time.perf_counter(), time.process_time()
+    connection.request("POST", "/render", body)
+    response = connection.getresponse()
+    data = response.read()
+    seconds = time.perf_counter() - start, time.process_time() - computed
+    if response.status != 200:
+        raise RuntimeError(data.decode())
+    height, width, top, left = (int(response.headers[f"X-{name}"]) for name in ("Height", "Width", "Top", "Left"))
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3).astype(int), top, left, seconds
+
+
+def strokes(labels, side, count, num_classes):
+    """`count` times (label map with a square of another class, top, left)."""
+    rng = np.random.default_rng(side)
+    for _ in range(count):
+        top, left = (int(rng.integers(0, whole - side + 1)) for whole in labels.shape)
+        changed = labels.copy()
+        changed[top : top + side, left : left + side] = (labels[top + side // 2, left + side // 2] + 1) % num_classes
+        yield changed, top, left
+
+
+def run(args):
+    size = args.height, args.width
+    model = published(size) if args.published else oasis_jax.load(args.checkpoint)
+    maps, _ = label_maps.read(args, size, 1)
+    labels = (maps[0] % model.num_classes).astype(np.uint8)
+    computing = renderer.Renderer(model, size)
+    print(f"images of {args.height}x{args.width}; {jax.devices()[0].device_kind}")
+    start = time.perf_counter()
+    computing.compile()
+    print(f"compiled in {time.perf_counter() - start:.0f} s, {'with' if computing.previews else 'without'} previews")
+    print(f"{'':20}{'clock':>8}{'processor':>11}{'error':>8}{'left as it was':>16}")
+    app = create_app(computing, model_facts(model, args.checkpoint, size))
+    with serving(app) as port, contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        times = [asked(connection, labels)[3] for _ in range(args.repeats + 1)][1:]
+        print(f"{'exact':20}" + "{:7.3f}s{:10.3f}s".format(*np.median(times, 0)))
+        for side in STROKES if computing.previews else ():
+            times, errors = [], []
+            for changed, top, left in strokes(labels, side, args.repeats, model.num_classes):
+                before, *_ = asked(connection, labels)
+                part, first, start, seconds = asked(connection, changed, {"top": top, "left": left, "height": side, "width": side})
+                after, *_ = asked(connection, changed)
+                shown, inner = before.copy(), np.s_[top : top + side, left : left + side]
+                shown[first : first + part.shape[0], start : start + part.shape[1]] = part
+                times.append(seconds)
+                errors.append([np.abs(image - after)[inner].mean() for image in (shown, before)])
+            row = *np.median(times, 0), *np.mean(errors, 0)
+            print(f"{f'preview, {side}x{side}':20}" + "{:7.3f}s{:10.3f}s{:8.1f}{:16.1f}".format(*row))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    label_maps.add_flags(parser, 64, 128)
+    parser.add_argument("--checkpoint", default="scenes", help="a run, or the name of a model of the package")
+    parser.add_argument("--published", action="store_true", help="published widths and random weights instead of a checkpoint")
+    parser.add_argument("--repeats", type=int, default=10, help="timed round trips of each kind")
+    run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
