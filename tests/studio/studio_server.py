@@ -14,23 +14,24 @@ def served(checkpoint, readers=None, rule=None, token=None):
 
     Args:
         checkpoint: run or model of the package.
-        readers: {name: function} of `Examples`.
+        readers: {name: function} of `Examples`; by default those that the command offers.
         rule: LabelRule of files that are opened; by default ids are classes.
         token: of its address.
     """
     uvicorn = pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[test]'")
     from oasis_jax.data.labels import LabelRule
-    from oasis_jax.studio.examples import Examples
+    from oasis_jax.studio.examples import Examples, find_examples
     from oasis_jax.studio.model_facts import model_facts
     from oasis_jax.studio.renderer import Renderer
     from oasis_jax.studio.server import create_app
 
     model = oasis_jax.load(checkpoint)
     size = tuple(model.image_size)
-    renderer, examples = Renderer(model, size), Examples(readers or {})
+    rule = rule or LabelRule(model.num_classes, fixed=True)
+    renderer, examples = Renderer(model, size), Examples(readers) if readers else find_examples(model, size, rule, None)
     renderer.compile(lambda line: None)
     facts = model_facts(model, str(checkpoint), size, examples.names, renderer.previews is not None)
-    app = create_app(renderer, facts, examples, rule or LabelRule(model.num_classes, fixed=True), token)
+    app = create_app(renderer, facts, examples, rule, token)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -43,14 +44,6 @@ def served(checkpoint, readers=None, rule=None, token=None):
     finally:
         server.should_exit = True
         thread.join()
-
-
-def served_scenes(checkpoint):
-    """The address of a studio over a model of procedural scenes, which are its examples."""
-    from oasis_jax.data.scenes import Scenes
-
-    scenes = Scenes(8, tuple(oasis_jax.load(checkpoint).image_size), seed=2)
-    return served(checkpoint, {f"scene {i + 1}": (lambda i=i: scenes.scene(i)[::-1]) for i in range(len(scenes))})
 
 
 def half_and_half(size, above, below):

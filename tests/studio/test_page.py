@@ -113,6 +113,9 @@ def test_resampling_a_class_changes_that_class_alone(page):
     changed = (photo(page) != before).any(-1)
     np.testing.assert_array_equal(changed, labels(page) == BUILDING)
     assert list(values(page)["class_seeds"]) == ["building"]
+    choose(page, "car")  # not in the picture yet: what is painted later has the noise
+    page.keyboard.press("r")
+    assert list(values(page)["class_seeds"]) == ["building", "car"]
 
 
 def test_a_locked_lasso_keeps_its_noise(page):
@@ -461,6 +464,18 @@ def test_a_model_without_label_maps(chromium, address):
         assert steps(page) == ["Truncation", "New noise for the image", "Move centres"]
         page.keyboard.press("Control+S")
         assert page.get_by_role("dialog").get_by_role("button", name="Label map").count() == 0
+
+
+@pytest.mark.parametrize("model, lacks", [("flat", "Show centres"), ("fixed", "New noise")])
+def test_what_a_model_does_not_take_is_not_offered(chromium, address, model, lacks):
+    with page_of(chromium, f"{address}?model={model}") as page:
+        assert page.get_by_text(lacks).count() == 0
+        for key in "rvkcd":
+            page.keyboard.press(key)
+        page.keyboard.press("Escape")
+        drag(page, (10, 20), (40, 22))
+        photo(page)
+        assert steps(page)[-1] == "Paint sky"
 
 
 def test_many_classes_are_searched_and_painted_with(chromium, address):

@@ -12,7 +12,7 @@ from PIL import Image
 from oasis_jax import saved
 from tests.studio.chromium import browser, page_of
 from tests.studio.gestures import choose, click, drag, photo, settled, until
-from tests.studio.studio_server import served_scenes
+from tests.studio.studio_server import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CHECKPOINT = os.environ.get("STUDIO_CHECKPOINT", "scenes")
@@ -34,12 +34,16 @@ def test_pictures(tmp_path):
     if CHECKPOINT == "scenes" and CHECKPOINT not in saved.names():
         pytest.skip("there is no model of this name in the package")
     folder = pathlib.Path(os.environ.get("STUDIO_PICTURES", tmp_path))
-    with browser() as chromium, served_scenes(CHECKPOINT) as address, page_of(chromium, address, size=(1280, 800)) as page:
-        choose(page, "tree")
-        page.evaluate("document.querySelector('.oasis-studio').studio.set({size: 14})")
-        drag(page, (92, 14), (98, 18), (104, 14))
+    with browser() as chromium, served(CHECKPOINT) as address, page_of(chromium, address, size=(1280, 800)) as page:
+        seed = page.get_by_label("Seed of the image")
+        seed.fill("7")
+        seed.press("Enter")
+        choose(page, "car")
+        for size, start, end in ((8, (45, 50), (63, 51)), (7, (51, 46), (58, 46))):
+            page.get_by_label("Size").fill(str(size))
+            drag(page, start, end)
         page.keyboard.press("w")
-        click(page, 64, 2)
+        click(page, 64, 12)
         until(page, "desk.ui.selection")
         page.keyboard.press("v")
         page.locator(".variation:enabled").nth(5).wait_for(timeout=60_000)

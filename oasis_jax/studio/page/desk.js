@@ -10,7 +10,16 @@ import {imageOf, Session} from "./session.js";
 
 /** Settings of a page that nobody has changed. */
 export const FRESH_SETTINGS = {
-  tool: "brush", size: 6, mode: "side", opacity: 0.5, scope: "image", selection: null, follow: "all", map: "none", compared: null, wipe: 0.5,
+  tool: "brush",
+  size: 6,
+  mode: "side",
+  opacity: 0.5,
+  scope: "image",
+  selection: null,
+  follow: "all",
+  map: "none",
+  compared: null,
+  wipe: 0.5,
 };
 
 const PREVIEW_MARGIN = 12; // pixels around what was painted
@@ -94,7 +103,11 @@ export class Desk {
     const {state} = this.session;
     const {touched} = this;
     this.touched = null;
-    return {image: imageOf(state), preview: urgent && touched ? windowAround(touched, state) : null, tag: this.isLive ? null : this.photos.key()};
+    return {
+      image: imageOf(state),
+      preview: urgent && touched ? windowAround(touched, state) : null,
+      tag: this.isLive ? null : this.photos.key(),
+    };
   }
 
   showLabels() {
@@ -130,7 +143,8 @@ export class Desk {
     try {
       const photo = await this.photos.at(position);
       if (this.ui.compared !== position) return;
-      if (photo.height !== this.session.state.height || photo.width !== this.session.state.width) throw new Error("This step has another size and cannot be compared with.");
+      if (photo.height !== this.session.state.height || photo.width !== this.session.state.width)
+        throw new Error("This step has another size and cannot be compared with.");
       this.compared = photo;
       this.comparedKey = this.photos.key(position);
       this.stage.layers.compared.setRgb(photo.rgb, photo);
@@ -146,7 +160,11 @@ export class Desk {
     const {history} = this.session;
     const position = this.ui.compared ?? Math.max(0, history.position - (this.isLive ? 0 : 1));
     const before = this.photos.ofSteps.get(this.photos.key(position));
-    if (!before) this.photos.at(position).then(() => this.update(), (error) => this.fail(error));
+    if (!before)
+      this.photos.at(position).then(
+        () => this.update(),
+        (error) => this.fail(error),
+      );
     return {before: before?.rgb ? before : null, photo: this.photos.current};
   }
 
@@ -168,7 +186,10 @@ export class Desk {
       locked: this.locked,
       path: this.pen.path,
       pans: ui.tool === "pan" || !info.labels,
-      brush: !info.labels || ui.tool === "pan" ? null : {size: tool.sized ? ui.size : 1, colour: paints ? `rgb(${info.classes[ui.id].color.join(" ")})` : null},
+      brush:
+        !info.labels || ui.tool === "pan"
+          ? null
+          : {size: tool.sized ? ui.size : 1, colour: paints ? `rgb(${info.classes[ui.id].color.join(" ")})` : null},
     };
   }
 
@@ -188,7 +209,8 @@ export class Desk {
     const whole = opened.seed !== undefined;
     const values = whole ? plainValues(opened.seed) : {...session.state.values, regions: []};
     if (whole) {
-      for (const name of ["class_seeds", "end", "t", "heatmaps", "truncation", "style_seeds"]) if (opened[name] !== undefined) values[name] = opened[name];
+      for (const name of ["class_seeds", "end", "t", "heatmaps", "truncation", "style_seeds"])
+        if (opened[name] !== undefined) values[name] = opened[name];
       values.end = values.end && {class_seeds: {}, ...values.end};
       values.regions = (opened.regions ?? []).map(({seed, end = null, t = 0}) => ({seed, end, t, locked: false}));
     }
@@ -233,11 +255,22 @@ export async function firstState(transport, info) {
   const begin = {height: info.height, width: info.width, labels: null, regionMap: null, values: plainValues(newSeed())};
   if (!info.labels) return begin;
   const opened = info.examples.length ? await transport.example(info.examples[0].name) : blankMap(info, 0);
-  return {...begin, height: opened.height, width: opened.width, labels: opened.labels, regionMap: new Uint8Array(opened.height * opened.width)};
+  return {
+    ...begin,
+    height: opened.height,
+    width: opened.width,
+    labels: opened.labels,
+    regionMap: new Uint8Array(opened.height * opened.width),
+  };
 }
 
 function joined(a, b) {
-  return {left: Math.min(a.left, b.left), top: Math.min(a.top, b.top), right: Math.max(a.right, b.right), bottom: Math.max(a.bottom, b.bottom)};
+  return {
+    left: Math.min(a.left, b.left),
+    top: Math.min(a.top, b.top),
+    right: Math.max(a.right, b.right),
+    bottom: Math.max(a.bottom, b.bottom),
+  };
 }
 
 /** A window of pixels {top, left, height, width} around what was painted, within the image. */

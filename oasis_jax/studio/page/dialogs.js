@@ -1,6 +1,6 @@
 /** The windows of the studio: begin with a picture, take it away as files, and help. */
 import {button, download, make} from "./elements.js";
-import {TOOLS} from "./pen.js";
+import {toolsFor} from "./pen.js";
 import {idPng, rgbPng} from "./png.js";
 import {recipeFile} from "./recipe.js";
 import {imageOf} from "./session.js";
@@ -8,10 +8,17 @@ import {imageOf} from "./session.js";
 /** A window that Escape, its button and a click beside it close. */
 function dialog(title, ...children) {
   const element = make(
-    "dialog", {class: "window", "aria-label": title, onclick: (event) => event.target === element && element.close()},
+    "dialog",
+    {class: "window", "aria-label": title, onclick: (event) => event.target === element && element.close()},
     make(
-      "div", {class: "inner"},
-      make("header", {}, make("h2", {textContent: title}), button({name: "close", title: "Close", class: "icon", onclick: () => element.close()})),
+      "div",
+      {class: "inner"},
+      make(
+        "header",
+        {},
+        make("h2", {textContent: title}),
+        button({name: "close", title: "Close", class: "icon", onclick: () => element.close()}),
+      ),
       ...children,
     ),
   );
@@ -26,7 +33,12 @@ export function openDialog(desk) {
     work();
   };
   const file = make("input", {
-    type: "file", accept: info.labels ? ".png,.json,.webp,.bmp,.gif,.tif,.tiff,.npy" : ".json", hidden: true, class: "file", tabIndex: -1, "aria-label": "File",
+    type: "file",
+    accept: info.labels ? ".png,.json,.webp,.bmp,.gif,.tif,.tiff,.npy" : ".json",
+    hidden: true,
+    class: "file",
+    tabIndex: -1,
+    "aria-label": "File",
     onchange: () => {
       if (file.files.length) then(() => desk.openFile(file.files[0]))();
       file.value = "";
@@ -36,8 +48,19 @@ export function openDialog(desk) {
   const blank = button({text: "Blank", title: "A map of the class that is chosen in the palette", onclick: then(() => desk.openBlank())});
   const element = dialog(
     "Open",
-    make("p", {class: "quiet", textContent: info.labels ? "A label map (ids, palette PNG, or RGB in the palette's colours) or a recipe.json. Files can also be dropped on the picture." : "A recipe.json."}),
-    make("div", {class: "row"}, button({name: "open", text: "Choose a file", class: "primary", autofocus: true, onclick: () => file.click()}), ...(info.labels ? [blank] : []), file),
+    make("p", {
+      class: "quiet",
+      textContent: info.labels
+        ? "A label map (ids, palette PNG, or RGB in the palette's colours) or a recipe.json. Files can also be dropped on the picture."
+        : "A recipe.json.",
+    }),
+    make(
+      "div",
+      {class: "row"},
+      button({name: "open", text: "Choose a file", class: "primary", onclick: () => file.click()}),
+      ...(info.labels ? [blank] : []),
+      file,
+    ),
     ...(examples.length ? [make("h3", {textContent: "Examples"}), make("div", {class: "row wrap examples"}, ...examples)] : []),
   );
   return element;
@@ -61,12 +84,21 @@ export function saveDialog(desk) {
     const {rgb, height, width} = await desk.loop.later(image);
     return [await rgbPng(rgb, {height, width}), "photo.png"];
   };
-  const labels = async (image) => [await idPng(image.labels, image, info.classes.map(({color}) => color)), "label_map.png"];
+  const labels = async (image) => [
+    await idPng(
+      image.labels,
+      image,
+      info.classes.map(({color}) => color),
+    ),
+    "label_map.png",
+  ];
   const recipe = async (image) => [await recipeFile(image, info), "recipe.json"];
   return dialog(
     "Save",
-    make("div", {class: "row wrap"},
-      button({name: "save", text: "Photo", class: "primary", autofocus: true, onclick: save("photo", photo)}),
+    make(
+      "div",
+      {class: "row wrap"},
+      button({name: "save", text: "Photo", class: "primary", onclick: save("photo", photo)}),
       ...(info.labels ? [button({name: "save", text: "Label map", onclick: save("label map", labels)})] : []),
       button({name: "save", text: "Recipe", onclick: save("recipe", recipe)}),
     ),
@@ -83,25 +115,42 @@ export function helpDialog(desk) {
     ["+, -, 0", "Zoom in, out, fit; also the wheel, around the pointer"],
     ["Space held", "Move the view by dragging"],
     ["D", "Compare with the step before"],
-    ["R", info.labels ? "New noise for the image, the class or the selection" : "New seed"],
-    ["V", "Variations: several seeds to choose from"],
+    ...(info.noise
+      ? [
+          ["R", info.labels ? "New noise for the image, the class or the selection" : "New seed"],
+          ["V", "Variations: several seeds to choose from"],
+        ]
+      : []),
     ...(info.spatial ? [["C", "Show the centres; arrow keys move one, + and - change its width"]] : []),
     ["Ctrl+O, Ctrl+S", "Open, save"],
     ["?", "This help"],
   ];
   const painting = [
-    ...TOOLS.map(({key, title}) => [key.toUpperCase(), title]),
+    ...toolsFor(info).map(({key, title}) => [key.toUpperCase(), title]),
     ["[ and ]", "Smaller and larger brush; also Shift or Alt with the wheel"],
     ["1 to 9, /", "Classes of the list, search the list"],
     ["O", "Photo and label map over one another, or side by side"],
-    ["K", "Lock or unlock the noise of the class or the selection"],
-    ["Shift, Alt", "While selecting: add to the selection, take from it"],
+    ...(info.noise
+      ? [
+          ["K", "Lock or unlock the noise of the class or the selection"],
+          ["Shift, Alt", "While selecting: add to the selection, take from it"],
+        ]
+      : []),
     ["Arrow keys, Enter", "On a picture: move the pen (with Shift by eight pixels), put it down and lift it"],
     ["Escape", "Give up a stroke, the selection, a comparison"],
   ];
-  const table = (rows) => make("dl", {class: "keys"}, ...rows.flatMap(([keys, does]) => [make("dt", {}, make("kbd", {textContent: keys})), make("dd", {textContent: does})]));
+  const table = (rows) =>
+    make(
+      "dl",
+      {class: "keys"},
+      ...rows.flatMap(([keys, does]) => [make("dt", {}, make("kbd", {textContent: keys})), make("dd", {textContent: does})]),
+    );
   const about = info.labels
-    ? "Paint on either picture. The photo follows the label map; its noise decides how things look. Everything is kept in this browser when the page is reloaded."
-    : "The seed decides what the photo shows. Everything is kept in this browser when the page is reloaded.";
-  return dialog("Help", make("p", {class: "quiet", textContent: about}), make("div", {class: "columns"}, ...(info.labels ? [table(painting)] : []), table(general)));
+    ? "Paint on either picture. The photo follows the label map; its noise decides how things look. This browser keeps all of it."
+    : "The seed decides what the photo shows. This browser keeps all of it.";
+  return dialog(
+    "Help",
+    make("p", {class: "quiet", textContent: about}),
+    make("div", {class: "columns"}, ...(info.labels ? [table(painting)] : []), table(general)),
+  );
 }

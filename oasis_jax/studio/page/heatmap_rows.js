@@ -1,6 +1,6 @@
 /**
- * Numbers of heatmaps: seven rows [centre y, centre x, width]. Centres are relative to the square [-1, 1]^2, whose corners are the centres of
- * the corner pixels, with y downwards.
+ * Numbers of heatmaps: seven rows [centre y, centre x, width]. Centres are relative to the square [-1, 1]^2, whose corners are the
+ * centres of the corner pixels, with y downwards.
  */
 
 const FLOOR_OF_MAPS = 0.01;
@@ -15,7 +15,8 @@ function levelMaps(rows, levels, {width, height}, isotropic) {
     for (const [cy, cx, spread] of members.map((row) => rows[row])) {
       const down = ys.map((y) => Math.exp(-((y - cy) ** 2) / spread));
       const across = xs.map((x) => Math.exp(-(((x - cx) * stretch) ** 2) / spread));
-      for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) map[i] = Math.max(map[i], down[y] * across[x] + FLOOR_OF_MAPS);
+      for (let y = 0, i = 0; y < height; y++)
+        for (let x = 0; x < width; x++, i++) map[i] = Math.max(map[i], down[y] * across[x] + FLOOR_OF_MAPS);
     }
     return map;
   });
@@ -37,11 +38,17 @@ export function changePicture(before, after) {
   const change = new Float32Array(before.length / 3);
   let largest = 0;
   for (let i = 0; i < change.length; i++) {
-    change[i] = (Math.abs(before[3 * i] - after[3 * i]) + Math.abs(before[3 * i + 1] - after[3 * i + 1]) + Math.abs(before[3 * i + 2] - after[3 * i + 2])) / 3;
+    change[i] =
+      (Math.abs(before[3 * i] - after[3 * i]) +
+        Math.abs(before[3 * i + 1] - after[3 * i + 1]) +
+        Math.abs(before[3 * i + 2] - after[3 * i + 2])) /
+      3;
     largest = Math.max(largest, change[i]);
   }
   const rgba = new Uint8ClampedArray(4 * change.length);
-  change.forEach((value, i) => rgba.set([(255 * value) / (largest || 1), (255 * value) / (largest || 1), (255 * value) / (largest || 1), 255], 4 * i));
+  change.forEach((value, i) =>
+    rgba.set([(255 * value) / (largest || 1), (255 * value) / (largest || 1), (255 * value) / (largest || 1), 255], 4 * i),
+  );
   return {rgba, largest};
 }
 

@@ -1,12 +1,12 @@
 /**
- * Undo and redo without limit. A state is {height, width, labels, regionMap, values}: two maps (null for models without label maps) and plain
- * values that are replaced, never changed. A step keeps what differs between two states, not the states.
+ * Undo and redo without limit. A state is {height, width, labels, regionMap, values}: two maps (null for models without label maps) and
+ * plain values that are replaced, never changed. A step keeps what differs between two states, not the states.
  */
 
 /** Runs [start, length, before, after, ...] of the pixels in which two maps differ, as Uint32Array. */
 export function runsBetween(before, after) {
   const runs = [];
-  for (let i = 0; i < before.length; ) {
+  for (let i = 0; i < before.length;) {
     if (before[i] === after[i]) {
       i++;
       continue;
@@ -30,7 +30,8 @@ export function copyOf(state) {
 
 /** The step from one state to another; null if they are equal. Another size or kind of map makes it keep both states. */
 export function stepBetween(name, before, after, opened = false) {
-  const sameShape = before.height === after.height && before.width === after.width && before.labels?.BYTES_PER_ELEMENT === after.labels?.BYTES_PER_ELEMENT;
+  const sameShape =
+    before.height === after.height && before.width === after.width && before.labels?.BYTES_PER_ELEMENT === after.labels?.BYTES_PER_ELEMENT;
   if (!sameShape || opened) return {name, opened, states: [copyOf(before), copyOf(after)]};
   const labels = before.labels ? runsBetween(before.labels, after.labels) : new Uint32Array();
   const regions = before.regionMap ? runsBetween(before.regionMap, after.regionMap) : new Uint32Array();

@@ -8,14 +8,24 @@ export class HistoryPanel {
     this.desk = desk;
     this.list = make("ol", {class: "steps", reversed: true, "aria-label": "Steps"});
     walkable(this.list);
-    this.restart = button({name: "restart", text: "Start over", title: "Back to the map as it was opened; can be undone", onclick: () => desk.session.startOver()});
+    this.restart = button({
+      name: "restart",
+      text: "Start over",
+      title: "Back to the map as it was opened; can be undone",
+      onclick: () => desk.session.startOver(),
+    });
     this.element = section("History", true, this.list, this.restart);
   }
 
   row(position, name) {
     const {desk} = this;
     const go = button({text: name, title: `Go to: ${name}`, class: "step", onclick: () => desk.session.move(position)});
-    const compare = button({name: "compare", title: `Compare with: ${name}`, class: "icon", onclick: () => desk.compareWith(desk.ui.compared === position ? null : position)});
+    const compare = button({
+      name: "compare",
+      title: `Compare with: ${name}`,
+      class: "icon",
+      onclick: () => desk.compareWith(desk.ui.compared === position ? null : position),
+    });
     return {element: make("li", {}, go, compare), go, compare, name, step: desk.session.history.steps[position - 1]};
   }
 
@@ -45,7 +55,10 @@ export class HistoryPanel {
       compare.hidden = i === position;
     });
     const {element} = this.rows[position];
-    this.list.scrollTop = Math.max(Math.min(this.list.scrollTop, element.offsetTop), element.offsetTop + element.offsetHeight - this.list.clientHeight);
+    this.list.scrollTop = Math.max(
+      Math.min(this.list.scrollTop, element.offsetTop),
+      element.offsetTop + element.offsetHeight - this.list.clientHeight,
+    );
     this.restart.disabled = position === session.history.opening;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Painting on maps of ids. A map is a Uint8Array or Uint16Array of height x width values, row by row. Every operation writes exact ids, so an
- * edge never has a colour in between. Points are {x, y} in pixels, continuous: the first pixel covers [0, 1).
+ * Painting on maps of ids. A map is a Uint8Array or Uint16Array of height x width values, row by row. Every operation writes exact ids,
+ * so an edge never has a colour in between. Points are {x, y} in pixels, continuous: the first pixel covers [0, 1).
  */
 
 const disks = new Map();
@@ -9,11 +9,14 @@ const disks = new Map();
 export function diskRows(size) {
   if (!disks.has(size)) {
     const radius = size / 2;
-    disks.set(size, Array.from({length: size}, (_, row) => {
-      const half = Math.sqrt(Math.max(0, radius * radius - (row + 0.5 - radius) ** 2));
-      const first = Math.min(Math.ceil(radius - half - 0.5), Math.floor((size - 1) / 2));
-      return [first, size - 1 - first];
-    }));
+    disks.set(
+      size,
+      Array.from({length: size}, (_, row) => {
+        const half = Math.sqrt(Math.max(0, radius * radius - (row + 0.5 - radius) ** 2));
+        const first = Math.min(Math.ceil(radius - half - 0.5), Math.floor((size - 1) / 2));
+        return [first, size - 1 - first];
+      }),
+    );
   }
   return disks.get(size);
 }
@@ -95,7 +98,8 @@ export function polygonMask(points, {width, height}) {
       if (a.y <= y + 0.5 !== b.y <= y + 0.5) crossings.push(a.x + ((y + 0.5 - a.y) / (b.y - a.y)) * (b.x - a.x));
     });
     crossings.sort((a, b) => a - b);
-    for (let i = 0; i + 1 < crossings.length; i += 2) fillRow(mask, width, y, Math.ceil(crossings[i] - 0.5), Math.ceil(crossings[i + 1] - 0.5) - 1, 1);
+    for (let i = 0; i + 1 < crossings.length; i += 2)
+      fillRow(mask, width, y, Math.ceil(crossings[i] - 0.5), Math.ceil(crossings[i + 1] - 0.5) - 1, 1);
   }
   return mask;
 }

@@ -23,7 +23,10 @@ export class LayoutPanel {
       onchoose: (follow) => desk.set({follow}),
     });
     this.width = slider({
-      label: "Width", min: -4.6, max: 1.4, step: 0.01,
+      label: "Width",
+      min: -4.6,
+      max: 1.4,
+      step: 0.01,
       oninput: (log) => this.widen(Math.exp(log) / desk.rows[this.chosen][2]),
       onchange: () => desk.session.commit("Width of centres"),
     });
@@ -39,20 +42,36 @@ export class LayoutPanel {
     this.reset = button({name: "restart", text: "Layout of the seed", onclick: () => this.toSeed()});
     this.note = make("p", {class: "quiet"});
     const spatial = [
-      make("label", {class: "check", title: "Show the centres over the photo (C)"}, this.centres, make("span", {textContent: "Show centres"})),
+      make(
+        "label",
+        {class: "check", title: "Show the centres over the photo (C)"},
+        this.centres,
+        make("span", {textContent: "Show centres"}),
+      ),
       make("div", {class: "field"}, make("span", {textContent: "Move"}), this.follow.element),
       this.width.element,
     ];
     if (!info.spatial) this.overlay.element.querySelectorAll("button")[1].hidden = true;
-    this.element = section(info.spatial ? "Layout" : "Change", true, ...(info.spatial ? spatial : []), this.overlay.element, this.note, ...(info.spatial ? [this.reset] : []));
-    this.handles = info.spatial ? info.levels.flatMap((members, level) => members.map((row, n) => this.handle(row, level, n, members.length))) : [];
+    this.element = section(
+      info.spatial ? "Layout" : "Change",
+      true,
+      ...(info.spatial ? spatial : []),
+      this.overlay.element,
+      this.note,
+      ...(info.spatial ? [this.reset] : []),
+    );
+    this.handles = info.spatial
+      ? info.levels.flatMap((members, level) => members.map((row, n) => this.handle(row, level, n, members.length)))
+      : [];
     this.handles.sort((a, b) => a.row - b.row);
     desk.stage.panes[1].over.append(...this.handles.map(({element}) => element));
   }
 
   handle(row, level, n, count) {
     const element = make("button", {
-      type: "button", class: `centre level${level + 1}`, textContent: level + 1,
+      type: "button",
+      class: `centre level${level + 1}`,
+      textContent: level + 1,
       onfocus: () => this.choose(row),
       onkeydown: (event) => this.key(event, row),
       onkeyup: (event) => (event.key in CENTRE_STEPS || "+=-_".includes(event.key)) && this.desk.session.commit("Move centres"),
@@ -75,14 +94,23 @@ export class LayoutPanel {
         this.desk.session.commit("Move centres");
       },
     });
-    element.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.choose(row);
-      this.widen(event.deltaY < 0 ? 1.1 : 1 / 1.1);
-      clearTimeout(this.pause);
-      this.pause = setTimeout(() => this.desk.session.commit("Width of centres"), 400);
-    }, {passive: false});
-    return {row, level, element, title: count > 1 ? `Centre ${n + 1} of the ${LEVEL_NAMES[level]} level` : `Centre of the ${LEVEL_NAMES[level]} level`};
+    element.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        this.choose(row);
+        this.widen(event.deltaY < 0 ? 1.1 : 1 / 1.1);
+        clearTimeout(this.pause);
+        this.pause = setTimeout(() => this.desk.session.commit("Width of centres"), 400);
+      },
+      {passive: false},
+    );
+    return {
+      row,
+      level,
+      element,
+      title: count > 1 ? `Centre ${n + 1} of the ${LEVEL_NAMES[level]} level` : `Centre of the ${LEVEL_NAMES[level]} level`,
+    };
   }
 
   key(event, row) {
@@ -197,7 +225,10 @@ export class LayoutPanel {
     const {ui, info, rows, session} = this.desk;
     this.overlay.show(ui.map);
     this.note.hidden = ui.map === "none";
-    this.note.textContent = ui.map === "heatmaps" ? "Coarse in red, middle in green, fine in blue." : `White where most changed: ${Math.round(this.largest ?? 0)} of 255 grey levels.`;
+    this.note.textContent =
+      ui.map === "heatmaps"
+        ? "Coarse in red, middle in green, fine in blue."
+        : `White where most changed: ${Math.round(this.largest ?? 0)} of 255 grey levels.`;
     if (!info.spatial) return;
     this.centres.checked = ui.centres;
     this.follow.show(ui.follow);

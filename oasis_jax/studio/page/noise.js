@@ -46,7 +46,9 @@ function compacted(values, regionMap, regions) {
     return numbers.get(key);
   });
   if (kept.length > MAX_REGIONS) {
-    throw new Error(`${kept.length} regions would have noise of their own, but at most ${MAX_REGIONS} can: unlock some, or resample the image or a class.`);
+    throw new Error(
+      `${kept.length} regions would have noise of their own, but at most ${MAX_REGIONS} can: unlock some, or resample the image.`,
+    );
   }
   return {values: {...values, regions: kept}, regionMap: Uint8Array.from(renumbered)};
 }

@@ -29,34 +29,54 @@ export class NoisePanel {
     this.scope.element.hidden = !labels;
     this.subject = make("p", {class: "subject", "aria-live": "off"});
     this.hint = make(
-      "div", {class: "hint"},
+      "div",
+      {class: "hint"},
       make("p", {class: "quiet", textContent: "Nothing is selected. Select on either picture:"}),
       button({name: "wand", text: "Region", keys: "W", onclick: () => desk.set({tool: "wand"})}),
       button({name: "lasso", text: "Lasso", keys: "S", onclick: () => desk.set({tool: "lasso"})}),
       button({name: "mask", text: "Brush", title: "Select with a brush", keys: "M", onclick: () => desk.set({tool: "mask"})}),
     );
-    this.seed = make("input", {type: "number", min: 0, max: 4294967295, step: 1, "aria-label": "Seed of the image", onchange: () => this.typed()});
+    this.seed = make("input", {
+      type: "number",
+      min: 0,
+      max: 4294967295,
+      step: 1,
+      "aria-label": "Seed of the image",
+      onchange: () => this.typed(),
+    });
     this.seedRow = make("label", {class: "field"}, make("span", {textContent: "Seed"}), this.seed);
     this.renew = button({name: "dice", text: "New noise", keys: "R", class: "primary", onclick: () => this.resample(newSeed())});
     this.vary = button({text: "Variations", title: "Several seeds to choose from", keys: "V", onclick: () => this.showVariations()});
-    this.lock = button({name: "lock", text: "Lock", title: "Keep this noise whatever is resampled", keys: "K", onclick: () => this.toggleLock()});
+    this.lock = button({
+      name: "lock",
+      text: "Lock",
+      title: "Keep this noise whatever is resampled",
+      keys: "K",
+      onclick: () => this.toggleLock(),
+    });
     this.blend = slider({
-      label: "Blend", min: 0, max: 1, step: 0.01,
+      label: "Blend",
+      min: 0,
+      max: 1,
+      step: 0.01,
       oninput: (t) => desk.attempt(() => this.blendTo(t)),
       onchange: () => this.endBlend(),
     });
     this.other = button({
-      name: "dice", title: "Another noise at the end of the slider",
-      onclick: () => desk.attempt(() => {
-        const t = Number(this.blend.input.value);
-        this.end = newSeed();
-        if (t > 0) this.blendTo(t, this.end);
-        this.endBlend();
-      }),
+      name: "dice",
+      title: "Another noise at the end of the slider",
+      onclick: () =>
+        desk.attempt(() => {
+          const t = Number(this.blend.input.value);
+          this.end = newSeed();
+          if (t > 0) this.blendTo(t, this.end);
+          this.endBlend();
+        }),
     });
     this.grid = make("div", {class: "variations", role: "group", "aria-label": "Variations", hidden: true});
     this.actions = make(
-      "div", {class: "stack"},
+      "div",
+      {class: "stack"},
       this.seedRow,
       this.renew,
       make("div", {class: "row even"}, this.vary, ...(labels ? [this.lock] : [])),
@@ -110,8 +130,12 @@ export class NoisePanel {
     const {session, names} = this.desk;
     const {state} = session;
     const target = this.target();
-    if (!target || target.kind === "image") return {seed: state.values.seed, end: state.values.end?.seed ?? null, t: state.values.t, locked: false};
-    const pixel = target.mask.findIndex((inside, i) => inside && !(state.regionMap[i] && state.values.regions[state.regionMap[i] - 1].locked));
+    if (!target || target.kind === "image")
+      return {seed: state.values.seed, end: state.values.end?.seed ?? null, t: state.values.t, locked: false};
+    if (isEmpty(target.mask)) return {seed: state.values.class_seeds[target.name] ?? state.values.seed, end: null, t: 0, locked: false};
+    const pixel = target.mask.findIndex(
+      (inside, i) => inside && !(state.regionMap[i] && state.values.regions[state.regionMap[i] - 1].locked),
+    );
     return pixel < 0 ? null : sourceAt(state, pixel, names);
   }
 
@@ -122,7 +146,9 @@ export class NoisePanel {
     this.base ??= copyOf(session.state);
     this.end = end;
     const image = target.kind === "image";
-    const part = image ? this.pinned(blendImage(this.base, end, t), this.base, info.spatial && rows) : blendMask(this.base, names, target.mask, end, t);
+    const part = image
+      ? this.pinned(blendImage(this.base, end, t), this.base, info.spatial && rows)
+      : blendMask(this.base, names, target.mask, end, t);
     session.live(part);
   }
 
@@ -144,7 +170,7 @@ export class NoisePanel {
   isLocked(target) {
     const locked = target && lockedMask(this.desk.session.state);
     if (!locked) return false;
-    return target.kind === "image" || target.mask.every((inside, i) => !inside || locked[i]);
+    return target.kind === "image" || (!isEmpty(target.mask) && target.mask.every((inside, i) => !inside || locked[i]));
   }
 
   /** Small pictures of several seeds. They are computed when nothing else is. */
@@ -155,7 +181,11 @@ export class NoisePanel {
     if (!target) return this.desk.tell("Select a part of the picture first.");
     const controller = new AbortController();
     const state = copyOf(session.state);
-    this.variations = {controller, steps: session.history.steps.slice(0, session.history.position), target: JSON.stringify([target.kind, this.desk.ui.id])};
+    this.variations = {
+      controller,
+      steps: session.history.steps.slice(0, session.history.position),
+      target: JSON.stringify([target.kind, this.desk.ui.id]),
+    };
     this.grid.hidden = false;
     for (const seed of newSeeds(VARIATIONS)) {
       const layer = new Layer();
@@ -164,10 +194,13 @@ export class NoisePanel {
       choose.append(layer.canvas);
       this.grid.append(choose);
       this.desk.attempt(() => {
-        loop.later(imageOf({...state, ...this.withSeed(state, target, seed)}), controller.signal).then((photo) => {
-          layer.setRgb(photo.rgb, photo);
-          choose.disabled = false;
-        }, (error) => !controller.signal.aborted && this.desk.fail(error));
+        loop.later(imageOf({...state, ...this.withSeed(state, target, seed)}), controller.signal).then(
+          (photo) => {
+            layer.setRgb(photo.rgb, photo);
+            choose.disabled = false;
+          },
+          (error) => !controller.signal.aborted && this.desk.fail(error),
+        );
       });
     }
   }
@@ -183,12 +216,13 @@ export class NoisePanel {
   checkVariations(target) {
     const {history} = this.desk.session;
     const later = history.steps.slice(0, history.position).filter((step, i) => this.variations.steps[i] !== step);
-    const same = JSON.stringify([target?.kind, this.desk.ui.id]) === this.variations.target && history.position >= this.variations.steps.length;
+    const same =
+      JSON.stringify([target?.kind, this.desk.ui.id]) === this.variations.target && history.position >= this.variations.steps.length;
     if (!same || later.some(({name}) => name !== "Variation")) this.clearVariations();
   }
 
   update() {
-    const {ui, info, session} = this.desk;
+    const {ui, session} = this.desk;
     const {values} = session.state;
     const target = this.target();
     if (this.variations) this.checkVariations(target);
@@ -201,12 +235,16 @@ export class NoisePanel {
     this.subject.hidden = !target || target.kind === "image";
     if (target?.kind === "class") {
       const absent = isEmpty(target.mask);
-      this.subject.textContent = `${target.name}: ${absent ? "not in the picture" : describe(source, info.classes[ui.id].name in values.class_seeds)}`;
+      const where = absent ? "not in the picture" : describe(source, target.name in values.class_seeds);
+      this.subject.textContent = `${target.name}: ${where}`;
     } else if (target) this.subject.textContent = `Selection: ${describe(source, true)}`;
     const t = source && source.end !== null ? source.t : 0;
     this.blend.show(t, `${Math.round(100 * t)} %`);
     const locked = this.isLocked(target);
-    this.lock.replaceChildren(icon(locked ? "unlock" : "lock"), make("span", {textContent: locked ? (target.kind === "image" ? "Unlock all" : "Unlock") : "Lock"}));
+    this.lock.replaceChildren(
+      icon(locked ? "unlock" : "lock"),
+      make("span", {textContent: locked ? (target.kind === "image" ? "Unlock all" : "Unlock") : "Lock"}),
+    );
     this.lock.disabled = target?.kind === "image" && !locked;
     this.renew.disabled = this.blend.input.disabled = this.other.disabled = source === null;
   }

@@ -7,8 +7,16 @@ export function paletteOf(desk) {
     const swatch = make("span", {class: "swatch"});
     swatch.style.background = `rgb(${color.join(" ")})`;
     return make(
-      "button", {type: "button", class: "class", title: dont_care ? `${name} (${id}), a class that is not judged in training` : `${name} (${id})`, onclick: () => desk.set({id})},
-      swatch, make("span", {class: "name", textContent: name}), make("span", {class: "number", textContent: id}),
+      "button",
+      {
+        type: "button",
+        class: "class",
+        title: dont_care ? `${name} (${id}), a class that is not judged in training` : `${name} (${id})`,
+        onclick: () => desk.set({id}),
+      },
+      swatch,
+      make("span", {class: "name", textContent: name}),
+      make("span", {class: "number", textContent: id}),
     );
   });
   const none = make("p", {class: "quiet", textContent: "No class has such a name.", hidden: true});
@@ -16,7 +24,10 @@ export function paletteOf(desk) {
   walkable(list);
   const found = () => rows.filter((row) => !row.hidden);
   const search = make("input", {
-    type: "search", placeholder: `Search ${classes.length} classes`, "aria-label": "Search classes", spellcheck: false,
+    type: "search",
+    placeholder: `Search ${classes.length} classes`,
+    "aria-label": "Search classes",
+    spellcheck: false,
     oninput: () => {
       const words = search.value.toLowerCase().split(/\s+/);
       rows.forEach((row, i) => (row.hidden = !words.every((word) => `${classes[i].name.toLowerCase()} ${classes[i].id}`.includes(word))));
@@ -43,7 +54,8 @@ export function paletteOf(desk) {
       shown = desk.ui.id;
       rows.forEach((row, i) => press(row, classes[i].id === shown));
       const chosen = rows[classes.findIndex(({id}) => id === shown)];
-      if (chosen) list.scrollTop = Math.max(Math.min(list.scrollTop, chosen.offsetTop), chosen.offsetTop + chosen.offsetHeight - list.clientHeight);
+      if (chosen)
+        list.scrollTop = Math.max(Math.min(list.scrollTop, chosen.offsetTop), chosen.offsetTop + chosen.offsetHeight - list.clientHeight);
       keepReachable();
     },
   };

@@ -1,7 +1,9 @@
 /** What the tools do with the pen, whether a pointer moves it or the arrow keys do. Points are pixels of the image. */
 import {connectedMask, isEmpty, joinedMask, paintLine, paintMask, paintRectangle, polygonMask} from "./ids.js";
 
-/** The tools in their order on the page; `selects` marks those that choose where noise changes, `sized` those with the size of the brush. */
+/**
+ * The tools in their order on the page; `selects` marks those that choose where noise changes, `sized` those with the size of the brush.
+ */
 export const TOOLS = [
   {name: "brush", title: "Brush", key: "b", sized: true},
   {name: "eraser", title: "Eraser: back to the map as it was opened", key: "e", sized: true},
@@ -14,6 +16,11 @@ export const TOOLS = [
   {name: "mask", title: "Select with a brush", key: "m", selects: true, sized: true},
   {name: "pan", title: "Move the view, also with Space held", key: "h"},
 ];
+
+/** The tools that a model has use for. */
+export function toolsFor(info) {
+  return TOOLS.filter(({selects}) => info.noise || !selects);
+}
 
 /** Moves a point so that its line from another has one of eight directions, or its rectangle equal sides. */
 function constrained(from, to, tool) {
@@ -97,7 +104,12 @@ export class Pen {
     const [xs, ys] = [corners.map((each) => each.x), corners.map((each) => each.y)];
     const reach = tool === "rectangle" ? 1 : size / 2 + 1;
     if (tool !== "lasso" && tool !== "mask") {
-      this.session.painted({left: Math.min(...xs) - reach, right: Math.max(...xs) + reach, top: Math.min(...ys) - reach, bottom: Math.max(...ys) + reach});
+      this.session.painted({
+        left: Math.min(...xs) - reach,
+        right: Math.max(...xs) + reach,
+        top: Math.min(...ys) - reach,
+        bottom: Math.max(...ys) + reach,
+      });
     }
   }
 

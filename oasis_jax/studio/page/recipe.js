@@ -25,10 +25,22 @@ async function recipeOf(image, info) {
 
 /** The file of an image: a Blob. */
 export async function recipeFile(image, info) {
-  const file = {format: 1, made_by: "oasis_jax studio", model: info.model ?? info.name, step: info.step, image_size: [image.height, image.width]};
+  const file = {
+    format: 1,
+    made_by: "oasis_jax studio",
+    model: info.model ?? info.name,
+    step: info.step,
+    image_size: [image.height, image.width],
+  };
   if (info.labels) {
     file.classes = info.classes.map(({name}) => name);
-    file.label_map = await base64(await idPng(image.labels, image, info.classes.map(({color}) => color)));
+    file.label_map = await base64(
+      await idPng(
+        image.labels,
+        image,
+        info.classes.map(({color}) => color),
+      ),
+    );
   }
   file.recipe = await recipeOf(image, info);
   return new Blob([JSON.stringify(file, null, 1) + "\n"], {type: "application/json"});

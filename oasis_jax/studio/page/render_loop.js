@@ -15,8 +15,8 @@ export class RenderLoop {
   }
 
   /**
-   * Asks for an image. `describe` is called when the request starts, and gives {image, preview, tag}; a preview is a window of the image, or
-   * null for all of it, exactly. If `urgent`, it does not wait for an image that is not.
+   * Asks for an image. `describe` is called when the request starts, and gives {image, preview, tag}; a preview is a window of the
+   * image, or null for all of it, exactly. If `urgent`, it does not wait for an image that is not.
    */
   request(describe, urgent = false) {
     this.next = {describe, urgent};

@@ -1,5 +1,8 @@
-/** The image in work: what is drawn now, and the steps that led there. Changes are seen at once (`live`) and become a step when they are done. */
-import {copyOf, History} from "./history.js";
+/**
+ * The image in work: what is drawn now, and the steps that led there. Changes are seen at once (`live`) and become a step when they are
+ * done.
+ */
+import {copyOf} from "./history.js";
 
 export class Session {
   /** @param changed called after each change with {live, rect}: whether it is still going on, and the pixels that it touched, or null. */

@@ -1,5 +1,5 @@
 /** The keys of the studio. They are heard only while the focus is in it, and not while somebody writes. */
-import {TOOLS} from "./pen.js";
+import {toolsFor} from "./pen.js";
 import {newSeed} from "./random.js";
 
 /** Answers keys; `desk.element` hears them. */
@@ -12,8 +12,10 @@ export function listenToKeys(desk) {
         "/": () => desk.palette.search.focus(),
         o: () => desk.set({mode: desk.ui.mode === "side" ? "overlay" : "side"}),
         k: () => desk.noise?.toggleLock(),
-        ...Object.fromEntries(TOOLS.map(({name, key}) => [key, () => desk.set({tool: name})])),
-        ...Object.fromEntries(Array.from("123456789", (digit, n) => [digit, () => desk.palette.nth(n) !== undefined && desk.set({id: desk.palette.nth(n)})])),
+        ...Object.fromEntries(toolsFor(info).map(({name, key}) => [key, () => desk.set({tool: name})])),
+        ...Object.fromEntries(
+          Array.from("123456789", (digit, n) => [digit, () => desk.palette.nth(n) !== undefined && desk.set({id: desk.palette.nth(n)})]),
+        ),
       }
     : {};
   const keys = {

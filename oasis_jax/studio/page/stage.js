@@ -1,4 +1,7 @@
-/** The panes that show label map and photo, and what lies over both: selection, locks, lasso and brush. Pointers and keys become pixels here. */
+/**
+ * The panes that show label map and photo, and what lies over both: selection, locks, lasso and brush. Pointers and keys become pixels
+ * here.
+ */
 import {Camera} from "./camera.js";
 import {make} from "./elements.js";
 import {diskCorner, diskRows, maskEdges} from "./ids.js";
@@ -14,8 +17,8 @@ export class Stage {
   touching = new Map(); // where each finger, or the mouse, is down
 
   /**
-   * @param hooks {down(point, event), move(point, event), up(), cancel(), toggle(point, event), hover(point or null), look() -> what is drawn over the layers, shape(),
-   *     resizeBrush(factor)}.
+   * @param hooks {down(point, event), move(point, event), up(), cancel(), toggle(point, event), hover(point or null), look() -> what is
+   *   drawn over the layers, shape(), resizeBrush(factor)}.
    */
   constructor(hooks) {
     this.hooks = hooks;
@@ -28,7 +31,9 @@ export class Stage {
   pane(kind) {
     const title = kind === "labels" ? "Label map" : "Photo";
     const canvas = make("canvas", {
-      tabIndex: 0, role: "application", "aria-label": `${title}. Arrow keys move the pen, Enter puts it down and lifts it, Escape gives up.`,
+      tabIndex: 0,
+      role: "application",
+      "aria-label": `${title}. Arrow keys move the pen, Enter puts it down and lifts it, Escape gives up.`,
       onkeydown: (event) => this.key(event),
       onblur: () => this.moveCursor(null),
       onpointerdown: (event) => this.pointer(event),
@@ -113,7 +118,17 @@ export class Stage {
       context.imageSmoothingEnabled = smooth;
       context.imageSmoothingQuality = "high";
       const {width, height} = layer.canvas;
-      context.drawImage(layer.canvas, from * width, 0, (to - from) * width, height, from * shape.width, 0, (to - from) * shape.width, shape.height);
+      context.drawImage(
+        layer.canvas,
+        from * width,
+        0,
+        (to - from) * width,
+        height,
+        from * shape.width,
+        0,
+        (to - from) * shape.width,
+        shape.height,
+      );
       context.globalAlpha = 1;
     };
     if (kind === "labels") show(this.layers.labels, {smooth: false});
@@ -127,10 +142,10 @@ export class Stage {
         this.stroke(context, pathOf([look.wipe * shape.width, 0, look.wipe * shape.width, shape.height]));
       }
     }
-    this.drawOver(context, look, shape);
+    this.drawOver(context, look);
   }
 
-  drawOver(context, look, shape) {
+  drawOver(context, look) {
     if (look.locked) this.stroke(context, this.outline("locked", look.locked), [3, 3]);
     if (look.selection) this.stroke(context, this.outline("selection", look.selection));
     if (look.path) {

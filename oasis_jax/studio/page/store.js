@@ -1,6 +1,6 @@
 /**
- * Keeps the work of a tab over a reload, in IndexedDB. Each tab, and each studio of a page, has a record of its own, which it locks. A new tab
- * takes up the latest record that nobody has open. Where a browser keeps nothing, the studio works without.
+ * Keeps the work of a tab over a reload, in IndexedDB. Each tab, and each studio of a page, has a record of its own, which it locks. A
+ * new tab takes up the latest record that nobody has open. Where a browser keeps nothing, the studio works without.
  */
 
 const held = new Map(); // records of the studios of this page, and how to let go of them
@@ -61,14 +61,20 @@ async function claimRecord(records, model) {
 const stepKeys = (id, from = 0) => IDBKeyRange.bound([id, from], [id, Infinity]);
 
 export class Store {
-  /** Opens the record of a tab for a model, named so that another model does not find it. `saved` is {first, steps, position, ui} or null. */
+  /**
+   * Opens the record of a tab for a model, named so that another model does not find it. `saved` is {first, steps, position, ui} or
+   * null.
+   */
   static async open(model, limit = 12) {
     const store = new Store();
     try {
       store.database = await openDatabase();
       const transaction = store.database.transaction("records");
       const records = (await done(transaction.objectStore("records").getAll())).sort((a, b) => b.time - a.time);
-      store.id = await claimRecord(records.filter((record) => record.model === model), model);
+      store.id = await claimRecord(
+        records.filter((record) => record.model === model),
+        model,
+      );
       store.model = model;
       await store.read(records);
       await store.forget(records.slice(limit));

@@ -24,7 +24,14 @@ function messagesOf() {
     alert.hidden = !error;
     text.textContent = error ? error.message || String(error) : "";
   };
-  alert.append(button({name: "close", title: "Dismiss", class: "icon", onclick: () => (alert.parentElement.closest("[tabindex]").focus(), fail(null))}));
+  alert.append(
+    button({
+      name: "close",
+      title: "Dismiss",
+      class: "icon",
+      onclick: () => (alert.parentElement.closest("[tabindex]").focus(), fail(null)),
+    }),
+  );
   const status = make("span", {class: "status", role: "status", "aria-live": "polite"});
   const under = make("span", {class: "under"});
   return {alert, fail, status, under, tell: (line) => (status.textContent = line), foot: make("footer", {class: "foot"}, status, under)};
@@ -91,7 +98,8 @@ function stageOf(desk, messages) {
  *
  * @param element to fill. It gets the class "oasis-studio"; keys are heard while the focus is in it.
  * @param transport {info(), render(image, {preview, signal}), open(file, name), example(name), heatmaps(seed)}; see `httpTransport`.
- * @returns the Desk of the studio, with focus() and close(), which is also the property `studio` of the element. Without a model, the element says why, and the error is thrown.
+ * @returns the Desk of the studio, with focus() and close(), which is also the property `studio` of the element. Without a model, the
+ *   element says why, and the error is thrown.
  */
 export async function mount(element, transport) {
   element.classList.add("oasis-studio");
@@ -120,7 +128,10 @@ function furnish(element, messages, parts) {
     tell: messages.tell,
     fail: messages.fail,
     busy: (busy) => element.classList.toggle("busy", busy),
-    show: (name) => windows[name].showModal(),
+    show: (name) => {
+      windows[name].showModal();
+      windows[name].querySelector(".primary")?.focus();
+    },
   };
   const desk = new Desk({...parts, hooks});
   const {info} = desk;
@@ -147,7 +158,14 @@ function furnish(element, messages, parts) {
     desk.palette = paletteOf(desk);
     const tools = toolsOf(desk);
     desk.parts.push(tools, desk.palette);
-    left.push(make("aside", {class: "column left", "aria-label": "Painting"}, section("Tools", true, tools.element), section("Classes", true, desk.palette.element)));
+    left.push(
+      make(
+        "aside",
+        {class: "column left", "aria-label": "Painting"},
+        section("Tools", true, tools.element),
+        section("Classes", true, desk.palette.element),
+      ),
+    );
   }
   const right = [desk.noise?.element, desk.layout.element, steps.element];
   if (info.styles) {
@@ -159,7 +177,8 @@ function furnish(element, messages, parts) {
   element.replaceChildren(
     bar.element,
     make(
-      "div", {class: "room"},
+      "div",
+      {class: "room"},
       ...left,
       make("main", {class: "middle"}, messages.alert, desk.stage.element, messages.foot),
       make("aside", {class: "column right", "aria-label": "Image"}, ...right.filter(Boolean)),

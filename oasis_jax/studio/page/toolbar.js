@@ -1,6 +1,6 @@
 /** The bar over the pictures, and the tools beside them. */
 import {button, choices, make, press, slider, walkable} from "./elements.js";
-import {TOOLS} from "./pen.js";
+import {toolsFor} from "./pen.js";
 
 /** The bar: files, undo, view. */
 export function barOf(desk) {
@@ -17,7 +17,8 @@ export function barOf(desk) {
   });
   const opacity = slider({label: "Label map", min: 0, max: 1, step: 0.01, oninput: (value) => desk.set({opacity: value})});
   const zoom = make(
-    "div", {class: "choices plain", role: "group", "aria-label": "Zoom"},
+    "div",
+    {class: "choices plain", role: "group", "aria-label": "Zoom"},
     button({name: "minus", title: "Zoom out", keys: "-", onclick: () => stage.zoom(1 / 1.25)}),
     button({name: "fit", title: "Fit", keys: "0", onclick: () => stage.fit()}),
     button({name: "plus", title: "Zoom in", keys: "+", onclick: () => stage.zoom(1.25)}),
@@ -25,14 +26,28 @@ export function barOf(desk) {
   walkable(zoom);
   zoom.querySelectorAll("button").forEach((each, i) => (each.tabIndex = i ? -1 : 0));
   const element = make(
-    "header", {class: "bar"},
-    make("div", {class: "title"}, make("h1", {textContent: info.name}), make("span", {class: "quiet", textContent: `step ${info.step.toLocaleString("en")} · ${info.width} × ${info.height}`})),
-    make("div", {class: "group"},
+    "header",
+    {class: "bar"},
+    make(
+      "div",
+      {class: "title"},
+      make("h1", {textContent: info.name}),
+      make("span", {class: "quiet", textContent: `step ${info.step.toLocaleString("en")} · ${info.width} × ${info.height}`}),
+    ),
+    make(
+      "div",
+      {class: "group"},
       button({name: "open", text: "Open", keys: "Control+O", onclick: () => desk.show("open")}),
       button({name: "save", text: "Save", keys: "Control+S", onclick: () => desk.show("save")}),
     ),
     make("div", {class: "group"}, undo, redo),
-    make("div", {class: "group end"}, ...(info.labels ? [opacity.element, mode.element] : []), zoom, button({name: "help", title: "Help", keys: "?", class: "icon", onclick: () => desk.show("help")})),
+    make(
+      "div",
+      {class: "group end"},
+      ...(info.labels ? [opacity.element, mode.element] : []),
+      zoom,
+      button({name: "help", title: "Help", keys: "?", class: "icon", onclick: () => desk.show("help")}),
+    ),
   );
   return {
     element,
@@ -48,7 +63,10 @@ export function barOf(desk) {
 
 /** The tools and the size of the brush. */
 export function toolsOf(desk) {
-  const buttons = TOOLS.map(({name, title, key}) => button({name, title, keys: key.toUpperCase(), "aria-pressed": "false", onclick: () => desk.set({tool: name})}));
+  const offered = toolsFor(desk.info);
+  const buttons = offered.map(({name, title, key}) =>
+    button({name, title, keys: key.toUpperCase(), "aria-pressed": "false", onclick: () => desk.set({tool: name})}),
+  );
   const tools = make("div", {class: "tools", role: "toolbar", "aria-label": "Tools"}, ...buttons);
   walkable(tools);
   const size = slider({label: "Size", min: 1, max: 64, step: 1, oninput: (value) => desk.set({size: value})});
@@ -58,9 +76,9 @@ export function toolsOf(desk) {
     element: make("div", {class: "stack"}, tools, size.element, clear),
     update() {
       const {ui} = desk;
-      TOOLS.forEach(({name}, i) => press(buttons[i], name === ui.tool));
+      offered.forEach(({name}, i) => press(buttons[i], name === ui.tool));
       size.show(ui.size, `${ui.size} px`);
-      size.element.classList.toggle("faint", !TOOLS.find(({name}) => name === ui.tool).sized);
+      size.element.classList.toggle("faint", !offered.find(({name}) => name === ui.tool).sized);
       clear.hidden = !ui.selection;
     },
   };
@@ -70,10 +88,16 @@ export function toolsOf(desk) {
 export function truncationOf(desk) {
   const {session} = desk;
   const strength = slider({
-    label: "Truncation", min: 0, max: 1.5, step: 0.01,
+    label: "Truncation",
+    min: 0,
+    max: 1.5,
+    step: 0.01,
     oninput: (truncation) => session.live({values: {...session.state.values, truncation}}),
     onchange: () => session.commit("Truncation"),
   });
   strength.element.title = "1 leaves the styles as they are drawn; towards 0 they approach their mean";
-  return {element: strength.element, update: () => strength.show(session.state.values.truncation, session.state.values.truncation.toFixed(2))};
+  return {
+    element: strength.element,
+    update: () => strength.show(session.state.values.truncation, session.state.values.truncation.toFixed(2)),
+  };
 }

@@ -1,8 +1,20 @@
 /** Checks of the page's modules that need no model: each throws if a law does not hold. */
 import {heatmapPicture, movedRows, widenedRows} from "../page/heatmap_rows.js";
 import {copyOf, History, runsBetween} from "../page/history.js";
+import {headerOf} from "../page/http.js";
 import {connectedMask, diskRows, joinedMask, maskEdges, paintDisk, paintLine, paintRectangle, polygonMask} from "../page/ids.js";
-import {blendImage, blendMask, lockedMask, lockMask, plainValues, resampleClass, resampleImage, resampleMask, sourceAt, unlockMask} from "../page/noise.js";
+import {
+  blendImage,
+  blendMask,
+  lockedMask,
+  lockMask,
+  plainValues,
+  resampleClass,
+  resampleImage,
+  resampleMask,
+  sourceAt,
+  unlockMask,
+} from "../page/noise.js";
 import {idPng, rgbPng, storedDeflate} from "../page/png.js";
 import {RenderLoop} from "../page/render_loop.js";
 
@@ -62,7 +74,7 @@ export const checks = {
   "a connected region ends at corners"() {
     const map = Uint8Array.from([1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 0, 0, 0, 1, 1, 1, 0, 0]);
     equal(drawn(connectedMask(map, SHAPE, {x: 0.5, y: 0.5})), "110000/101100/110100/011100");
-    const corner = Uint8Array.from([1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, ...new Array(12).fill(0)]);
+    const corner = Uint8Array.from([1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, ...Array.from({length: 12}, () => 0)]);
     equal(drawn(connectedMask(corner, SHAPE, {x: 0.5, y: 0.5})), "100000/000000/000000/000000");
     equal(connectedMask(map, SHAPE, {x: 6.5, y: 0}).includes(1), false);
   },
@@ -73,21 +85,47 @@ export const checks = {
       const start = Math.floor(Math.random() * 24);
       const found = new Set([start]);
       for (const i of found) {
-        for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        for (const [dx, dy] of [
+          [1, 0],
+          [-1, 0],
+          [0, 1],
+          [0, -1],
+        ]) {
           const [x, y] = [(i % 6) + dx, Math.floor(i / 6) + dy];
           if (x >= 0 && x < 6 && y >= 0 && y < 4 && map[y * 6 + x] === map[start]) found.add(y * 6 + x);
         }
       }
-      equal(connectedMask(map, SHAPE, {x: start % 6, y: Math.floor(start / 6)}), Array.from({length: 24}, (_, i) => Number(found.has(i))));
+      equal(
+        connectedMask(map, SHAPE, {x: start % 6, y: Math.floor(start / 6)}),
+        Array.from({length: 24}, (_, i) => Number(found.has(i))),
+      );
     }
   },
 
   "a lasso holds the pixels whose centres it surrounds"() {
-    const square = [{x: 1, y: 1}, {x: 4, y: 1}, {x: 4, y: 3}, {x: 1, y: 3}];
+    const square = [
+      {x: 1, y: 1},
+      {x: 4, y: 1},
+      {x: 4, y: 3},
+      {x: 1, y: 3},
+    ];
     equal(drawn(polygonMask(square, SHAPE)), "000000/011100/011100/000000");
     equal(drawn(polygonMask([...square].reverse(), SHAPE)), "000000/011100/011100/000000");
     equal(polygonMask([{x: 2, y: 2}], SHAPE).includes(1), false);
-    equal(drawn(polygonMask([{x: -9, y: -9}, {x: 99, y: -9}, {x: 99, y: 99}, {x: -9, y: 99}], SHAPE)), "111111/111111/111111/111111");
+    equal(
+      drawn(
+        polygonMask(
+          [
+            {x: -9, y: -9},
+            {x: 99, y: -9},
+            {x: 99, y: 99},
+            {x: -9, y: 99},
+          ],
+          SHAPE,
+        ),
+      ),
+      "111111/111111/111111/111111",
+    );
   },
 
   "selections are added to and taken from"() {
@@ -158,7 +196,15 @@ export const checks = {
 
   "resampling a class changes that class, whatever region it is in, unless it is locked"() {
     let state = stateOf(THREE);
-    state = {...state, ...resampleMask(state, NAMES, Uint8Array.from(THREE, (_, i) => Number(i >= 14)), 7)};
+    state = {
+      ...state,
+      ...resampleMask(
+        state,
+        NAMES,
+        Uint8Array.from(THREE, (_, i) => Number(i >= 14)),
+        7,
+      ),
+    };
     equal([sourceAt(state, 12, NAMES).seed, sourceAt(state, 14, NAMES).seed, sourceAt(state, 16, NAMES).seed], [1, 7, 7]);
     state = {...state, ...resampleClass(state, NAMES, 2, 8)};
     equal([sourceAt(state, 14, NAMES).seed, sourceAt(state, 16, NAMES).seed], [8, 7]);
@@ -178,9 +224,31 @@ export const checks = {
 
   "a selection over several noises blends each of them to one"() {
     let state = stateOf(THREE, {...plainValues(1), class_seeds: {car: 5}});
-    state = {...state, ...blendMask(state, NAMES, Uint8Array.from(THREE, (_, i) => Number(i >= 12)), 60, 0.5)};
-    equal(state.values.regions, [{seed: 1, end: 60, t: 0.5, locked: false}, {seed: 5, end: 60, t: 0.5, locked: false}]);
+    state = {
+      ...state,
+      ...blendMask(
+        state,
+        NAMES,
+        Uint8Array.from(THREE, (_, i) => Number(i >= 12)),
+        60,
+        0.5,
+      ),
+    };
+    equal(state.values.regions, [
+      {seed: 1, end: 60, t: 0.5, locked: false},
+      {seed: 5, end: 60, t: 0.5, locked: false},
+    ]);
     equal([sourceAt(state, 0, NAMES).end, sourceAt(state, 12, NAMES).seed, sourceAt(state, 14, NAMES).seed], [null, 1, 5]);
+  },
+
+  "a locked part of a selection keeps its noise, whatever is done to the selection"() {
+    let state = stateOf(THREE);
+    const [all, one] = [1, 0].map((rest) => Uint8Array.from(THREE, (_, i) => (i === 14 ? 1 : rest)));
+    state = {...state, ...lockMask(state, NAMES, one)};
+    for (const part of [blendMask(state, NAMES, all, 60, 0.5), resampleMask(state, NAMES, all, 60), resampleClass(state, NAMES, 2, 60)]) {
+      equal(sourceAt({...state, ...part}, 14, NAMES), {seed: 1, end: null, t: 0, locked: true});
+      equal(sourceAt({...state, ...part}, 15, NAMES).seed === 60 || sourceAt({...state, ...part}, 15, NAMES).end === 60, true);
+    }
   },
 
   "regions that nobody sees are forgotten, and too many are refused"() {
@@ -204,16 +272,63 @@ export const checks = {
     const at = (x, y) => rgba[4 * (5 * y + x)];
     equal([at(2, 1), at(0, 1), at(1, 0)], [255, Math.round(255 * (Math.exp(-2) + 0.01)), Math.round(255 * (Math.exp(-2.5) + 0.01))]);
     equal(rgba[1], Math.round(2.55));
-    equal(movedRows([[0, 0, 1], [1.9, 0, 1]], [1], 0.5, -0.25), [[0, 0, 1], [2, -0.25, 1]]);
-    equal(widenedRows([[0, 0, 1], [0, 0, 1]], [0], 1e9), [[0, 0, 4], [0, 0, 1]]);
+    equal(
+      movedRows(
+        [
+          [0, 0, 1],
+          [1.9, 0, 1],
+        ],
+        [1],
+        0.5,
+        -0.25,
+      ),
+      [
+        [0, 0, 1],
+        [2, -0.25, 1],
+      ],
+    );
+    equal(
+      widenedRows(
+        [
+          [0, 0, 1],
+          [0, 0, 1],
+        ],
+        [0],
+        1e9,
+      ),
+      [
+        [0, 0, 4],
+        [0, 0, 1],
+      ],
+    );
+  },
+
+  "a request names what the model takes and nothing else"() {
+    const image = {...SHAPE, ...plainValues(3), end: {seed: 4, class_seeds: {car: 5}}, t: 0.5};
+    const fields = (info) => Object.keys(headerOf(image, info)).join(" ");
+    equal(fields({labels: true, spatial: true, styles: 0}), "height width seed class_seeds end t regions heatmaps");
+    equal(fields({labels: true, spatial: false, styles: 0}), "height width seed class_seeds end t regions");
+    equal(fields({labels: false, spatial: false, styles: 9}), "height width seed end t truncation style_seeds");
+    equal(headerOf(image, {labels: false}).end, {seed: 4});
   },
 
   async "PNG files are read by the browser as they were written"() {
     const rgb = Uint8Array.from({length: 3 * 24}, (_, i) => (i * 37) % 256);
     equal(await pixelsOf(await rgbPng(rgb, SHAPE)), rgb);
-    const colours = [[10, 20, 30], [200, 0, 9], [1, 255, 2]];
-    equal(await pixelsOf(await idPng(Uint8Array.from(THREE), SHAPE, colours)), THREE.flatMap((id) => colours[id]));
-    const grey = await idPng(Uint16Array.from(THREE, (id) => id * 300), SHAPE, colours);
+    const colours = [
+      [10, 20, 30],
+      [200, 0, 9],
+      [1, 255, 2],
+    ];
+    equal(
+      await pixelsOf(await idPng(Uint8Array.from(THREE), SHAPE, colours)),
+      THREE.flatMap((id) => colours[id]),
+    );
+    const grey = await idPng(
+      Uint16Array.from(THREE, (id) => id * 300),
+      SHAPE,
+      colours,
+    );
     equal([...new Uint8Array(await grey.arrayBuffer()).subarray(24, 26)], [16, 0]);
     const bytes = Uint8Array.from({length: 200000}, (_, i) => i % 251);
     const opened = new Blob([storedDeflate(bytes)]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -237,11 +352,16 @@ export const checks = {
 
   async "what was not urgent gives way to a pen; an error answers its request alone"() {
     const [aborted, shown, failed] = [[], [], []];
-    const render = (image, {signal}) => new Promise((resolve, reject) => {
-      signal.addEventListener("abort", () => (aborted.push(image), reject(signal.reason)));
-      setTimeout(() => (image === "bad" ? reject(new Error("no")) : resolve(image)), image === "slow" ? 500 : 2);
+    const render = (image, {signal}) =>
+      new Promise((resolve, reject) => {
+        signal.addEventListener("abort", () => (aborted.push(image), reject(signal.reason)));
+        setTimeout(() => (image === "bad" ? reject(new Error("no")) : resolve(image)), image === "slow" ? 500 : 2);
+      });
+    const loop = new RenderLoop(render, {
+      shown: (photo) => shown.push(photo),
+      failed: (error) => failed.push(error.message),
+      busy: () => {},
     });
-    const loop = new RenderLoop(render, {shown: (photo) => shown.push(photo), failed: (error) => failed.push(error.message), busy: () => {}});
     loop.request(() => ({image: "slow"}));
     loop.request(() => ({image: "pen", preview: {}}), true);
     await loop.later("rest");

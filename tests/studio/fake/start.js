@@ -1,4 +1,4 @@
-/** Studios over a fake model: ?model=plain|large|many|unconditional and ?mounts=2. */
+/** Studios over a fake model: ?model=plain|large|many|flat (no heatmaps)|fixed (no noise)|unconditional and ?mounts=2. */
 import {mount} from "../page/studio.js";
 import {fakeTransport} from "./transport.js";
 

@@ -17,10 +17,26 @@ export function fakeTransport(kind, asked) {
   const labelled = kind !== "unconditional";
   const [height, width] = kind === "large" ? [128, 256] : [32, 64];
   const names = kind === "many" ? Array.from({length: 300}, (_, i) => `class ${i}`) : NAMES;
-  const classes = labelled ? names.map((name, id) => ({id, name, color: [(id * 67) % 256, (id * 131) % 256, (id * 29 + 90) % 256], dont_care: id === 0})) : [];
+  const classes = labelled
+    ? names.map((name, id) => ({id, name, color: [(id * 67) % 256, (id * 131) % 256, (id * 29 + 90) % 256], dont_care: id === 0}))
+    : [];
   const info = {
-    name: `fake ${kind}`, step: 12000, family: "fake", height, width, multiple: 4, min: [height, width], max: [height, width], classes, labels: labelled,
-    noise: true, spatial: true, isotropic: false, levels: [[0], [1, 2], [3, 4, 5, 6]], styles: labelled ? 0 : 10, preview: kind === "large",
+    name: `fake ${kind}`,
+    step: 12000,
+    family: "fake",
+    height,
+    width,
+    multiple: 4,
+    min: [height, width],
+    max: [height, width],
+    classes,
+    labels: labelled,
+    noise: kind !== "fixed",
+    spatial: kind !== "flat",
+    isotropic: false,
+    levels: [[0], [1, 2], [3, 4, 5, 6]],
+    styles: labelled ? 0 : 10,
+    preview: kind === "large",
     examples: labelled ? [{name: "street"}, {name: "park"}] : [],
   };
   const maps = () => new (names.length > 256 ? Uint16Array : Uint8Array)(height * width);
@@ -35,7 +51,7 @@ export function fakeTransport(kind, asked) {
       });
       if (image.seed === 666) throw new Error("This seed is refused.");
       const {top, left, ...size} = preview ?? {top: 0, left: 0, height, width};
-      const rows = image.heatmaps ?? rowsOf(image.seed);
+      const rows = kind === "flat" ? [[9, 9]] : (image.heatmaps ?? rowsOf(image.seed));
       const whole = between(image.seed, image.end?.seed, image.t);
       const rgb = new Uint8Array(3 * size.height * size.width);
       for (let y = 0, j = 0; y < size.height; y++) {
@@ -57,7 +73,16 @@ export function fakeTransport(kind, asked) {
       if (name.endsWith(".json")) {
         const record = JSON.parse(text);
         const end = record.interpolation ? {seed: record.interpolation.seed, class_seeds: record.interpolation.class_seeds} : null;
-        return {height, width, labels: labelled ? maps().fill(2) : null, ...record, regions: [], end, t: record.interpolation?.t ?? 0, heatmaps: record.base_heatmaps ?? null};
+        return {
+          height,
+          width,
+          labels: labelled ? maps().fill(2) : null,
+          ...record,
+          regions: [],
+          end,
+          t: record.interpolation?.t ?? 0,
+          heatmaps: record.base_heatmaps ?? null,
+        };
       }
       throw new Error(`${name} is damaged: it ends too early`);
     },
@@ -67,6 +92,6 @@ export function fakeTransport(kind, asked) {
       for (let y = height / 4; y < 0.75 * height; y++) labels.fill(2, y * width, y * width + width / 4);
       return {height, width, labels, photo: null};
     },
-    heatmaps: async (seed) => rowsOf(seed),
+    heatmaps: kind === "flat" ? undefined : async (seed) => rowsOf(seed),
   };
 }
