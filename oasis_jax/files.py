@@ -35,6 +35,20 @@ def compared(name):
     return unicodedata.normalize("NFC", name)
 
 
+def told_apart(*paths):
+    """Paths as they are shown beside each other: in ASCII, with escapes such as \\u0301, if they look the same otherwise."""
+    looks = {compared(path) for path in paths}
+    return [path.encode("ascii", "backslashreplace").decode() for path in paths] if len(looks) < len(paths) else list(paths)
+
+
+def one_line(text):
+    """A text with names in it as it is shown: in one line, with signs that cannot be seen as escapes, such as \\n and \\u200b.
+
+    Bytes that are no text (`is_text`) stay as they are: `print_all_names` writes them.
+    """
+    return "".join(sign if sign.isprintable() or not is_text(sign) else sign.encode("unicode_escape").decode() for sign in str(text))
+
+
 def print_all_names():
     """Lets print write the bytes of names that are no text (`is_text`) as they are, so that printed commands can be pasted."""
     if reconfigure := getattr(sys.stdout, "reconfigure", None):

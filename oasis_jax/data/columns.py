@@ -20,7 +20,7 @@ _DARK = 4096  # no photo of 16 bits ends here, but numbers of 12 bits and fewer 
 
 # What the check says of files that hold something unusual, by the names that `remarks` gives.
 REMARKS = {
-    "turned": "are turned or mirrored by their EXIF (their label maps must show the upright photos)",
+    "turned": "are turned or mirrored by their EXIF",
     "transparent": "have transparent pixels, which become white",
     "cmyk": "are in CMYK, converted without a colour profile",
     "slow photos": "are decoded by Pillow, which is slower than TensorFlow (fast are plain JPEG files)",

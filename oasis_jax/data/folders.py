@@ -11,7 +11,7 @@ from oasis_jax.data.listing import IMAGE_ENDINGS, list_images
 from oasis_jax.data.partners import without_partner
 from oasis_jax.data.split import Example, Split
 from oasis_jax.data.text import read_lines
-from oasis_jax.files import compared, expanded
+from oasis_jax.files import compared, expanded, one_line, told_apart
 
 _FIRST = 10  # files of each folder that tell whether the folders are swapped
 
@@ -156,13 +156,13 @@ def _list(root, layout, column):
     files = {}
     for path, key in chosen.items():
         if key in files:
-            faults.append(f"{files[key]} and {listed.files[path]} are two {column.things} of one name: remove one of them")
+            faults.append(f"{' and '.join(told_apart(files[key], listed.files[path]))} are two {column.things} of one name: remove one of them")
         else:
             files[key] = listed.files[path]
     if not files:
         wanted = f"*{suffix} with one of the endings {' '.join(IMAGE_ENDINGS)}"
         wrong = f"{base} holds no {column.things} ({wanted}): correct data.root or data.layout"
-        raise DataError("\n  ".join([wrong, *faults, *notes]))
+        raise DataError("\n  ".join(map(one_line, [wrong, *faults, *notes])))
     others = {compared(os.path.splitext(path)[0].removesuffix(suffix)): full for path, full in listed.others.items()}
     return Column(column.things, str(base), suffix, files, others, tuple(faults), tuple(notes))
 

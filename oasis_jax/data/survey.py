@@ -3,6 +3,8 @@ import dataclasses
 
 import numpy as np
 
+from oasis_jax.files import one_line
+
 _SHOWN = 24  # classes that are all shown; of more, the largest and the rarest
 _LARGEST, _RAREST, _NAMED = 10, 8, 10
 
@@ -57,7 +59,7 @@ class Survey:
     def as_text(self, whole=False):
         """The table and the remarks in plain text; of many classes only the largest and the rarest, unless it shall be `whole`."""
         lines = [f"{self.split}: {self.num_examples} examples"]
-        rows = [row for row in self.rows if whole or "absent" not in row["note"]]
+        rows = [row | {"class": one_line(row["class"])} for row in self.rows if whole or "absent" not in row["note"]]
         if rows:
             width = max(len(row["class"]) for row in rows)
             lines.append(f"  {'id':>5}  {'class':{width}}  {'pixels':>9}  {'images':>7}")
@@ -67,7 +69,7 @@ class Survey:
                     continue
                 share = f"{100 * row['share of pixels']:.3f} %"
                 lines.append(f"  {row['id']:5}  {row['class']:{width}}  {share:>9}  {row['images']:7}  {row['note']}".rstrip())
-        return "\n".join([*lines, *(f"  {remark}" for remark in self.remarks)])
+        return "\n".join([*lines, *(f"  {one_line(remark)}" for remark in self.remarks)])
 
     def as_memory(self):
         """What was counted as a JSON value."""

@@ -69,7 +69,10 @@ def train(run):
         stack.callback(shown.close)
         if first_step < run.num_steps:
             with left_with_others(lambda: f"start all processes again with the same command: {resume_advice(checkpoints)}"):
-                state, scores, stopped = train_steps(run, state, first_step, checkpoints, received, shown)
+                try:
+                    state, scores, stopped = train_steps(run, state, first_step, checkpoints, received, shown)
+                except DataError as error:
+                    raise DataError(f"{one_line(error)}; {resume_advice(checkpoints)} by the same command when that is mended") from error
         else:
             if is_first():
                 print(f"{run.workdir} is trained to step {first_step} already; to train further, set a larger train.num_steps")
@@ -165,8 +168,6 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
                 if scores:
                     checkpoints.add_scores(done, scores)
-                if lost:
-                    tqdm.tqdm.write(f"step {done} is saved; the same command resumes from there when the data can be read")
                 window += time.monotonic() - paused  # not training time
             if last:
                 break
