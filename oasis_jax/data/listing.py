@@ -106,7 +106,8 @@ def list_images(folder) -> Listing:
                 faults.append(f"{entry.path} is {target} that cannot be reached: correct or remove it")
             elif is_image_name(entry.name):
                 faults.append(f"{entry.path} is neither a file nor a folder: remove it")
-    return Listing(dict(sorted(files.items())), dict(sorted(others.items())), *(tuple(sorted(one)) for one in (hidden, loops, repeated, faults)))
+    found = (tuple(sorted(each)) for each in (hidden, loops, repeated, faults))
+    return Listing(dict(sorted(files.items())), dict(sorted(others.items())), *found)
 
 
 def _above(folder):

@@ -11,9 +11,11 @@ import numpy as np
 import tqdm
 
 from oasis_jax.checkpoint import FOLDER, Checkpoints, load_ema
+from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import valid_json, write_report
 from oasis_jax.family import name_of, own_networks
+from oasis_jax.files import one_line
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
 from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others
@@ -72,7 +74,9 @@ def train(run):
                 try:
                     state, scores, stopped = train_steps(run, state, first_step, checkpoints, received, shown)
                 except DataError as error:
-                    raise DataError(f"{one_line(error)}; {resume_advice(checkpoints)} by the same command when that is mended") from error
+                    saved = checkpoints.latest_step()
+                    kept = "nothing is saved yet" if saved is None else f"step {saved} is saved, and the run is resumed from there"
+                    raise DataError(f"{one_line(error)}; {kept}: correct this, and start the same command again") from error
         else:
             if is_first():
                 print(f"{run.workdir} is trained to step {first_step} already; to train further, set a larger train.num_steps")
