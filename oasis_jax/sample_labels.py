@@ -82,8 +82,8 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True):
         kept = _size_like(model, (height, width))
         advice = f"; --size={kept[0]}x{kept[1]} keeps the shape of that one" if kept else ""
         print(
-            f"{len(squeezed)} of {len(label_files)} label maps, such as {one_line(path)} of {height}x{width}, are squeezed into the size of "
-            f"the training images, {size[0]}x{size[1]}{advice}",
+            f"{len(squeezed)} of {len(label_files)} label maps, such as {one_line(path)} of {height}x{width}, are squeezed into the size "
+            f"of the training images, {size[0]}x{size[1]}{advice}",
             file=sys.stderr,
         )
 

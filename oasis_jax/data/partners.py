@@ -1,6 +1,7 @@
 """Photos without label map, label maps without photo: what to say of them, and the ends or beginnings of names that keep them apart."""
 import collections
 import itertools
+import shlex
 
 _CANDIDATES = 12  # ends of names that are tried in each folder
 
@@ -64,15 +65,15 @@ def _advice(choices, columns, fields, mirror, place):
     for column, suffix, field, keys in zip(columns, suffixes, fields, _alone(*columns), strict=True):
         if suffix:
             of_these = sorted(key for key in keys if mirror(key).endswith(suffix))
-            verb = f"{place} {'in' if place == 'end' else 'with'}"
-            ends.append(f"{len(of_these)} {column.things} {verb} {shown(suffix)}, such as {column.files[of_these[0]]}")
-            flags.append(f"{field}={suffix}")
+            verb = "end in" if place == "end" else "begin with"
+            ends.append(f"{len(of_these)} {column.things} {verb} {shlex.quote(shown(suffix))}, such as {column.files[of_these[0]]}")
+            flags.append(f"{field}={shlex.quote(suffix)}")
     without = "" if all(suffixes) else f", the {columns[bool(suffixes[0])].things} do not"
     found = f"{' and '.join(ends)}{without}"
     if place == "begin":
         return f"{found}: rename them so that both files of a pair have the same name (no field leaves out beginnings)"
     if paired := len(columns[0].files.keys() & columns[1].files.keys()):
-        return f"{found}: rename them without it, like the other {paired} pairs"
+        return f"{found}: leave it out of their names, as in the {paired} other pairs"
     same = f" (or another end that as many have: {', '.join(' and '.join(filter(None, other)) for other in others)})" if others else ""
     return f"{found}: set {' and '.join(flags)}{same}"
 
