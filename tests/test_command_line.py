@@ -57,7 +57,7 @@ def test_fields_that_are_wrong_are_told_before_anything_else(tmp_path):
     assert [line.split("=")[0].strip() for line in lines] == ["seed", "eval.batch_size"]
 
 
-WARNING = """
+WARNING = r"""
 import warnings
 from oasis_jax import command_line, files
 

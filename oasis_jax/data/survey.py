@@ -43,7 +43,7 @@ class Survey:
         rows = []
         for number in np.argsort(-self.pixels, kind="stable").tolist():
             marks = (("don't care", number == self.dontcare_id), ("absent", self.pixels[number] == 0))
-            row = {"id": number, "class": self.class_names[number], "share of pixels": int(self.pixels[number]) / total}
+            row = {"id": number, "class": one_line(self.class_names[number]), "share of pixels": int(self.pixels[number]) / total}
             rows.append(row | {"images": int(self.images[number]), "note": ", ".join(mark for mark, holds in marks if holds)})
         return rows
 
@@ -54,12 +54,12 @@ class Survey:
         if absent:
             more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
             yield f"classes that are absent ({len(absent)} of {len(self.pixels)}): {', '.join(absent[:_NAMED])}{more}"
-        yield from self.notes
+        yield from map(one_line, self.notes)
 
     def as_text(self, whole=False):
         """The table and the remarks in plain text; of many classes only the largest and the rarest, unless it shall be `whole`."""
         lines = [f"{self.split}: {self.num_examples} examples"]
-        rows = [row | {"class": one_line(row["class"])} for row in self.rows if whole or "absent" not in row["note"]]
+        rows = [row for row in self.rows if whole or "absent" not in row["note"]]
         if rows:
             width = max(len(row["class"]) for row in rows)
             lines.append(f"  {'id':>5}  {'class':{width}}  {'pixels':>9}  {'images':>7}")
@@ -69,7 +69,7 @@ class Survey:
                     continue
                 share = f"{100 * row['share of pixels']:.3f} %"
                 lines.append(f"  {row['id']:5}  {row['class']:{width}}  {share:>9}  {row['images']:7}  {row['note']}".rstrip())
-        return "\n".join([*lines, *(f"  {one_line(remark)}" for remark in self.remarks)])
+        return "\n".join([*lines, *(f"  {remark}" for remark in self.remarks)])
 
     def as_memory(self):
         """What was counted as a JSON value."""
