@@ -1,4 +1,4 @@
-"""Files that are complete whenever they are there, on disk or in a bucket (gs://), and paths as people write them."""
+"""Files that are complete whenever they are there, on disk or in a bucket (gs://); paths as people write them, names as they are shown."""
 import glob
 import os
 import sys
