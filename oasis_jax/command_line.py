@@ -1,10 +1,12 @@
 """What all commands share: what is asked of their flags before they start, and how they end when they are interrupted."""
+import functools
 import os
 import sys
+import warnings
 
 from absl import app, flags, logging
 
-from oasis_jax.files import print_all_names
+from oasis_jax.files import one_line, print_all_names
 
 # Packages of the extras for machines to train on: sampling, the studio and export need none of them.
 TRAINING = ("clu", "importlib_resources", "matplotlib", "tensorboard", "tensorflow", "tensorflow_datasets")
@@ -27,6 +29,8 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
         if faults := list(_faults(rest[1:], needed)):
             sys.exit(f"{name}: {'; '.join(faults)}")
         logging.set_verbosity(logging.WARNING)
+        warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a file, we say ourselves
+        warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         print_all_names()
         return rest
 
@@ -41,6 +45,14 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
         print(f"{name}: stopped by Ctrl-C", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(INTERRUPTED)  # at once: threads that still read data or compute are not waited for
+
+
+def _show_warning(show, message, category, filename, *more):
+    """Shows our own warnings as one line, without the place in the code."""
+    if category is UserWarning and os.path.dirname(__file__) in filename:
+        print(f"warning: {one_line(message)}", file=sys.stderr)
+    else:
+        show(message, category, filename, *more)
 
 
 def _faults(positional, needed):

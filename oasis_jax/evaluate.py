@@ -17,7 +17,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from oasis_jax import command_line, config_flag
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, one_line
 
 NOTHING = "nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE and --output=DIR"
 
@@ -63,7 +63,7 @@ def run(options, config):
     refuse_inside(output, [split], "--output")
     survey = check_split(split, spec, output, remember=is_first())
     if is_first():
-        print("".join(f"{protocol.split}: {note}\n" for note in survey.notes), end="")
+        print("".join(f"{protocol.split}: {one_line(note)}\n" for note in survey.notes), end="")
     validation = make_validation(config, protocol, split, spec)
     own, diversity = None, False
     if options.images:

@@ -1,4 +1,4 @@
-"""Files that are complete whenever they are there, on disk or in a bucket (gs://), and paths as people write them."""
+"""Files that are complete whenever they are there, on disk or in a bucket (gs://); paths as people write them, names as they are shown."""
 import glob
 import os
 import sys
@@ -41,6 +41,20 @@ def is_text(name):
 def compared(name):
     """A name as it is compared with others: systems write é as one character, or as e and an accent."""
     return unicodedata.normalize("NFC", name)
+
+
+def told_apart(*paths):
+    """Paths as they are shown beside each other: in ASCII, with escapes such as \\u0301, if they look the same otherwise."""
+    looks = {compared(path) for path in paths}
+    return [path.encode("ascii", "backslashreplace").decode() for path in paths] if len(looks) < len(paths) else list(paths)
+
+
+def one_line(text):
+    """A text with names in it as it is shown: in one line, with signs that cannot be seen as escapes, such as \\n and \\u200b.
+
+    Bytes that are no text (`is_text`) stay as they are: `print_all_names` writes them.
+    """
+    return "".join(sign if sign.isprintable() or not is_text(sign) else sign.encode("unicode_escape").decode() for sign in str(text))
 
 
 def print_all_names():

@@ -6,7 +6,7 @@ import numpy as np
 from etils import epath
 from PIL import Image, ImageDraw, ImageFont
 
-from oasis_jax.files import write_whole
+from oasis_jax.files import one_line, write_whole
 
 CONTACT_SHEET = "contact_sheet.png"  # a picture of all images of a folder, among them
 _LINE = 14  # height of a line of text
@@ -52,7 +52,7 @@ def grid(rows, captions=None, notes=None, gap=4):
 
     Args:
         rows: list of lists of uint8 images (h, w, 3), all of one size; None is an empty cell. Rows may have different lengths.
-        captions: one string per column, written above it; None for none.
+        captions: one string per column, written above it in one line; None for none.
         notes: like `rows`, a string per image, written below it; None for none.
         gap: pixels between images and around the whole.
 
@@ -80,6 +80,7 @@ def grid(rows, captions=None, notes=None, gap=4):
     sheet = Image.fromarray(page)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
     for j, top, text in texts:
+        text = one_line(text)
         while text and draw.textlength(text, font=font) > width:  # cut to fit
             text = text[:-1]
         draw.text((gap + j * (width + gap), top), text, fill=_INK, font=font)

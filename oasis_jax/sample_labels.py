@@ -13,7 +13,7 @@ from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_la
 from oasis_jax.data.listing import IMAGE_ENDINGS, list_images
 from oasis_jax.data.palette import palette_of, palette_of_run
 from oasis_jax.data.scenes import CLASS_NAMES, Scenes
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, one_line
 
 _NOTICED = 0.02  # relative difference of aspect ratios that is told
 _UNSEEN = 1  # seed of the scenes of validation
@@ -62,7 +62,7 @@ def find_label_files(given):
         else:
             found[name] = file
     if faults or not found:
-        raise DataError("\n  ".join(faults) or f"no label files {missing}")
+        raise DataError("\n  ".join(map(one_line, faults)) or one_line(f"no label files {missing}"))
     return found
 
 
@@ -94,8 +94,8 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True):
         kept = _size_like(model, (height, width))
         advice = f"; --size={kept[0]}x{kept[1]} keeps the shape of that one" if kept else ""
         print(
-            f"{len(squeezed)} of {len(label_files)} label maps, such as {path} of {height}x{width}, are squeezed into the size of the "
-            f"training images, {size[0]}x{size[1]}{advice}",
+            f"{len(squeezed)} of {len(label_files)} label maps, such as {one_line(path)} of {height}x{width}, are squeezed into the size "
+            f"of the training images, {size[0]}x{size[1]}{advice}",
             file=sys.stderr,
         )
 
@@ -169,7 +169,7 @@ def _checked(label_files, rule):
         mapping = ",".join(f"{stored}:{target}" for stored, target in rule.mapping.items())
         how = f"label files are read with --config.data.label_map={mapping} --config.data.label_offset={rule.offset}"
         what = f"the model has classes 0..{rule.num_classes - 1}; {how}, which you can change"
-        raise DataError("\n  ".join([f"{len(faults)} of {len(label_files)} label files cannot be used ({what}):", *faults]))
+        raise DataError("\n  ".join([f"{len(faults)} of {len(label_files)} label files cannot be used ({what}):", *map(one_line, faults)]))
     return shapes
 
 

@@ -4,6 +4,7 @@ import difflib
 import re
 
 from oasis_jax import series
+from oasis_jax.files import one_line
 from oasis_jax.heatmaps import ALL, maps_of
 from oasis_jax.recipes import Recipe
 
@@ -72,7 +73,8 @@ def find_class(name, class_names):
     if name.isdecimal() and int(name) < len(class_names):
         return int(name)
     nearest = difflib.get_close_matches(name, class_names, n=3, cutoff=0.3) or class_names[:5]
-    raise ValueError(f"there is no class {name!r}; did you mean {' or '.join(nearest)}? Numbers 0..{len(class_names) - 1} work too")
+    meant = " or ".join(map(one_line, nearest))
+    raise ValueError(f"there is no class {name!r}; did you mean {meant}? Numbers 0..{len(class_names) - 1} work too")
 
 
 def _refuse_useless(options, model):

@@ -119,6 +119,11 @@ def _palette_photo(rgb):
     return indices, colours
 
 
+def _palette_seen(rgb):
+    indices, colours = _palette_photo(rgb)
+    return colours[indices]
+
+
 def _transparent_palette(rgb, _):
     indices, colours = _palette_photo(rgb)
     indices = np.where(_alpha(rgb) == 255, indices, 6)
@@ -139,8 +144,11 @@ PHOTOS = {
     "png": (".png", lambda rgb, n: (encoded(rgb, "PNG"), rgb)),
     "png grey": (".png", lambda rgb, n: (encoded(rgb[..., 0], "PNG"), _grey(rgb))),
     "png 1 bit": (".png", lambda rgb, n: (encoded(Image.fromarray(rgb[..., 0] > 99), "PNG"), _grey(rgb > 99) * np.uint8(255))),
-    "png palette": (".png", lambda rgb, n: (encoded(indexed(*_palette_photo(rgb)), "PNG"), _palette_photo(rgb)[1][_palette_photo(rgb)[0]])),
+    "png palette": (".png", lambda rgb, n: (encoded(indexed(*_palette_photo(rgb)), "PNG"), _palette_seen(rgb))),
     "png palette transparent": (".png", _transparent_palette),
+    "png palette opaque": (
+        ".png", lambda rgb, n: (encoded(indexed(*_palette_photo(rgb)), "PNG", transparency=b"\xff" * 7), _palette_seen(rgb)),
+    ),
     "png opaque": (".png", lambda rgb, n: (encoded(np.dstack([rgb, np.full_like(rgb[..., 0], 255)]), "PNG"), rgb)),
     "png transparent": (".png", lambda rgb, n: (encoded(np.dstack([rgb, _alpha(rgb)]), "PNG"), on_white(rgb, _alpha(rgb)))),
     "png grey transparent": (
@@ -229,6 +237,9 @@ LABELS = {
     "png palette transparent": (
         ".png", lambda ids, n, colours: (encoded(indexed(ids, PALETTE), "PNG", transparency=0), _if(not colours or ids.all(), ids)),
     ),
+    "png palette opaque": (
+        ".png", lambda ids, n, colours: (encoded(indexed(ids, PALETTE), "PNG", transparency=b"\xff" * NUM_CLASSES), ids),
+    ),
     "png other palette": (".png", lambda ids, n, colours: (encoded(indexed(ids, 254 - PALETTE), "PNG"), _if(not colours, ids))),
     "png rgb": (".png", _equal_channels("PNG")),
     "png rgba": (".png", _equal_channels("PNG", "RGBA")),
@@ -240,12 +251,14 @@ LABELS = {
     "tiff 16 bits": (".tif", lambda ids, n, _: (encoded(ids.astype(np.uint16), "TIFF"), ids)),
     "tiff 32 bits": (".tif", lambda ids, n, _: (encoded(ids.astype(np.int32), "TIFF"), ids)),
     "nothing but don't-care": (".png", lambda ids, n, _: (encoded(ids * 0, "PNG"), ids * 0)),
-    "png colours": (".png", lambda ids, n, colours: (encoded(PALETTE[ids], "PNG"), _if(colours or not (ids % 3).any(), ids))),
-    "tiff colours": (".tif", lambda ids, n, colours: (encoded(PALETTE[ids], "TIFF"), _if(colours or not (ids % 3).any(), ids))),
+    "png colours": (".png", lambda ids, n, colours: (encoded(PALETTE[ids], "PNG"), _if(colours or not ids.any(), ids))),
+    "tiff colours": (".tif", lambda ids, n, colours: (encoded(PALETTE[ids], "TIFF"), _if(colours or not ids.any(), ids))),
     "png id beyond": (".png", lambda ids, n, _: (encoded(_with(ids, NUM_CLASSES + n % 99), "PNG"), REFUSED)),
     "png ignored id": (".png", lambda ids, n, _: (encoded(_with(ids, 255), "PNG"), REFUSED)),
     "png ignored id of 16 bits": (".png", lambda ids, n, _: (encoded(_with(ids, 65535), "PNG"), REFUSED)),
     "tiff negative": (".tif", lambda ids, n, _: (encoded(ids.astype(np.int32) - 9, "TIFF"), REFUSED)),
+    "tiff negative of 16 bits": (".tif", lambda ids, n, _: (encoded(ids.astype(np.int16) - 9, "TIFF"), REFUSED)),
+    "tiff 16 bits signed": (".tif", lambda ids, n, _: (encoded(ids.astype(np.int16), "TIFF"), ids)),
     "tiff huge": (".tif", lambda ids, n, _: (encoded(ids.astype(np.int32) + 70000, "TIFF"), REFUSED)),
     "tiff float": (".tif", lambda ids, n, _: (encoded(ids.astype(np.float32), "TIFF"), REFUSED)),
     "jpeg": (".jpg", lambda ids, n, _: (encoded(ids, "JPEG"), REFUSED)),

@@ -13,6 +13,7 @@ import unicodedata
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from oasis_jax.files import one_line
 from tests.odd_files import DAMAGES, LABELS, PALETTE, PHOTOS, damaged, label_map, photo
 
 ASKED = int(os.environ.get("OASIS_FUZZ_EXAMPLES", 0))
@@ -147,8 +148,8 @@ def check_report(text, listings):
         assert any(listing.trainable is not True for listing in listings), text
         return
     for listing in listings:
-        missing = [path for path in listing.faulty if str(path) not in text]
-        wrong = [path for path in listing.valid if str(path) in text]
+        missing = [path for path in listing.faulty if one_line(path) not in text]
+        wrong = [path for path in listing.valid if one_line(path) in text]
         assert not missing and not wrong, (missing, wrong, text)
 
 

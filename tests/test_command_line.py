@@ -56,3 +56,20 @@ def test_fields_that_are_wrong_are_told_before_anything_else(tmp_path):
     assert done.returncode == 1 and not done.stdout
     assert header == "error: 2 fields of the config are wrong:"
     assert [line.split("=")[0].strip() for line in lines] == ["seed", "eval.batch_size"]
+
+
+WARNING = r"""
+import warnings
+from oasis_jax import command_line, files
+
+def main(_):
+    exec(compile("warnings.warn('ours: a\\nb')", files.__file__, "exec"))
+    exec("import warnings; warnings.warn('theirs')", {"__name__": "PIL.Image"})
+
+command_line.run(main, "x")
+"""
+
+
+def test_a_warning_is_one_line_of_ours_and_those_of_the_image_library_are_silent():
+    done = subprocess.run([sys.executable, "-c", WARNING], capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr.splitlines() == [r"warning: ours: a\nb"] and not done.stdout and done.returncode == 0

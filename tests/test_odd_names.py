@@ -10,14 +10,14 @@ from oasis_jax import files
 from oasis_jax.checkpoint import CheckpointError, Checkpoints, config_of_run, load_ema
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
-from oasis_jax.data.labels import LabelRule, read_label_map
+from oasis_jax.data.labels import DataError, LabelRule, read_label_map
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.metrics.nets.weights import WeightsError, find_vgg16, read_weights
 from oasis_jax.oasis.perceptual import load_features
 from oasis_jax.sample_labels import find_label_files
 from oasis_jax.training.workdir import prepare_workdir
 
-ODD = ["a b", "c[1]", "*", "d.e.f", "-x", "~y", "日本", "q?'\"#%20", "é\u0301", "latin\udce9"]
+ODD = ["a b", "c[1]", "*", "d.e.f", "-x", "~y", "日本", "q?'\"#%20", "é\u0301", "latin\udce9", "line\nend", "\x1b[2J", "\u200b"]
 
 
 @pytest.fixture
@@ -42,6 +42,18 @@ def test_names_of_all_kinds_are_listed_checked_and_read(root, tmp_path):
     (batch,) = eval_batches(split, spec, len(ODD))
     assert np.abs(batch["image"] - 10.0 * batch["label_map"][..., None]).max() <= 1  # a JPEG
     assert sorted(batch["label_map"][:, 0, 0]) == list(range(len(ODD)))
+
+
+def test_every_fault_is_one_line_whatever_its_file_is_called(root):
+    for path in (root / "train/labels").iterdir():
+        path.write_bytes(b"")
+    spec = DataSpec(root=str(root), num_classes=len(ODD), image_size=(8, 16))
+    with pytest.raises(DataError) as error:
+        check_split(open_split(spec, "train"), spec)
+    head, *lines = str(error.value).split("\n")
+    assert len(lines) == len(ODD) and all("cannot be read" in line for line in lines)
+    assert r"line\nend.png" in str(error.value) and r"\x1b[2J.png" in str(error.value) and r"\u200b.png" in str(error.value)
+    assert "\udce9" in head  # bytes stay as they are
 
 
 def test_photo_and_label_map_pair_whatever_the_normalisation_of_their_names(tmp_path):

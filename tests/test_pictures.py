@@ -76,6 +76,13 @@ def test_notes_lie_below_each_image_and_change_no_pixel_of_it():
         assert below[:, 44:84].min() < 100 and (below[:, 2:42].min() < 100) == (i == 0)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "latin\udce9", "a\u200bb", "\u202eb"])
+def test_any_name_of_a_file_is_a_caption_of_one_line(name):
+    rows = [[np.zeros((10, 90, 3), np.uint8)]]
+    page = pictures.grid(rows, captions=[name], notes=[[name]])
+    assert page.shape == pictures.grid(rows, captions=["a"], notes=[["a"]]).shape and page[:14].min() < 100
+
+
 @pytest.mark.parametrize("rows", [[], [[np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)]]])
 def test_grid_refuses_images_that_do_not_fit(rows):
     with pytest.raises(ValueError, match="images of one size"):

@@ -203,6 +203,14 @@ def test_label_files_of_one_name_in_two_folders_have_samples_of_their_own(run, l
     np.testing.assert_array_equal(images["x/a_1.png"], images["y/z/a_1.png"])
 
 
+def test_label_files_of_any_name_are_sampled(run, labels, tmp_path):
+    (tmp_path / "labels").mkdir()
+    for name in ("line\nend", "latin\udce9", "\u200b"):
+        shutil.copy(labels / "a.png", tmp_path / "labels" / f"{name}.png")
+    _, images = sampled(run, tmp_path / "labels", tmp_path / "out")
+    assert images.keys() == {"line\nend_0.png", "latin\udce9_0.png", "\u200b_0.png"} and (tmp_path / "out/contact_sheet.png").exists()
+
+
 def test_ids_without_a_class_can_be_mapped_as_the_message_says(run, labels, tmp_path):
     stored = np.array(Image.open(labels / "a.png"))
     stored[5, 5] = 9

@@ -16,12 +16,12 @@ from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.data.labels import resize_label_map
 from oasis_jax.data.split import stamp
 from oasis_jax.data.survey import Survey, recalled
-from oasis_jax.files import write_whole
+from oasis_jax.files import one_line, write_whole
 
 _REPORTED = 50  # faults printed; the others are counted
 _MEMORY = "data_check.json"
 _QUANTILE = 0.999
-_RULES = 2  # changes with what the check finds: what older versions found is checked again
+_RULES = 3  # changes with what the check finds: what older versions found is checked again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _check_example(split, index, spec, statistic) -> Checked:
         values = {name: value for name, value in decoded.items() if value is not None}
         if not faults:
             remarks = [remark for column, file in opened.items() for remark in column.remarks(file)]
-            remarks += [f"slow {column.things}" for column in opened if _is_slow(column.name, example.files[column.name])]
+            remarks += [f"slow {column.things}" for column, file in opened.items() if _is_slow(column.name, file)]
     if (stored := values.get("label_map")) is not None:
         classes = _attempt(faults, lambda stored: split.rule(stored, f"label map {example.source('label_map')}"), stored)
     sizes = {column.name: column.size(values[column.name]) for column in split.columns if column.name in values}
@@ -156,10 +156,10 @@ def _check_example(split, index, spec, statistic) -> Checked:
     return Checked((), tuple(remarks), pixels, np.max([statistic(one) for one in both], axis=0))
 
 
-def _is_slow(column, path):
+def _is_slow(column, file):
     from oasis_jax.data.decode import is_decoded_here  # imports TensorFlow
 
-    return "://" not in path and not is_decoded_here(column, path)
+    return not is_decoded_here(column, file.source, file.head)
 
 
 def _attempt(faults, function, argument):
@@ -197,7 +197,8 @@ def _notes(split, results):
     for remark, sentence in REMARKS.items():
         if examples := found[remark]:
             column = "label_map" if remark in ("dontcare", "slow label maps") else "image"
-            yield f"{len(examples)} of {len(split)} {split.column(column).things} {sentence}, such as {examples[0].source(column)}"
+            more = " (their label maps must show the upright photos)" if remark == "turned" and split.column("label_map") else ""
+            yield f"{len(examples)} of {len(split)} {split.column(column).things} {sentence}{more}, such as {examples[0].source(column)}"
 
 
 def _reports(splits, spec):
@@ -208,7 +209,7 @@ def _report(split, spec, faults):
     place = (split.name == "val" and spec.val_root) or spec.root or spec.layout
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     lines = [f"{count} in the {split.name} split of {place} ({len(split)} examples):"]
-    lines += [f"  {fault}" for fault in faults[:_REPORTED]]
+    lines += [f"  {one_line(fault)}" for fault in faults[:_REPORTED]]
     if len(faults) > _REPORTED:
         lines.append(f"  ... and {len(faults) - _REPORTED} more")
     return "\n".join(lines)

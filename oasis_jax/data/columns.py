@@ -20,7 +20,7 @@ _DARK = 4096  # no photo of 16 bits ends here, but numbers of 12 bits and fewer 
 
 # What the check says of files that hold something unusual, by the names that `remarks` gives.
 REMARKS = {
-    "turned": "are turned or mirrored by their EXIF (their label maps must show the upright photos)",
+    "turned": "are turned or mirrored by their EXIF",
     "transparent": "have transparent pixels, which become white",
     "cmyk": "are in CMYK, converted without a colour profile",
     "slow photos": "are decoded by Pillow, which is slower than TensorFlow (fast are plain JPEG files)",
@@ -155,11 +155,13 @@ def as_rgb(image, source="the photo") -> Image.Image:
         image = Image.fromarray((values >> 8).astype(np.uint8))
     elif image.mode in _NUMBERS:
         raise DataError(f"{source} holds {_NUMBERS[image.mode]} (mode {image.mode}), whose range is unknown: save it with 8 or 16 bits")
-    elif image.has_transparency_data and (lowest := _lowest_alpha(image)) < 255:
+    elif image.has_transparency_data:
         image = image.convert("RGBA")
-        if lowest == 0 and image.getextrema()[3][1] == 0:
+        lowest, highest = image.getextrema()[3]
+        if highest == 0:
             raise DataError(f"{source} is transparent throughout: remove its alpha channel")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        if lowest < 255:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     try:
         return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:

@@ -2,6 +2,7 @@
 import dataclasses
 
 from oasis_jax.data.columns import make_columns
+from oasis_jax.data.columns import read_photo as read_photo
 from oasis_jax.data.folders import LAYOUTS, open_folders
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.photos import open_photos

@@ -3,20 +3,22 @@
 Only the most common kinds of files are decoded here, for which TensorFlow's pixels exactly equal Pillow's. All others are left to Pillow.
 """
 import functools
-import os
 import re
 
 import tensorflow as tf
 
-# JFIF header, quantisation tables of one to four components, frame header of grey or of three components, and no further application data
-# or comment. EXIF and XMP, which may turn the photo, would come before; CMYK is read differently by different decoders. In Latin-1.
+from oasis_jax.data.image_files import HEAD
+
+# JFIF header, quantisation tables of one to four components, frame header of grey or of three components, Huffman tables (no code of which
+# is 255) and restart interval, start of scan. EXIF and XMP, which may turn the photo, have no place before the scan, and nothing behind it
+# counts; CMYK is read differently by different decoders. In Latin-1.
 _JPEG = (
     r"(?s)\xff\xd8\xff\xe0\x00\x10JFIF.{10}"
     r"(\xff\xdb\x00(\x43.{65}|\x84.{130}|\xc5.{195}))+"
     r"\xff[\xc0-\xc2]\x00(\x0b\x08.{4}\x01.{3}|\x11\x08.{4}\x03.{9})"
-    r"\xff[\xc4\xda\xdb\xdd].*"
+    r"(\xff\xc4[\x00-\xfe]+|\xff\xdd\x00\x04..)*"
+    r"\xff\xda.*"
 )
-_JPEG_HEAD = 512  # bytes that hold all this, of common encoders
 _PNG_MARKS = ((0, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), (24, b"\x08\x00"))  # the second: 8 bits of grey
 _PNG_HEAD = 32  # bytes that hold both
 # Endings of the files of a column that are decoded here, if they are what these say.
@@ -40,7 +42,7 @@ def jpeg_photo(path):
     decode = functools.partial(tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE")  # as in Pillow
 
     def is_plain(data):
-        head = tf.strings.unicode_transcode(tf.strings.substr(data, 0, _JPEG_HEAD), "ISO-8859-1", "UTF-8")
+        head = tf.strings.unicode_transcode(tf.strings.substr(data, 0, HEAD), "ISO-8859-1", "UTF-8")
         return tf.strings.regex_full_match(head, _JPEG)
 
     return _decoded(path, is_plain, decode, 3)
@@ -61,17 +63,12 @@ def png_ids(path):
     return _decoded(path, is_grey, functools.partial(tf.io.decode_png, channels=1), 1)
 
 
-def is_decoded_here(column, path):
-    """Whether the file of a column is of a kind that is decoded here; a local path. False if it cannot be read."""
-    if not os.fspath(path).lower().endswith(ENDINGS[column]):
-        return False
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_JPEG_HEAD)
-    except OSError:
+def is_decoded_here(column, path, head):
+    """Whether the file of a column is of a kind that is decoded here, by its path and its first bytes (`image_files.HEAD` or more)."""
+    if not path.lower().endswith(ENDINGS[column]):
         return False
     if column == "image":
-        return re.fullmatch(_JPEG.encode(), head) is not None
+        return re.fullmatch(_JPEG.encode(), head[:HEAD]) is not None
     return all(head[start : start + len(mark)] == mark for start, mark in _PNG_MARKS)
 
 

@@ -11,7 +11,7 @@ from oasis_jax.data.listing import IMAGE_ENDINGS, list_images
 from oasis_jax.data.partners import without_partner
 from oasis_jax.data.split import Example, Split
 from oasis_jax.data.text import read_lines
-from oasis_jax.files import compared, expanded
+from oasis_jax.files import compared, expanded, one_line, told_apart
 
 _FIRST = 10  # files of each folder that tell whether the folders are swapped
 
@@ -95,7 +95,8 @@ def open_folders(spec, split, columns):
     common = sorted(set.intersection(*map(set, listed.values())))
     if len(opened) > 1:
         columns = [dataclasses.replace(found[name], files=files) for name, files in listed.items()]
-        faults += without_partner(*columns, suffix_fields=("data.photo_suffix", "data.label_suffix") if layout.optional else ())
+        fields = ("data.photo_suffix", "data.label_suffix") if layout.optional else ()
+        faults += without_partner(*columns, fields, lambda: _other_split(root, spec, split, opened))
     label_files = ""
     if label_maps := found.get("label_map"):
         suffix = label_maps.suffix
@@ -156,15 +157,25 @@ def _list(root, layout, column):
     files = {}
     for path, key in chosen.items():
         if key in files:
-            faults.append(f"{files[key]} and {listed.files[path]} are two {column.things} of one name: remove one of them")
+            both = " and ".join(told_apart(files[key], listed.files[path]))
+            faults.append(f"{both} are two {column.things} of one name: remove one of them")
         else:
             files[key] = listed.files[path]
     if not files:
         wanted = f"*{suffix} with one of the endings {' '.join(IMAGE_ENDINGS)}"
         wrong = f"{base} holds no {column.things} ({wanted}): correct data.root or data.layout"
-        raise DataError("\n  ".join([wrong, *faults, *notes]))
+        raise DataError("\n  ".join(map(one_line, [wrong, *faults, *notes])))
     others = {compared(os.path.splitext(path)[0].removesuffix(suffix)): full for path, full in listed.others.items()}
     return Column(column.things, str(base), suffix, files, others, tuple(faults), tuple(notes))
+
+
+def _other_split(root, spec, split, columns):
+    """The Column of each of `columns` (`data.columns`) in the other split; None if one cannot be listed, which its own report says."""
+    layout = LAYOUTS[spec.layout](spec, "val" if split == "train" else "train")
+    try:
+        return [_list(root, layout, column) for column in columns]
+    except DataError:
+        return None
 
 
 def _refuse_swapped(photos, label_maps, rule):

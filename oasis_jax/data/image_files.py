@@ -12,6 +12,7 @@ _TURNING = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # what
 _SWAPS_SIDES = (5, 6, 7, 8)
 _LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
 _WITH_PREVIEWS = ("MPO", "HEIF")  # what follows the first image is made from it: previews, depth, brightness
+HEAD = 1024  # bytes by which kinds of files are told, of common encoders
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -25,6 +26,7 @@ class ImageFile:
 
     Attributes:
         source: the file, for messages.
+        head: its first HEAD bytes.
         image: Image, not decoded before `decode`.
         lossy: whether it was compressed with loss, so that it cannot hold ids.
         reduced: whether Pillow reduces its 16 bits per channel to 8.
@@ -32,6 +34,7 @@ class ImageFile:
     """
 
     source: str
+    head: bytes
     image: Image.Image
     lossy: bool
     reduced: bool
@@ -104,7 +107,7 @@ def open_bytes(data, source) -> ImageFile:
     if count > 1 and image.format not in _WITH_PREVIEWS:
         raise DataError(f"{source} holds {count} images (pages or frames): save the one that is meant as a file of its own")
     reduced = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
-    return ImageFile(source, image, _is_lossy(image, data), reduced, _orientation(image))
+    return ImageFile(source, data[:HEAD], image, _is_lossy(image, data), reduced, _orientation(image))
 
 
 def _identify(data):
@@ -162,8 +165,7 @@ def _unreadable(source, reason):
 
 
 def _too_large(source, size=""):
-    fix = "cut or resize it, and its partner in the same way"
-    return DataError(f"{source} has too many pixels{size}, at most {Image.MAX_IMAGE_PIXELS} are decoded: {fix}")
+    return DataError(f"{source} has too many pixels{size}, at most {Image.MAX_IMAGE_PIXELS} are decoded: cut or resize it")
 
 
 def _read_bytes(path):

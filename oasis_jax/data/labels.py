@@ -8,7 +8,7 @@ import numpy as np
 from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.fields import MAX_IDS
 
-IGNORED_IDS = (255, 65535)  # by convention: pixels without a class
+IGNORED_IDS = (-1, 255, 65535)  # by convention: pixels without a class
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -18,7 +18,7 @@ class LabelRule:
     Attributes:
         num_classes: N, including the don't-care class.
         offset: class = stored id + offset, except for the ids in `mapping`.
-        mapping: {stored id: class}; arrays may hold negative ids, such as -1.
+        mapping: {stored id: class}; ids of signed types may be negative, such as -1.
         palette: uint8 (K, 3) colours of RGB label maps, all different; the stored id of a pixel is the row of its colour.
         fixed: whether num_classes is that of a trained model, so that no message may ask for another number.
 
@@ -79,7 +79,7 @@ class LabelRule:
             classes[stored < 0] = np.array([self._class_of_negative(each) for each in negative], np.int32)[places]
         if classes.min() < 0 or stored.max() >= MAX_IDS:
             wrong = np.unique(stored[(classes < 0) | (stored >= MAX_IDS)])
-            raise DataError(f"{source} holds {self._out_of_range(wrong)}")
+            raise DataError(f"{source} holds {self._out_of_range(wrong, np.unique(stored))}")
         return classes
 
     def stored_of_colours(self, rgb, source="the label map") -> np.ndarray:
@@ -105,20 +105,32 @@ class LabelRule:
             )
         return f"{some}: add a line for each, or check that the file is a label map"
 
-    def _out_of_range(self, wrong):
-        wrong = wrong.tolist()  # ids of 8 bits would overflow
-        some = ", ".join(map(str, wrong[:5])) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        shift = f" and data.label_offset is {self.offset}" if self.offset else ""
-        first, last = max(0, -self.offset), self.num_classes - 1 - self.offset
+    def _out_of_range(self, wrong, stored):
+        """What is wrong with the ids `wrong` of all ids `stored`, both sorted, and how to fix it."""
+        wrong, stored = wrong.tolist(), stored.tolist()  # ids of 8 bits would overflow
+        found, allowed = f"id {_few(wrong)}", "ids"
+        if self.offset:
+            found += f", which data.label_offset={self.offset} makes {_few([one + self.offset for one in wrong])}"
+            allowed = "classes"
         fix = f"map id {wrong[0]} in data.label_map"
-        if last < wrong[-1] < MAX_IDS - self.offset and wrong[0] >= -self.offset and not self.fixed:
+        if self.offset and (fits := self._offset_that_fits(wrong, stored)) is not None:
+            fix = f"set data.label_offset={fits}, which gives all ids of this file a class, or {fix}"
+        elif self.num_classes - self.offset <= wrong[-1] < MAX_IDS - self.offset and wrong[0] >= -self.offset and not self.fixed:
             fix = f"set data.num_classes={wrong[-1] + self.offset + 1} or {fix}"
         ignored = [one for one in wrong if one in IGNORED_IDS]
         if ignored:
             fix += f' (often {ignored[0]} means don\'t-care: data.label_map="{ignored[0]}:C", C being data.dontcare_id)'
         if len(wrong) > max(self.num_classes, 8):
             fix += "; so many ids look like a photo, or like a label map that was resized with antialiasing (nearest neighbour keeps ids)"
-        return f"id {some}, but data.num_classes is {self.num_classes}{shift} (ids {first}..{last}): {fix}"
+        return f"{found}, but data.num_classes is {self.num_classes} ({allowed} 0..{self.num_classes - 1}): {fix}"
+
+    def _offset_that_fits(self, wrong, stored):
+        """Where no id of a file has a class by data.label_offset: an offset by which all have one; None if there is none."""
+        unmapped = [one for one in stored if one not in self.mapping and one not in IGNORED_IDS]
+        if not unmapped or not set(unmapped) <= set(wrong):
+            return None
+        fits = 0 if unmapped[0] >= 0 and unmapped[-1] < self.num_classes else -unmapped[0]
+        return fits if unmapped[-1] + fits < self.num_classes else None
 
 
 def parse_label_map(text) -> dict[int, int]:
@@ -130,12 +142,12 @@ def parse_label_map(text) -> dict[int, int]:
 
 
 def read_stored_ids(path, rule) -> np.ndarray:
-    """Reads the ids of a label file as stored: uint8 or uint16 (H, W). Raises DataError as `open_image` and `stored_ids` do."""
+    """Reads the ids of a label file as stored, integers (H, W). Raises DataError as `open_image` and `stored_ids` do."""
     return stored_ids(open_image(path), rule)
 
 
 def stored_ids(file, rule) -> np.ndarray:
-    """The ids of a label file as stored: uint8 or uint16 (H, W).
+    """The ids of a label file as stored: uint8 or uint16 (H, W), or int32 if some are negative, as in a TIFF of a signed type.
 
     Greyscale images of 8 or 16 bits hold the ids themselves, and so do RGB images of three equal channels. With `rule.palette`, RGB and
     palette images hold its colours; without, palette images hold their indices.
@@ -160,19 +172,24 @@ def stored_ids(file, rule) -> np.ndarray:
         if file.reduced:
             raise DataError(f"{path} has colours of 16 bits: save label maps as 8 or 16 bit ids, palette PNG or RGB of 8 bits")
         return _ids_of_colours(image, path, rule)
+    if image.mode == "F":
+        low, high = image.getextrema()
+        raise DataError(f"{path} holds floating-point numbers, {low:g} to {high:g}: save the ids as integers of 8 or 16 bits")
     if image.mode not in ("1", "L", "I", "I;16", "I;16B"):
         raise DataError(f"{path} is an image of mode {image.mode}: save label maps as 8 or 16 bit ids, palette PNG or RGB")
     stored = np.asarray(image)
-    if stored.dtype == np.int32 and (stored.min() < 0 or stored.max() >= MAX_IDS):
-        raise DataError(f"{path} holds id {stored.min() if stored.min() < 0 else stored.max()}: ids are 0..{MAX_IDS - 1}")
-    return stored.astype(np.uint8 if image.mode in ("1", "L") else np.uint16, copy=False)
+    if stored.dtype == np.int32 and (stored.min() <= -MAX_IDS or stored.max() >= MAX_IDS):
+        wrong = stored.min() if stored.min() <= -MAX_IDS else stored.max()
+        raise DataError(f"{path} holds id {wrong}, but ids are {1 - MAX_IDS}..{MAX_IDS - 1}: give these pixels another id")
+    kind = np.uint8 if image.mode in ("1", "L") else np.uint16 if stored.min() >= 0 else np.int32
+    return stored.astype(kind, copy=False)
 
 
 def _ids_of_colours(image, path, rule):
     """Stored ids of an image with colours: rows of the palette, or what three equal channels hold."""
     if image.has_transparency_data and (hidden := (np.asarray(image.convert("RGBA"))[..., 3] < 255).sum()):
         raise DataError(f"{path} has {hidden} transparent pixels, whose class is unknown: save it without transparency")
-    rgb = np.asarray(image.convert("RGB"))
+    rgb = np.asarray(image.convert("RGBA"))[..., :3] if image.has_transparency_data else np.asarray(image.convert("RGB"))
     if rule.palette is None:
         if (rgb != rgb[..., :1]).any():
             raise DataError(f"{path} holds colours, not ids: name a palette file in data.palette (or are photos and label maps swapped?)")
@@ -218,6 +235,10 @@ def _blended(colours, counts, known, known_counts):
             share = np.clip((colours - first) @ along / (along @ along), 0, 1)
             best = np.minimum(best, np.linalg.norm(colours - first - share[:, None] * along, axis=1))
     return np.mean(best < 8) > 0.8  # rounding, and overshoot of resizing filters
+
+
+def _few(ids):
+    return ", ".join(map(str, ids[:5])) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def _text(colour):

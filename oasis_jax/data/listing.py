@@ -1,5 +1,6 @@
 """The image files below a folder. Links are followed; what programs hide there is passed over; what cannot be listed is a fault."""
 import collections
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -23,6 +24,7 @@ class Listing:
         others: the same of files of other types.
         hidden: paths of hidden folders and hidden image files, which are passed over.
         loops: paths of links to a folder that holds them, which are passed over.
+        repeated: paths of folders that are listed under another name too, because links lead to them.
         faults: one line for each folder or link that cannot be read.
     """
 
@@ -30,10 +32,11 @@ class Listing:
     others: dict[str, str]
     hidden: tuple[str, ...] = ()
     loops: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
 
     def notes(self, folder):
-        """One line for each kind of what is passed over in `folder`."""
+        """One line for each kind of what is passed over in `folder`, or is there twice."""
         for paths, what in (
             (self.hidden, "hidden folders and files"),
             (self.loops, "links to a folder that holds them"),
@@ -41,6 +44,8 @@ class Listing:
         ):
             if paths:
                 yield f"passed over in {folder}: {len(paths)} {what}, such as {paths[0]}"
+        if self.repeated:
+            yield f"there twice in {folder}: {len(self.repeated)} folders that links lead to, such as {self.repeated[0]}"
 
 
 def is_image_name(name):
@@ -69,8 +74,8 @@ def list_images(folder) -> Listing:
     if "://" in folder:
         base = epath.Path(folder)
         return sort_out(((at / name).relative_to(base).as_posix() for at, _, names in base.walk() for name in names), base)
-    files, others, hidden, loops, faults = {}, {}, [], [], []
-    waiting = [(pathlib.Path(folder), "", frozenset())]
+    files, others, hidden, loops, repeated, faults, seen = {}, {}, [], [], [], [], set()
+    waiting = [(pathlib.Path(folder), "", _above(folder))]
     while waiting:
         path, prefix, above = waiting.pop()
         try:
@@ -84,12 +89,16 @@ def list_images(folder) -> Listing:
         if identity in above:
             loops.append(str(path))
             continue
+        if identity in seen:
+            repeated.append(str(path))
+        seen.add(identity)
         for entry in entries:
             kind, below = _kind(entry), prefix + entry.name
             if is_hidden(entry.name):
                 hidden += [entry.path] if kind == "folder" or is_image_name(entry.name) else []
             elif kind == "folder":
-                waiting.append((path / entry.name, below + "/", above | {identity}))
+                held = _above(entry.path) if entry.is_symlink() else frozenset()
+                waiting.append((path / entry.name, below + "/", above | {identity} | held))
             elif kind == "file" or (kind == "broken" and is_image_name(entry.name)):  # whoever reads that will name it
                 (files if is_image_name(entry.name) else others)[below] = entry.path
             elif kind == "broken":
@@ -97,7 +106,17 @@ def list_images(folder) -> Listing:
                 faults.append(f"{entry.path} is {target} that cannot be reached: correct or remove it")
             elif is_image_name(entry.name):
                 faults.append(f"{entry.path} is neither a file nor a folder: remove it")
-    return Listing(dict(sorted(files.items())), dict(sorted(others.items())), *(tuple(sorted(one)) for one in (hidden, loops, faults)))
+    found = (tuple(sorted(each)) for each in (hidden, loops, repeated, faults))
+    return Listing(dict(sorted(files.items())), dict(sorted(others.items())), *found)
+
+
+def _above(folder):
+    """Identities (device, inode) of the folders that hold a folder on the disk: links to them lead back."""
+    identities = set()
+    for path in pathlib.Path(os.path.realpath(folder)).parents:
+        with contextlib.suppress(OSError):
+            identities.add((path.stat().st_dev, path.stat().st_ino))
+    return frozenset(identities)
 
 
 def _kind(entry):

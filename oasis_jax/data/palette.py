@@ -6,7 +6,7 @@ import numpy as np
 
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.text import read_lines
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, one_line
 
 _WANTED = "one class per line, R G B name"
 _SEPARATOR = re.compile(r"\s*[,;\s]\s*")
@@ -32,11 +32,14 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
         *values, name = (_SEPARATOR.split(line, maxsplit=3) + [""] * 3)[:4]
         if not all(value.isascii() and value.isdigit() and int(value) < 256 for value in values):
             hint = " (hexadecimal colours are not read)" if _HEXADECIMAL.match(line) else ""
+            if any(not sign.isprintable() or (sign.isnumeric() and not sign.isascii()) for sign in "".join(values)):
+                line = line.encode("ascii", "backslashreplace").decode()
+                hint = " (signs that cannot be seen, or look like others, are written as escapes here: remove them)"
             raise DataError(f'{where} is "{line}"{hint}: write R G B name with whole numbers 0..255')
         name = _COMMENT.sub("", name)
-        if _is_number(_SEPARATOR.split(name)[0]):
+        if _is_number("".join(filter(str.isprintable, _SEPARATOR.split(name)[0]))):
             raise DataError(
-                f'{where} is "{line}", which has a fourth number: write R G B name, without alpha and without an id '
+                f'{where} is "{one_line(line)}", which has a fourth number: write R G B name, without alpha and without an id '
                 "(line i, from 0, is id i), and with a name that does not begin with a number"
             )
         colour = tuple(map(int, values))

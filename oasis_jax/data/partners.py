@@ -1,29 +1,31 @@
-"""Photos without label map, label maps without photo: what to say of them, and the ends of names that keep them apart."""
+"""Photos without label map, label maps without photo: what to say of them, and the ends or beginnings of names that keep them apart."""
 import collections
 import itertools
+import shlex
 
-_CANDIDATES = 8  # ends of names that are tried in each folder
+_CANDIDATES = 12  # ends of names that are tried in each folder
 
 
-def without_partner(photos, labels, suffix_fields=()):
-    """One line for each file that has no partner; one for all files whose names would be equal without an end that they share.
+def without_partner(photos, labels, suffix_fields=(), elsewhere=lambda: None):
+    """One line for each file that has no partner; one for all files whose names would be equal without an end or beginning that they share.
 
     Args:
         photos, labels: `folders.Column` of the photos and of the label maps.
         suffix_fields: config fields that say which ends of names to leave out, of photos and of label maps; none if the layout fixes them.
+        elsewhere: () -> the columns of the other split, whose names say which ends are common; None if they cannot be listed.
 
     Yields:
         str.
     """
-    alone = [photos.files.keys() - labels.files.keys(), labels.files.keys() - photos.files.keys()]
-    choices = _suffixes(*alone) if suffix_fields and all(alone) else []
-    if choices:
-        yield _advice(choices, (photos, labels), suffix_fields, alone)
-        explained = [set(), set()]
-        for suffixes in choices:
-            for keys, suffix in zip(explained, suffixes, strict=True):
-                keys |= {key + suffix for key in _common(alone, suffixes)}
-        alone = [keys - known for keys, known in zip(alone, explained, strict=True)]
+    columns = (photos, labels)
+    alone = _alone(*columns)
+    if suffix_fields and all(alone):
+        for place, mirror in (("end", lambda key: key), ("begin", _mirrored)):
+            choices = _choices(columns, elsewhere, mirror)
+            if choices:
+                yield _advice(choices, columns, suffix_fields, mirror, place)
+                alone = [keys - _explained(keys, *alone, choices, side, mirror) for side, keys in enumerate(alone)]
+                break
     for column, other, keys in ((photos, labels, alone[0]), (labels, photos, alone[1])):
         for key in sorted(keys):
             thing, missing = (each.things.removesuffix("s") for each in (column, other))
@@ -31,25 +33,58 @@ def without_partner(photos, labels, suffix_fields=()):
             yield f"{thing} {column.files[key]} has no {missing} {key}{other.suffix}.* in {other.folder}{unread}"
 
 
-def _advice(choices, columns, fields, alone):
+def _alone(photos, labels):
+    return [photos.files.keys() - labels.files.keys(), labels.files.keys() - photos.files.keys()]
+
+
+def _mirrored(key):
+    """A key whose name is written backwards: its beginning becomes an end. Twice is the key itself."""
+    folder, slash, name = key.rpartition("/")
+    return f"{folder}{slash}{name[::-1]}"
+
+
+def _choices(columns, elsewhere, mirror):
+    """Pairs of ends that keep these columns apart, as `_suffixes` gives them; where their own names say too little, of both splits."""
+    alone = [set(map(mirror, keys)) for keys in _alone(*columns)]
+    if choices := _suffixes(*alone):
+        return choices
+    more = _alone(*(elsewhere() or columns))
+    both = [own | {f"other split/{mirror(key)}" for key in keys} for own, keys in zip(alone, more, strict=True)]
+    return [pair for pair in _suffixes(*both) if _common(alone, pair)]
+
+
+def _explained(keys, photos, labels, choices, side, mirror):
+    """Those of the keys of one side that have a partner without the ends of one of the choices."""
+    both = [set(map(mirror, each)) for each in (photos, labels)]
+    return keys & {mirror(stem + pair[side]) for pair in choices for stem in _common(both, pair)}
+
+
+def _advice(choices, columns, fields, mirror, place):
     suffixes, *others = choices
-    ends, flags = [], []
-    for column, suffix, field, keys in zip(columns, suffixes, fields, alone, strict=True):
+    ends, flags, shown = [], [], (lambda end: end[::-1]) if place == "begin" else str
+    for column, suffix, field, keys in zip(columns, suffixes, fields, _alone(*columns), strict=True):
         if suffix:
-            of_these = _stripped(keys, suffix).values()
-            ends.append(f"{len(of_these)} {column.things} end in {suffix}, such as {column.files[min(of_these)]}")
-            flags.append(f"{field}={suffix}")
+            of_these = sorted(key for key in keys if mirror(key).endswith(suffix))
+            verb = "end in" if place == "end" else "begin with"
+            ends.append(f"{len(of_these)} {column.things} {verb} {shlex.quote(shown(suffix))}, such as {column.files[of_these[0]]}")
+            flags.append(f"{field}={shlex.quote(suffix)}")
     without = "" if all(suffixes) else f", the {columns[bool(suffixes[0])].things} do not"
+    found = f"{' and '.join(ends)}{without}"
+    if place == "begin":
+        return f"{found}: rename them so that both files of a pair have the same name (no field leaves out beginnings)"
+    if paired := len(columns[0].files.keys() & columns[1].files.keys()):
+        return f"{found}: leave it out of their names, as in the {paired} other pairs"
     same = f" (or another end that as many have: {', '.join(' and '.join(filter(None, other)) for other in others)})" if others else ""
-    return f"{' and '.join(ends)}{without}: set {' and '.join(flags)}{same}"
+    return f"{found}: set {' and '.join(flags)}{same}"
 
 
 def _suffixes(photos, labels):
     """Pairs of ends of names without which most keys of one set are keys of the other; the shortest of those that match most keys."""
     best, most = [], min(len(photos), len(labels)) / 2
-    candidates = [["", *_ends(keys)] for keys in (photos, labels)]
+    candidates = [["", *_ends(keys, others)] for keys, others in ((photos, labels), (labels, photos))]
+    stems = [{end: _stems(keys, end) for end in ends} for keys, ends in zip((photos, labels), candidates, strict=True)]
     for pair in sorted(itertools.product(*candidates), key=lambda pair: (len(pair[0]) + len(pair[1]), pair)):
-        common = len(_common((photos, labels), pair))
+        common = len(stems[0][pair[0]] & stems[1][pair[1]])
         if common < max(most, 1 + all(pair)) or (common == most and any(_extends(pair, shorter) for shorter in best)):
             continue
         best, most = [*best, pair] if common == most else [pair], common
@@ -60,21 +95,28 @@ def _extends(pair, shorter):
     return all(suffix.endswith(end) for suffix, end in zip(pair, shorter, strict=True))
 
 
-def _ends(keys):
-    """The most common ends of names that begin with a separator and hold a letter, such as _mask."""
-    counts = collections.Counter()
+def _ends(keys, others):
+    """The most common ends of names that begin like a word and hold a letter, such as _mask; and what several add to names of `others`."""
+    counts, added = collections.Counter(), collections.Counter()
     for key in keys:
-        name = key[key.rfind("/") + 1 :]
-        counts.update(name[i:] for i in range(1, len(name)) if not name[i].isalnum() and any(map(str.isalpha, name[i:])))
-    return [end for end, _ in counts.most_common(_CANDIDATES)]
+        start = key.rfind("/") + 1
+        name = key[start:]
+        counts.update(name[i:] for i in range(1, len(name)) if _begins_word(name, i) and any(map(str.isalpha, name[i:])))
+        added.update(name[i:] for i in range(1, len(name)) if key[: start + i] in others)
+    several = [end for end, count in added.most_common(_CANDIDATES) if count > 1 and not end.isdigit()]
+    return list(dict.fromkeys([*(end for end, _ in counts.most_common(_CANDIDATES)), *several]))
+
+
+def _begins_word(name, i):
+    before, sign = name[i - 1], name[i]
+    return not sign.isalnum() or (sign.isalpha() and before.isdigit()) or (sign.isupper() and before.islower())
 
 
 def _common(both, suffixes):
     """What the keys of both sets have in common without their suffixes."""
-    first, second = (_stripped(keys, suffix).keys() for keys, suffix in zip(both, suffixes, strict=True))
-    return first & second
+    return _stems(both[0], suffixes[0]) & _stems(both[1], suffixes[1])
 
 
-def _stripped(keys, suffix):
-    """{key without suffix: key} of the keys that end in it."""
-    return {key.removesuffix(suffix): key for key in keys if key.endswith(suffix)}
+def _stems(keys, suffix):
+    """The keys that end in a suffix, without it."""
+    return {key.removesuffix(suffix) for key in keys if key.endswith(suffix)}

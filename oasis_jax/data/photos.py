@@ -9,7 +9,7 @@ from oasis_jax.data.columns import decode_photo, make_columns
 from oasis_jax.data.image_files import DataError, open_bytes
 from oasis_jax.data.listing import IMAGE_ENDINGS, list_images, sort_out
 from oasis_jax.data.split import Example, Split
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, one_line
 
 
 def open_photos(spec, split, columns):
@@ -51,7 +51,7 @@ def _names(paths, root, field, listed):
     """Sorted (name, path) of these paths. A name has no ending, unless another photo would be called like it."""
     if not paths:
         wrong = f"data.{field} {root} holds no photos (*{' *'.join(IMAGE_ENDINGS)}): correct data.{field} or data.layout"
-        raise DataError("\n  ".join([wrong, *listed.faults, *listed.notes(root)]))
+        raise DataError("\n  ".join(map(one_line, [wrong, *listed.faults, *listed.notes(root)])))
     stripped = {path: os.path.splitext(path)[0] for path in paths}
     counts = collections.Counter(stripped.values())
     return sorted((path if counts[name] > 1 or name in stripped else name, path) for path, name in stripped.items())

@@ -56,7 +56,7 @@ class Reader:
             batch_size: examples per batch; a last batch with fewer is dropped.
 
         Raises:
-            DataError: an example is unreadable.
+            DataError: an example is unreadable, or its files have different sizes.
         """
         stream = self._stream(examples_from, batch_size)
         _open_streams.add(stream)
@@ -152,4 +152,8 @@ class Reader:
             for column, value in zip(columns, decoded or [()] * len(columns), strict=True):
                 known = value if column.channels or not len(value) else value[..., 0]
                 values.append(column.from_array(known) if len(value) else column.read(example.files[column.name]))
+        sizes = {column.size(value): column for column, value in zip(columns, values, strict=True)}
+        if len(sizes) > 1:
+            found = " and ".join(f"{example.source(column.name)} is {width}x{height}" for (height, width), column in sizes.items())
+            raise DataError(f"{found}: one of them has changed since the check of the data; put back the files of one size")
         return [c.fit(value, self.size, window, example.source(c.name)) for c, value in zip(columns, values, strict=True)]

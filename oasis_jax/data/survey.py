@@ -3,6 +3,8 @@ import dataclasses
 
 import numpy as np
 
+from oasis_jax.files import one_line
+
 _SHOWN = 24  # classes that are all shown; of more, the largest and the rarest
 _LARGEST, _RAREST, _NAMED = 10, 8, 10
 
@@ -41,7 +43,7 @@ class Survey:
         rows = []
         for number in np.argsort(-self.pixels, kind="stable").tolist():
             marks = (("don't care", number == self.dontcare_id), ("absent", self.pixels[number] == 0))
-            row = {"id": number, "class": self.class_names[number], "share of pixels": int(self.pixels[number]) / total}
+            row = {"id": number, "class": one_line(self.class_names[number]), "share of pixels": int(self.pixels[number]) / total}
             rows.append(row | {"images": int(self.images[number]), "note": ", ".join(mark for mark, holds in marks if holds)})
         return rows
 
@@ -52,7 +54,7 @@ class Survey:
         if absent:
             more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
             yield f"classes that are absent ({len(absent)} of {len(self.pixels)}): {', '.join(absent[:_NAMED])}{more}"
-        yield from self.notes
+        yield from map(one_line, self.notes)
 
     def as_text(self, whole=False):
         """The table and the remarks in plain text; of many classes only the largest and the rarest, unless it shall be `whole`."""

@@ -21,7 +21,7 @@ from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, is_image_name
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
 from oasis_jax.data.split import stamp
-from oasis_jax.files import compared, expanded
+from oasis_jax.files import compared, expanded, one_line, told_apart
 from oasis_jax.metrics.metric import Batch, as_bytes, hash_weights
 from oasis_jax.metrics.nets.label_spaces import IGNORED
 from oasis_jax.metrics.protocols import PROTOCOLS
@@ -278,7 +278,8 @@ class Folder:
         files = {compared(file.stem): file for file in found}
         if len(files) < len(found):
             twice = next(file for file in found if files[compared(file.stem)] != file)
-            raise DataError(f"{twice} and {files[compared(twice.stem)]} are two images of one name: remove one of them")
+            both = " and ".join(map(one_line, told_apart(str(twice), str(files[compared(twice.stem)]))))
+            raise DataError(f"{both} are two images of one name: remove one of them")
         self.notes, self.files = [], found
         if examples.split.column("label_map"):
             self._match(files)
@@ -300,9 +301,10 @@ class Folder:
             if file is None:
                 missing.append(stems[0])
         if missing:
+            lacking, held = (", ".join(map(one_line, names[:3])) for names in (missing, list(files)))
             raise DataError(
-                f"{len(missing)} of {count} examples have no image in {path}, the first: {', '.join(missing[:3])}. Images must be called "
-                f"like the photos or the label maps; the folder holds {', '.join(list(files)[:3]) or 'no images'}"
+                f"{len(missing)} of {count} examples have no image in {path}, the first: {lacking}. Images must be called "
+                f"like the photos or the label maps; the folder holds {held or 'no images'}"
             )
         if len(set(self.files)) < count:
             shared = next(file for file in self.files if self.files.count(file) > 1)
@@ -338,5 +340,5 @@ def _sizes(files):
         except DataError as error:
             faults.append(str(error))
     if faults:
-        raise DataError("\n  ".join([f"{len(faults)} of {len(files)} images cannot be evaluated:", *faults]))
+        raise DataError("\n  ".join([f"{len(faults)} of {len(files)} images cannot be evaluated:", *map(one_line, faults)]))
     return sizes

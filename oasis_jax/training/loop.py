@@ -11,9 +11,11 @@ import numpy as np
 import tqdm
 
 from oasis_jax.checkpoint import FOLDER, Checkpoints, load_ema
+from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import valid_json, write_report
 from oasis_jax.family import name_of, own_networks
+from oasis_jax.files import one_line
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
 from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others
@@ -69,7 +71,12 @@ def train(run):
         stack.callback(shown.close)
         if first_step < run.num_steps:
             with left_with_others(lambda: f"start all processes again with the same command: {resume_advice(checkpoints)}"):
-                state, scores, stopped = train_steps(run, state, first_step, checkpoints, received, shown)
+                try:
+                    state, scores, stopped = train_steps(run, state, first_step, checkpoints, received, shown)
+                except DataError as error:
+                    saved = checkpoints.latest_step()
+                    kept = "nothing is saved yet" if saved is None else f"step {saved} is saved, and the run is resumed from there"
+                    raise DataError(f"{one_line(error)}; {kept}: correct this, and start the same command again") from error
         else:
             if is_first():
                 print(f"{run.workdir} is trained to step {first_step} already; to train further, set a larger train.num_steps")
@@ -165,8 +172,6 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
                 if scores:
                     checkpoints.add_scores(done, scores)
-                if lost:
-                    tqdm.tqdm.write(f"step {done} is saved; the same command resumes from there when the data can be read")
                 window += time.monotonic() - paused  # not training time
             if last:
                 break

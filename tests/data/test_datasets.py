@@ -75,6 +75,13 @@ def test_scene_categories_choose_the_images_of_ade20k(ade20k):
     assert [pair.name for pair in split.examples] == ["ADE_train_1", "ADE_train_2", "ADE_train_4"] and not split.faults
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_the_list_of_scene_categories_may_have_a_byte_order_mark(ade20k, tmp_path, encoding):
+    path = tmp_path / "sceneCategories.txt"
+    path.write_text("# of all images\r\n\r\n" + path.read_text().replace("\n", "\r\n"), encoding=encoding, newline="")
+    assert [pair.name for pair in open_split(ade20k("beach"), "train").examples] == ["ADE_train_1", "ADE_train_4"]
+
+
 def test_wrong_scene_categories_are_named(ade20k, tmp_path):
     with pytest.warns(UserWarning, match=r"does not hold: beech \(nearest: beach, .*\)"):
         assert len(open_split(ade20k("beech", "street"), "train")) == 1

@@ -1,7 +1,9 @@
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 from oasis_jax.data.columns import read_photo
 from oasis_jax.data.decode import jpeg_photo, png_ids
@@ -101,3 +103,35 @@ def test_damaged_and_missing_files_are_errors(tmp_path):
             decoder(str(path))
     with pytest.raises(tf.errors.NotFoundError):
         jpeg_photo(str(tmp_path / "none.jpg"))
+
+
+def segments(options):
+    """(segments between the start of a JPEG file and its scan, the rest)."""
+    file = io.BytesIO()
+    photo().save(file, "JPEG", **options)
+    data, place, found = file.getvalue(), 2, []
+    while data[place + 1] != 0xDA:
+        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        found, place = [*found, data[place:end]], end
+    return found, data[place:]
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 2, "optimize": True}, {"progressive": True}])
+def test_in_whatever_order_segments_come_the_pixels_are_those_of_pillow_upright(tmp_path, options):
+    """Restart intervals and Huffman tables may follow the frame header, and so may EXIF that turns the photo."""
+    known, scan = segments(options)
+    extra = segments({"exif": exif(), "comment": b"x", "icc_profile": b"colours" * 20})[0]
+    extra = [each for each in extra if each[1] in (0xE1, 0xE2, 0xFE)]
+    assert len(extra) == 3
+    orders = [known, *([*known[:place], each, *known[place:]] for each in extra for place in range(len(known) + 1))]
+    rng = np.random.default_rng(0)
+    orders += [[known[0], *(known[1:][i] for i in rng.permutation(len(known) - 1))] for _ in range(8)]
+    path, decoded = tmp_path / "photo.jpg", []
+    for order in orders:
+        path.write_bytes(b"\xff\xd8" + b"".join(order) + scan)
+        with Image.open(path) as image:
+            expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        found = jpeg_photo(str(path)).numpy()
+        decoded.append(found.size > 0)
+        assert (np.asarray(read_photo(path)) == expected).all() and (found.size == 0 or np.array_equal(found, expected))
+    assert decoded[0] and not any(decoded[1 : -8])

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -92,3 +93,36 @@ def test_a_malformed_label_map_field_is_an_error(text):
 def test_label_resize_equals_pillow_nearest(size):
     pillow = Image.fromarray(IDS).resize(size[::-1], Image.Resampling.NEAREST)
     assert (resize_label_map(IDS, size) == np.asarray(pillow)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_ids_of_signed_types_may_be_negative_and_are_mapped_as_the_message_says(tmp_path, dtype):
+    path = save(tmp_path / "a.tif", np.array([[-1, 0], [3, -9999]], dtype))
+    with pytest.raises(DataError, match=r"a\.tif holds id -9999, -1, .*map id -9999 .*often -1 means don't-care: data.label_map=\"-1:C\""):
+        read_label_map(path, LabelRule(4))
+    assert read_label_map(path, LabelRule(4, mapping=parse_label_map("-1:2,-9999:0"))).tolist() == [[2, 0], [3, 0]]
+
+
+def test_ids_of_32_bits_and_floating_point_numbers_say_what_they_are(tmp_path):
+    with pytest.raises(DataError, match="a.tif holds id -2147483648, but ids are -65535..65535"):
+        read_label_map(save(tmp_path / "a.tif", np.array([[-(2**31), 1]], np.int32)), LabelRule(4))
+    with pytest.raises(DataError, match="b.tif holds floating-point numbers, -1 to 3: save the ids as integers"):
+        read_label_map(save(tmp_path / "b.tif", np.array([[-1, 3]], np.float32)), LabelRule(4))
+
+
+@pytest.mark.parametrize("offset", [300, -300, 4, -50, 60000])
+@pytest.mark.parametrize("first", [0, 1, 7])
+def test_an_offset_by_which_no_id_has_a_class_comes_with_one_by_which_all_have(first, offset):
+    stored = np.array([first, first + 2, 255], np.uint8)
+    with pytest.raises(DataError, match=f"id {first}, .*which data.label_offset={offset} makes {first + offset}, .*classes 0..3") as error:
+        LabelRule(4, offset, {255: 0})(stored)
+    assert "num_classes=" not in str(error.value) and ".." + str(3 - offset) not in str(error.value)
+    fits = int(re.search(r"set data.label_offset=(-?\d+)", str(error.value))[1])
+    assert LabelRule(4, fits, {255: 0})(stored).tolist() == [first + fits, first + 2 + fits, 0]
+
+
+def test_opaque_colours_of_a_palette_png_are_read_without_a_word(tmp_path):
+    image = Image.new("P", (4, 3), 1)
+    image.putpalette([9, 9, 9, 20, 20, 20])
+    image.save(tmp_path / "a.png", transparency=bytes([255, 255]))  # of which Pillow warns when it drops it
+    assert (read_label_map(tmp_path / "a.png", LabelRule(2, palette=np.array([[9, 9, 9], [20, 20, 20]], np.uint8))) == 1).all()

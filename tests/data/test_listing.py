@@ -113,3 +113,23 @@ def test_an_empty_folder_says_what_was_passed_over(tmp_path):
     (tmp_path / "a.psd").write_bytes(b"")
     with pytest.raises(DataError, match=r"(?s)holds no photos.*\.hidden.*\.psd"):
         open_split(DataSpec(layout="images", root=str(tmp_path)), "train", ("image",))
+
+
+@pytest.mark.parametrize("up", ["root/up", "root/deep/up", "store/up"])
+def test_links_to_a_folder_above_the_listed_one_lead_back_too(tmp_path, up):
+    """photos/up -> .. would otherwise list the label maps as photos."""
+    write(tmp_path, "root/a.png", "root/deep/b.png", "labels/a.png", "store/c.png", "other/d.png")
+    (tmp_path / "root/linked").symlink_to("../store")
+    (tmp_path / up).symlink_to(tmp_path)
+    listed = list_images(tmp_path / "root")
+    assert list(listed.files) == ["a.png", "deep/b.png", "linked/c.png"] and not listed.faults
+    (note,) = listed.notes("F")
+    assert note.startswith("passed over in F: 1 links to a folder that holds them, such as ")
+
+
+def test_folders_that_links_list_again_are_said(tmp_path):
+    write(tmp_path, "root/static/a.png")
+    (tmp_path / "root/camera").symlink_to("static")
+    listed = list_images(tmp_path / "root")
+    assert list(listed.files) == ["camera/a.png", "static/a.png"]  # one label map may be that of two photos
+    assert [note.split(", such as ")[0] for note in listed.notes("F")] == ["there twice in F: 1 folders that links lead to"]

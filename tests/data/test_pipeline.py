@@ -212,6 +212,23 @@ def test_a_truncated_file_is_named(root, spec, kind):
         take(train_batches(split, spec, 3, seed=0), 6)
 
 
+@pytest.mark.parametrize("kind, ending", [("photos", "png"), ("photos", "jpg"), ("labels", "png")])
+def test_a_file_that_changes_its_size_after_the_check_is_refused(root, spec, kind, ending):
+    if ending == "jpg":
+        for path in (root / "train/photos").iterdir():
+            Image.open(path).save(path.with_suffix(".jpg"))
+            path.unlink()
+    split = open_split(spec, "train")
+    batches = train_batches(split, spec, 7, seed=0)
+    next(batches)
+    path = root / f"train/{kind}/pair3.{ending}"
+    Image.open(path).resize((64, 48), Image.Resampling.NEAREST).save(path)
+    with pytest.raises(DataError, match=r"photos/pair3\..* is \d+x\d+ and .*labels/pair3.png is \d+x\d+: one of them has changed") as error:
+        for _ in range(8):  # what was read ahead is as it was
+            next(batches)
+    assert f"pair3.{ending} is 64x48" in str(error.value)
+
+
 def test_common_files_are_not_decoded_in_python(root, spec, monkeypatch):
     for path in [*root.glob("train/photos/*")]:
         Image.open(path).save(path.with_suffix(".jpg"))

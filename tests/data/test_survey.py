@@ -2,12 +2,15 @@ import json
 
 import numpy as np
 import pytest
+from etils import epath
 from PIL import Image
 
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import open_split
 from oasis_jax.data.decode import is_decoded_here, jpeg_photo, png_ids
+from oasis_jax.data.labels import DataError
 from oasis_jax.data.survey import Survey, recalled, shortened
+from oasis_jax.training.setup import FOUND, tell
 
 
 def make_survey(pixels, dontcare_id=-1, **facts):
@@ -67,6 +70,29 @@ def test_turned_and_slowly_decoded_files_are_counted(root, spec):
     assert "1 of 7 label maps are decoded by Pillow" in text
 
 
+def test_of_photos_alone_nothing_is_said_of_label_maps(root, spec, monkeypatch):
+    turn = Image.Exif()
+    turn[274] = 6
+    Image.new("RGB", (32, 24)).save(root / "train/photos/pair0.png", exif=turn)
+    split = open_split(spec, "train", ("image",))
+    text = check_split(split, spec).as_text()
+    assert "1 of 7 photos are turned" in text and "label map" not in text
+    (root / "train/photos/pair1.png").write_bytes(b"")
+    Image.new("RGB", (64, 64)).save(root / "train/photos/pair2.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24 * 32)
+    with pytest.raises(DataError, match="(?s)pair1.*pair2.png has too many pixels") as error:
+        check_split(split, spec)
+    assert "label map" not in str(error.value) and "pair of" not in str(error.value) and "partner" not in str(error.value)
+
+
+def test_what_is_told_is_in_the_workdir_too(spec, tmp_path, capsys):
+    surveys = [check_split(open_split(spec, name), spec) for name in ("train", "val")]
+    capsys.readouterr()
+    tell(epath.Path(tmp_path), *surveys)
+    *printed, last = capsys.readouterr().out.splitlines()
+    assert [line for line in (tmp_path / FOUND).read_text().splitlines() if line] == printed and str(tmp_path / FOUND) in last
+
+
 def test_photos_alone_have_notes_and_no_table(root, spec):
     survey = check_split(open_split(spec, "train", ("image",)), spec)
     lines = survey.as_text().splitlines()
@@ -83,5 +109,4 @@ def test_a_file_is_called_slow_if_and_only_if_tensorflow_leaves_it_to_pillow(tmp
     Image.new(mode, (8, 8)).save(path, **options)
     for column, decoder, endings in (("image", jpeg_photo, (".jpg", ".jpeg")), ("label_map", png_ids, (".png",))):
         asked = str(path) if name.lower().endswith(endings) else ""
-        assert is_decoded_here(column, path) == (len(decoder(asked)) > 0)
-    assert not is_decoded_here("image", tmp_path / "none.jpg")
+        assert is_decoded_here(column, str(path), path.read_bytes()) == (len(decoder(asked)) > 0)

@@ -144,15 +144,15 @@ def test_an_evaluation_that_fails_loses_no_training(tmp_path, monkeypatch, error
     assert int(load_state(tmp_path)["step"]) == 3
 
 
-def test_a_file_that_cannot_be_read_loses_no_step_before_it(tmp_path, monkeypatch, capsys):
+def test_a_file_that_cannot_be_read_loses_no_step_before_it(tmp_path, monkeypatch):
     def batches(*arguments):
         yield from itertools.islice(train_batches(*arguments), 3)
         raise DataError("photo.png: cannot be read")
 
     monkeypatch.setattr("oasis_jax.training.loop.train_batches", batches)
-    with pytest.raises(DataError, match="photo.png"):
+    with pytest.raises(DataError, match="photo.png: cannot be read; step 3 is saved, and the run is resumed from there: correct this"):
         train_and_evaluate(tiny_config(train__num_steps=9, checkpoint__every_steps=100, log__every_steps=100), tmp_path)
-    assert int(load_state(tmp_path)["step"]) == 3 and "step 3 is saved" in capsys.readouterr().out
+    assert int(load_state(tmp_path)["step"]) == 3
 
 
 def test_faults_of_files_come_before_what_they_leave_is_found_too_little(tmp_path):
