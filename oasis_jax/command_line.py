@@ -1,12 +1,10 @@
 """What all commands share: what is asked of their flags before they start, and how they end when they are interrupted."""
-import os
 import sys
 
 from absl import app, flags, logging
 
 from oasis_jax.files import print_all_names
-
-INTERRUPTED = 130  # exit code, as of shells: 128 and the number of the signal
+from oasis_jax.interrupts import ending_soon
 
 
 def run(main, name, needed=(), parse=app.parse_flags_with_usage):
@@ -27,12 +25,11 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
         print_all_names()
         return rest
 
-    try:
-        app.run(main, flags_parser=checked)
-    except KeyboardInterrupt:
-        print(f"{name}: stopped by Ctrl-C", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(INTERRUPTED)  # at once: threads that still read data or compute are not waited for
+    def interruptible(rest):
+        with ending_soon(name):
+            main(rest)
+
+    app.run(interruptible, flags_parser=checked)
 
 
 def _faults(positional, needed):

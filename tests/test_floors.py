@@ -9,8 +9,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
 COMMANDS = {"main", "sample", "evaluate", "convert", "plan", "export"}
 GROUND = {
-    "allowed", "axes", "checkpoint", "command_line", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "noise",
-    "pictures", "ranges", "recipes", "sampling", "series", "state_dicts", "target", "updates",
+    "allowed", "axes", "checkpoint", "command_line", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "interrupts",
+    "noise", "pictures", "ranges", "recipes", "sampling", "series", "state_dicts", "target", "updates",
 }
 
 # What each part may import besides itself and the ground floor.
@@ -34,7 +34,7 @@ MAY_IMPORT = {
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "allowed", "axes", "files", "command_line", "compiler", "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges",
+    "allowed", "axes", "files", "interrupts", "command_line", "compiler", "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges",
     "state_dicts", "target", "updates", "recipes", "series", "checkpoint", "family", "sampling",
 ]
 
