@@ -43,7 +43,7 @@ def run(options, config):
     from oasis_jax.allowed import check_fields
     from oasis_jax.checkpoint import load_state
     from oasis_jax.data.check import check_split, refuse_inside
-    from oasis_jax.data.datasets import DataSpec, open_split
+    from oasis_jax.data.datasets import DataSpec, open_split, searched_folders
     from oasis_jax.evaluation.report import best_and_worst, write_report
     from oasis_jax.family import find_family, own_networks, rules_of
     from oasis_jax.parallel.processes import is_first
@@ -55,11 +55,10 @@ def run(options, config):
     protocol = choose_protocol(config, options.protocol)
     output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)
-    split = open_split(spec, protocol.split, find_family(config).columns(config))
-    refuse_inside(output, [split], "--output")
+    columns = find_family(config).columns(config)
+    refuse_inside(output, searched_folders(spec, columns), "--output")
+    split = open_split(spec, protocol.split, columns)
     survey = check_split(split, spec, output, remember=is_first())
-    if is_first():
-        print("".join(f"{protocol.split}: {note}\n" for note in survey.notes), end="")
     validation = make_validation(config, protocol, split, spec)
     own, diversity = None, False
     if options.images:

@@ -1,8 +1,8 @@
 """Ctrl-C in the commands: one line and an exit code, at any time. Imports little, because it is the first thing that a command imports.
 
-While modules are imported, a command ends at once: compiled ones would swallow a KeyboardInterrupt, or print it. Otherwise its main function
-gets one, so that what it holds is given back; as code of libraries may make another error of it, and as Python calls no handler while
-compiled code is busy, it ends in any case some seconds later, or by a second Ctrl-C. Training saves first (`parallel.preemption`).
+While modules are imported, a command ends at once: compiled ones would swallow a KeyboardInterrupt, or print it. Otherwise its main
+function gets one, so that what it holds is given back; as code of libraries may make another error of it, and as Python calls no handler
+while compiled code is busy, it ends in any case some seconds later, or by a second Ctrl-C. Training saves first (`parallel.preemption`).
 """
 import contextlib
 import os
@@ -63,7 +63,7 @@ def ending_soon(name):
 
 
 def _end_later(numbers, name):
-    """Ends the process after two interrupts, or some time after one; `numbers` has a byte for each signal, until its other end is closed."""
+    """Ends the process by a second interrupt, or some time after one; `numbers` has a byte for each signal, until its end is closed."""
     while number := numbers.recv(1):
         if number[0] == signal.SIGINT:
             numbers.settimeout(GRACE_SECONDS)

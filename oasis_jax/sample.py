@@ -19,6 +19,7 @@ change how. Samples of label files in subfolders are in subfolders of the same n
 """
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 import shlex
@@ -33,7 +34,7 @@ from oasis_jax.data.labels import DataError
 from oasis_jax.files import expanded
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
-from oasis_jax.sample_labels import find_label_files, label_fields, label_map_subjects
+from oasis_jax.sample_labels import find_label_files, label_fields, label_map_subjects, refuse_found_again
 from oasis_jax.sample_options import make_plan
 
 SHEET_ROWS = 32  # of the contact sheet
@@ -145,15 +146,18 @@ def sample(model, options):
     plan = make_plan(options, model)
     if options.noise:
         model = dataclasses.replace(model, noise=options.noise)
-    size, label_files = model.image_size, {"image": None}
+    size, label_files, faults = model.image_size, {"image": None}, []
     if with_labels:
         size = _size(options.size) if options.size else size
         model.check_size(*size)
-        label_files = find_label_files(options.labels)
+        label_files, faults = find_label_files(options.labels)
+        images = (f"{name}_{k}.png" for name in label_files for k in range(len(plan.recipes)))
+        refuse_found_again(options.labels, options.output, label_files.values(), itertools.chain(images, [pictures.CONTACT_SHEET]))
     output = _new_folder(options.output)
 
     if with_labels:
-        subjects = label_map_subjects(model, label_files, size, options.config and options.config.data, chosen=bool(options.size))
+        changed = options.config and options.config.data
+        subjects = label_map_subjects(model, label_files, size, changed, chosen=bool(options.size), faults=faults)
     else:
         subjects = [("image", {}, {}, [])]
     images = sample_all(model, subjects, len(label_files), output, plan)

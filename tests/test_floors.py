@@ -34,8 +34,8 @@ MAY_IMPORT = {
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "allowed", "axes", "files", "interrupts", "command_line", "compiler", "config_flag", "fields", "heatmaps", "noise", "pictures", "ranges",
-    "state_dicts", "target", "updates", "recipes", "series", "checkpoint", "family", "sampling",
+    "allowed", "axes", "files", "interrupts", "command_line", "compiler", "config_flag", "fields", "heatmaps", "noise", "pictures",
+    "ranges", "state_dicts", "target", "updates", "recipes", "series", "checkpoint", "family", "sampling",
 ]
 
 

@@ -59,8 +59,11 @@ def add_fields(config):
     train.shared_fakes = False
 
 
+_WEIGHTS = several("three weights, of the coarse, the middle and the fine level", number(0), 3, 3)
+
+
 def _some_weight(value, config):
-    return several("", number(0), 3, 3).accepts(value, config) and any(value)
+    return _WEIGHTS.accepts(value, config) and any(value)
 
 
 # What the fields of an OASIS config may be, by themselves: the shared ones and its own.
@@ -68,7 +71,7 @@ ALLOWED = fields.ALLOWED | {
     "model.num_blocks": whole(1, 6),
     **dict.fromkeys(("model.channels", "model.spade_hidden", "model.d_last"), SIDE),
     "model.z_dim": whole(0, 2**16),
-    "model.d_channels": several("a tuple of numbers of channels, each 1 or more", SIDE, 1),
+    "model.d_channels": several("one or more numbers of channels", SIDE, 1),
     "model.dtype": choice("auto", "float32", "bfloat16", "float64"),
     "model.conditioning": choice("auto", "dense", "regions"),
     "model.region_share": number(0, 1),
@@ -80,7 +83,7 @@ ALLOWED = fields.ALLOWED | {
     "loss.vgg_weights": text(),
     "loss.align_warmup": whole(0),
     "loss.align_every": whole(1),
-    "loss.align_levels": Rule("three weights of 0 or more, not all 0: of the coarse, the middle and the fine level", _some_weight),
+    "loss.align_levels": Rule(f"{_WEIGHTS.words}, of which some is above 0", _some_weight),
     "loss.attn_side": choice("decoder", "encoder", "both"),
     "loss.attn_objective": choice("ce", "fake"),
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),

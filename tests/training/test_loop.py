@@ -244,7 +244,14 @@ def test_a_workdir_in_a_folder_of_the_data_is_refused_at_the_first_start(tmp_pat
         Image.fromarray(np.zeros((16, 32), np.uint8)).save(tmp_path / folder / "a.png")
     config = tiny_config(data__layout="folders", data__root=str(tmp_path))
     with pytest.raises(DataError, match="--workdir=.* is in .*: pictures written there would be taken for data; choose another --workdir"):
-        set_up(config, tmp_path / inside)
+        train_and_evaluate(config, tmp_path / inside)
+    assert len([file for file in tmp_path.rglob("*") if file.is_file()]) == 4 and not (tmp_path / "train/photos/run").exists()
+
+
+def test_a_wrong_config_leaves_no_workdir(tmp_path):
+    with pytest.raises(ValueError, match="eval.batch_size=0"):
+        train_and_evaluate(tiny_config(eval__batch_size=0), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_any_image_of_a_sample_grid_is_reproduced_from_its_seed(uninterrupted):
