@@ -10,6 +10,7 @@ what the data hold; if a network segments the images, the page shows the best an
 On several hosts, start it on each of them, with JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set:
 each measures its part, the first reports.
 """
+import os
 import re
 import sys
 
@@ -39,6 +40,8 @@ def run(options, config):
         raise ValueError("--images needs --output=DIR, the folder of the report")
     if options.images and not expanded(options.images).is_dir():
         raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
+    if options.images and os.path.realpath(expanded(options.images)) == os.path.realpath(expanded(options.output)):
+        raise ValueError(f"--output={options.output} is the folder of --images: choose another, or a folder in it")
     from oasis_jax import sampling
     from oasis_jax.allowed import check_fields
     from oasis_jax.checkpoint import load_state
@@ -58,8 +61,10 @@ def run(options, config):
     columns = find_family(config).columns(config)
     refuse_inside(output, searched_folders(spec, columns), "--output")
     split = open_split(spec, protocol.split, columns)
+    if split.faults:  # what follows would complain of what they left
+        check_split(split, spec, remember=is_first())
+    validation = make_validation(config, protocol, split, spec)  # weights must not be missing when all data have been read
     survey = check_split(split, spec, output, remember=is_first())
-    validation = make_validation(config, protocol, split, spec)
     own, diversity = None, False
     if options.images:
         generated, subject = validation.folder(options.images), {"images": str(options.images)}

@@ -56,7 +56,8 @@ MEANINGFUL = {
         "model.sel_strength": (*OFF, HUGE),
         **{f"model.{name}": (True,) for name in ("remat", "spatial_awareness", "isotropic")},
         **{f"loss.{name}": (True,) for name in ("balance", "mask_dontcare")},
-        **{f"loss.{name}": (*OFF, HUGE) for name in ("labelmix", "vgg", "align")},
+        **{f"loss.{name}": (*OFF, HUGE) for name in ("labelmix", "align")},
+        "loss.vgg": OFF,  # which needs loss.vgg_weights otherwise
         "loss.vgg_weights": NAMES,
         "loss.align_warmup": (0,),
         **{f"train.{name}": (HUGE,) for name in ("lr_g", "lr_d", "init_gain", "adam_eps")},  # a loss that diverges ends the run
@@ -246,6 +247,8 @@ def test_a_config_that_lacks_fields_is_refused_unless_it_is_that_of_an_older_che
         ({"data__fit": "crop", "eval__score": "fid"}, "eval.score=fid"),
         ({"eval__protocol": "absurd"}, "eval.protocol=absurd: there is no protocol 'absurd'; did you mean"),
         ({"data__resize_size": (8, 8), "eval__score": "fid"}, "data.resize_size .*\n  eval.score=fid"),
+        ({"loss__vgg": 1.0}, "loss.vgg=1.0 is not .*: give --config.loss.vgg_weights=FILE, the weights of VGG19 "),
+        ({"loss__vgg": 1.0, "loss__vgg_weights": "absent.npz"}, "loss.vgg_weights=absent.npz cannot be read .*: give an .npz"),
         ({"eval__protocol": "camvid-espnet", "eval__segmenter_weights": "absent.pth"}, "absent.pth|vgg16"),
     ],
 )
