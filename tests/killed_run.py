@@ -1,6 +1,7 @@
 """Training commands in processes of their own, which are run to their end or killed."""
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -31,7 +32,9 @@ def run_to_end(command):
 
 def run_until_killed(command, workdir, signal_number, after_step):
     """(what the command prints, its exit status) if it gets a signal as soon as there is a checkpoint of a step."""
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}  # as a shell's foreground process
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, **output, **heeding)
     deadline = time.monotonic() + 300
     while not (workdir / "checkpoints" / str(after_step)).exists():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
