@@ -1,7 +1,6 @@
 """Training commands in processes of their own, which are run to their end or killed."""
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
@@ -9,6 +8,9 @@ import time
 from oasis_jax.config_flag import flat
 
 ROOT = pathlib.Path(__file__).parents[1]
+# Runs a command that heeds SIGINT, even if the tests were started in the background, whose processes ignore it.
+_HEED = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
+HEEDING = (sys.executable, "-c", _HEED)
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 
 
@@ -32,9 +34,8 @@ def run_to_end(command):
 
 def run_until_killed(command, workdir, signal_number, after_step):
     """(what the command prints, its exit status) if it gets a signal as soon as there is a checkpoint of a step."""
-    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}  # as a shell's foreground process
-    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, **output, **heeding)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen([*HEEDING, *command], cwd=ROOT, env=ENVIRONMENT, **options)
     deadline = time.monotonic() + 300
     while not (workdir / "checkpoints" / str(after_step)).exists():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]

@@ -1,6 +1,4 @@
 """Laws of Ctrl-C in the commands: whenever it comes, a command ends soon, with one line and the exit code of an interrupt."""
-import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -9,8 +7,8 @@ import time
 import pytest
 
 from oasis_jax.interrupts import INTERRUPTED
+from tests.killed_run import ENVIRONMENT, HEEDING, ROOT
 
-ROOT = pathlib.Path(__file__).parents[1]
 COMMANDS = {
     "main": ["--config=configs/scenes.py", "--workdir=RUN"],
     "sample": ["--checkpoint=RUN", "--output=OUT"],
@@ -22,15 +20,10 @@ COMMANDS = {
 
 
 def started(*line):
-    """A process that heeds SIGINT, even if that of the tests was started in the background."""
-
-    def heed():
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, *line], cwd=ROOT, env=env, preexec_fn=heed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    """A process of Python that heeds SIGINT."""
+    env = ENVIRONMENT | {"PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*HEEDING, sys.executable, *line], cwd=ROOT, env=env, **pipes)
 
 
 @pytest.mark.parametrize("module", ["oasis_jax.interrupts", "absl.flags", "numpy"])
