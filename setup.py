@@ -21,7 +21,8 @@ STUDIO = ["starlette>=1.0", "uvicorn>=0.34"]
 EXPORT = ["flatbuffers>=25", "onnx>=1.17"]
 # What is installed besides modules: models, and the pages of the studio.
 FILES = [f"models/**/*.{ending}" for ending in ("json", "md", "safetensors")]
-FILES += [f"studio/**/*.{ending}" for ending in ("css", "html", "ico", "js", "json", "mjs", "png", "svg", "txt", "wasm", "gz", "md")] + ["studio/runtime/LICENSE"]
+FILES += [f"studio/**/*.{ending}" for ending in ("css", "gz", "html", "ico", "js", "json", "md", "mjs", "png", "svg", "txt", "wasm")]
+FILES += ["studio/runtime/LICENSE"]
 
 readme = Path(__file__).with_name("README.md")
 

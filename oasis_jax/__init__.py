@@ -1,6 +1,9 @@
 """Image synthesis with GANs in JAX and Flax: train, sample and evaluate."""
 import os
 
+from oasis_jax.interrupts import end_at_once_while_imported
+
+end_at_once_while_imported()  # the first thing that a command does
 # Paths in buckets (gs://) are read and written by gcsfs: loading and sampling then need no TensorFlow. Listings must not be cached, because
 # Orbax and other processes write to the same folders. etils reads the first when it opens a path, fsspec the second when it is imported.
 os.environ.setdefault("EPATH_USE_TF", "0")

@@ -8,9 +8,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 LARGE = 1e30  # what float32 can still be multiplied with
-SMALL = 1 / LARGE
-BELOW_ONE = 1 - 2**-24  # the largest float32 below 1
+SMALL = 1e-30
+BELOW_ONE = 0.99999994  # about the largest float32 below 1
 MOST = 2**31 - 1  # steps are counted in 32 bits
+_FEW = 5  # missing fields that have a line of their own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +31,12 @@ class Rule:
 
 def whole(least=0, most=MOST, fix=""):
     """An integer in least..most."""
-    words = f"an integer of {least} or more" if most == MOST else f"an integer in {least}..{most}"
-    return Rule(words, lambda value, _: _is(value, numbers.Integral) and least <= value <= most, fix)
+    return Rule(f"an integer in {least}..{most}", lambda value, _: _is(value, numbers.Integral) and least <= value <= most, fix)
 
 
 def number(least, most=LARGE, fix=""):
     """A finite number in least..most."""
-    bounds = {(SMALL, LARGE): "above 0", (0, LARGE): "of 0 or more", (0, BELOW_ONE): "from 0 to below 1", (0, 1): "from 0 to 1"}
-    words = f"a number {bounds.get((least, most)) or f'from {least} to {most}'}" + (f", at most {LARGE:.0e}" if most == LARGE else "")
+    words = f"a number from {least} to {most}"
     return Rule(words, lambda value, _: _is(value, numbers.Real) and math.isfinite(value) and least <= value <= most, fix)
 
 
@@ -48,7 +47,7 @@ def choice(*values):
 
 def text(may_be_empty=True):
     """A text, non-empty unless it `may_be_empty`."""
-    words = "a text" if may_be_empty else "a non-empty text"
+    words = "a text" if may_be_empty else "a text of more than blanks"
     return Rule(words, lambda value, _: isinstance(value, str) and bool(may_be_empty or value.strip()))
 
 
@@ -57,18 +56,18 @@ def switch():
     return Rule("True or False", lambda value, _: isinstance(value, bool))
 
 
-def several(words, each, least=0, most=MOST):
-    """A tuple of least..most elements that are as the rule `each` says."""
+def several(words, each, least=0, most=MOST, fix=""):
+    """A tuple of least..most elements that are as the rule `each` says; the `words` say what they are together."""
 
     def accepts(value, config):
         return isinstance(value, tuple | list) and least <= len(value) <= most and all(each.accepts(element, config) for element in value)
 
-    return Rule(words, accepts)
+    return Rule(f"{words} (each {each.words})" if most else words, accepts, fix)
 
 
-def either(words, *rules):
+def either(*rules):
     """What one of several rules accepts."""
-    return Rule(words, lambda value, config: any(rule.accepts(value, config) for rule in rules))
+    return Rule(", or ".join(rule.words for rule in rules), lambda value, config: any(rule.accepts(value, config) for rule in rules))
 
 
 def wrong_fields(config, rules, complete=True):
@@ -79,19 +78,21 @@ def wrong_fields(config, rules, complete=True):
         rules: {dotted name: Rule}.
         complete: whether fields may not be missing; the config of an older checkpoint lacks some.
     """
-    lines = []
+    lines, missing = [], []
     for name, rule in rules.items():
         section, _, field = name.rpartition(".")
         found = config.get(section, {}) if section else config
         if not isinstance(found, ConfigDict):
             found = {}
         if field not in found:
-            if complete:
-                lines.append(f"{name} is missing: begin with a config of this family in configs/, and change that")
+            missing += [name] * complete
         elif not rule.accepts(found[field], config):
             fix = rule.fix.format(value=found[field]) or f"give another --config.{name}"
             lines.append(f"{name}={found[field]} is not {rule.words.format(config=config)}: {fix}")
-    return lines
+    few = len(missing) <= _FEW
+    some = missing if few else [f"{len(missing)} fields, such as {', '.join(missing[:_FEW])},"]
+    absent = [f"{name} {'is' if few else 'are'} missing: begin with a config of this family in configs/, and change that" for name in some]
+    return [*absent, *lines]
 
 
 def report(lines):

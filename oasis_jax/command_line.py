@@ -7,10 +7,10 @@ import warnings
 from absl import app, flags, logging
 
 from oasis_jax.files import one_line, print_all_names
+from oasis_jax.interrupts import ending_soon
 
 # Packages of the extras for machines to train on: sampling, the studio and export need none of them.
 TRAINING = ("clu", "importlib_resources", "matplotlib", "tensorboard", "tensorflow", "tensorflow_datasets")
-INTERRUPTED = 130  # exit code, as of shells: 128 and the number of the signal
 
 
 def run(main, name, needed=(), parse=app.parse_flags_with_usage):
@@ -34,17 +34,17 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
         print_all_names()
         return rest
 
+    def interruptible(rest):
+        with ending_soon(name):
+            main(rest)
+
     try:
-        app.run(main, flags_parser=checked)
+        app.run(interruptible, flags_parser=checked)
     except ModuleNotFoundError as error:
         if str(error.name).partition(".")[0] not in TRAINING:
             raise
         extras = "'oasis_jax[cpu]', or [cuda12], [cuda13] or [tpu]; [train] keeps the JAX that is there"
         sys.exit(f"{name}: this needs the package {error.name}, which is not installed: pip install {extras}")
-    except KeyboardInterrupt:
-        print(f"{name}: stopped by Ctrl-C", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(INTERRUPTED)  # at once: threads that still read data or compute are not waited for
 
 
 def _show_warning(show, message, category, filename, *more):

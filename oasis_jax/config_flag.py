@@ -1,10 +1,13 @@
 """Reading the --config flag: a misspelt field, or one of the wrong type, is an error that names the nearest existing field.
 
-ml_collections does the rest. It looks for the nearest name within one section only, and accepts any elements in a tuple.
+ml_collections does the rest. It looks for the nearest name within one section only, accepts any elements in a tuple, and takes names that
+are not quoted for one.
 
 The configs of the project are known by their names in any folder, wherever the package is installed: --config=scenes, or
 --config=configs/scenes.py if there is no such file. Config files import them as `from configs import default`.
 """
+import ast
+import csv
 import difflib
 import importlib
 import inspect
@@ -120,6 +123,8 @@ def _parse(argv, fields):
 def _overridden(argv, fields):
     overridden = [match[1] for match in (re.match(r"--?(?:no)?config\.([^=]+)", arg) for arg in argv) if match]
     for name in overridden:
+        if inside := [field for field in fields if field.startswith(f"{name}.")]:
+            sys.exit(f"--config.{name} is a section of fields: give one of them, such as --config.{inside[0]}=...")
         if fields and name not in fields:
             nearest = list(fields) if len(fields) <= _FEW else nearest_fields(name, fields)
             sys.exit(f"--config.{name}: there is no such field; did you mean {' or '.join(f'--config.{field}' for field in nearest)}?")
@@ -127,16 +132,29 @@ def _overridden(argv, fields):
 
 
 def _last_of_each(argv, fields):
-    """The command line with one value for each tuple field, the last, since several would be joined; an empty one is the empty tuple."""
+    """The command line with one value for each tuple field, the last, since several would be joined, as `_written_out` writes it."""
     tuples = {f"config.{name}" for name, value in fields.items() if isinstance(value, tuple)}
     found, rest = {}, iter(argv)
     for number, arg in enumerate(rest):
         name, equals, value = arg.lstrip("-").partition("=")
         if arg.startswith("-") and name in tuples:
-            found[name] = f"--{name}={(value if equals else next(rest, '')) or '()'}"
+            found[name] = f"--{name}={_written_out(value if equals else next(rest, ''))}"
         else:
             found[number] = arg
     return list(found.values())
+
+
+def _written_out(text):
+    """A tuple on the command line as a Python literal: a,b is ('a', 'b'), 1,2 stays so, and nothing is the empty tuple."""
+    text = text.strip()
+    try:
+        ast.literal_eval(text)
+        return text
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # names, of which some may look like code
+        inner = text[1:-1] if text[:1] + text[-1:] in ("()", "[]") else text
+        (names,) = csv.reader([inner], quotechar='"' if '"' in inner else "'", skipinitialspace=True) if inner.strip() else [[]]
+        names = [name.strip() for name in names]
+        return repr(tuple(names if not names or names[-1] else names[:-1]))
 
 
 def load(path):
@@ -144,7 +162,7 @@ def load(path):
 
     Raises:
         FileNotFoundError: there is no such file; the message names the nearest.
-        SyntaxError, ValueError: it is no Python file, has no get_config, or no such variant.
+        SyntaxError, ValueError: it is no Python file, has no get_config, or no such variant, or get_config returns no config.
     """
     file, *variant = find_file(path).split(":", 1)
     if not pathlib.Path(file).is_file():
@@ -155,7 +173,11 @@ def load(path):
         raise ValueError("it has no function get_config, which returns the config: see configs/default.py")
     if variant and not inspect.signature(get_config).parameters:
         raise ValueError(f"{file} has no variants: leave out :{variant[0]}")
-    return get_config(*variant)
+    config = get_config(*variant)
+    if not isinstance(config, ConfigDict) or not config:
+        what = "an empty ConfigDict" if isinstance(config, ConfigDict) else f"{config!r:.100}"
+        raise ValueError(f"its get_config returns {what}, not a ConfigDict with the fields of an experiment: see configs/default.py")
+    return config
 
 
 def flat(config, prefix=""):
@@ -215,5 +237,6 @@ def value_of(flag, argv):
 
 
 def _check_elements(name, original, value):
-    if isinstance(original, tuple) and original and not {type(element) for element in value} <= {type(element) for element in original}:
+    kinds = {type(element) for element in original} if isinstance(original, tuple) else set()
+    if kinds and not {type(element) for element in value} <= kinds | ({int} if float in kinds else set()):
         sys.exit(f"--config.{name}={value}: its elements must be {type(original[0]).__name__}, as in {original}")

@@ -16,8 +16,10 @@ import jax
 from absl import flags
 
 from oasis_jax import command_line, config_flag
-from oasis_jax.checkpoint import CheckpointError, Checkpoints
-from oasis_jax.family import all_families, family_names, find_family, name_of
+from oasis_jax.allowed import check_fields
+from oasis_jax.checkpoint import CheckpointError, Checkpoints, config_of_run
+from oasis_jax.family import all_families, family_names, find_family, name_of, rules_of
+from oasis_jax.files import expanded
 
 
 def write_run(workdir, config, ema, state=None):
@@ -35,10 +37,15 @@ def write_run(workdir, config, ema, state=None):
     """
     from oasis_jax.training.setup import score_direction  # which imports TensorFlow
 
+    refuse_saved(workdir)
     with Checkpoints(workdir, config.checkpoint.keep, config.eval.score, score_direction(config)) as checkpoints:
-        if checkpoints.latest_step() is not None:
-            raise CheckpointError(f"{checkpoints.directory} holds checkpoints already: choose another --output")
         checkpoints.save(0, state, ema, config.to_dict(), wait=True)
+
+
+def refuse_saved(workdir):
+    """Raises CheckpointError if a run folder holds checkpoints."""
+    if config_of_run(workdir) is not None:
+        raise CheckpointError(f"{workdir} holds checkpoints already: choose another --output")
 
 
 def run(options, config):
@@ -59,6 +66,11 @@ def run(options, config):
         raise ValueError(f"give --{first}=FILE: {family.published_files[first]}")
     if config is None:
         config = family.published_config(files)
+    else:
+        check_fields(config, rules_of(family))
+    if absent := [f"--{name}={path}" for name, path in files.items() if not expanded(path).is_file()]:
+        raise ValueError(f"{' and '.join(absent)}: there is no such file; give the path of a published one")
+    refuse_saved(options.output)
     ema, state = family.from_published(config, files)
     write_run(options.output, config, ema, state)
     labels = " --labels=DIR" if "label_map" in family.columns(config) else ""

@@ -10,6 +10,7 @@ what the data hold; if a network segments the images, the page shows the best an
 On several hosts, start it on each of them, with JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set:
 each measures its part, the first reports.
 """
+import os
 import re
 import sys
 
@@ -17,7 +18,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from oasis_jax import command_line, config_flag
-from oasis_jax.files import expanded, one_line
+from oasis_jax.files import expanded
 
 NOTHING = "nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE and --output=DIR"
 
@@ -39,6 +40,8 @@ def run(options, config):
         raise ValueError("--images needs --output=DIR, the folder of the report")
     if options.images and not expanded(options.images).is_dir():
         raise ValueError(f"--images={options.images} is not a folder: name the folder of the generated images")
+    if options.images and os.path.realpath(expanded(options.images)) == os.path.realpath(expanded(options.output)):
+        raise ValueError(f"--output={options.output} is the folder of --images: choose another, or a folder in it")
     from oasis_jax.saved import packed_folder
 
     if not options.images and not options.output and packed_folder(options.checkpoint) is not None:
@@ -46,7 +49,7 @@ def run(options, config):
     from oasis_jax import sampling
     from oasis_jax.allowed import check_fields
     from oasis_jax.data.check import check_split, refuse_inside
-    from oasis_jax.data.datasets import DataSpec, open_split
+    from oasis_jax.data.datasets import DataSpec, open_split, searched_folders
     from oasis_jax.evaluation.report import best_and_worst, write_report
     from oasis_jax.family import find_family, own_networks, rules_of
     from oasis_jax.parallel.processes import is_first
@@ -59,12 +62,13 @@ def run(options, config):
     protocol = choose_protocol(config, options.protocol)
     output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
     spec = DataSpec.of_config(config.data)
-    split = open_split(spec, protocol.split, find_family(config).columns(config))
-    refuse_inside(output, [split], "--output")
+    columns = find_family(config).columns(config)
+    refuse_inside(output, searched_folders(spec, columns), "--output")
+    split = open_split(spec, protocol.split, columns)
+    if split.faults:  # what follows would complain of what they left
+        check_split(split, spec, remember=is_first())
+    validation = make_validation(config, protocol, split, spec)  # weights must not be missing when all data have been read
     survey = check_split(split, spec, output, remember=is_first())
-    if is_first():
-        print("".join(f"{protocol.split}: {one_line(note)}\n" for note in survey.notes), end="")
-    validation = make_validation(config, protocol, split, spec)
     own, diversity = None, False
     if options.images:
         generated, subject = validation.folder(options.images), {"images": str(options.images)}

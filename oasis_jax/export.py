@@ -7,8 +7,8 @@
 
 ONNX is run by onnxruntime in many languages; StableHLO by JAX alone, on CPU, GPU and TPU. OUTPUT.json says what the file takes and returns,
 the classes, and what a seed means. The images are those of `oasis_jax.load(RUN).sample` to within one grey level if the
-weights are stored as float32. A page is the studio without a server: one HTML file, which a browser opens from a disk or from any host. These
-three need pip install 'oasis_jax[export]'.
+weights are stored as float32. A page is the studio without a server: one HTML file, which a browser opens from a disk or from any host.
+These three need pip install 'oasis_jax[export]'.
 
 The folder of safetensors is a packed model for this package: --checkpoint=DIR and `oasis_jax.load(DIR)` take it like a run. It has the
 averaged generator alone, stored as float16.
@@ -140,7 +140,7 @@ def _define_flags():
     flags.DEFINE_string("checkpoint", None, "A run's folder, the folder of one checkpoint or packed model, or a name, such as scenes.")
     flags.DEFINE_enum("format", None, [ONNX, STABLEHLO, PAGE, SAFETENSORS], "Of the file, or folder.")
     flags.DEFINE_string("output", None, f"File to write, with OUTPUT.json, which says what it takes; for {SAFETENSORS} a new folder.")
-    flags.DEFINE_string("labels", None, f"With --format={PAGE}: a label file, a folder of them, or a pattern with * or **: examples to begin with.")
+    flags.DEFINE_string("labels", None, f"With --format={PAGE}: examples: a label file, a folder of them, or a pattern with * or **.")
     weights = f"How weights are stored: by default as float32, in {PAGE} and {SAFETENSORS} as float16. All is computed in float32."
     flags.DEFINE_enum("weights", None, FORMATS, weights)
     flags.DEFINE_bool("best", False, "Export the best checkpoint, not the latest.")

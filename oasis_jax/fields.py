@@ -84,6 +84,8 @@ def _is_class(value, config):
     return whole(-1, (count if whole(1).accepts(count, config) else MAX_IDS) - 1).accepts(value, config)
 
 
+_QUOTED = "write names with commas between them, and those that look like numbers in quotes, such as \"('a', '1')\""
+
 # What these fields may be, by themselves. What does not fit together, and names of files, are checked where they are used.
 ALLOWED = {
     "seed": whole(0, SEEDS - 1),
@@ -94,16 +96,16 @@ ALLOWED = {
     **dict.fromkeys((f"data.tfds_{name}" for name in ("train_split", "val_split", "image", "label")), text(may_be_empty=False)),
     "data.num_classes": whole(0, MAX_IDS),
     "data.dontcare_id": Rule(
-        "a class after mapping (0 or more, below data.num_classes={config.data.num_classes}), or -1 for none",
+        "a class after mapping (0 or more, below data.num_classes={config.data.num_classes}; below 65536 if that is 0), or -1 for none",
         _is_class,
         "map id {value} to a class in data.label_map, and give that class",
     ),
-    "data.class_names": several("a tuple of names", text(may_be_empty=False)),
-    "data.scene_categories": several("a tuple of names", text(may_be_empty=False)),
+    "data.class_names": several("a tuple of names", text(may_be_empty=False), fix=_QUOTED),
+    "data.scene_categories": several("a tuple of names", text(may_be_empty=False), fix=_QUOTED),
     "data.palette_colours": several("a tuple of colours such as '20 20 20', which a run writes", text(may_be_empty=False)),
     "data.label_offset": whole(1 - MAX_IDS, MAX_IDS - 1),
     "data.image_size": several("height and width, such as 256,512", SIDE, 2, 2),
-    "data.resize_size": either("height and width, such as 286,286, or () for no crop", several("", SIDE, 2, 2), several("", SIDE, 0, 0)),
+    "data.resize_size": either(several("height and width, such as 286,286", SIDE, 2, 2), several("() for no crop", SIDE, 0, 0)),
     "data.fit": choice("resize", "crop"),
     **dict.fromkeys(("data.flip", "data.cache", "mesh.shard_state"), switch()),
     **dict.fromkeys(("data.scenes_train", "data.scenes_val"), whole(1, 10**7)),

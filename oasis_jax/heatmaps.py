@@ -47,7 +47,8 @@ def formula_of_seed():
         f"heatmaps = clip(deviation * jax.random.normal(n, (3,)), -{_LIMIT}, {_LIMIT}) "
         f"+ offset + scale * jax.random.uniform(u, ({3 * NUM_MAPS},)).reshape({NUM_MAPS}, 3)"
     )
-    return {"formula": formula, "purpose": PURPOSE, "limit": _LIMIT, "deviation": _DEVIATION.tolist(), "offset": _OFFSET.tolist(), "scale": _SCALE.tolist()}
+    constants = {"deviation": _DEVIATION.tolist(), "offset": _OFFSET.tolist(), "scale": _SCALE.tolist()}
+    return {"formula": formula, "purpose": PURPOSE, "limit": _LIMIT, **constants}
 
 
 def of_seed(seed):

@@ -19,13 +19,14 @@ def main(_):
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
     from oasis_jax.training.loop import TrainingDivergedError, train
-    from oasis_jax.training.setup import set_up
+    from oasis_jax.training.setup import check_before_writing, set_up
     from oasis_jax.training.workdir import claimed, keep_compiled
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(failing_at_once())
         stack.enter_context(left_with_others(lambda: "start all processes again with the same command"))
         try:
+            check_before_writing(flags.FLAGS.config, _WORKDIR.value)
             workdir = stack.enter_context(claimed(_WORKDIR.value))
             keep_compiled(workdir)
             run = set_up(flags.FLAGS.config, workdir)

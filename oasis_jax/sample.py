@@ -24,6 +24,7 @@ change how. Samples of label files in subfolders are in subfolders of the same n
 """
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -38,7 +39,14 @@ from oasis_jax.data.labels import DataError
 from oasis_jax.files import expanded, new_folder
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
-from oasis_jax.sample_labels import example_subjects, find_label_files, label_fields, label_map_subjects, parse_size
+from oasis_jax.sample_labels import (
+    example_subjects,
+    find_label_files,
+    label_fields,
+    label_map_subjects,
+    parse_size,
+    refuse_found_again,
+)
 from oasis_jax.sample_options import Plan, make_plan
 from oasis_jax.sample_recipe import load_for, refuse_others
 
@@ -96,8 +104,8 @@ def _add_path(rows, notes, model, plan, images, before):
     notes.append([*[""] * before, *("{:.2f}:{:.2f}".format(*position(each, plan.path_of).round(2) + 0.0) for each in heatmaps)])
 
 
-def _subjects(model, options):
-    """The size of the images, what `sample_all` samples, and its number."""
+def _subjects(model, options, num_recipes):
+    """The size of the images, what `sample_all` samples with so many recipes, and its number."""
     if "label_map" not in model.columns:
         if options.labels:
             raise ValueError("this model takes no --labels: omit them")
@@ -110,9 +118,11 @@ def _subjects(model, options):
             raise ValueError("this model takes label maps: give --labels=DIR")
         print(f"no --labels are given: the label maps are {len(examples)} procedural scenes", file=sys.stderr)
         return size, examples, len(examples)
-    label_files = find_label_files(options.labels)
+    label_files, faults = find_label_files(options.labels)
+    images = (f"{name}_{k}.png" for name in label_files for k in range(num_recipes))
+    refuse_found_again(options.labels, options.output, label_files.values(), itertools.chain(images, [pictures.CONTACT_SHEET]))
     changed = options.config and options.config.data
-    return size, label_map_subjects(model, label_files, size, changed, chosen=bool(options.size)), len(label_files)
+    return size, label_map_subjects(model, label_files, size, changed, chosen=bool(options.size), faults=faults), len(label_files)
 
 
 def _subject_of(file, model, path):
@@ -173,7 +183,7 @@ def sample(model, options, file=None):
         plan = make_plan(options, model)
         if options.noise:
             model = dataclasses.replace(model, noise=options.noise)
-        size, subjects, count = _subjects(model, options)
+        size, subjects, count = _subjects(model, options, len(plan.recipes))
         output = new_folder(options.output)
     images = sample_all(model, subjects, count, output, plan)
     config_json = json.dumps(model.config.to_dict(), sort_keys=True)

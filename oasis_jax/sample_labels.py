@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from oasis_jax import pictures
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, resize_label_map
-from oasis_jax.data.listing import IMAGE_ENDINGS, list_images
+from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, list_images
 from oasis_jax.data.palette import palette_of, palette_of_run
 from oasis_jax.data.scenes import CLASS_NAMES, Scenes
 from oasis_jax.files import expanded, one_line
@@ -35,14 +35,19 @@ def parse_size(text):
 
 
 def find_label_files(given):
-    """The label files that --labels names: {name: path}, sorted; a name is the path below the folder, without ending.
+    """The label files that --labels names, and what is wrong with others: ({name: path}, faults).
+
+    The files are sorted; a name is the path below the folder, without ending.
 
     Args:
         given: a file; a folder, whose image files are found at any depth; or a pattern such as 'gtFine/val/*/*_labelIds.png', with ** for
             any depth. Hidden files are passed over.
 
+    Returns:
+        The files, and one line for each that cannot be read or has the name of another.
+
     Raises:
-        DataError: there are none, or two have the same name.
+        DataError: there are neither files nor faults.
     """
     path, found, faults = expanded(given), {}, []
     if path.is_dir():
@@ -61,20 +66,49 @@ def find_label_files(given):
             faults.append(f"{found[name]} and {file} are two label maps of one name, and so would be their samples: name one of them")
         else:
             found[name] = file
-    if faults or not found:
-        raise DataError("\n  ".join(map(one_line, faults)) or one_line(f"no label files {missing}"))
-    return found
+    if not faults and not found:
+        raise DataError(one_line(f"no label files {missing}"))
+    return found, faults
+
+
+def refuse_found_again(given, output, label_files, images):
+    """Raises DataError if --labels would find images of the output as label maps, or if the output holds label maps.
+
+    Args:
+        given, output: --labels and --output.
+        label_files: paths of the label files.
+        images: paths of the images below the output.
+    """
+    path = expanded(given)
+    if "://" in os.fspath(given) + os.fspath(output):
+        return
+    output, elsewhere = os.path.realpath(expanded(output)), "choose an --output elsewhere"
+    if inside := next((file for file in label_files if os.path.realpath(file).startswith(output.rstrip("/") + "/")), None):
+        raise DataError(f"--output={output} holds label maps of --labels={given}, such as {inside}: {elsewhere}")
+    if path.is_file():
+        return
+    base, expression = (path, re.compile(".*", re.DOTALL)) if path.is_dir() else _split_pattern(path)
+    inner = os.path.relpath(output, os.path.realpath(base))
+    if inner != "." and any(map(is_hidden, inner.split("/"))):  # as is what is not below the base, "../.."
+        return
+    if again := next((image for image in images if expression.fullmatch(os.path.normpath(os.path.join(inner, image)))), None):
+        raise DataError(f"--labels={given} would find samples in --output={output}, such as {again}, as label maps: {elsewhere}")
 
 
 def _matching(pattern):
-    """{path below: path} of the image files that match a pattern, below its deepest folder without *; * and ** alone are special."""
+    """{path below: path} of the image files that match a pattern, below its deepest folder without *."""
+    base, expression = _split_pattern(pattern)
+    return {below: path for below, path in list_images(base).files.items() if expression.fullmatch(below)}
+
+
+def _split_pattern(pattern):
+    """The deepest folder without * of a pattern, and what matches the rest as a compiled expression; * and ** alone are special."""
     base = next(parent for parent in pattern.parents if "*" not in os.fspath(parent) or parent.is_dir())
     rest = os.fspath(pattern)[len(os.fspath(base)) :].strip("/")
-    expression = re.escape(rest).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
-    return {below: path for below, path in list_images(base).files.items() if re.fullmatch(expression, below)}
+    return base, re.compile(re.escape(rest).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*"))
 
 
-def label_map_subjects(model, label_files, size, changed=None, chosen=True):
+def label_map_subjects(model, label_files, size, changed=None, chosen=True, faults=()):
     """Checks label files, and yields what `sample_all` samples: (name, fields of the record, batch of one label map, its picture) of each.
 
     Args:
@@ -83,12 +117,13 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True):
         size: (H, W) of the images.
         changed: `label_fields` that replace those of the checkpoint.
         chosen: whether the size was asked for; if not, a line tells of label maps that are squeezed into it.
+        faults: of `find_label_files`, for the same report.
 
     Raises:
         DataError: naming every label file that cannot be used.
     """
     rule = label_rule(model, changed)
-    squeezed = [(path, shape) for path, shape in _checked(label_files, rule) if _distorted(shape, size)]
+    squeezed = [(path, shape) for path, shape in _checked(label_files, rule, faults) if _distorted(shape, size)]
     if squeezed and not chosen:
         path, (height, width) = squeezed[0]
         kept = _size_like(model, (height, width))
@@ -157,9 +192,9 @@ def label_rule(model, changed=None):
     return LabelRule(model.num_classes, data.label_offset, parse_label_map(data.label_map), palette, fixed=True)
 
 
-def _checked(label_files, rule):
+def _checked(label_files, rule, found=()):
     """[(path, (H, W))] of label files; raises DataError, naming all that cannot be used."""
-    faults, shapes = [], []
+    faults, shapes = list(found), []
     for path in tqdm(label_files.values(), unit="file", desc="checking label maps", leave=False):
         try:
             shapes.append((path, read_label_map(path, rule).shape))
@@ -169,7 +204,8 @@ def _checked(label_files, rule):
         mapping = ",".join(f"{stored}:{target}" for stored, target in rule.mapping.items())
         how = f"label files are read with --config.data.label_map={mapping} --config.data.label_offset={rule.offset}"
         what = f"the model has classes 0..{rule.num_classes - 1}; {how}, which you can change"
-        raise DataError("\n  ".join([f"{len(faults)} of {len(label_files)} label files cannot be used ({what}):", *map(one_line, faults)]))
+        count = f"{len(faults)} of {len(label_files) + len(found)}"
+        raise DataError("\n  ".join([f"{count} label files cannot be used ({what}):", *map(one_line, faults)]))
     return shapes
 
 

@@ -9,6 +9,9 @@ import time
 from oasis_jax.config_flag import flat
 
 ROOT = pathlib.Path(__file__).parents[1]
+# Runs a command that heeds SIGINT, even if the tests were started in the background, whose processes ignore it.
+_HEED = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
+HEEDING = (sys.executable, "-c", _HEED)
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 
 
@@ -34,7 +37,8 @@ def run_to_end(command):
 
 def run_until_killed(command, workdir, signal_number, after_step):
     """(what the command prints, its exit status) if it gets a signal as soon as there is a checkpoint of a step."""
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen([*HEEDING, *command], cwd=ROOT, env=ENVIRONMENT, **options)
     deadline = time.monotonic() + 300
     while not (workdir / "checkpoints" / str(after_step)).exists():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]

@@ -56,7 +56,8 @@ MEANINGFUL = {
         "model.sel_strength": (*OFF, HUGE),
         **{f"model.{name}": (True,) for name in ("remat", "spatial_awareness", "isotropic")},
         **{f"loss.{name}": (True,) for name in ("balance", "mask_dontcare")},
-        **{f"loss.{name}": (*OFF, HUGE) for name in ("labelmix", "vgg", "align")},
+        **{f"loss.{name}": (*OFF, HUGE) for name in ("labelmix", "align")},
+        "loss.vgg": OFF,  # which needs loss.vgg_weights otherwise
         "loss.vgg_weights": NAMES,
         "loss.align_warmup": (0,),
         **{f"train.{name}": (HUGE,) for name in ("lr_g", "lr_d", "init_gain", "adam_eps")},  # a loss that diverges ends the run
@@ -111,6 +112,31 @@ def test_every_absurd_value_of_every_field_is_refused_or_meaningful(family):
         else:
             assert len(found) == 1 and found[0].startswith(f"{name}={value} is not "), (name, value, found)
             assert ": " in found[0].split(" is not ")[1]  # how to fix it
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_the_words_of_a_rule_give_its_exact_bounds(family):
+    """A value is refused only if it is beyond them, so that no message says of a value what does not hold."""
+    config, bounded = CONFIGS[family](), 0
+    for name, rule in rules_of(find_family(config)).items():
+        if found := re.fullmatch(r"(an integer in|a number from) (\S+?)(?:\.\.| to )(\S+)", rule.words):
+            kind = int if found[1] == "an integer in" else float
+            least, most = kind(found[2]), kind(found[3])
+            beyond = (least - 1, most + 1) if kind is int else (np.nextafter(least, -np.inf), np.nextafter(most, np.inf))
+            assert all(rule.accepts(value, config) for value in (least, most)), name
+            assert not any(rule.accepts(value, config) for value in beyond), name
+            bounded += 1
+    assert bounded > 20
+
+
+def test_a_value_beyond_the_largest_is_told_what_the_largest_is():
+    config = default.get_config()
+    fields = {"train.num_steps": 99999999999, "data.image_size": (70000, 70000), "model.d_channels": (4, 2**17), "train.lr_g": 1e40}
+    fields |= {"loss.align_levels": (1.0, 1e40, 1.0), "train.adam_b2": 0.99999999, "train.adam_eps": 1e-40, "data.resize_size": (3, 2**17)}
+    fields |= {"data.dontcare_id": 2**16, "data.class_names": (1, 2)}
+    told = {"2147483647", "65536", "1e+30", "0.99999994", "1e-30", "in quotes"}
+    lines = wrong_fields(with_fields(config, fields), rules_of(find_family(config)))
+    assert len(lines) == len(fields) and all(any(bound in line for bound in told) for line in lines), lines
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -203,7 +229,12 @@ def test_a_class_that_does_not_exist_is_refused_with_how_to_map_an_id():
 
 def test_a_config_that_lacks_fields_is_refused_unless_it_is_that_of_an_older_checkpoint():
     config, rules = toy_family.get_config(), rules_of(find_family(eqgan.get_config()))
-    assert any(line.startswith("loss.r1_gamma is missing: ") for line in wrong_fields(config, rules))
+    (line,) = wrong_fields(config, rules)  # of all
+    assert re.match(r"\d+ fields, such as model.channel_base, .*, are missing: begin with a config of this family in configs/", line)
+    config, rules = eqgan.get_config(), rules_of(find_family(eqgan.get_config()))
+    with config.unlocked():
+        del config.loss.r1_gamma
+    assert wrong_fields(config, rules)[0].startswith("loss.r1_gamma is missing: ")
     assert not wrong_fields(config, rules, complete=False)
 
 
@@ -216,6 +247,8 @@ def test_a_config_that_lacks_fields_is_refused_unless_it_is_that_of_an_older_che
         ({"data__fit": "crop", "eval__score": "fid"}, "eval.score=fid"),
         ({"eval__protocol": "absurd"}, "eval.protocol=absurd: there is no protocol 'absurd'; did you mean"),
         ({"data__resize_size": (8, 8), "eval__score": "fid"}, "data.resize_size .*\n  eval.score=fid"),
+        ({"loss__vgg": 1.0}, "loss.vgg=1.0 is not .*: give --config.loss.vgg_weights=FILE, the weights of VGG19 "),
+        ({"loss__vgg": 1.0, "loss__vgg_weights": "absent.npz"}, "loss.vgg_weights=absent.npz cannot be read .*: give an .npz"),
         ({"eval__protocol": "camvid-espnet", "eval__segmenter_weights": "absent.pth"}, "absent.pth|vgg16"),
     ],
 )

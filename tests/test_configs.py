@@ -119,8 +119,8 @@ def test_levels_of_blocks_can_be_overridden(parse):
         ({"model.sel_blocks": "none,none,none,none,none,none"}, "and not none for all"),
         ({"loss.attn_side": "left"}, "loss.attn_side=left is not one of decoder, encoder, both"),
         ({"loss.attn_objective": "real"}, "loss.attn_objective=real is not one of ce, fake"),
-        ({"loss.align": -1.0}, "loss.align=-1.0 is not a number of 0 or more"),
-        ({"loss.align_every": 0}, "loss.align_every=0 is not an integer of 1 or more"),
+        ({"loss.align": -1.0}, "loss.align=-1.0 is not a number from 0 to 1e"),
+        ({"loss.align_every": 0}, "loss.align_every=0 is not an integer in 1"),
         ({"loss.align_levels": (1.0, 1.0)}, r"loss.align_levels=\(1.0, 1.0\) is not three weights"),
         ({"loss.attn_side": "both", "model.num_blocks": 3}, "loss.attn_side=both is not possible with model.num_blocks=3: it needs 4"),
     ],
@@ -176,6 +176,44 @@ def test_an_ill_typed_value_is_an_error_that_names_the_field(parse, value):
 def test_the_last_value_of_a_tuple_counts_and_an_empty_one_empties_it(parse, args, found):
     config = parse(*args)
     assert found in (config.data.image_size, config.data.resize_size)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_tuple_field_takes_elements_with_commas_between_them(parse, name):
+    """Names need no quotes; texts that look like code are names too; of two values the last counts."""
+    config = flat(load(name))
+    tuples = {field: value for field, value in config.items() if isinstance(value, tuple)}
+    names = {"data.class_names", "data.scene_categories", "data.palette_colours"}
+    assert names <= tuples.keys()
+    assert {field for field, value in tuples.items() if value and isinstance(value[0], str)} <= names
+    forms = [
+        ("a,b", ("a", "b")), ("('a','b')", ("a", "b")), ("(a, b)", ("a", "b")), ("'a, b',l'eau", ("a, b", "l'eau")), ("a", ("a",)),
+        ("a,", ("a",)), ('"a, b", c', ("a, b", "c")),
+        ("a b,c-d/e", ("a b", "c-d/e")), ("'a',b", ("a", "b")), ("0,road", ("0", "road")), ("20 20 20,3 3 3", ("20 20 20", "3 3 3")),
+        ("('x,y', 'z')", ("x,y", "z")), ("", ()), ("日本,é", ("日本", "é")), ("for,class", ("for", "class")), ("1a,(b)", ("1a", "(b)")),
+    ]  # fmt: skip
+    given = {field: forms if field in names else [("3,2,1", (3, 2, 1)), ("(3, 2)", (3, 2)), ("4,", (4,))] for field in tuples}
+    for number in range(len(forms)):
+        chosen = {field: each[number % len(each)] for field, each in given.items()}
+        flags_of = [f"--config.{field}={text}" for field, (text, _) in chosen.items()]
+        first = [f"--config.{field}=x,y" if field in names else f"--config.{field}=9,9" for field in tuples]
+        found = flat(parse(*first, *flags_of, config=ROOT / "configs" / f"{name}.py"))
+        assert {field: found[field] for field in tuples} == {field: value for field, (_, value) in chosen.items()}
+
+
+def test_a_section_is_no_field(parse):
+    with pytest.raises(SystemExit) as error:
+        parse("--config.train=3")
+    assert str(error.value) == "--config.train is a section of fields: give one of them, such as --config.train.accumulate=..."
+
+
+@pytest.mark.parametrize("returned", ["{}", "None", "3", "{'train': {'batch_size': 3}}", "ml_collections.ConfigDict()"])
+def test_a_get_config_that_returns_no_config_is_told_in_one_line(parse, tmp_path, returned):
+    file = tmp_path / "mine.py"
+    file.write_text(f"import ml_collections\n\ndef get_config():\n    return {returned}\n")
+    with pytest.raises(SystemExit, match=r"its get_config returns .*, not a ConfigDict .*: see configs/default.py") as error:
+        parse(config=file)
+    assert "\n" not in str(error.value)
 
 
 def test_a_field_that_several_sections_have_is_an_error_that_names_them_all(parse):

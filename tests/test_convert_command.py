@@ -102,6 +102,30 @@ def test_the_family_is_that_of_the_config_or_one_whose_files_describe_themselves
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "fields, files, message",
+    [
+        ({}, {"ema": "absent.pth"}, "^--ema=absent.pth: there is no such file"),
+        ({}, {"ema": "a.pth", "generator": "absent.pth"}, "^--generator=absent.pth: there is no such file"),
+        ({"data.num_classes": -1}, {"ema": "absent.pth"}, "^data.num_classes=-1 is not"),
+        ({}, {"ema": "a.pth", "generator": "a.pth"}, "give --generator and --discriminator, or neither"),
+        ({}, {"ema": "a.pth", "output": "run"}, "run holds checkpoints already: choose another --output"),
+    ],
+)
+def test_what_can_be_known_is_told_before_pytorch_is_asked_for(published, tmp_path, monkeypatch, fields, files, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "a.pth").touch()
+    config = tiny_config()
+    if "output" in files:
+        write_run(tmp_path / "run", config, family.from_state_dicts(config, {"ema": published["ema"]})[0])
+    config.update_from_flattened_dict(fields)
+    options = dict.fromkeys(("ema", "generator", "discriminator", "pkl", "family")) | {"output": "out"} | files
+    with pytest.raises((ValueError, CheckpointError), match=message):
+        run(types.SimpleNamespace(**options), config)
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_pytorch_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match=r"x_EMA.pth needs PyTorch: pip install 'oasis_jax\[convert\]'"):

@@ -7,6 +7,7 @@ import sys
 
 import jax.numpy as jnp
 import pytest
+from PIL import Image
 
 from oasis_jax.checkpoint import Checkpoints
 from tests.tiny_evaluation import make_config, random_state
@@ -51,3 +52,16 @@ def test_faults_are_named(run, evaluate, tmp_path):
     assert "eval.batch_size=0 is not an integer in 1" in evaluate(f"--checkpoint={run}", "--config.eval.batch_size=0")
     assert "--images needs --output" in evaluate("--config=configs/scenes.py", f"--images={tmp_path}")
     assert "is not a folder" in evaluate("--config=configs/scenes.py", f"--images={tmp_path / 'x'}", f"--output={tmp_path / 'out'}")
+    same = [f"--images={tmp_path}", "--output=" + os.path.relpath(tmp_path, ROOT)]
+    assert "is the folder of --images" in evaluate("--config=configs/scenes.py", *same)
+
+
+def test_what_the_check_finds_is_told_once(evaluate, tmp_path):
+    for kind, mode in (("photos", "RGB"), ("labels", "L")):
+        (tmp_path / "val" / kind).mkdir(parents=True)
+        for name in ("a.png", "b.png"):
+            Image.new(mode, (16, 16), 1 if mode == "L" else "red").save(tmp_path / "val" / kind / name)
+    (tmp_path / "val/photos/notes.txt").touch()
+    data = [f"--config.data.root={tmp_path}", "--config.data.num_classes=2", "--config.data.image_size=16,16", "--protocol=plain"]
+    printed = evaluate("--config=configs/custom.py", *data, f"--images={tmp_path / 'val/photos'}", f"--output={tmp_path / 'out'}")
+    assert printed.count("are decoded by Pillow") == printed.count("passed over in") == 1, printed

@@ -1,5 +1,8 @@
 """Laws of the sampling command."""
 import json
+import os
+import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -172,9 +175,9 @@ def test_all_label_files_at_fault_are_reported_and_nothing_is_written(run, tmp_p
 
 def test_label_files_are_named_by_file_folder_or_pattern(labels, tmp_path):
     everything = {"a": str(labels / "a.png"), "b": str(labels / "b.png")}
-    assert find_label_files(str(labels)) == everything
-    assert find_label_files(str(labels / "a.png")) == {"a": str(labels / "a.png")}
-    assert find_label_files(str(labels / "*.png")) == everything
+    assert find_label_files(str(labels))[0] == everything
+    assert find_label_files(str(labels / "a.png"))[0] == {"a": str(labels / "a.png")}
+    assert find_label_files(str(labels / "*.png"))[0] == everything
     for missing, message in (("none", "no such file or folder"), ("", r"holds no .*\.png"), ("*.gif", "match")):
         with pytest.raises(DataError, match=f"no label files.*{message}"):
             find_label_files(str(tmp_path / missing))
@@ -185,13 +188,63 @@ def test_label_files_are_found_as_in_training_and_keep_their_paths_below_the_fol
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     names = {"x/a", "y/z/a", "b", "[1]/d"}
-    assert find_label_files(str(tmp_path)).keys() == names
-    assert find_label_files(str(tmp_path / "**" / "*.*")).keys() == names
-    assert find_label_files(str(tmp_path / "*" / "*.png")).keys() == {"x/a", "[1]/d"}
-    assert find_label_files(str(tmp_path / "[1]")).keys() == find_label_files(str(tmp_path / "[1]" / "d.png")).keys() == {"d"}
+    assert find_label_files(str(tmp_path))[0].keys() == names
+    assert find_label_files(str(tmp_path / "**" / "*.*"))[0].keys() == names
+    assert find_label_files(str(tmp_path / "*" / "*.png"))[0].keys() == {"x/a", "[1]/d"}
+    assert find_label_files(str(tmp_path / "[1]"))[0].keys() == find_label_files(str(tmp_path / "[1]" / "d.png"))[0].keys() == {"d"}
     (tmp_path / "x" / "a.bmp").touch()
-    with pytest.raises(DataError, match="a.bmp and .*a.png are two label maps of one name"):
-        find_label_files(str(tmp_path))
+    (fault,) = find_label_files(str(tmp_path))[1]
+    assert re.match(".*a.bmp and .*a.png are two label maps of one name", fault)
+
+
+def test_what_is_wrong_with_the_folder_does_not_hide_what_is_wrong_with_label_files(run, labels, tmp_path):
+    folder = tmp_path / "labels"
+    shutil.copytree(labels, folder)
+    os.mkfifo(folder / "pipe.png")
+    (folder / "a.tif").touch()
+    (folder / "empty.png").touch()
+    with pytest.raises(DataError) as error:
+        sampled(run, folder, tmp_path / "out")
+    first, *faults = str(error.value).splitlines()
+    assert first.startswith("3 of 5 label files cannot be used")
+    assert len(faults) == 3 and all(sum(name in fault for fault in faults) == 1 for name in ("pipe.png", "a.tif", "empty.png"))
+
+
+@pytest.mark.parametrize(
+    "given, output, told",
+    [
+        ("labels", "labels/out", "would find samples in"),
+        ("labels", "labels/x/y", "would find samples in"),
+        ("link", "labels/out", "would find samples in"),
+        ("labels", "link/out", "would find samples in"),
+        ("labels/**/*.png", "labels/x/out", "would find samples in"),
+        ("labels/*/*.png", "labels/out", "would find samples in"),
+        ("labels/*.png", "labels", "holds label maps of"),
+        ("labels", "labels", "holds label maps of"),
+        ("labels/x", ".", "holds label maps of"),
+        ("labels/a.png", "labels", "holds label maps of"),
+        ("labels/*.png", "labels/out", ""),
+        ("labels/**/a.png", "labels/out", ""),
+        ("labels/a.png", "labels/out", ""),
+        ("labels", "labels/.out", ""),  # hidden folders are passed over
+        ("labels", "out/labels", ""),
+        ("labels", "labels_out", ""),
+    ],
+)
+def test_no_sample_becomes_a_label_map_of_the_next_call(run, labels, tmp_path, monkeypatch, given, output, told):
+    """What is allowed can be done twice, into two folders, and gives the same."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(labels, "labels/x")
+    shutil.copy(labels / "a.png", "labels")
+    os.symlink("labels", "link")
+    before = sorted(tmp_path.rglob("*"))
+    if told:
+        with pytest.raises(DataError, match=f"{told}.*: choose an --output elsewhere"):
+            sampled(run, given, pathlib.Path(output))
+        assert sorted(tmp_path.rglob("*")) == before
+    else:
+        files = find_label_files(given)
+        assert sampled(run, given, pathlib.Path(output))[1] and find_label_files(given) == files
 
 
 def test_label_files_of_one_name_in_two_folders_have_samples_of_their_own(run, labels, tmp_path):

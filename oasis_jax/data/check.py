@@ -55,6 +55,8 @@ def check_splits(splits, spec, workdir=None, statistics=None, remember=True) -> 
     """`check_split` of each split; faults of all are in one report. `statistics` has a function or None for each."""
     surveys, reports = [], []
     for split, statistic in zip(splits, statistics or [None] * len(splits), strict=True):
+        if reports and split not in _distinct(splits):  # it has the faults that have been told
+            continue
         try:
             surveys.append(check_split(split, spec, workdir, statistic, remember))
         except DataError as error:
@@ -64,10 +66,10 @@ def check_splits(splits, spec, workdir=None, statistics=None, remember=True) -> 
     return surveys
 
 
-def refuse_inside(folder, splits, flag):
-    """Raises DataError if `folder`, where pictures will be written, is in a folder whose pictures are data; `flag` is what names it."""
+def refuse_inside(folder, searched, flag):
+    """Raises DataError if `folder`, where pictures will be written, is in a folder that is searched for data; `flag` is what names it."""
     inner = _absolute(folder)
-    for outer in (outer for split in splits for outer in split.folders):
+    for outer in searched:
         if inner == _absolute(outer) or inner.startswith(_absolute(outer).rstrip("/") + "/"):
             raise DataError(f"{flag}={folder} is in {outer}: pictures written there would be taken for data; choose another {flag}")
 
@@ -202,7 +204,15 @@ def _notes(split, results):
 
 
 def _reports(splits, spec):
-    return [_report(split, spec, split.faults) for split in splits if split.faults]
+    return [_report(split, spec, split.faults) for split in _distinct(splits) if split.faults]
+
+
+def _distinct(splits):
+    """The splits without those that have the same examples as an earlier one."""
+    kept = {}
+    for split in splits:
+        kept.setdefault(repr((split.examples, split.faults, split.archive)), split)
+    return list(kept.values())
 
 
 def _report(split, spec, faults):

@@ -196,5 +196,15 @@ def _label_column(spec, num_classes, class_names):
     rule = LabelRule(num_classes, spec.label_offset, parse_label_map(spec.label_map), palette)
     names = tuple(spec.class_names or class_names or palette_names)
     if names and len(names) != num_classes:
-        raise DataError(f"{len(names)} class names are given for {num_classes} classes: correct data.class_names or data.num_classes")
+        raise DataError(_too_many_or_few(len(names), num_classes, spec, bool(class_names)))
     return LabelMap(rule, names or tuple(map(str, range(num_classes))))
+
+
+def _too_many_or_few(names, num_classes, spec, of_layout):
+    """What is wrong if there are so many names for another number of classes, and how to fix it, by where the two come from."""
+    wanted = f"data.num_classes is {num_classes}" if spec.num_classes else f"there are {num_classes} classes"
+    if spec.class_names:
+        return f"data.class_names has {names} names, but {wanted}: correct data.class_names or data.num_classes"
+    source = f"data.layout={spec.layout}" if of_layout else f"data.palette {spec.palette}"
+    fix = f"set data.num_classes={names}, or give the names of your classes in data.class_names"
+    return f"{source} has {names} classes{'' if of_layout else ', one in each line'}, but {wanted}: {fix}"

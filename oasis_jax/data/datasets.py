@@ -7,6 +7,7 @@ from oasis_jax.data.folders import LAYOUTS, open_folders
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.photos import open_photos
 from oasis_jax.data.split import Example, Split
+from oasis_jax.files import expanded
 
 SPLITS = ("train", "val")
 PAIRS = ("image", "label_map")  # columns of a data set of photos with label maps
@@ -103,6 +104,16 @@ def open_split(spec, split, columns=PAIRS) -> Split:
             )
         return open_photos(spec, split, columns)
     return open_folders(spec, split, columns)
+
+
+def searched_folders(spec, columns=PAIRS) -> list[str]:
+    """The folders whose images are taken for data, of both splits, whether they exist or not; arguments as for `open_split`."""
+    if spec.layout == "images":
+        return [str(expanded(root)) for root in (spec.root, spec.val_root) if root]
+    if spec.layout not in LAYOUTS or not spec.root:
+        return []
+    root, layouts = expanded(spec.root), [LAYOUTS[spec.layout](spec, split) for split in SPLITS]
+    return [str(root / folder) for layout in layouts for column, folder in layout.folders.items() if column in columns]
 
 
 def _open_scenes(spec, split, columns):

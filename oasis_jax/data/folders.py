@@ -23,12 +23,14 @@ class Layout:
     Attributes:
         folders: {column: folder below the root}.
         suffixes: {column: what follows the common part of each file name}.
+        fields: {column: the config field that names its folder}; empty if the layout fixes the folders.
         num_classes: N unless the data spec gives it.
         optional: whether a folder in which no name has the suffix is taken as it is.
     """
 
     folders: dict[str, str]
     suffixes: dict[str, str]
+    fields: dict[str, str] = dataclasses.field(default_factory=dict)
     num_classes: int = 0
     optional: bool = False
 
@@ -60,7 +62,10 @@ def _layout(photos, labels, photo_suffix="", label_suffix="", **fields):
 
 
 def _of_fields(spec, split):
-    return _layout(getattr(spec, f"{split}_photos"), getattr(spec, f"{split}_labels"), spec.photo_suffix, spec.label_suffix, optional=True)
+    fields = {"image": f"{split}_photos", "label_map": f"{split}_labels"}
+    folders = (getattr(spec, field) for field in fields.values())
+    named = {column: f"data.{field}" for column, field in fields.items()}
+    return _layout(*folders, spec.photo_suffix, spec.label_suffix, fields=named, optional=True)
 
 
 _ADE20K = {"train": "training", "val": "validation"}
@@ -82,9 +87,17 @@ def open_folders(spec, split, columns):
     root = expanded(spec.root)
     opened = make_columns(spec, columns, layout.num_classes)
     if not root.is_dir():
-        wanted = " and ".join(layout.folders[column.name] for column in opened)
-        raise DataError(f"data.root {root} is not a folder: give the folder that holds {wanted}")
-    found = {column.name: _list(root, layout, column) for column in opened}
+        layouts = (LAYOUTS[spec.layout](spec, each) for each in ("train", "val"))  # the same line for both splits, which is told once
+        wanted = dict.fromkeys(each.folders[column.name] for each in layouts for column in opened)
+        raise DataError(f"data.root {root} is not a folder: give the folder that holds {', '.join(wanted)}")
+    found, wrong = {}, []
+    for column in opened:
+        try:
+            found[column.name] = _list(root, layout, column)
+        except DataError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise DataError("\n".join(dict.fromkeys([*wrong, *(fault for column in found.values() for fault in column.faults)])))
     if len(opened) > 1:
         rules = [column.rule for column in opened if column.name == "label_map"]
         _refuse_swapped(found["image"], found["label_map"], *rules)
@@ -108,7 +121,6 @@ def open_folders(spec, split, columns):
         opened,
         tuple(faults),
         notes=tuple(note for column in found.values() for note in column.notes),
-        folders=tuple(column.folder for column in found.values()),
         label_files=label_files,
     )
 
@@ -144,8 +156,11 @@ def _of_categories(root, spec, split, listed):
 def _list(root, layout, column):
     """The Column of what lies in the folder of a column (`data.columns`)."""
     base, suffix = root / layout.folders[column.name], layout.suffixes[column.name]
+    field = layout.fields.get(column.name)
+    named = f"{field}={layout.folders[column.name]}: " if field else ""
+    fix = f"correct {field}, or data.root" if field else "correct data.root, or data.layout"
     if not base.is_dir():
-        raise DataError(f"{base} is not a folder, but the layout expects the {column.things} there: correct data.root or data.layout")
+        raise DataError(f"{named}{base} is not a folder, but the {column.things} are expected there: {fix}")
     listed = list_images(base)
     notes, faults = list(listed.notes(base)), list(listed.faults)
     stems = {path: os.path.splitext(path)[0] for path in listed.files}
@@ -163,7 +178,7 @@ def _list(root, layout, column):
             files[key] = listed.files[path]
     if not files:
         wanted = f"*{suffix} with one of the endings {' '.join(IMAGE_ENDINGS)}"
-        wrong = f"{base} holds no {column.things} ({wanted}): correct data.root or data.layout"
+        wrong = f"{named}{base} holds no {column.things} ({wanted}): {fix}"
         raise DataError("\n  ".join(map(one_line, [wrong, *faults, *notes])))
     others = {compared(os.path.splitext(path)[0].removesuffix(suffix)): full for path, full in listed.others.items()}
     return Column(column.things, str(base), suffix, files, others, tuple(faults), tuple(notes))

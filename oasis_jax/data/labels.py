@@ -134,11 +134,17 @@ class LabelRule:
 
 
 def parse_label_map(text) -> dict[int, int]:
-    """Parses "255:0,11:0" (stored:class) as {255: 0, 11: 0}; raises DataError for anything else."""
+    """Parses "255:0,11:0" (stored:class) as {255: 0, 11: 0}; raises DataError for anything else, and for an id twice."""
     try:
-        return {int(stored): int(target) for stored, target in (entry.split(":") for entry in text.split(",") if entry.strip())}
+        pairs = [tuple(map(int, entry.split(":"))) for entry in text.split(",") if entry.strip()]
+        mapping = {stored: target for stored, target in pairs}
     except ValueError:
         raise DataError(f'data.label_map is "{text}": write pairs of stored id and class such as "255:0,11:0"') from None
+    if len(mapping) < len(pairs):
+        twice = next(stored for stored in mapping if [each for each, _ in pairs].count(stored) > 1)
+        given = " and ".join(f"{stored}:{target}" for stored, target in pairs if stored == twice)
+        raise DataError(f'data.label_map is "{text}", which has id {twice} more than once, {given}: remove all but one of them')
+    return mapping
 
 
 def read_stored_ids(path, rule) -> np.ndarray:

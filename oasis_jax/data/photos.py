@@ -28,7 +28,7 @@ def open_photos(spec, split, columns):
     listed = list_images(root)
     names = _names(listed.files, root, field, listed)
     examples = tuple(Example(name, {"image": listed.files[path]}) for name, path in names)
-    return Split(split, examples, opened, listed.faults, notes=tuple(listed.notes(root)), folders=(str(root),))
+    return Split(split, examples, opened, listed.faults, notes=tuple(listed.notes(root)))
 
 
 def _open_zip(root, field, split, columns):

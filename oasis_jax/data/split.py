@@ -41,7 +41,6 @@ class Split:
         read_arrays: for examples without files, i -> {column: array}: the photo as uint8 (H, W, 3), stored ids as (H, W).
         archive: the file that `read_arrays` reads from; empty if it reads no file of ours.
         notes: one line for each thing that users should know of the files and that is no fault.
-        folders: the folders that were searched for files.
         label_files: the folder of the label maps, or a pattern if the folder holds other files too; empty without files.
     """
 
@@ -52,7 +51,6 @@ class Split:
     read_arrays: Callable[[int], Mapping[str, np.ndarray]] | None = None
     archive: str = ""
     notes: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
     label_files: str = ""
 
     def __len__(self):

@@ -1,14 +1,20 @@
 """Examples from TensorFlow Datasets: any builder with an image feature and, for label maps, a label-map feature."""
 import difflib
 import functools
+import logging
+import urllib.parse
 
 import numpy as np
+import requests
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import downloader
 
 from oasis_jax.data.columns import decode_photo
 from oasis_jax.data.image_files import DataError, open_bytes
 from oasis_jax.data.labels import stored_ids
 from oasis_jax.files import expanded
+
+RETRIES = 5  # of a download; TFDS's own ten take minutes where there is no connection
 
 
 def open_tfds(spec, split, columns):
@@ -32,20 +38,22 @@ def open_tfds(spec, split, columns):
             image or a tensor of integers.
     """
     tfds_split = getattr(spec, f"tfds_{split}_split")
-    builder = _prepared(spec.layout, spec.root)
-    wanted = {column.name: {"image": spec.tfds_image, "label_map": spec.tfds_label}[column.name] for column in columns}
-    for feature in wanted.values():
-        if feature not in builder.info.features:
-            known = ", ".join(builder.info.features)
-            raise DataError(f'{spec.layout} has no feature "{feature}" (it has {known}): correct data.tfds_image or data.tfds_label')
-    if tfds_split not in builder.info.splits:
-        known = ", ".join(builder.info.splits)
-        raise DataError(f'{spec.layout} has no split "{tfds_split}" (it has {known}): correct data.tfds_{split}_split')
-
+    builder = _builder(spec.layout, spec.root)
+    fields = {column.name: {"image": "tfds_image", "label_map": "tfds_label"}[column.name] for column in columns}
+    wanted = {name: getattr(spec, field) for name, field in fields.items()}
+    known = ", ".join(builder.info.features)
+    if absent := {f"data.{fields[name]}": feature for name, feature in wanted.items() if feature not in builder.info.features}:
+        given = " and ".join(f'no feature "{feature}"' for feature in absent.values())
+        raise DataError(f"{spec.layout} has {given} (it has {known}): correct {' and '.join(absent)}")
     if "image" in wanted:
         _refuse_other_images(builder.info.features[spec.tfds_image], spec)
     if "label_map" in wanted:
         _refuse_other_labels(builder.info.features[spec.tfds_label], spec)
+    _prepare(builder, spec.layout, spec.root)  # may download for hours
+    if tfds_split not in builder.info.splits:  # which are known now
+        known = ", ".join(builder.info.splits)
+        raise DataError(f'{spec.layout} has no split "{tfds_split}" (it has {known}): correct data.tfds_{split}_split')
+
     records = _records(spec.layout, spec.root, tfds_split, tuple(wanted.values()))
     names = [f"{tfds_split}_{i:06d}" for i in range(len(records))]
 
@@ -65,29 +73,46 @@ def open_tfds(spec, split, columns):
     return names, read
 
 
-def _prepared(layout, root):
+def _builder(layout, root):
+    """The builder of a layout, of which only data that are there already have been read."""
     name = layout.removeprefix("tfds:")
     try:
-        builder = tfds.builder(name, data_dir=str(expanded(root)) if root else None)
-        builder.download_and_prepare()
+        return tfds.builder(name, data_dir=str(expanded(root)) if root else None)
     except tfds.core.registered.DatasetNotFoundError as error:  # its message lists all
         nearest = ", ".join(difflib.get_close_matches(name.split("/")[0], tfds.list_builders(with_community_datasets=False), cutoff=0))
         place = root or "the default data_dir"
         missing = f"there is no TFDS builder {name}, nor data of it in {place}"
         raise DataError(f"{missing}: correct data.layout; did you mean {nearest}?") from error
-    except Exception as error:  # of the builder, its source on the web, or a package that it needs
-        reason = " ".join(str(error).split())
+    except Exception as error:  # of the builder, or a package that it needs
+        raise _unopened(layout, root, error) from error
+
+
+def _prepare(builder, layout, root):
+    """Downloads and prepares the data if they are not there; TFDS says so, and shows progress."""
+    downloader.MAX_RETRIES = RETRIES
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it would warn of each try
+    try:
+        builder.download_and_prepare()
+    except requests.exceptions.RequestException as error:
+        host = urllib.parse.urlsplit(error.request.url).hostname if error.request else "its source"
         raise DataError(
-            f"{layout} cannot be opened in {root or 'the default data_dir'} ({reason[:300]}{'...' * (len(reason) > 300)}): "
-            "correct data.layout or data.root"
+            f"{layout} is not in {root or 'the default data_dir'}, and could not be downloaded from {host} ({type(error).__name__}): check "
+            "the connection of this machine, or give the folder of prepared data in data.root"
         ) from error
-    return builder
+    except Exception as error:  # of the builder, its source on the web, or a package that it needs
+        raise _unopened(layout, root, error) from error
+
+
+def _unopened(layout, root, error):
+    reason = " ".join(str(error).split())
+    reason = f"{reason[:300]}{'...' * (len(reason) > 300)}"
+    return DataError(f"{layout} cannot be opened in {root or 'the default data_dir'} ({reason}): correct data.layout or data.root")
 
 
 @functools.lru_cache(maxsize=1)  # a validation split that is the training split is not copied again
 def _records(layout, root, tfds_split, features):
     """Sequence of {feature: value as stored}; an image is stored as the bytes of a file."""
-    builder = _prepared(layout, root)
+    builder = _builder(layout, root)
     images = {name for name, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)}
     undecoded = dict.fromkeys(images | set(features), tfds.decode.SkipDecoding())
     if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:

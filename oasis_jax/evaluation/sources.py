@@ -275,13 +275,13 @@ class Folder:
             raise DataError(f"--images={path} is not a folder: name the folder of the generated images")
         names = sorted(file.name for file in self.path.iterdir())
         found = [self.path / name for name in names if is_image_name(name) and not is_hidden(name) and name != CONTACT_SHEET]
-        files = {compared(file.stem): file for file in found}
-        if len(files) < len(found):
-            twice = next(file for file in found if files[compared(file.stem)] != file)
-            both = " and ".join(map(one_line, told_apart(str(twice), str(files[compared(twice.stem)]))))
-            raise DataError(f"{both} are two images of one name: remove one of them")
         self.notes, self.files = [], found
         if examples.split.column("label_map"):
+            files = {compared(file.stem): file for file in found}
+            if len(files) < len(found):
+                twice = next(file for file in found if files[compared(file.stem)] != file)
+                both = " and ".join(map(one_line, told_apart(str(twice), str(files[compared(twice.stem)]))))
+                raise DataError(f"{both} are two images of one name: remove one of them")
             self._match(files)
         elif not found:
             raise DataError(f"there are no images in {path}: it must hold {', '.join(IMAGE_ENDINGS)} files, not in subfolders")

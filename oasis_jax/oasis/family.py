@@ -151,7 +151,13 @@ def attention(config, networks, batch):
 
 def from_published(config, files):
     """Our variables from the files of a published checkpoint; arguments and errors as for `from_state_dicts`, with paths of .pth files."""
+    _refuse_half(files)
     return from_state_dicts(config, {name: read_pth(path) for name, path in files.items()})
+
+
+def _refuse_half(files):
+    if ("generator" in files) != ("discriminator" in files):
+        raise ValueError("training is resumed from both networks: give --generator and --discriminator, or neither of them to sample only")
 
 
 def from_state_dicts(config, files):
@@ -167,8 +173,7 @@ def from_state_dicts(config, files):
     Raises:
         ValueError: only one of the two networks is given, or an entry is missing, unexpected or of another shape than the config says.
     """
-    if ("generator" in files) != ("discriminator" in files):
-        raise ValueError("training is resumed from both networks: give --generator and --discriminator, or neither of them to sample only")
+    _refuse_half(files)
     step = train_step(config)
     template = jax.eval_shape(functools.partial(step.init, tuple(config.data.image_size)))
 

@@ -33,7 +33,7 @@ def add_fields(config):
     loss.balance_groups = 1  # count classes within this many groups of the global batch (published: 4, one per GPU)
     loss.labelmix = 10.0  # weight of the LabelMix consistency loss; 0 turns it off
     loss.vgg = 0.0  # weight of the VGG19 feature loss (ablation; published with 10)
-    loss.vgg_weights = ""  # .npz with torchvision's names of VGG19, needed if loss.vgg > 0
+    loss.vgg_weights = ""  # .npz with torchvision's names of VGG19, needed if loss.vgg > 0: docs/evaluation.md says how to make it
     # With spatial awareness: the distance of D's attention (GradCAM) from the heatmaps that G was given.
     loss.align = 0.1  # weight; 0 trains the SELs without alignment
     loss.align_warmup = 5000  # steps over which the weight rises from 0
@@ -59,8 +59,11 @@ def add_fields(config):
     train.shared_fakes = False
 
 
+_WEIGHTS = several("three weights, of the coarse, the middle and the fine level", number(0), 3, 3)
+
+
 def _some_weight(value, config):
-    return several("", number(0), 3, 3).accepts(value, config) and any(value)
+    return _WEIGHTS.accepts(value, config) and any(value)
 
 
 # What the fields of an OASIS config may be, by themselves: the shared ones and its own.
@@ -68,7 +71,7 @@ ALLOWED = fields.ALLOWED | {
     "model.num_blocks": whole(1, 6),
     **dict.fromkeys(("model.channels", "model.spade_hidden", "model.d_last"), SIDE),
     "model.z_dim": whole(0, 2**16),
-    "model.d_channels": several("a tuple of numbers of channels, each 1 or more", SIDE, 1),
+    "model.d_channels": several("one or more numbers of channels", SIDE, 1),
     "model.dtype": choice("auto", "float32", "bfloat16", "float64"),
     "model.conditioning": choice("auto", "dense", "regions"),
     "model.region_share": number(0, 1),
@@ -76,11 +79,16 @@ ALLOWED = fields.ALLOWED | {
     "model.sel_strength": number(0),
     **dict.fromkeys(("model.remat", "model.spatial_awareness", "model.isotropic", "loss.balance", "loss.mask_dontcare"), switch()),
     "loss.balance_groups": BATCH,
-    **dict.fromkeys(("loss.labelmix", "loss.vgg", "loss.align"), number(0, fix="give 0 to turn this loss off")),
+    **dict.fromkeys(("loss.labelmix", "loss.align"), number(0, fix="give 0 to turn this loss off")),
+    "loss.vgg": Rule(
+        f"{number(0).words} with loss.vgg_weights, or 0",
+        lambda value, config: number(0).accepts(value, config) and (value == 0 or config.loss.get("vgg_weights") != ""),
+        "give --config.loss.vgg_weights=FILE, the weights of VGG19 (docs/evaluation.md, Weights), or 0 to turn this loss off",
+    ),
     "loss.vgg_weights": text(),
     "loss.align_warmup": whole(0),
     "loss.align_every": whole(1),
-    "loss.align_levels": Rule("three weights of 0 or more, not all 0: of the coarse, the middle and the fine level", _some_weight),
+    "loss.align_levels": Rule(f"{_WEIGHTS.words}, of which some is above 0", _some_weight),
     "loss.attn_side": choice("decoder", "encoder", "both"),
     "loss.attn_objective": choice("ce", "fake"),
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),

@@ -24,10 +24,12 @@ def load_features(path):
         with np.load(expanded(path), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError) as error:
-        raise ValueError(f"loss.vgg_weights={path!r} cannot be read ({error}): give an .npz with torchvision's weights of VGG19") from error
+        raise ValueError(
+            f"loss.vgg_weights={path} cannot be read ({error}): give an .npz with torchvision's weights of VGG19 (docs/evaluation.md)"
+        ) from error
     names = [f"features.{layer}.{leaf}" for layer in _LAYERS if layer != "pool" for leaf in ("weight", "bias")]
     if missing := [name for name in names if name not in arrays]:
-        raise ValueError(f"loss.vgg_weights={path!r} lacks {', '.join(missing)}")
+        raise ValueError(f"loss.vgg_weights={path} lacks {', '.join(missing)}")
     weights = {
         layer: (arrays[f"features.{layer}.weight"].transpose(2, 3, 1, 0), arrays[f"features.{layer}.bias"])
         for layer in _LAYERS

@@ -9,7 +9,7 @@ import threading
 import jax
 from jax.experimental import multihost_utils
 
-from oasis_jax.command_line import INTERRUPTED
+from oasis_jax.interrupts import INTERRUPTED
 
 _SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 

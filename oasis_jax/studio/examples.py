@@ -7,6 +7,7 @@ import numpy as np
 
 from oasis_jax.data.image_files import DataError
 from oasis_jax.data.labels import read_label_map, resize_label_map
+from oasis_jax.files import one_line
 from oasis_jax.sample_labels import find_label_files, unseen_scenes
 from oasis_jax.studio.image_request import class_names
 
@@ -51,8 +52,10 @@ def find_examples(model, size, rule, labels=None):
         DataError: there are no such files.
     """
     if labels:
-        files = list(find_label_files(labels).items())[:MAX_EXAMPLES]
-        return Examples({_shown(name): _file_reader(path, rule, size) for name, path in files})
+        files, faults = find_label_files(labels)
+        if faults:
+            raise DataError("\n  ".join(["label files cannot be used:", *map(one_line, faults)]))
+        return Examples({_shown(name): _file_reader(path, rule, size) for name, path in list(files.items())[:MAX_EXAMPLES]})
     scenes = unseen_scenes(model, size, _SCENES) if class_names(model) and min(size) >= _LEAST_SIDE else None
     return Examples({} if scenes is None else {f"scene {number + 1}": _scene_reader(scenes, number) for number in range(_SCENES)})
 

@@ -23,7 +23,7 @@ from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
 from oasis_jax.training.resuming import check_config_fits
 from oasis_jax.training.samples import SampleGrid
-from oasis_jax.training.setup import set_up
+from oasis_jax.training.setup import check_before_writing, set_up
 from oasis_jax.training.step import compile_step, everywhere, finite, initial_state, state_template
 from oasis_jax.training.workdir import claimed
 from oasis_jax.training.writers import create_writer
@@ -50,6 +50,7 @@ def train_and_evaluate(config, workdir):
         TrainingDivergedError: a loss is NaN or infinite.
         DataError, WeightsError, ValueError: as for `setup.set_up`.
     """
+    check_before_writing(config, workdir)
     with claimed(workdir):
         return train(set_up(config, workdir))
 

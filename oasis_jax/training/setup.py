@@ -8,14 +8,14 @@ from etils import epath
 from oasis_jax.allowed import report, wrong_fields
 from oasis_jax.checkpoint import config_of_run
 from oasis_jax.data.check import check_splits, open_splits, refuse_inside
-from oasis_jax.data.datasets import DataSpec
+from oasis_jax.data.datasets import DataSpec, searched_folders
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.split import Split
 from oasis_jax.data.survey import Survey
 from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import Family, TrainStep, find_family, rules_of
-from oasis_jax.files import write_whole
+from oasis_jax.files import expanded, write_whole
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
 from oasis_jax.parallel.processes import is_first
@@ -82,15 +82,14 @@ def set_up(config, workdir) -> Run:
         WeightsError: weights of an evaluation network are missing. They are read now: they must not be missing after hours.
         ValueError: fields that are out of range or do not fit each other, or a workdir that cannot be written.
     """
+    check_before_writing(config, workdir)
     workdir, family = prepare_workdir(workdir), find_family(config)
-    check_config(config)
     config = config.copy_and_resolve_references()
     saved = config_of_run(workdir)
     if saved:
         keep_palette(config.data, saved["data"])
     spec, columns = DataSpec.of_config(config.data), family.columns(config)
     train_split, val_split = splits = open_splits(spec, columns)
-    refuse_inside(workdir, splits, "--workdir")
     if any(split.faults for split in splits):  # what follows would complain of what they left
         check_splits(splits, spec, remember=is_first())
     config.data.update(train_split.resolved_fields())
@@ -121,6 +120,13 @@ def tell(workdir, *surveys):
     whole = "\n\n".join(survey.as_text(whole=True) for survey in surveys)
     write_whole(workdir / FOUND, f"{whole}\n".encode(errors="backslashreplace"))
     print(f"  the whole table: {workdir / FOUND}")
+
+
+def check_before_writing(config, workdir):
+    """Refuses what must leave nothing behind: a wrong config (ValueError, as `check_config`), and a workdir among the data (DataError)."""
+    check_config(config)
+    searched = searched_folders(DataSpec.of_config(config.data), find_family(config).columns(config))
+    refuse_inside(expanded(workdir), searched, "--workdir")
 
 
 def check_config(config):

@@ -7,7 +7,7 @@ from PIL import Image, ImageFile
 from oasis_jax.data import check
 from oasis_jax.data.check import check_split, check_splits, open_splits, refuse_inside
 from oasis_jax.data.columns import LabelMap
-from oasis_jax.data.datasets import open_split
+from oasis_jax.data.datasets import DataSpec, open_split, searched_folders
 from oasis_jax.data.labels import DataError
 
 
@@ -180,10 +180,38 @@ def test_label_maps_without_a_pixel_to_learn_from_are_counted_and_if_all_are_it_
 
 
 def test_pictures_are_not_written_among_the_data(root, spec, tmp_path):
-    splits = open_splits(spec)
+    searched = searched_folders(spec)
     (tmp_path / "linked").symlink_to(root / "val")
     for inside in (root / "train/photos", root / "val/labels/run", tmp_path / "linked/photos/run/deeper"):
         with pytest.raises(DataError, match="--workdir=.*choose another --workdir"):
-            refuse_inside(inside, splits, "--workdir")
+            refuse_inside(inside, searched, "--workdir")
     for outside in (root, root / "train", root / "train/photos_of_run", "gs://bucket/train/photos"):
-        refuse_inside(outside, splits, "--workdir")
+        refuse_inside(outside, searched, "--workdir")
+
+
+def fault_of_both(spec, columns=("image", "label_map")):
+    with pytest.raises(DataError) as error:
+        check_splits(open_splits(spec, columns), spec)
+    return str(error.value)
+
+
+def test_a_fault_that_both_splits_have_is_told_once(root, spec):
+    """A missing root, a wrong field, and files that are in both splits."""
+    assert fault_of_both(dataclasses.replace(spec, root=str(root / "absent"))).count("is not a folder") == 1
+    assert fault_of_both(dataclasses.replace(spec, label_map="9")).count("write pairs") == 1
+    (root / "train/photos/pair1.png").write_bytes(b"")
+    same = dataclasses.replace(spec, val_photos=spec.train_photos, val_labels=spec.train_labels)
+    assert fault_of_both(same).count("pair1.png") == 1
+    photos = DataSpec(layout="images", root=str(root / "train/photos"), image_size=spec.image_size, workers=1)
+    assert fault_of_both(photos, ("image",)).count("pair1.png") == 1
+    (root / "train/photos/pair2.png").unlink()
+    (root / "train/photos/pair2.png").symlink_to(root / "absent.png")
+    report = fault_of_both(photos, ("image",))
+    assert report.count("pair1.png") == report.count("pair2.png") == 1 and report.startswith("2 faults in the train split")
+
+
+def test_two_folders_that_are_missing_are_both_told_with_the_faults_of_the_others(root, spec):
+    (root / "val/photos/pair9.jpg").symlink_to(root / "val/photos/pair9.jpg")
+    report = fault_of_both(dataclasses.replace(spec, train_photos="x", train_labels="y", val_labels="z"))
+    fields = ["data.train_photos", "data.train_labels", "data.val_labels"]
+    assert [line.split("=")[0] for line in report.splitlines() if "=" in line] == fields

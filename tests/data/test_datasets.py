@@ -53,7 +53,7 @@ def test_label_files_of_cityscapes_leave_out_what_lies_beside_them(tmp_path):
     save(tmp_path / label.format("train"), IDS)
     save(tmp_path / label.format("train").replace("labelIds", "color"), PHOTO)
     split = open_split(DataSpec(layout="cityscapes", root=str(tmp_path)), "train")
-    found = [str(file) for file in find_label_files(split.label_files).values()]
+    found = [str(file) for file in find_label_files(split.label_files)[0].values()]
     assert found == [example.files["label_map"] for example in split.examples]
 
 
@@ -139,14 +139,45 @@ def test_grey_photos_with_label_maps_in_colour_or_with_one_that_is_a_photo_are_n
         ({"train_photos": "elsewhere"}, "elsewhere is not a folder"),
         ({"num_classes": 0}, "data.num_classes is 0"),
         ({"layout": "cityscape"}, "it is one of folders, cityscapes"),
-        ({"class_names": ("a", "b")}, "2 class names are given for 6 classes"),
+        ({"class_names": ("a", "b")}, "data.class_names has 2 names, but data.num_classes is 6: correct data.class_names or data.num_cl"),
+        ({"layout": "scenes", "num_classes": 6}, "data.layout=scenes has .* classes, but data.num_classes is 6: set data.num_classes="),
         ({"label_map": "9:6"}, "maps 9 to 6"),
+        ({"label_map": "255:0,3:1, 255:1"}, 'data.label_map is "255:0,3:1, 255:1", which has id 255 more than once, 255:0 and 255:1'),
         ({"palette": "/no/palette.txt"}, "/no/palette.txt cannot be read"),
     ],
 )
 def test_a_wrong_field_is_an_error_that_names_it(spec, change, message):
     with pytest.raises(DataError, match=message):
         open_split(dataclasses.replace(spec, **change), "train")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("column", ["photos", "labels"])
+@pytest.mark.parametrize("kind", ["absent", "empty"])
+def test_a_field_that_names_a_wrong_folder_is_named_with_its_value(root, spec, split, column, kind):
+    (root / "empty").mkdir()
+    field = f"{split}_{column}"
+    with pytest.raises(DataError) as error:
+        open_split(dataclasses.replace(spec, **{field: kind}), split)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"data.{field}={kind}: {root / kind} ") and line.endswith(f": correct data.{field}, or data.root")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_of_a_layout_whose_folders_are_fixed_the_root_and_the_layout_are_named(tmp_path, layout):
+    with pytest.raises(DataError) as error:
+        open_split(DataSpec(layout=layout, root=str(tmp_path)), "train")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2 and all(line.endswith(": correct data.root, or data.layout") for line in lines)
+
+
+@pytest.mark.parametrize("num_classes", [3, 5])
+def test_names_of_a_palette_that_are_too_many_or_few_are_told_with_the_palette(tmp_path, spec, num_classes):
+    (tmp_path / "palette.txt").write_text("0 0 0 a\n1 1 1 b\n2 2 2 c\n3 3 3 d\n")
+    spec = dataclasses.replace(spec, palette=str(tmp_path / "palette.txt"), num_classes=num_classes)
+    fix = "set data.num_classes=4, or give the names of your classes in data.class_names"
+    with pytest.raises(DataError, match=f"data.palette .*palette.txt has 4 classes, .*, but data.num_classes is {num_classes}: {fix}"):
+        open_split(spec, "train")
 
 
 def test_an_empty_folder_is_an_error_that_names_it(root, spec):

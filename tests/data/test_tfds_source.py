@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core.download import downloader
 
-from oasis_jax.data.check import check_split
+from oasis_jax.data.check import check_split, open_splits
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import eval_batches
@@ -225,3 +226,37 @@ def test_an_unknown_builder_is_one_short_line(tmp_path, name, message):
     with pytest.raises(DataError, match=message) as error:
         open_split(DataSpec(layout=f"tfds:{name}", root=str(tmp_path), num_classes=4), "train")
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 600
+
+
+class TinyWeb(tfds.core.GeneratorBasedBuilder):
+    """Photos that would have to be downloaded, from a port that nobody listens on."""
+
+    __module__ = "tiny_web"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {"image": tfds.features.Image(shape=(None, None, 3)), "name": tfds.features.Text()}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(dl_manager.download("http://127.0.0.1:9/photos.zip"))}
+
+    def _generate_examples(self, path):
+        raise AssertionError(f"{path} was downloaded")
+
+
+@pytest.mark.parametrize("fields", [{"tfds_image": "photo"}, {"tfds_image": "name"}, {"tfds_label": "name"}, {"tfds_label": "mask"}])
+def test_features_are_checked_before_anything_is_downloaded(tmp_path, monkeypatch, fields):
+    monkeypatch.setattr(TinyWeb, "_split_generators", lambda *_: pytest.fail("data were downloaded"))
+    spec = DataSpec(layout="tfds:tiny_web", root=str(tmp_path), num_classes=2, **fields)
+    with pytest.raises(DataError, match="feature.*: correct data.tfds_"):
+        open_split(spec, "train", ("image", "label_map") if "tfds_label" in fields else ("image",))
+
+
+def test_without_a_connection_the_download_ends_soon_with_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("oasis_jax.data.tfds_source.RETRIES", 1)
+    with pytest.raises(DataError) as error:
+        open_splits(DataSpec(layout="tfds:tiny_web", root=str(tmp_path)), ("image",))
+    (line,) = str(error.value).splitlines()  # of both splits
+    assert line.startswith(f"tfds:tiny_web is not in {tmp_path}, and could not be downloaded from 127.0.0.1 (ConnectionError): check the")
+    assert downloader.MAX_RETRIES == 1

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
 from oasis_jax.evaluation.report import best_and_worst
 from oasis_jax.metrics.protocols import Protocol
@@ -99,6 +101,18 @@ def test_a_folder_may_hold_any_number_of_images_with_any_names(toy, tmp_path):
     (tmp_path / "images" / "any 12.png").unlink()
     fewer = validation.evaluate(validation.folder(tmp_path / "images"), {})
     assert fewer.images["generated"] == 12 and any("is of 13 generated images, these are 12" in note for note in fewer.notes)
+
+
+def test_images_of_one_name_and_two_endings_are_two_images_as_they_are_two_photos(toy, tmp_path):
+    validation, model, _ = toy
+    image = validation.samples(model).image(0)
+    for name in ("p1.png", "p2.png", "p2.jpg", "P2.png"):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "images" / name)
+    photos = open_split(DataSpec(layout="images", root=str(tmp_path / "images")), "train", ("image",))
+    folder = validation.folder(tmp_path / "images")
+    assert len(folder.files) == len(photos) == 4
+    assert sorted(map(str, folder.files)) == sorted(example.files["image"] for example in photos.examples)
 
 
 def test_a_folder_without_images_is_an_error(toy, tmp_path):

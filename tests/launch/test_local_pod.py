@@ -28,16 +28,13 @@ while True:
     time.sleep(0.05)
 """
 LISTENING = WAIT.format(on_sigterm="lambda *_: (print('stopped by SIGTERM', flush=True), sys.exit(0))")
-LISTENING_SHELL = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
 STUCK = WAIT.format(on_sigterm="signal.SIG_IGN")  # as in a collective operation that the failed process never joins
 
 
 def start(commands, logs, *options):
     """The running script with two processes, which have all begun."""
-    command = [*POD, "2", *TRAIN, f"--logs={logs}", *options]
-    # A shell cannot trap a signal that it was started to ignore, as tests are that run in the background.
-    listening = [sys.executable, "-c", LISTENING_SHELL, *command]
-    process = subprocess.Popen(listening, cwd=ROOT, env=commands.environment(PYTHON="train"), stdout=subprocess.PIPE, text=True)
+    command, environment = [*killed_run.HEEDING, *POD, "2", *TRAIN, f"--logs={logs}", *options], commands.environment(PYTHON="train")
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
     while sum("ready" in log.read_text() for log in logs.glob("*.log")) < 2:
         assert process.poll() is None and time.monotonic() < deadline

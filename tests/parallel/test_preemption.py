@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from oasis_jax.command_line import INTERRUPTED
+from oasis_jax.interrupts import INTERRUPTED
 from oasis_jax.parallel.preemption import notice
 
 BLOCKED = """

@@ -20,7 +20,7 @@ from oasis_jax.data.pipeline import train_batches
 from oasis_jax.heatmaps import of_seed
 from oasis_jax.pictures import colour_label_map, grid
 from oasis_jax.sampling import load
-from oasis_jax.training.loop import Progress, TrainingDivergedError, check_state, restore_or_create, train_and_evaluate
+from oasis_jax.training.loop import Progress, TrainingDivergedError, check_state, plain, restore_or_create, train_and_evaluate
 from oasis_jax.training.setup import set_up
 from tests import killed_run
 from tests.sample_options import sample_options
@@ -103,13 +103,53 @@ def test_resume_after_sigkill_equals_uninterrupted_run(uninterrupted, tmp_path):
     assert_identical(saved_state(tmp_path), saved_state(uninterrupted[0]))
 
 
-def test_sigterm_saves_first_and_resume_equals_uninterrupted_run(uninterrupted, tmp_path):
-    output, code = run_until_killed(tmp_path, signal.SIGTERM, after_step=10)
-    assert code == 0 and "stopped by SIGTERM at step" in output
-    stopped_at = int(output.split("stopped by SIGTERM at step ")[1].split(",")[0])
+@pytest.mark.parametrize("number, name", [(signal.SIGTERM, "SIGTERM"), pytest.param(signal.SIGINT, "Ctrl-C", marks=pytest.mark.slow)])
+def test_a_run_that_is_told_to_stop_saves_first_and_resume_equals_uninterrupted_run(uninterrupted, tmp_path, number, name):
+    output, code = run_until_killed(tmp_path, number, after_step=10)
+    assert code == 0 and f"stopped by {name} at step" in output and "Traceback" not in output
+    stopped_at = int(output.split(f"stopped by {name} at step ")[1].split(",")[0])
     assert (tmp_path / "checkpoints" / str(stopped_at)).exists()
     assert f"resuming from step {stopped_at}" in run_to_end(tmp_path)
     assert_identical(saved_state(tmp_path), saved_state(uninterrupted[0]))
+
+
+def test_the_printed_command_reads_label_files_as_the_run_did(tmp_path, capsys):
+    """Also those that lie among others, have a suffix and hold colours, after the palette file is gone."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        (tmp_path / split / "mixed").mkdir(parents=True)
+        for name in "ab":
+            colours = np.array([(9, 9, 9), (200, 60, 40), (0, 90, 0)], np.uint8)[rng.integers(0, 3, (16, 32))]
+            Image.fromarray(colours).save(tmp_path / split / "mixed" / f"{name}_mask.png")
+            Image.fromarray(colours).save(tmp_path / split / "mixed" / f"{name}.png")
+    (tmp_path / "palette.txt").write_text("9 9 9 void\n200 60 40 house\n0 90 0 tree\n")
+    folders = {f"data__{split}_{kind}": f"{split}/mixed" for split in ("train", "val") for kind in ("photos", "labels")}
+    config = tiny_config(
+        data__layout="folders", data__root=str(tmp_path), data__palette=str(tmp_path / "palette.txt"), data__num_classes=2,
+        data__class_names=("void", "thing"), data__label_map="2:1", data__label_suffix="_mask", train__batch_size=2, **folders,
+    )  # fmt: skip
+    with pytest.raises(DataError, match="a_mask.png has no label map"):  # without a suffix of their own, photos are all the images
+        set_up(config, tmp_path / "refused")
+    for split in ("train", "val"):
+        (tmp_path / split / "photos").mkdir()
+        for name in "ab":
+            (tmp_path / split / "mixed" / f"{name}.png").rename(tmp_path / split / "photos" / f"{name}.png")
+            Image.new("L", (4, 4), 77).save(tmp_path / split / "mixed" / f"{name}_other.png")
+        config.data[f"{split}_photos"] = f"{split}/photos"
+    workdir = tmp_path / "my run"
+    run = set_up(config, workdir)
+    with Checkpoints(workdir, 1, run.config.eval.score, False) as checkpoints:
+        state = restore_or_create(run, checkpoints)
+        checkpoints.save(0, state, state.ema, plain(run.config), wait=True)
+    shown = Progress(run, 0)
+    shown.print_summary(0, {})
+    shown.close()
+    (tmp_path / "palette.txt").unlink()
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("sample from it: "))
+    *command, checkpoint, labels, output = shlex.split(line.removeprefix("sample from it: "))
+    options = [part.split("=", 1)[1] for part in (checkpoint, output, labels)]
+    sample.run(sample_options(*options[:2], labels=options[2]))
+    assert {file.name for file in (workdir / "generated").glob("*_0.png")} == {"a_mask_0.png", "b_mask_0.png"}
 
 
 def test_changed_config_that_does_not_fit_names_the_fields(uninterrupted):
@@ -244,7 +284,14 @@ def test_a_workdir_in_a_folder_of_the_data_is_refused_at_the_first_start(tmp_pat
         Image.fromarray(np.zeros((16, 32), np.uint8)).save(tmp_path / folder / "a.png")
     config = tiny_config(data__layout="folders", data__root=str(tmp_path))
     with pytest.raises(DataError, match="--workdir=.* is in .*: pictures written there would be taken for data; choose another --workdir"):
-        set_up(config, tmp_path / inside)
+        train_and_evaluate(config, tmp_path / inside)
+    assert len([file for file in tmp_path.rglob("*") if file.is_file()]) == 4 and not (tmp_path / "train/photos/run").exists()
+
+
+def test_a_wrong_config_leaves_no_workdir(tmp_path):
+    with pytest.raises(ValueError, match="eval.batch_size=0"):
+        train_and_evaluate(tiny_config(eval__batch_size=0), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_any_image_of_a_sample_grid_is_reproduced_from_its_seed(uninterrupted):
