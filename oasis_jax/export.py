@@ -23,6 +23,7 @@ from absl import flags
 import oasis_jax
 from oasis_jax import command_line, sampling, saved
 from oasis_jax.checkpoint import CheckpointError
+from oasis_jax.data.image_files import DataError
 from oasis_jax.exporting import portable
 from oasis_jax.exporting.onnx_graph import serialised
 from oasis_jax.exporting.stablehlo import to_stablehlo
@@ -73,7 +74,7 @@ def run(options):
     """Exports as the flags (attributes of `options`) say.
 
     Raises:
-        CheckpointError, ImportError, OSError, ValueError: with how to fix it in the message.
+        CheckpointError, DataError, ImportError, OSError, ValueError: with how to fix it in the message.
     """
     if options.format == SAFETENSORS:
         _pack(options)
@@ -131,7 +132,7 @@ def main(_):
     jax.config.update("jax_platforms", "cpu")  # what is written is for all; the accelerators of this machine, if any, stay free
     try:
         run(flags.FLAGS)
-    except (CheckpointError, ImportError, OSError, ValueError) as error:
+    except (CheckpointError, DataError, ImportError, OSError, ValueError) as error:
         missing = f": pip install '{__package__}[export]'" if isinstance(error, ImportError) else ""
         sys.exit(f"export: {error}{missing}")
 

@@ -170,7 +170,7 @@ def test_stablehlo_runs_without_flax_at_any_size(tmp_path):
 
 def options(run, output, **changed):
     return types.SimpleNamespace(
-        **dict(checkpoint=str(run), output=str(output), format="onnx", weights=None, best=False, conditioning=None) | changed
+        **dict(checkpoint=str(run), output=str(output), format="onnx", weights=None, best=False, conditioning=None, labels=None) | changed
     )
 
 

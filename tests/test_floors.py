@@ -33,7 +33,7 @@ MAY_IMPORT = {
     **dict.fromkeys(
         COMMANDS,
         {"data", "editing", "evaluation", "exporting", "metrics", "parallel", "planning", "sample_labels", "sample_options",
-         "sample_recipe", "training"},
+         "sample_recipe", "studio", "training"},
     ),
 }
 # The order of the ground floor itself, from the lowest up.

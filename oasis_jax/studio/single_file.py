@@ -1,10 +1,8 @@
 """The studio as one HTML file without a server: front-end, network, runtime and examples inside."""
 import base64
 import gzip
-import html
 import json
 import pathlib
-import string
 
 from oasis_jax import pictures
 from oasis_jax.heatmaps import formula_of_seed
@@ -16,26 +14,7 @@ from oasis_jax.studio.model_facts import model_facts
 
 _MOST_EXAMPLES = 12
 _RUNTIME = pathlib.Path(__file__).parent / "runtime"
-_TEMPLATE = string.Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<link rel="icon" href="data:,">
-<style>
-$style
-</style>
-</head>
-<body class="oasis-studio-page"><div></div><noscript>The studio needs JavaScript.</noscript>
-$parts
-<script type="module">
-$module
-await start(document.querySelector("body > div"));
-</script>
-</body>
-</html>
-""")
+_LINKS = '<link rel="stylesheet" href="studio.css">', '<script type="module" src="start.js"></script>', "</body>"  # of index.html
 
 
 def page_of(model, checkpoint, network, labels=None):
@@ -74,12 +53,16 @@ def page_of(model, checkpoint, network, labels=None):
         "wasm": (_RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes(),
         "model": gzip.compress(network, mtime=0),
     }
-    return _TEMPLATE.substitute(
-        title=html.escape(f"{facts['info']['name']} · oasis_jax studio"),
-        style=(assets.PAGE / "studio.css").read_text(encoding="utf-8"),
-        parts="\n".join(f'<script type="text/plain" data-part="{name}">{_base64(data)}</script>' for name, data in parts.items()),
-        module=assets.module("standalone.js").replace("</script", "<\\/script"),
-    ).encode()
+    scripts = [f'<script type="text/plain" data-part="{name}">{_base64(data)}</script>' for name, data in parts.items()]
+    module = assets.module("standalone.js").replace("</script", "<\\/script")
+    scripts.append(f'<script type="module">\n{module}\nawait start(document.querySelector("body > div"));\n</script>')
+    style = f"<style>\n{(assets.PAGE / 'studio.css').read_text(encoding='utf-8')}</style>"
+    page = (assets.PAGE / "index.html").read_text(encoding="utf-8")
+    for link, instead in zip(_LINKS, (style, "", "\n".join([*scripts, _LINKS[-1]])), strict=True):
+        before, found, after = page.partition(link)
+        assert found, f"index.html lacks {link}"
+        page = before + instead + after
+    return page.encode()
 
 
 def _base64(data):

@@ -19,7 +19,9 @@ export async function start(element) {
     const [wasm, model] = await Promise.all(["wasm", "model"].map(part));
     const transport = await localTransport(JSON.parse(facts), {worker, runtime, glue, wasm, model});
     element.textContent = "";
-    (await mount(element, transport)).focus();
+    const studio = await mount(element, transport);
+    document.title = `${studio.info.name} · ${document.title}`;
+    studio.focus();
   } catch (error) {
     element.textContent = `The network cannot be started in this browser: ${error.message}`;
     element.setAttribute("role", "alert");
