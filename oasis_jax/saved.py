@@ -109,7 +109,7 @@ def packed(variables, config, step, weights="float16"):
 
 
 def _stored(name, array, weights):
-    array = np.ascontiguousarray(array)
+    array = np.ascontiguousarray(array).reshape(array.shape)  # which makes a scalar (1,)
     if weights == "float32" or array.size <= SMALL or array.dtype != np.float32:
         return array
     if np.abs(array).max() > np.finfo(np.float16).max:

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import oasis_jax
-from oasis_jax import editing, sample, series
+from oasis_jax import editing, recipe_file, sample, saved, series
 from oasis_jax.heatmaps import of_seed
-from oasis_jax.noise import noise_vector
+from oasis_jax.noise import Regions, noise_vector
 from oasis_jax.recipes import Recipe
 from tests.eqgan.tiny_run import NUM_STYLES, save_run
 from tests.sample_options import sample_options
@@ -42,6 +42,29 @@ def test_latents_noise_and_heatmaps_each_change_an_image(model):
         assert np.any(one != images(model, other))
     assert np.any(one != images(dataclasses.replace(model, noise="none"), Recipe(1)))
     np.testing.assert_array_equal(one, model.sample(1, seed=1, z=noise_vector(1, 8)[None], heatmaps=of_seed(1)))
+
+
+def test_an_image_is_drawn_again_from_its_recipe_file(runs, model, tmp_path):
+    """Its noise is a choice of the model, and there is no label map."""
+    recipe = Recipe(1, style_seeds={0: 4}, truncation=0.6).with_heatmaps(of_seed(5))
+    recipe_file.write(tmp_path / "cat.json", runs["aware"], None, recipe, image_size=model.image_size, noise="const")
+    sample.run(sample_options(None, tmp_path / "out", recipe=str(tmp_path / "cat.json")))
+    expected = images(dataclasses.replace(model, noise="const"), recipe)[0]
+    np.testing.assert_array_equal(Image.open(tmp_path / "out" / "cat_0.png"), expected)
+    recipe_file.write(tmp_path / "large.json", runs["aware"], None, recipe, image_size=(32, 32))
+    with pytest.raises(ValueError, match="the recipe is an image of 32x32, but the model generates 16x16"):
+        sample.run(sample_options(None, tmp_path / "more", recipe=str(tmp_path / "large.json")))
+
+
+def test_a_packed_model_samples_the_images_of_its_run(runs, model, tmp_path):
+    for name, data in saved.packed(*saved.load_ema(runs["aware"]), "float32").items():
+        (tmp_path / name).write_bytes(data)
+    np.testing.assert_array_equal(images(oasis_jax.load(tmp_path), Recipe(1)), images(model, Recipe(1)))
+
+
+def test_regions_are_of_models_that_take_label_maps(model):
+    with pytest.raises(ValueError, match="has regions with noise of their own, but this model takes no label maps: leave them out"):
+        images(model, Recipe(1, regions=Regions(np.zeros((16, 16), np.uint8), ())))
 
 
 def test_a_model_is_printed_in_a_few_lines(model):
