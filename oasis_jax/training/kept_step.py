@@ -17,9 +17,8 @@ from jax import export
 from oasis_jax import compiler
 from oasis_jax.config_flag import flat
 from oasis_jax.files import expanded, write_whole
-from oasis_jax.parallel.mesh import of_batch, replicated
 from oasis_jax.parallel.processes import is_first
-from oasis_jax.training.step import compile_step
+from oasis_jax.training.step import compile_step, jit_step
 
 PACKAGE = pathlib.Path(__file__).parents[1]
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")  # what a step is traced with
@@ -38,86 +37,79 @@ class KeptStep:
         self._run, self._file = run, None
         if jax.config.jax_enable_compilation_cache and jax.config.jax_compilation_cache_dir:
             self._file = expanded(jax.config.jax_compilation_cache_dir) / f"step-{fingerprint(run)}.stablehlo"
-        self._loaded = concurrent.futures.ThreadPoolExecutor(1).submit(self._load)
+        background = concurrent.futures.ThreadPoolExecutor(1)
+        self._exported, self._program = background.submit(self._read), background.submit(self._compile_read)
+
+    def state_template(self):
+        """As `step.state_template`, without tracing how the state is made; None if no step was kept."""
+        exported = self._exported.result()
+        return exported and _arguments(exported, self._run.mesh)[0]
 
     def compiled(self, state, batch):
-        """The step as a compiled, donated, sharded function of (state, batch); kept for the next start if it was traced now.
+        """As `step.compile_step`. A step that was traced now is kept for the next start.
 
         Args:
             state, batch: examples of its arguments; that of the state also says how it lies on the mesh.
         """
-        step = self._loaded.result()
-        if step is None or not step.fits(state, batch):
-            step = self._traced(state, batch)
-        return step or compile_step(self._run.train_step, self._run.mesh, state, batch)
+        exported, program = self._exported.result(), self._program.result()
+        if program is None or _shapes((state, batch)) != _shapes(_arguments(exported, self._run.mesh)):
+            program = self._traced(state, batch)
+        return program or compile_step(self._run.train_step, self._run.mesh, state, batch)
 
-    def _load(self):
-        """The step that was kept, or None: what is missing, damaged or cannot be compiled is traced again."""
+    def _read(self):
+        """The Exported that was kept, or None if it is missing or damaged."""
         try:
             stored = self._file.read_bytes()
             digest, program = stored[:_DIGEST], stored[_DIGEST:]
-            return OnLeaves(export.deserialize(bytearray(program)), self._run.mesh) if hashlib.sha256(program).digest() == digest else None
+            return export.deserialize(bytearray(program)) if hashlib.sha256(program).digest() == digest else None
         except Exception:
+            return None
+
+    def _compile_read(self):
+        try:
+            exported = self._exported.result()
+            return exported and _compile(exported, self._run.mesh)
+        except Exception:  # it is traced again, and what is wrong shows there
             return None
 
     def _traced(self, state, batch):
         """The step traced, compiled and kept; None if it cannot be kept."""
         if self._file is None:
             return None
+        mesh = self._run.mesh
         try:
-            exported = export_step(self._run.train_step, self._run.mesh, state, batch)
-            step, program = OnLeaves(exported, self._run.mesh), exported.serialize()
-        except Exception:  # such as an operation whose form JAX does not promise to keep
+            with jax.set_mesh(mesh):
+                exported = export.export(jit_step(self._run.train_step, mesh, state, batch))(state, batch)
+            stored, program = exported.serialize(), _compile(exported, mesh)
+        except Exception:  # an operation or a part of the state that JAX cannot store
             return None
         if is_first():
             try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(self._file, hashlib.sha256(program).digest() + program)
+                write_whole(self._file, hashlib.sha256(stored).digest() + stored)
             except Exception as error:  # a full disk or the network: the next start will trace again
                 logging.warning("could not write %s: %s", self._file, error)
-        return step
+        return program
 
 
-class OnLeaves:
-    """A compiled step of (state, batch), from one that takes and returns the leaves of the state.
-
-    Args:
-        exported: jax.export.Exported of `export_step`.
-        mesh: of the devices of all processes.
-    """
-
-    def __init__(self, exported, mesh):
-        self._tree = exported.in_tree
-        self._shapes = [jax.ShapeDtypeStruct(argument.shape, argument.dtype) for argument in exported.in_avals]
-        arguments, _ = jax.tree.unflatten(self._tree, self._shapes)
-        shardings, _ = jax.tree.unflatten(self._tree, exported.in_shardings_jax(mesh))
-        of_results = jax.tree.unflatten(exported.out_tree, exported.out_shardings_jax(mesh))
-        step = jax.jit(exported.call, in_shardings=shardings, out_shardings=of_results, donate_argnums=0)
-        self._compiled = step.lower(*arguments).compile(compiler.options(mesh.devices.flat[0]))
-
-    def fits(self, state, batch):
-        """Whether the step was compiled for arguments of this structure, of these shapes and dtypes."""
-        leaves, tree = jax.tree.flatten(((jax.tree.leaves(state), batch), {}))
-        return tree == self._tree and [(x.shape, x.dtype) for x in leaves] == [(x.shape, x.dtype) for x in self._shapes]
-
-    def __call__(self, state, batch):
-        leaves, tree = jax.tree.flatten(state)
-        leaves, metrics = self._compiled(leaves, batch)
-        return jax.tree.unflatten(tree, leaves), metrics
+def _arguments(exported, mesh):
+    """(state, batch) of a step, as jax.ShapeDtypeStructs with shardings."""
+    of_leaves = zip(exported.in_avals, exported.in_shardings_jax(mesh), strict=True)
+    leaves = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding) for leaf, sharding in of_leaves]
+    return jax.tree.unflatten(exported.in_tree, leaves)[0]
 
 
-def export_step(train_step, mesh, state, batch):
-    """The step as a jax.export.Exported of the leaves of the state and of the batch; arguments as of `step.compile_step`."""
-    leaves, tree = jax.tree.flatten(state)
+def _shapes(tree):
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
 
-    def on_leaves(leaves, batch):
-        state, metrics = train_step(jax.tree.unflatten(tree, leaves), batch)
-        return jax.tree.leaves(state), metrics
 
-    of_leaves = [leaf.sharding for leaf in leaves]
-    shardings = {"in_shardings": (of_leaves, of_batch(batch, mesh)), "out_shardings": (of_leaves, replicated(mesh))}
-    with jax.set_mesh(mesh):  # which the constraints of `oasis_jax.axes` need
-        return export.export(jax.jit(on_leaves, **shardings))(leaves, batch)
+def _compile(exported, mesh):
+    arguments = _arguments(exported, mesh)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, arguments)
+    of_results = jax.tree.unflatten(exported.out_tree, exported.out_shardings_jax(mesh))
+    step = jax.jit(exported.call, in_shardings=shardings, out_shardings=of_results, donate_argnums=0)
+    return step.lower(*arguments).compile(compiler.options(mesh.devices.flat[0]))
 
 
 def fingerprint(run):
@@ -130,8 +122,9 @@ def fingerprint(run):
     free = getattr(run.family, "host_fields", ())
     config = {name: value for name, value in config.items() if not any(f"{name}.".startswith(f"{field}.") for field in free)}
     device = run.mesh.devices.flat[0]
+    source = [*sorted(PACKAGE.rglob("*.py")), pathlib.Path(run.family.__file__)]
     parts = {
-        "source": [hashlib.sha256(path.read_bytes()).hexdigest() for path in (*sorted(PACKAGE.rglob("*.py")), pathlib.Path(run.family.__file__))],
+        "source": [hashlib.sha256(path.read_bytes()).hexdigest() for path in source],
         "libraries": [version(name) for name in LIBRARIES],
         "options": {name: repr(value) for name, value in jax.config.values.items() if name not in _OF_THE_CACHE},
         "devices": [device.platform, device.device_kind, dict(run.mesh.shape), jax.process_count()],

@@ -64,7 +64,7 @@ def train(run, kept=None):
         checkpoints = stack.enter_context(
             Checkpoints(run.workdir, run.config.checkpoint.keep, run.config.eval.score, run.higher_is_better)
         )
-        state = restore_or_create(run, checkpoints)
+        state = restore_or_create(run, checkpoints, kept)
         first_step = int(state.step)
         shown = Progress(run, first_step, kept)
         stack.callback(shown.close)
@@ -85,13 +85,16 @@ def train(run, kept=None):
     return scores
 
 
-def restore_or_create(run, checkpoints):
+def restore_or_create(run, checkpoints, kept=None):
     """The state of the newest checkpoint, whatever devices saved it, or that of step 0."""
     if checkpoints.latest_step() is None:
         return initial_state(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)
     saved = checkpoints.restore_config()
     check_config_fits(saved | {"family": name_of(saved)}, plain(run.config), run.family.free_model_fields)
-    state = in_order(checkpoints.restore(state_template(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)))
+    template = kept and kept.state_template()
+    if template is None:
+        template = state_template(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)
+    state = in_order(checkpoints.restore(template))
     if is_first():
         print(f"resuming from step {int(state.step)} in {run.workdir}")
     return state
