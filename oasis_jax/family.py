@@ -95,6 +95,8 @@ class Family(Protocol):
     Attributes:
         protocols: `metrics.protocols.Protocol`s of the family's papers.
         published_files: {flag: help} of the files of a published checkpoint; the first is required.
+        host_fields: fields and sections of the config that `train_step` does not depend on, such as `fields.HOST_FIELDS`. A family may lack
+            it: a step that was kept (`training.kept_step`) is then used with exactly the same config alone.
         free_model_fields: fields of config.model that may change on resume: they change how the model is computed, not the model.
         allowed: {dotted name of a field: `allowed.Rule`}, of the shared fields and the family's own. A family may lack it; its own fields
             are then unchecked.
@@ -103,6 +105,7 @@ class Family(Protocol):
 
     protocols: tuple[Any, ...]
     published_files: Mapping[str, str]
+    host_fields: tuple[str, ...]
     free_model_fields: tuple[str, ...]
     allowed: Mapping[str, Any]
     onnx_options: Mapping[str, tuple[tuple[str, ...], str]]

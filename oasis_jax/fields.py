@@ -6,6 +6,8 @@ from oasis_jax.allowed import LARGE, Rule, choice, either, number, several, swit
 SEEDS = 2**32
 SIDE = whole(1, 2**16)  # pixels, and channels of a network
 BATCH = whole(1, 2**20)  # images, and groups of them
+# Fields and sections that the host alone reads: no compiled step depends on them.
+HOST_FIELDS = ("log", "checkpoint", "train.num_epochs", "train.num_steps", "train.max_minutes")
 MAX_IDS = 2**16  # stored ids are 8 or 16 bits wide
 
 

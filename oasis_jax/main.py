@@ -18,7 +18,7 @@ def main(_):
         sys.exit(f"error: {error}")
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
-    from oasis_jax.training.loop import TrainingDivergedError, train
+    from oasis_jax.training.kept_step import KeptStep
     from oasis_jax.training.setup import check_before_writing, set_up
     from oasis_jax.training.workdir import claimed, keep_compiled
 
@@ -30,10 +30,13 @@ def main(_):
             workdir = stack.enter_context(claimed(_WORKDIR.value))
             keep_compiled(workdir)
             run = set_up(flags.FLAGS.config, workdir)
+            kept = KeptStep(run)
         except (CheckpointError, DataError, ValueError) as error:  # a ValueError of training is a bug of ours: it keeps its traceback
             leave(f"error: {error}")
+        from oasis_jax.training.loop import TrainingDivergedError, train  # imports TensorFlow, while the kept step is compiled
+
         try:
-            train(run)
+            train(run, kept)
         except (DataError, CheckpointError, TrainingDivergedError) as error:
             leave(f"error: {error}")
 

@@ -5,6 +5,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax import export
 
 from oasis_jax.axes import on_every_device
 
@@ -32,6 +33,12 @@ class TrainState:
     ema: Any
     opt_state_g: Any
     opt_state_d: Any
+
+
+# With these, `jax.export` can store what the step takes and returns (`training.kept_step`).
+export.register_pytree_node_serialization(
+    TrainState, serialized_name="oasis_jax.TrainState", serialize_auxdata=lambda _: b"", deserialize_auxdata=lambda _: ()
+)
 
 
 def create_state(generator, discriminator, optimizer_g, optimizer_d, ema=None):
@@ -135,6 +142,10 @@ def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):
         # A schedule with and without warm-up: a run may be resumed with another one, so the state must have the same structure.
         optax.scale_by_learning_rate(lambda count: rate_at(count, learning_rate, warmup_steps)),
     )
+
+
+for _state in adam_without_momentum(0.0).init({}):
+    export.register_namedtuple_serialization(type(_state), serialized_name=f"optax.{type(_state).__name__}")
 
 
 def rate_at(count, learning_rate, warmup_steps):

@@ -18,6 +18,7 @@ from oasis_jax.eqgan.published import discriminator_from_state_dict, generator_f
 from oasis_jax.eqgan.scores import Disequilibrium
 from oasis_jax.eqgan.snapshots import read_snapshot
 from oasis_jax.eqgan.train_step import PATH_LENGTH
+from oasis_jax.fields import HOST_FIELDS
 from oasis_jax.parallel.mesh import make_local_mesh, padded_batch_size
 from oasis_jax.state_dicts import filled
 from oasis_jax.updates import create_state
@@ -25,6 +26,7 @@ from oasis_jax.updates import create_state
 protocols = PROTOCOLS
 published_files = {"pkl": "Published snapshot *.pkl of EqGAN-SA, or of StyleGAN2-ADA in PyTorch; it says which model it holds."}
 allowed = fields.ALLOWED
+host_fields = HOST_FIELDS
 free_model_fields = ("dtype", "remat", "noise", "mbstd_groups")
 
 

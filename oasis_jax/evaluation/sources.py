@@ -18,7 +18,6 @@ from oasis_jax.data.columns import read_photo
 from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.data.labels import resize_label_map
 from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, is_image_name
-from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.data.resize import resize_photo
 from oasis_jax.data.split import stamp
 from oasis_jax.files import compared, expanded, one_line, told_apart
@@ -130,6 +129,8 @@ class Examples:
         Yields:
             ({column: array}, Batch without images).
         """
+        from oasis_jax.data.pipeline import eval_batches  # imports TensorFlow
+
         if columns is not None and not any(self.split.column(name) for name in columns):
             batches = itertools.repeat({}, -(-len(indices) // batch_size))
         else:
@@ -144,6 +145,8 @@ class Examples:
 
     def label_map(self, index):
         """(H, W) integer classes of an example, at spec.image_size."""
+        from oasis_jax.data.pipeline import eval_batches
+
         return next(eval_batches(self.split.subset([index]), self.spec, 1, ("label_map",)))["label_map"][0]
 
 

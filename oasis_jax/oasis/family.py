@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from oasis_jax.allowed import check_fields
+from oasis_jax.fields import HOST_FIELDS
 from oasis_jax.oasis import fields
 from oasis_jax.oasis.alignment import attended
 from oasis_jax.oasis.boundaries import boundary_counts
@@ -33,6 +34,7 @@ published_files = {
     "discriminator": "Published *_D.pth, to resume training.",
 }
 allowed = fields.ALLOWED
+host_fields = HOST_FIELDS
 free_model_fields = ("dtype", "remat", "conditioning", "region_share")
 onnx_options = {
     "conditioning": (("dense", "regions"), "Convolve labels and noise at every pixel, or exactly once for each distinct neighbourhood."),

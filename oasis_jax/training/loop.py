@@ -55,20 +55,21 @@ def train_and_evaluate(config, workdir):
         return train(set_up(config, workdir))
 
 
-def train(run):
+def train(run, kept=None):
     """Restores or creates the state, trains to the end, evaluates, and prints where everything is.
 
     Args:
         run: setup.Run.
+        kept: kept_step.KeptStep; without it, the step is always traced.
     """
     with contextlib.ExitStack() as stack:
         received = stack.enter_context(notice())  # until the last checkpoint is written
         checkpoints = stack.enter_context(
             Checkpoints(run.workdir, run.config.checkpoint.keep, run.config.eval.score, run.higher_is_better)
         )
-        state = restore_or_create(run, checkpoints)
+        state = restore_or_create(run, checkpoints, kept)
         first_step = int(state.step)
-        shown = Progress(run, first_step)
+        shown = Progress(run, first_step, kept)
         stack.callback(shown.close)
         if first_step < run.num_steps:
             with left_with_others(lambda: f"start all processes again with the same command: {resume_advice(checkpoints)}"):
@@ -92,13 +93,16 @@ def train(run):
     return scores
 
 
-def restore_or_create(run, checkpoints):
+def restore_or_create(run, checkpoints, kept=None):
     """The state of the newest checkpoint, whatever devices saved it, or that of step 0."""
     if checkpoints.latest_step() is None:
         return initial_state(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)
     saved = checkpoints.restore_config()
     check_config_fits(saved | {"family": name_of(saved)}, plain(run.config), run.family.free_model_fields)
-    state = in_order(checkpoints.restore(state_template(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)))
+    template = kept and kept.state_template()
+    if template is None:
+        template = state_template(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)
+    state = in_order(checkpoints.restore(template))
     if is_first():
         print(f"resuming from step {int(state.step)} in {run.workdir}")
     return state
@@ -185,11 +189,12 @@ class Progress:
     Args:
         run: setup.Run.
         first_step: step that the run begins or resumes at.
+        kept: as in `train`.
     """
 
-    def __init__(self, run, first_step):
-        self.run, self.writer, self.grid = run, create_writer(run.workdir), SampleGrid.of(run.val_split, run.spec)
-        self.losses = Losses(run.workdir, first_step)
+    def __init__(self, run, first_step, kept=None):
+        self.run, self.kept, self.losses = run, kept, Losses(run.workdir, first_step)
+        self.writer, self.grid = create_writer(run.workdir), SampleGrid.of(run.val_split, run.spec)
 
     def close(self):
         """Flushes and closes the writer."""
@@ -200,7 +205,7 @@ class Progress:
         run, began = self.run, time.monotonic()
         say = tqdm.tqdm.write if is_first() else lambda _: None
         say(f"compiling the training step for {run.mesh.size} {jax.devices()[0].device_kind} ...")
-        compiled = compile_step(run.train_step, run.mesh, state, batch)
+        compiled = self.kept.compiled(state, batch) if self.kept else compile_step(run.train_step, run.mesh, state, batch)
         legend = "".join(f"; in the lines that follow, {formula}" for formula in dict.fromkeys(run.train_step.legend.values()))
         say(f"compiled in {time.monotonic() - began:.0f} s{legend}")
         return compiled

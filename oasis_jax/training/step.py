@@ -37,10 +37,15 @@ def compile_step(train_step, mesh, state, batch):
 
 def lower_step(train_step, mesh, state, batch):
     """The step before it is compiled; arguments as of `compile_step`."""
+    with jax.set_mesh(mesh):  # which the constraints of `oasis_jax.axes` need
+        return jit_step(train_step, mesh, state, batch).lower(state, batch)
+
+
+def jit_step(train_step, mesh, state, batch):
+    """The step as a donated, sharded jax.jit, to be used with the mesh set; arguments as of `compile_step`."""
     of_state = jax.tree.map(lambda leaf: leaf.sharding, state)
     shardings = {"in_shardings": (of_state, of_batch(batch, mesh)), "out_shardings": (of_state, replicated(mesh))}
-    with jax.set_mesh(mesh):  # which the constraints of `oasis_jax.axes` need
-        return jax.jit(train_step, **shardings, donate_argnums=0).lower(state, batch)
+    return jax.jit(train_step, **shardings, donate_argnums=0)
 
 
 def initial_state(train_step, image_size, mesh, shard_state=False):
