@@ -62,12 +62,13 @@ class Answers:
         return read_request(self._model, self._renderer.size, *framing.unpack(body))
 
 
-def explained(error):
-    """(status of HTTP, one line for people) of whatever a question has raised; what was not foreseen is logged."""
+def explained(error, log=True):
+    """(status of HTTP, one line for people) of whatever a question has raised; what was not foreseen is logged if `log` is set."""
     for kind, status in _STATUS.items():
         if isinstance(error, kind):
             return status, one_line(error)
-    _log.error("a request failed", exc_info=error)
+    if log:
+        _log.error("a request failed", exc_info=error)
     return 500, f"the image cannot be computed ({type(error).__name__}): the log of the program says more"
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import html
 import os
 import secrets
+import socket
 import sys
 import threading
 
@@ -40,18 +41,18 @@ def studio_frame(model="scenes", labels=None, size=None, best=False, height=HEIG
         raise ImportError("a studio in a frame needs uvicorn: pip install 'oasis_jax[studio]'", name=error.name) from None
     from oasis_jax.studio.server import create_app
 
+    try:
+        listening = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise OSError(f"port={port}: {error.strerror}; port=0 takes any free one") from None
     begun = begin_with(model, labels, size, best)
     renderer, token = Renderer(begun.model, begun.size), secrets.token_urlsafe(16)
     renderer.compile()
     app = create_app(renderer, begun.facts(renderer), begun.examples, begun.rule, token)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, daemon=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
-    while not server.started:
-        if not thread.is_alive():
-            raise OSError(f"the studio cannot be served at port {port}: port=0 takes any free one")
-        thread.join(0.02)
-    return Frame(server, thread, token, height, base)
+    return Frame(server, thread, listening.getsockname()[1], token, height, base)
 
 
 class Frame:
@@ -62,9 +63,8 @@ class Frame:
         url: that the frame shows, with the token.
     """
 
-    def __init__(self, server, thread, token, height, base):
-        self._server, self._thread, self._height = server, thread, height
-        self.port = server.servers[0].sockets[0].getsockname()[1]
+    def __init__(self, server, thread, port, token, height, base):
+        self._server, self._thread, self.port, self._height = server, thread, port, height
         self._path = f"?token={token}"
         self._in_colab = base is None and "google.colab" in sys.modules
         self.url = (base or _base()).format(port=self.port) + self._path

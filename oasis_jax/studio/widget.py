@@ -69,7 +69,7 @@ class Studio(anywidget.AnyWidget):
         super().__init__(**options)
         self._begun, self._beginning, self.model = begun, beginning, begun.model
         self._renderer = self._answers = None
-        self._views, self._asked = set(), {}
+        self._views, self._asked, self._logged = set(), {}, set()
         self._image = None  # ImageRequest, or the line that says why there is none
         self.on_msg(self._heard)
 
@@ -105,9 +105,9 @@ class Studio(anywidget.AnyWidget):
 
     def _heard(self, _, content, buffers):
         """A message of a view; what does not have the form that `widget.js` gives it has no answer."""
-        view, body = content.get("view"), bytes(buffers[0]) if buffers else b""
-        if not isinstance(view, str) or len(view) > _LONGEST:
+        if not isinstance(content, dict) or not isinstance(view := content.get("view"), str) or len(view) > _LONGEST:
             return
+        body = bytes(buffers[0]) if buffers else b""
         if content.get("closed"):
             self._views.discard(view)
             if not self._views:
@@ -135,7 +135,7 @@ class Studio(anywidget.AnyWidget):
         """Has a question answered by the renderer's thread."""
         try:
             self._start()
-            if question not in self._answers.longest:
+            if not isinstance(question, str) or question not in self._answers.longest:
                 raise ValueError(f"there is no question {str(question)[:_LONGEST]!r}")
             if len(body) > self._answers.longest[question]:
                 raise ValueError(f"the message is larger than {self._answers.longest[question]:,} bytes, the most that is read here")
@@ -159,7 +159,9 @@ class Studio(anywidget.AnyWidget):
         self._send_if_open({"number": number}, [framing.pack(header, *arrays)])
 
     def _say(self, number, error):
-        self._send_if_open({"number": number, "error": explained(error)[1]})
+        known = type(error) in self._logged  # the output of the cell is not filled with what each stroke repeats
+        self._logged.add(type(error))
+        self._send_if_open({"number": number, "error": explained(error, log=not known)[1]})
 
     def _send_if_open(self, content, buffers=None):
         if self.comm is not None:
