@@ -60,7 +60,7 @@ class Studio(anywidget.AnyWidget):
         height: of the cell, in pixels.
     """
 
-    _esm = assets.module("widget.js") + "\nexport default { render };\n"
+    _esm = assets.module("widget.js").replace("\nexport { render };", "\nexport default { render };")  # the form that anywidget asks for
     _css = assets.files()["studio.css"][1].decode()
     height = traitlets.Int(HEIGHT, min=240).tag(sync=True)
 

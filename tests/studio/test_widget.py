@@ -15,6 +15,7 @@ from oasis_jax.studio import framing
 from oasis_jax.studio import renderer as renderer_module
 from oasis_jax.studio.image_request import ImageRequest, write_image
 from oasis_jax.studio.opening import MAX_BYTES
+from tests.eqgan import tiny_run as eqgan_run
 from tests.studio.chromium import browser, fake_server, page_of
 from tests.studio.gestures import choose, drag, labels, photo, until
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, random_state, tiny_config
@@ -241,6 +242,22 @@ def test_what_a_page_no_longer_wants_is_left_out(model, shown, monkeypatch):
 def test_labels_and_sizes_that_do_not_fit_are_refused(model, options, words):
     with pytest.raises((DataError, ValueError), match=words):
         widgets.studio(model, **options)
+
+
+def test_a_model_without_label_maps_has_a_recipe_alone(tmp_path):
+    eqgan_run.save_run(tmp_path)
+    notebook = Notebook(widgets.studio(tmp_path))
+    model, widget = notebook.widget.model, notebook.widget
+    assert widget.labels is None and widget.recipe == Recipe(0)
+    assert notebook.ask("info")[0]["labels"] is False
+    recipe = Recipe(4, truncation=0.5, style_seeds={1: 7})
+    notebook.send({"view": "a", "settled": True}, message(model, recipe, None))
+    assert widget.labels is None and widget.recipe == recipe
+    widget.close()
+    with pytest.raises(ValueError, match="this model takes no label maps: omit labels"):
+        widgets.studio(model, labels=LABELS)
+    with pytest.raises(ValueError, match="this model generates images of one size: omit size"):
+        widgets.studio(model, size=(16, 16))
 
 
 FAKE_NOTEBOOK = """async (esm) => {
