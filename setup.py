@@ -18,6 +18,7 @@ TRAINING = [
     "tensorflow-datasets>=4.9.9",
 ]
 STUDIO = ["starlette>=1.0", "uvicorn>=0.34"]
+NOTEBOOK = ["anywidget>=0.9"]
 EXPORT = ["flatbuffers>=25", "onnx>=1.17"]
 # What is installed besides modules: models, and the pages of the studio.
 FILES = [f"models/**/*.{ending}" for ending in ("json", "md", "safetensors")]
@@ -67,12 +68,13 @@ setup(
         **{name: machine(name) for name in ("cpu", "tpu", "cuda12", "cuda13")},
         "train": TRAINING,  # beside a JAX that is there already
         "studio": STUDIO,
-        "notebook": ["anywidget>=0.9"],
+        "notebook": NOTEBOOK,
         "convert": ["torch>=2.4"],
         "export": EXPORT,
         "heic": ["pillow-heif>=0.21"],  # photos of phones
         "test": [
             *EXPORT,
+            *NOTEBOOK,
             "gcp-storage-emulator>=2026.7",
             "httpx>=0.28",
             "hypothesis>=6.130",

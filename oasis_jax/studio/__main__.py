@@ -20,11 +20,11 @@ import webbrowser
 import jax
 from absl import flags
 
-from oasis_jax import command_line, config_flag, sampling
+from oasis_jax import command_line, config_flag
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError
 from oasis_jax.files import expanded
-from oasis_jax.sample_labels import label_fields, label_rule, parse_size
+from oasis_jax.sample_labels import label_fields, parse_size
 
 DEFAULT_PORT = 8765  # the same every day: what a browser keeps for a page, it keeps by its address
 
@@ -41,24 +41,19 @@ def serve(options, ready=lambda url: None):
     """
     import uvicorn  # of the extra "studio"
 
-    from oasis_jax.studio.examples import find_examples
+    from oasis_jax.studio.beginning import begin_with
     from oasis_jax.studio.guards import is_loopback
-    from oasis_jax.studio.image_request import class_names
-    from oasis_jax.studio.model_facts import model_facts
     from oasis_jax.studio.renderer import Renderer
     from oasis_jax.studio.server import create_app
 
     _keep_compiled()
     with _bound(options) as listening:
-        model = sampling.load(options.checkpoint, options.best)
-        size = _size(options, model)
-        rule = label_rule(model, options.config and options.config.data) if class_names(model) else None
-        examples = find_examples(model, size, rule, options.labels)
-        renderer = Renderer(model, size)
+        size = options.size and parse_size(options.size)
+        begun = begin_with(options.checkpoint, options.labels or None, size, options.best, options.config and options.config.data)
+        renderer = Renderer(begun.model, begun.size)
         renderer.compile(lambda line: print(line, flush=True))
         token = secrets.token_urlsafe(16) if options.token or not is_loopback(options.host) else None
-        facts = model_facts(model, options.checkpoint, size, examples.names, renderer.previews is not None)
-        app = create_app(renderer, facts, examples, rule, token)
+        app = create_app(renderer, begun.facts(renderer), begun.examples, begun.rule, token)
         host, port = listening.getsockname()[:2]
         host = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         url = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
@@ -76,17 +71,6 @@ def _keep_compiled():
     if not jax.config.jax_compilation_cache_dir:
         folder = expanded(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax")) / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
-
-
-def _size(options, model):
-    """The size (H, W) of the images; raises ValueError for one that does not fit."""
-    if not options.size:
-        return tuple(model.image_size)
-    if not hasattr(model, "class_names"):
-        raise ValueError("this model generates images of one size: omit --size")
-    size = parse_size(options.size)
-    model.check_size(*size)
-    return size
 
 
 def _bound(options):

@@ -88,7 +88,11 @@ class Renderer:
         Args:
             say: is called with a line on each step.
         """
-        self._thread.submit(self._compile, say).result()
+        self.begin(say).result()
+
+    def begin(self, say=lambda line: None):
+        """`compile` without waiting for it: a `concurrent.futures.Future`, before which nothing else is computed."""
+        return self._thread.submit(self._compile, say)
 
     def _compile(self, say):
         of_family = getattr(find_family(self.model.config), "previews", lambda model, size: None)

@@ -1,7 +1,6 @@
 """The studio's server: routes from requests to the renderer, and errors as one line of JSON. It keeps nothing of anybody's image."""
 import asyncio
 import contextlib
-import logging
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -9,19 +8,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from oasis_jax.data.image_files import DataError
 from oasis_jax.studio import assets, framing
+from oasis_jax.studio.answers import Answers, explained, one_line
 from oasis_jax.studio.examples import Examples
-from oasis_jax.studio.framing import MAX_HEADER, FramingError
 from oasis_jax.studio.guards import Refused, check_origin, is_short, read_body, response_headers
-from oasis_jax.studio.image_request import SEED, class_names, id_dtype, read_request
-from oasis_jax.studio.json_fields import Record
-from oasis_jax.studio.opening import MAX_BYTES, open_file
-from oasis_jax.studio.renderer import BusyError
 
 _GONE = 499  # status that nobody receives
 _BINARY = "application/octet-stream"
-_log = logging.getLogger(__name__)
 
 
 def create_app(renderer, facts, examples=None, rule=None, token=None):
@@ -34,7 +27,7 @@ def create_app(renderer, facts, examples=None, rule=None, token=None):
         rule: LabelRule by which files are read; None for a model without label maps.
         token: that requests must name, or None.
     """
-    routes = _Routes(renderer, facts, examples or Examples({}), rule)
+    routes = _Routes(renderer, Answers(renderer, lambda: facts, examples or Examples({}), rule))
     pages = {"/" if name == "index.html" else f"/{name}": file for name, file in assets.files().items()}
 
     def guarded(response):
@@ -71,21 +64,14 @@ async def _answer(request, handler, token, for_page):
         if not is_short(request):  # what is still to come of it is not awaited; a browser reads no answer before it has sent its file
             response.headers["connection"] = "close"
         return response
-    except FramingError as error:
-        return _error(400, error)
-    except (DataError, ValueError) as error:
-        return _error(422, error)
-    except BusyError as error:
-        return _error(503, error)
     except (ClientDisconnect, asyncio.CancelledError):
         return Response(status_code=_GONE)
     except Exception as error:  # answered, so that the session goes on
-        _log.exception("a request failed")
-        return _error(500, f"the image cannot be computed ({type(error).__name__}): the command's output says more")
+        return _error(*explained(error))
 
 
 def _error(status, error):
-    return JSONResponse({"error": " ".join(str(error).split())}, status)
+    return JSONResponse({"error": one_line(error)}, status)
 
 
 def _page(content_type, data):
@@ -98,46 +84,34 @@ def _page(content_type, data):
 class _Routes:
     """The handlers, one for each route."""
 
-    def __init__(self, renderer, facts, examples, rule):
-        self._renderer, self._examples, self._rule = renderer, examples, rule
-        self._model, self._facts = renderer.model, facts
-        maps = 0 if not class_names(self._model) else (id_dtype(self._model).itemsize + 1) * renderer.size[0] * renderer.size[1]
-        self._most = maps + MAX_HEADER + 4
+    def __init__(self, renderer, answers):
+        self._renderer, self._answers = renderer, answers
 
-    async def info(self, _):
-        return JSONResponse(self._facts)
+    async def info(self, request):
+        return JSONResponse(self._answers.info()[0])
 
     async def render(self, request):
-        header, data = framing.unpack(await read_body(request, self._most))
-        wanted = read_request(self._model, self._renderer.size, header, data)
-        picture = await self._computed(request, self._renderer.render, wanted)
-        height, width, _ = picture.rgb.shape
-        place = {"Height": height, "Width": width, "Top": picture.top, "Left": picture.left, "Exact": int(picture.exact)}
-        return Response(picture.rgb.tobytes(), media_type=_BINARY, headers={f"X-{name}": str(value) for name, value in place.items()})
+        place, (rgb,) = await self._answered(request, "render")
+        headers = {f"X-{name.title()}": str(int(value)) for name, value in place.items()}
+        return Response(rgb.tobytes(), media_type=_BINARY, headers=headers)
 
     async def open(self, request):
-        data = await read_body(request, MAX_BYTES)
-        name = request.query_params.get("name", "")[:200] or "the file"
-        header, *arrays = await self._computed(request, open_file, data, name, self._model, self._rule, self._renderer.size)
+        header, arrays = await self._answered(request, "open")
         return Response(framing.pack(header, *arrays), media_type=_BINARY)
 
     async def example(self, request):
-        name = request.query_params.get("name", "")
-        labels, photo = await self._computed(request, self._examples.read, name)
-        height, width = labels.shape
-        header = {"name": name, "height": height, "width": width, "photo": photo is not None}
-        return Response(framing.pack(header, labels.astype(id_dtype(self._model)), photo), media_type=_BINARY)
+        header, arrays = await self._answered(request, "example")
+        return Response(framing.pack(header, *arrays), media_type=_BINARY)
 
     async def heatmaps(self, request):
-        if not self._model.spatially_aware:
-            raise ValueError("this model takes no heatmaps")
-        found = Record({"seed": SEED})(framing.parsed(await read_body(request, MAX_HEADER)))
-        rows = await self._computed(request, self._renderer.heatmaps, found["seed"])
-        return JSONResponse({"heatmaps": rows.tolist()})
+        header, _ = await self._answered(request, "heatmaps")
+        return JSONResponse(header)
 
-    async def _computed(self, request, function, *args):
-        """function(*args) in the renderer's thread; left out if the client goes away before its turn."""
-        result = asyncio.wrap_future(self._renderer.submit(function, *args))
+    async def _answered(self, request, question):
+        """What `Answers` gives, computed in the renderer's thread; left out if the client goes away before its turn."""
+        body = await read_body(request, self._answers.longest[question])
+        name = request.query_params.get("name", "")
+        result = asyncio.wrap_future(self._renderer.submit(getattr(self._answers, question), body, name))
         gone = asyncio.ensure_future(_disconnected(request))
         try:
             await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)

@@ -2,14 +2,16 @@
 import io
 import json
 import types
+import urllib.request
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from oasis_jax import export, sample, sampling
+from oasis_jax.studio.frame import page_frame
 from tests.sample_options import sample_options
-from tests.studio.chromium import browser, page_of
+from tests.studio.chromium import browser, fake_server, page_of
 from tests.studio.gestures import choose, click, drag, labels, photo, steps, until, values
 from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
 
@@ -139,3 +141,15 @@ def test_what_cannot_be_read_is_said_and_changes_nothing(chromium, address):
             assert words in page.get_by_role("alert").inner_text()
         np.testing.assert_array_equal(labels(page), before)
         assert steps(page) == []
+
+
+def test_a_page_works_in_a_frame_of_a_notebook_without_its_kernel(chromium, address, run):
+    file = urllib.request.url2pathname(address.removeprefix("file://"))
+    markup = page_frame(file, height=500)._repr_html_()
+    with fake_server() as host, page_of(chromium, f"{host}/checks.html", ready="body") as page:
+        page.evaluate("(markup) => { document.body.innerHTML = markup; }", markup)
+        frame = page.frame_locator("iframe")
+        frame.locator("[data-photo]").wait_for(state="attached")
+        assert page.locator("iframe").bounding_box()["height"] == 500
+        inside = page.frames[1]
+        assert_same(photo(inside), sampling.load(str(run)).sample(labels(inside), seed=values(inside)["seed"])[0])

@@ -94,7 +94,10 @@ export class Desk {
     else ask();
     this.painting = urgent;
     if (!rect) this.layout.refresh();
-    if (!live) this.save();
+    if (!live) {
+      this.save();
+      this.transport.settled?.(imageOf(state));
+    }
     if (rect) this.stage.draw();
     else this.update();
   }

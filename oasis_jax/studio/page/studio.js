@@ -97,7 +97,8 @@ function stageOf(desk, messages) {
  * Builds a studio.
  *
  * @param element to fill. It gets the class "oasis-studio"; keys are heard while the focus is in it.
- * @param transport {info(), render(image, {preview, signal}), open(file, name), example(name), heatmaps(seed)}; see `httpTransport`.
+ * @param transport {info(), render(image, {preview, signal}), open(file, name), example(name), heatmaps(seed)}; see `httpTransport`. If it
+ *   has settled(image), it is told of each change that is done. Its `progress` is set to what shows a line before `info` answers.
  * @returns the Desk of the studio, with focus() and close(), which is also the property `studio` of the element. Without a model, the
  *   element says why, and the error is thrown.
  */
@@ -109,8 +110,10 @@ export async function mount(element, transport) {
   const waiting = make("p", {class: "waiting", role: "status", textContent: "Opening the model ..."});
   element.replaceChildren(messages.alert, waiting);
   try {
+    transport.progress = (line) => (waiting.textContent = line);
     const info = await transport.info();
-    const store = await Store.open([info.name, info.family, info.classes.length, info.height, info.width].join(" "));
+    const kind = [info.name, info.family, info.classes.length, info.height, info.width, ...(info.beginning ? [info.beginning] : [])];
+    const store = await Store.open(kind.join(" "));
     const {saved} = store;
     const history = new History(saved?.first ?? (await firstState(transport, info)), saved?.steps);
     history.move(saved?.position ?? 0);

@@ -1,7 +1,7 @@
 /** Checks of the page's modules that need no model: each throws if a law does not hold. */
 import {heatmapPicture, movedRows, widenedRows} from "../page/heatmap_rows.js";
 import {copyOf, History, runsBetween} from "../page/history.js";
-import {headerOf} from "../page/http.js";
+import {headerOf} from "../page/messages.js";
 import {connectedMask, diskRows, joinedMask, maskEdges, paintDisk, paintLine, paintRectangle, polygonMask} from "../page/ids.js";
 import {
   blendImage,

@@ -1,0 +1,77 @@
+"""What is answered to a page, whatever carries its questions: bytes in, a message out; and what is said of errors."""
+import logging
+
+from oasis_jax.data.image_files import DataError
+from oasis_jax.studio import framing
+from oasis_jax.studio.framing import MAX_HEADER, FramingError
+from oasis_jax.studio.image_request import SEED, class_names, id_dtype, read_request
+from oasis_jax.studio.json_fields import Record
+from oasis_jax.studio.opening import MAX_BYTES, open_file
+from oasis_jax.studio.renderer import BusyError
+
+_STATUS = {FramingError: 400, DataError: 422, ValueError: 422, BusyError: 503}
+_log = logging.getLogger(__name__)
+
+
+class Answers:
+    """The questions of a page, one method each. They are to be called in the renderer's thread, with a body (bytes) and a name.
+
+    A method returns (header: JSON values, arrays of `framing.pack`), and raises FramingError, DataError or ValueError, in one line.
+
+    Attributes:
+        longest: {question: bytes of the longest body that is taken}.
+    """
+
+    def __init__(self, renderer, facts, examples, rule):
+        """Of a Renderer, a function that gives `model_facts` once it is compiled, Examples, and the LabelRule of files or None."""
+        self._renderer, self._facts, self._examples, self._rule = renderer, facts, examples, rule
+        self._model = renderer.model
+        maps = 0 if not class_names(self._model) else (id_dtype(self._model).itemsize + 1) * renderer.size[0] * renderer.size[1]
+        self.longest = {"info": 0, "example": 0, "render": maps + MAX_HEADER + 4, "open": MAX_BYTES, "heatmaps": MAX_HEADER}
+
+    def info(self, body=b"", name=""):
+        """What the page has to know of the model."""
+        return self._facts(), ()
+
+    def render(self, body, name=""):
+        """The photo of an image, or a part of it: height, width, top, left and exact, with uint8 (height, width, 3)."""
+        picture = self._renderer.render(self.image(body))
+        height, width, _ = picture.rgb.shape
+        return {"height": height, "width": width, "top": picture.top, "left": picture.left, "exact": picture.exact}, (picture.rgb,)
+
+    def open(self, body, name=""):
+        """The image in a file: its fields, with label map and map of regions, or None."""
+        header, *arrays = open_file(body, name[:200] or "the file", self._model, self._rule, self._renderer.size)
+        return header, arrays
+
+    def example(self, body=b"", name=""):
+        """An example: its size, with label map and photo, or None."""
+        labels, photo = self._examples.read(name)
+        height, width = labels.shape
+        return {"name": name, "height": height, "width": width, "photo": photo is not None}, (labels.astype(id_dtype(self._model)), photo)
+
+    def heatmaps(self, body, name=""):
+        """The heatmaps of {"seed": 0}."""
+        if not self._model.spatially_aware:
+            raise ValueError("this model takes no heatmaps")
+        found = Record({"seed": SEED})(framing.parsed(body))
+        return {"heatmaps": self._renderer.heatmaps(found["seed"]).tolist()}, ()
+
+    def image(self, body):
+        """The ImageRequest that a body describes; it may be called in any thread."""
+        return read_request(self._model, self._renderer.size, *framing.unpack(body))
+
+
+def explained(error, log=True):
+    """(status of HTTP, one line for people) of whatever a question has raised; what was not foreseen is logged if `log` is set."""
+    for kind, status in _STATUS.items():
+        if isinstance(error, kind):
+            return status, one_line(error)
+    if log:
+        _log.error("a request failed", exc_info=error)
+    return 500, f"the image cannot be computed ({type(error).__name__}): the log of the program says more"
+
+
+def one_line(error):
+    """The text of an error without line ends."""
+    return " ".join(str(error).split())

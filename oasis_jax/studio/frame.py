@@ -1,0 +1,119 @@
+"""The studio in a frame of a notebook, where widgets cannot be shown: a page that the kernel's machine serves, or one without a server.
+
+    from oasis_jax.studio.frame import page_frame, studio_frame
+    studio_frame("scenes")          # needs pip install 'oasis_jax[studio]'
+    page_frame("studio.html")       # what python -m oasis_jax.export --format=page has written
+"""
+import dataclasses
+import html
+import os
+import secrets
+import socket
+import sys
+import threading
+
+from oasis_jax.files import expanded
+from oasis_jax.studio.beginning import begin_with
+from oasis_jax.studio.renderer import Renderer
+
+HEIGHT = 640  # of a cell, in pixels
+
+
+def studio_frame(model="scenes", labels=None, size=None, best=False, height=HEIGHT, port=0, base=None):
+    """Serves a studio from this process, on this machine alone and protected by a token, and shows it in a frame.
+
+    Args:
+        model, labels, size, best: as for `oasis_jax.studio.widget.studio`.
+        height: of the frame, in pixels.
+        port: to serve at; 0 for any free one. A browser keeps the work on a page by its address, and so by its port.
+        base: address, with {port} in it, where the browser reaches a port of this machine; by default what Colab gives, on a hub
+            that of jupyter-server-proxy ("/user/me/proxy/{port}/"), else this machine's own.
+
+    Returns:
+        A `Frame`, which a notebook shows if it is the last value of a cell. Its close() ends the server.
+
+    Raises:
+        CheckpointError, DataError, ImportError, OSError, ValueError: with how to fix it in the message.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise ImportError("a studio in a frame needs uvicorn: pip install 'oasis_jax[studio]'", name=error.name) from None
+    from oasis_jax.studio.server import create_app
+
+    try:
+        listening = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise OSError(f"port={port}: {error.strerror}; port=0 takes any free one") from None
+    begun = begin_with(model, labels, size, best)
+    renderer, token = Renderer(begun.model, begun.size), secrets.token_urlsafe(16)
+    renderer.compile()
+    app = create_app(renderer, begun.facts(renderer), begun.examples, begun.rule, token)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    return Frame(server, thread, listening.getsockname()[1], token, height, base)
+
+
+class Frame:
+    """A studio that is served, and its frame.
+
+    Attributes:
+        port: of this machine.
+        url: that the frame shows, with the token.
+    """
+
+    def __init__(self, server, thread, port, token, height, base):
+        self._server, self._thread, self.port, self._height = server, thread, port, height
+        self._path = f"?token={token}"
+        self._in_colab = base is None and "google.colab" in sys.modules
+        self.url = (base or _base()).format(port=self.port) + self._path
+
+    def close(self):
+        """Ends the server."""
+        self._server.should_exit = True
+        self._thread.join()
+
+    def _ipython_display_(self):
+        from IPython.display import display
+
+        if self._in_colab:
+            from google.colab import output
+
+            output.serve_kernel_port_as_iframe(self.port, path=f"/{self._path}", height=str(self._height))
+        else:
+            display(PageFrame("src", self.url, self._height))
+
+
+@dataclasses.dataclass(frozen=True)
+class PageFrame:
+    """HTML of a frame: the attribute that says what it shows, "src" or "srcdoc"; its value; and the height in pixels."""
+
+    attribute: str
+    value: str
+    height: int
+
+    def _repr_html_(self):
+        look = f'width="100%" height="{int(self.height)}" style="border: 0" title="studio"'
+        return f'<iframe {self.attribute}="{html.escape(self.value)}" {look}></iframe>'
+
+
+def page_frame(path, height=HEIGHT):
+    """A page without a server in a frame. It is stored with the notebook, and works without a kernel.
+
+    Args:
+        path: file that `python -m oasis_jax.export --format=page` has written.
+        height: of the frame, in pixels.
+
+    Returns:
+        What a notebook shows if it is the last value of a cell.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    return PageFrame("srcdoc", expanded(path).read_text(encoding="utf-8"), height)
+
+
+def _base():
+    hub = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+    return f"{hub}proxy/{{port}}/" if hub else "http://127.0.0.1:{port}/"

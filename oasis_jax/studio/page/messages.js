@@ -1,0 +1,71 @@
+/** What a page and those who compute for it say to each other: a JSON header, its length before it, and the bytes of maps behind it. */
+
+function packed(header, ...maps) {
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const size = new DataView(new ArrayBuffer(4));
+  size.setUint32(0, text.length, true);
+  return new Blob([size, text, ...maps.filter(Boolean)], {type: "application/octet-stream"});
+}
+
+/** The parts {header, rest} of a message (ArrayBuffer). */
+export function unpacked(buffer) {
+  const size = new DataView(buffer).getUint32(0, true);
+  return {header: JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size))), rest: buffer.slice(4 + size)};
+}
+
+/** The header of an image: only what a model takes, for other fields are refused. */
+export function headerOf(image, info) {
+  const side = ({seed, class_seeds}) => (info.labels ? {seed, class_seeds} : {seed});
+  const header = {height: image.height, width: image.width, ...side(image), end: image.end && side(image.end), t: image.t};
+  if (info.labels) header.regions = image.regions;
+  if (info.spatial) header.heatmaps = image.heatmaps;
+  if (info.styles) Object.assign(header, {truncation: image.truncation, style_seeds: image.style_seeds});
+  return header;
+}
+
+/** The message (Blob) that describes an image; `more` are fields besides. */
+export function messageOf(image, info, more) {
+  const maps = info.labels ? [image.labels, image.regions.length ? image.regionMap : null] : [];
+  return packed({...headerOf(image, info), ...more}, ...maps);
+}
+
+/** An image from a message: a label map alone, or a whole recipe. */
+function imageIn({header, rest}, info) {
+  const size = header.height * header.width;
+  const bytes = info.classes.length > 256 ? 2 : 1;
+  const labels = info.labels ? new (bytes === 2 ? Uint16Array : Uint8Array)(rest.slice(0, bytes * size)) : null;
+  const after = info.labels ? bytes * size : 0;
+  const regionMap = header.regions?.length ? new Uint8Array(rest.slice(after, after + size)) : null;
+  return {...header, labels, regionMap, tail: new Uint8Array(rest.slice(after + (regionMap ? size : 0)))};
+}
+
+export const randomName = () => crypto.getRandomValues(new Uint32Array(1))[0].toString(16);
+
+/**
+ * Five functions, as `mount` takes them.
+ *
+ * @param ask (what, {name, body (Blob or text), signal}) -> Promise of {header, rest (ArrayBuffer)}: carries a question to who computes.
+ * @param tab whose previews begin with its own last image.
+ */
+export function transportOver(ask, tab = randomName()) {
+  let info = null;
+  return {
+    async info() {
+      return (info = (await ask("info")).header);
+    },
+    async render(image, {preview = null, signal} = {}) {
+      const {header, rest} = await ask("render", {body: messageOf(image, info, {preview, tab}), signal});
+      return {...header, rgb: new Uint8Array(rest)};
+    },
+    async open(file, name) {
+      return imageIn(await ask("open", {body: file, name}), info);
+    },
+    async example(name) {
+      const {tail, ...image} = imageIn(await ask("example", {name}), info);
+      return {...image, photo: tail.length ? tail : null};
+    },
+    async heatmaps(seed) {
+      return (await ask("heatmaps", {body: JSON.stringify({seed})})).header.heatmaps;
+    },
+  };
+}
