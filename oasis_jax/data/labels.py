@@ -172,6 +172,8 @@ def stored_ids(file, rule) -> np.ndarray:
     image = file.decode()
     if file.turned:  # viewers would turn it, programs that train on it would not
         raise DataError(f"{path} is turned by its own EXIF (orientation {file.orientation}): save the label map upright, without EXIF")
+    if file.stretched:
+        raise DataError(f"{path} holds grey of 2 or 4 bits, which some programs stretch to 0..255: save the ids with 8 bits")
     if image.mode == "P":
         return np.asarray(image) if rule.palette is None else _ids_of_colours(image, path, rule)
     if image.mode in ("RGB", "RGBA", "LA"):
