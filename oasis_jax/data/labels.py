@@ -36,7 +36,9 @@ class LabelRule:
         if not 0 < self.num_classes <= MAX_IDS:
             raise DataError(f"data.num_classes is {self.num_classes}: set it to the number of classes, including the don't-care class")
         for stored, target in self.mapping.items():
-            if not (0 <= target < self.num_classes and -MAX_IDS < stored < MAX_IDS):
+            if not -MAX_IDS < stored < MAX_IDS:
+                raise DataError(f"data.label_map maps {stored} to {target}, but ids are {1 - MAX_IDS}..{MAX_IDS - 1}: correct it")
+            if not 0 <= target < self.num_classes:
                 raise DataError(f"data.label_map maps {stored} to {target}, but classes are 0..{self.num_classes - 1}: correct it")
 
     @functools.cached_property
