@@ -29,6 +29,11 @@ _HELP = (
     "oasis_jax/fields.py and oasis_jax/FAMILY/fields.py say what each field means."
 )
 _FEW = 5  # fields that a message lists
+_NUMBERS = {
+    int: ("an integer", flags.IntegerParser()),
+    float: ("a number", flags.FloatParser()),
+    bool: ("True or False", flags.BooleanParser()),
+}
 _CONFIGS = pathlib.Path("configs")
 # Those of the project: an installed package holds them, a clone has them beside the package.
 _PACKAGED = pathlib.Path(__file__).with_name("configs")
@@ -68,6 +73,8 @@ def parse_flags(argv):
             field or file, or the type.
     """
     argv = _with_found_files(argv)
+    if len(given := [arg for arg in argv[1:] if re.match("--?config(=|$)", arg)]) > 1:
+        sys.exit(f"--config is given {len(given)} times: give one file, and override its fields with --config.SECTION.FIELD=VALUE")
     path = value_of("config", argv)
     if path == "":
         sys.exit("--config is empty: give the file of an experiment, such as --config=configs/scenes.py")
@@ -114,6 +121,7 @@ def _in_one_line(error, file):
 
 def _parse(argv, fields):
     overridden = _overridden(argv, fields)
+    _check_numbers(argv, fields)
     rest = app.parse_flags_with_usage(_last_of_each(argv, fields))
     for name in overridden:
         _check_elements(name, fields[name], flat(flags.FLAGS.config)[name])
@@ -121,7 +129,7 @@ def _parse(argv, fields):
 
 
 def _overridden(argv, fields):
-    overridden = [match[1] for match in (re.match(r"--?(?:no)?config\.([^=]+)", arg) for arg in argv) if match]
+    overridden = [match[1] for match in (re.match(r"--?(?:no)?config\.([^=]*)", arg) for arg in argv) if match]
     for name in overridden:
         if inside := [field for field in fields if field.startswith(f"{name}.")]:
             sys.exit(f"--config.{name} is a section of fields: give one of them, such as --config.{inside[0]}=...")
@@ -234,6 +242,21 @@ def value_of(flag, argv):
         if match := re.fullmatch(rf"--?{flag}(?:=(.*))?", arg):
             return match[1] if match[1] is not None else following
     return None
+
+
+def _check_numbers(argv, fields):
+    """Exits if a field that holds a number, or True or False, is given something else."""
+    for arg, following in zip(argv, [*argv[1:], None], strict=True):
+        name, equals, text = arg.lstrip("-").partition("=")
+        original = fields.get(name.removeprefix("config.")) if arg.startswith("-") and name.startswith("config.") else None
+        words, parser = _NUMBERS.get(type(original), (None, None))
+        text = text if equals else following
+        if parser is None or text is None or (isinstance(original, bool) and not equals):
+            continue
+        try:
+            parser.parse(text)
+        except (ValueError, TypeError):
+            sys.exit(f"--{name}={text} is not {words}: give one, such as --{name}={original}")
 
 
 def _check_elements(name, original, value):

@@ -54,12 +54,12 @@ def find_label_files(given):
         listed = list_images(path)
         files, faults = listed.files, list(listed.faults)
         missing = f"in {path}: it holds no {', '.join(IMAGE_ENDINGS)}"
-    elif path.is_file():
+    elif _is_file(path):
         files, missing = {path.name: str(path)}, ""
     elif "*" in os.fspath(given):
         files, missing = _matching(path), f"match {given}"
     else:
-        files, missing = {}, f"at {path}: there is no such file or folder"
+        files, missing = {}, f"at {path}: {'it is neither a file nor a folder' if path.exists() else 'there is no such file or folder'}"
     for below, file in sorted(files.items()):
         name = os.path.splitext(below)[0]
         if name in found:
@@ -93,6 +93,11 @@ def refuse_found_again(given, output, label_files, images):
         return
     if again := next((image for image in images if expression.fullmatch(os.path.normpath(os.path.join(inner, image)))), None):
         raise DataError(f"--labels={given} would find samples in --output={output}, such as {again}, as label maps: {elsewhere}")
+
+
+def _is_file(path):
+    """Whether a path is that of a file: a pipe, which epath takes for one, would never end without a writer."""
+    return path.is_file() if "://" in os.fspath(path) else os.path.isfile(path)
 
 
 def _matching(pattern):

@@ -67,9 +67,12 @@ def make_plan(options, model):
 
 
 def find_class(name, class_names):
-    """The class of this name or number; raises ValueError naming the nearest names."""
-    if name in class_names:
-        return class_names.index(name)
+    """The class of this name or number; raises ValueError naming the nearest names, or the numbers of several classes of one name."""
+    called_so = [number for number, each in enumerate(class_names) if each == name]
+    if len(called_so) > 1:
+        raise ValueError(f"{len(called_so)} classes are called {name!r}: give one of the numbers {', '.join(map(str, called_so))}")
+    if called_so:
+        return called_so[0]
     if name.isdecimal() and int(name) < len(class_names):
         return int(name)
     nearest = difflib.get_close_matches(name, class_names, n=3, cutoff=0.3) or class_names[:5]

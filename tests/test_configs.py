@@ -157,10 +157,34 @@ def test_a_misspelt_field_is_an_error_that_names_the_nearest(parse, misspelt, ne
         parse(f"--config.{misspelt}")
 
 
-@pytest.mark.parametrize("value", ["train.batch_size=abc", "train.batch_size=1.5", "train.lr_g=fast", "data.flip=maybe", "train=3"])
-def test_an_ill_typed_value_is_an_error_that_names_the_field(parse, value):
-    with pytest.raises((flags.IllegalFlagValueError, SystemExit), match=value.split("=")[0]):
-        parse(f"--config.{value}")
+@pytest.mark.parametrize(
+    "value, wanted",
+    [
+        *((f"train.batch_size={text}", "an integer: give one, such as ...=20") for text in ("abc", "1.5", "nan", "1e3", "")),
+        *((f"train.lr_g={text}", "a number: give one, such as ...=0.0004") for text in ("fast", "0x10", "None", "")),
+        *((f"data.flip={text}", "True or False: give one, such as ...=True") for text in ("maybe", "2", "no", "")),
+    ],
+)
+def test_an_ill_typed_value_is_an_error_that_names_the_field(parse, value, wanted):
+    with pytest.raises(SystemExit) as error:
+        parse("--config.train.num_steps=1_000", "--noconfig.data.cache", "--config.data.flip", f"--config.{value}")
+    name, _, text = value.partition("=")
+    assert str(error.value) == f"--config.{value} is not {wanted.replace('...', f'--config.{name}')}"
+    if name != "data.flip":
+        with pytest.raises(SystemExit, match="such as"):
+            parse(f"--config.{name}", text)
+
+
+@pytest.mark.parametrize("args", [["--config.=3"], ["--config."], ["--config.data.=3"]])
+def test_a_field_without_a_name_is_no_field(parse, args):
+    with pytest.raises(SystemExit, match=r"--config\.(data\.)?: there is no such field; did you mean"):
+        parse(*args)
+
+
+@pytest.mark.parametrize("second", [["--config=scenes"], ["--config", "scenes"], ["-config=scenes:sa"], ["--config=none.py"]])
+def test_a_second_config_is_an_error(parse, second):
+    with pytest.raises(SystemExit, match="--config is given 2 times: give one file"):
+        parse(*second)
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,13 @@ def test_label_files_are_named_by_file_folder_or_pattern(labels, tmp_path):
             find_label_files(str(tmp_path / missing))
 
 
+def test_a_pipe_is_no_label_file(tmp_path):
+    os.mkfifo(tmp_path / "a.png")  # without a writer, whoever opens it waits for ever
+    with pytest.raises(DataError, match="no label files at .*a.png: it is neither a file nor a folder"):
+        find_label_files(str(tmp_path / "a.png"))
+    assert find_label_files(str(tmp_path)) == ({}, [f"{tmp_path / 'a.png'} is neither a file nor a folder: remove it"])
+
+
 def test_label_files_are_found_as_in_training_and_keep_their_paths_below_the_folder(tmp_path):
     for name in ("x/a.png", "y/z/a.webp", "b.tif", "._b.png", ".hidden/c.png", "notes.txt", "[1]/d.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -291,6 +298,8 @@ def test_label_maps_of_the_shape_of_the_model_are_resized_without_a_word(run, la
 
 def test_class_names_of_the_config_are_understood():
     assert [find_class(name, CLASS_NAMES) for name in ("sky", "0")] == [SKY, UNLABELLED]
+    with pytest.raises(ValueError, match="2 classes are called 'void': give one of the numbers 0, 2"):
+        find_class("void", ("void", "road", "void"))
 
 
 @pytest.fixture(scope="module")

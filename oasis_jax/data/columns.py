@@ -134,6 +134,8 @@ def read_photo(path) -> Image.Image:
 def decode_photo(file, turn=True) -> Image.Image:
     """An ImageFile as RGB Image, as `as_rgb` makes it, upright if `turn`. Raises DataError if it is damaged, or as `as_rgb` does."""
     image = file.decode_upright() if turn else file.decode()
+    if (file.reduced or file.stretched) and "transparency" in image.info:  # Pillow would look for it among the values of 8 bits
+        raise DataError(f"{file.source} has a transparent colour (tRNS), but not 8 bits: save it with 8 bits, or with an alpha channel")
     if file.reduced and image.mode in ("RGB", "RGBA", "LA") and max(high for _, high in image.convert("RGB").getextrema()) < _DARK >> 8:
         raise DataError(f"{file.source} has 16 bits, but its values end below {_DARK} of 65535, all but black: scale them, or save 8 bits")
     return as_rgb(image, file.source)

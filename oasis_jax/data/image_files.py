@@ -3,6 +3,7 @@ import dataclasses
 import importlib.util
 import io
 import os
+import re
 
 from etils import epath
 from PIL import Image, ImageOps, UnidentifiedImageError, features
@@ -30,6 +31,7 @@ class ImageFile:
         image: Image, not decoded before `decode`.
         lossy: whether it was compressed with loss, so that it cannot hold ids.
         reduced: whether Pillow reduces its 16 bits per channel to 8.
+        stretched: whether Pillow stretches its grey of 2 or 4 bits to 8.
         orientation: by EXIF or XMP: 1 is upright, 2 to 8 are turned or mirrored. Some files hold it behind the pixels: `decode` finds it.
     """
 
@@ -38,6 +40,7 @@ class ImageFile:
     image: Image.Image
     lossy: bool
     reduced: bool
+    stretched: bool
     orientation: int = _UPRIGHT
 
     @property
@@ -106,8 +109,9 @@ def open_bytes(data, source) -> ImageFile:
         raise _too_large(source, f" ({image.width}x{image.height})")
     if count > 1 and image.format not in _WITH_PREVIEWS:
         raise DataError(f"{source} holds {count} images (pages or frames): save the one that is meant as a file of its own")
-    reduced = any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
-    return ImageFile(source, data[:HEAD], image, _is_lossy(image, data), reduced, _orientation(image))
+    stored = " ".join(str(tile.args) for tile in getattr(image, "tile", ()))  # Pillow's names, such as L;4 and RGB;16B
+    stretched = re.search("L;[24]", stored) is not None
+    return ImageFile(source, data[:HEAD], image, _is_lossy(image, data), ";16" in stored, stretched, _orientation(image))
 
 
 def _identify(data):

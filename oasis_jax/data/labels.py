@@ -36,7 +36,9 @@ class LabelRule:
         if not 0 < self.num_classes <= MAX_IDS:
             raise DataError(f"data.num_classes is {self.num_classes}: set it to the number of classes, including the don't-care class")
         for stored, target in self.mapping.items():
-            if not (0 <= target < self.num_classes and -MAX_IDS < stored < MAX_IDS):
+            if not -MAX_IDS < stored < MAX_IDS:
+                raise DataError(f"data.label_map maps {stored} to {target}, but ids are {1 - MAX_IDS}..{MAX_IDS - 1}: correct it")
+            if not 0 <= target < self.num_classes:
                 raise DataError(f"data.label_map maps {stored} to {target}, but classes are 0..{self.num_classes - 1}: correct it")
 
     @functools.cached_property
@@ -172,6 +174,8 @@ def stored_ids(file, rule) -> np.ndarray:
     image = file.decode()
     if file.turned:  # viewers would turn it, programs that train on it would not
         raise DataError(f"{path} is turned by its own EXIF (orientation {file.orientation}): save the label map upright, without EXIF")
+    if file.stretched:
+        raise DataError(f"{path} holds grey of 2 or 4 bits, which some programs stretch to 0..255: save the ids with 8 bits")
     if image.mode == "P":
         return np.asarray(image) if rule.palette is None else _ids_of_colours(image, path, rule)
     if image.mode in ("RGB", "RGBA", "LA"):

@@ -3,6 +3,8 @@ import collections
 import itertools
 import shlex
 
+from oasis_jax.data.listing import IMAGE_ENDINGS
+
 _CANDIDATES = 12  # ends of names that are tried in each folder
 
 
@@ -29,7 +31,8 @@ def without_partner(photos, labels, suffix_fields=(), elsewhere=lambda: None):
     for column, other, keys in ((photos, labels, alone[0]), (labels, photos, alone[1])):
         for key in sorted(keys):
             thing, missing = (each.things.removesuffix("s") for each in (column, other))
-            unread = f" (there is {other.others[key]}, of a type that is not read)" if key in other.others else ""
+            read = " ".join(IMAGE_ENDINGS)
+            unread = f" (there is {other.others[key]}, of a type that is not read: save it as one of {read})" if key in other.others else ""
             yield f"{thing} {column.files[key]} has no {missing} {key}{other.suffix}.* in {other.folder}{unread}"
 
 

@@ -1,5 +1,6 @@
 """Text files as people write them: any common encoding, any line ends, comments and blank lines."""
 import codecs
+import os
 import re
 
 from oasis_jax.data.labels import DataError
@@ -24,8 +25,11 @@ def read_lines(path, field, wanted) -> list[tuple[int, str]]:
     Raises:
         DataError: the file cannot be read or is in another encoding; names the file and the first line that cannot be decoded.
     """
+    file = expanded(path)
+    if os.path.exists(file) and not os.path.isfile(file):  # such as a pipe, which can be read once, and never ends without a writer
+        raise DataError(f"{field} {path} cannot be read (it is no regular file): name a text file with {wanted}")
     try:
-        data = expanded(path).read_bytes()
+        data = file.read_bytes()
     except OSError as error:
         raise DataError(f"{field} {path} cannot be read ({error}): name a text file with {wanted}") from error
     mark, encoding = next(((mark, encoding) for mark, encoding in _MARKS if data.startswith(mark)), (b"", "utf-8"))

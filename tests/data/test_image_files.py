@@ -79,6 +79,43 @@ def test_transparent_pixels_are_white_and_remarked(tmp_path, kind):
     assert Photo().remarks(open_image(path)) == ("transparent",)
 
 
+def write_png(path, values, bits, colour_type, transparent=None):
+    """A PNG of the samples (H, W * channels), with a tRNS chunk of one sample per channel: Pillow writes few of them."""
+    height, (width, channels) = len(values), (values.shape[1] // (3 if colour_type == 2 else 1), 3 if colour_type == 2 else 1)
+    weights = 1 << np.arange(bits)[::-1]
+    rows = [np.packbits((row[:, None] & weights > 0).ravel()).tobytes() for row in values.astype(int)]
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0))]
+    if transparent is not None:
+        chunks += [(b"tRNS", struct.pack(">H", transparent) * channels)]
+    chunks += [(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows))), (b"IEND", b"")]
+    whole = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(whole))
+    return path
+
+
+@pytest.mark.parametrize("bits, colour_type", [(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2)])
+def test_a_transparent_colour_becomes_white_or_is_refused_whatever_its_bits(tmp_path, bits, colour_type):
+    most = 2**bits - 1
+    values = np.where(np.arange(24).reshape(2, 12) // 3 % 2, 0, most)  # pixel by pixel, also of three channels
+    path = write_png(tmp_path / "a.png", values, bits, colour_type)
+    assert np.unique(np.asarray(read_photo(path))).tolist() == [0, 255] and not Photo().remarks(open_image(path))
+    write_png(path, values, bits, colour_type, transparent=0)
+    if bits in (1, 8):
+        assert (np.asarray(read_photo(path)) == 255).all() and Photo().remarks(open_image(path)) == ("transparent",)
+    else:
+        refused(path, "a transparent colour .*tRNS.*, but not 8 bits: save it with 8 bits")
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_ids_of_few_bits_which_programs_read_differently_are_refused(tmp_path, bits):
+    refused(
+        write_png(tmp_path / "a.png", IDS, bits, 0),
+        "grey of 2 or 4 bits, .*save the ids with 8 bits",
+        lambda path: read_stored_ids(path, RULE),
+    )
+    assert (read_stored_ids(write_png(tmp_path / "b.png", IDS > 1, 1, 0), RULE) == (IDS > 1)).all()
+
+
 def test_an_alpha_channel_that_hides_nothing_changes_nothing_and_one_that_hides_all_is_refused(tmp_path):
     path = tmp_path / "a.png"
     save(path, np.dstack([RGB, np.full_like(GREY, 255)]))
@@ -274,7 +311,6 @@ def test_what_cannot_be_read_is_said_in_words(tmp_path, data, message, monkeypat
 def test_heic_is_read_by_the_optional_library(tmp_path, monkeypatch):
     data = b"\0\0\0\x18ftypheic\0\0\0\0heic" + bytes(40)
     (tmp_path / "a.heic").write_bytes(data)
-
 
     opened = []
 

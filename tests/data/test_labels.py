@@ -83,6 +83,12 @@ def test_a_jpeg_is_no_label_map(tmp_path):
         read_label_map(save(tmp_path / "a.jpg", IDS), LabelRule(12))
 
 
+@pytest.mark.parametrize("stored, target, fault", [(65536, 0, "ids are -65535..65535"), (-70000, 0, "ids"), (1, 4, "classes are 0..3")])
+def test_a_mapping_out_of_range_says_whether_the_id_or_the_class_is(stored, target, fault):
+    with pytest.raises(DataError, match=f"data.label_map maps {stored} to {target}, but {fault}.*: correct it"):
+        LabelRule(4, mapping={stored: target})
+
+
 @pytest.mark.parametrize("text", ["1", "a:b", "1:2:3"])
 def test_a_malformed_label_map_field_is_an_error(text):
     with pytest.raises(DataError, match="write pairs"):

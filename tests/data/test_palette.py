@@ -1,4 +1,5 @@
 import codecs
+import os
 
 import numpy as np
 import pytest
@@ -79,8 +80,10 @@ def test_a_file_that_is_no_text_is_named_with_the_line(tmp_path, content, fault)
         read_palette(write(tmp_path / "p.txt", content))
     with pytest.raises(DataError, match="none.txt cannot be read"):
         read_palette(tmp_path / "none.txt")
-    with pytest.raises(DataError, match="cannot be read"):
-        read_palette(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(DataError, match="data.palette .* cannot be read .it is no regular file.: name a text file"):
+            read_palette(path)
 
 
 def test_a_run_holds_its_colours_and_needs_the_file_no_more(tmp_path):

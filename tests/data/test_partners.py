@@ -62,7 +62,7 @@ def test_names_that_differ_in_a_number_get_no_hint(root, spec):
 def test_a_partner_of_a_type_that_is_not_read_is_named(root, spec):
     (root / "train/photos/pair1.png").rename(root / "train/photos/pair1.psd")
     (fault,) = open_split(spec, "train").faults
-    assert "has no photo pair1.*" in fault and "pair1.psd, of a type that is not read" in fault
+    assert "has no photo pair1.*" in fault and "pair1.psd, of a type that is not read: save it as one of .jpg .jpeg " in fault
 
 
 def test_all_doubles_are_faults(root, spec):
