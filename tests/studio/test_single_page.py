@@ -149,7 +149,7 @@ def test_a_page_works_in_a_frame_of_a_notebook_without_its_kernel(chromium, addr
     with fake_server() as host, page_of(chromium, f"{host}/checks.html", ready="body") as page:
         page.evaluate("(markup) => { document.body.innerHTML = markup; }", markup)
         frame = page.frame_locator("iframe")
-        frame.locator("[data-photo]").wait_for(state="attached")
+        frame.locator("[data-photo]").wait_for(state="attached", timeout=60_000)
         assert page.locator("iframe").bounding_box()["height"] == 500
         inside = page.frames[1]
         assert_same(photo(inside), sampling.load(str(run)).sample(labels(inside), seed=values(inside)["seed"])[0])
