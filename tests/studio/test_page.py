@@ -51,6 +51,7 @@ def test_a_stroke_has_exact_ids_and_is_undone_and_redone(page):
     page.keyboard.press("Control+Shift+Z")
     np.testing.assert_array_equal(labels(page), painted)
     page.keyboard.press("Control+Z")
+    settled(page)
     assert steps(page) == [] and page.get_by_role("button", name="Undo").is_disabled()
 
 

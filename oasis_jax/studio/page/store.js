@@ -21,8 +21,8 @@ function openDatabase() {
   return done(request);
 }
 
-/** Locks a record; false if somebody has it. A page that is being reloaded lets go of it a moment later, hence the patience in ms. */
-async function claim(id, patience) {
+/** Locks a record; false if somebody has it and does not let go of it within some ms. */
+async function claim(id, wait) {
   if (held.has(id)) return false;
   held.set(id, () => {});
   if (!navigator.locks) return true;
@@ -31,11 +31,16 @@ async function claim(id, patience) {
       resolve(Boolean(lock));
       return lock && new Promise((release) => held.set(id, release));
     };
-    const how = patience ? {signal: AbortSignal.timeout(patience)} : {ifAvailable: true};
+    const how = wait ? {signal: AbortSignal.timeout(wait)} : {ifAvailable: true};
     navigator.locks.request(`oasis-studio ${id}`, how, keep).catch(() => resolve(false));
   });
   if (!locked) held.delete(id);
   return locked;
+}
+
+/** How long the record of this tab may be locked, in ms: by the page that is being reloaded, or for ever, if the tab is a copy of another. */
+function patience() {
+  return performance.getEntriesByType("navigation")[0]?.type === "reload" ? 5000 : 400;
 }
 
 /** The record of this tab; else the latest of the model that is free; else a new one. */
@@ -43,7 +48,7 @@ async function claimRecord(records, model) {
   for (let n = 0; ; n++) {
     const slot = `oasis-studio ${model} ${n}`;
     const mine = sessionStorage.getItem(slot);
-    if (mine && (await claim(mine, 400))) return mine;
+    if (mine && (await claim(mine, patience()))) return mine;
     if (mine) continue;
     let id = null;
     if (navigator.locks) {
