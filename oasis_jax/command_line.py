@@ -62,7 +62,7 @@ def _faults(positional, needed):
         yield f"unknown arguments {positional}: options are written --name=value{meant}"
     for name in flags.FLAGS:
         flag = flags.FLAGS[name]
-        if flag.present and flag.value == "" and flag.default is None:
+        if flag.present and isinstance(flag.value, str) and not flag.value.strip() and flag.default is None:
             yield f"--{name} is empty: give a value ({_first_sentence(flag)})"
     for name in needed:
         if flags.FLAGS[name].value is None:

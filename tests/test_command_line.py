@@ -29,6 +29,9 @@ def test_help_lists_the_config_with_an_example(command):
     [
         ("main", ["--config=configs/scenes.py", "--workdir=", "config.seed=1"], "unknown .* mean --config.seed=1.*; --workdir is empty"),
         ("main", [], "give --config=.*; give --workdir="),
+        ("main", ["--config=configs/scenes.py", "--workdir= "], "--workdir is empty"),
+        ("main", ["--config=configs/scenes.py", "--workdir=http://x/y"], "http://x/y is neither on a disk nor in a bucket"),
+        ("evaluate", ["--checkpoint=http://x/y"], "http://x/y is neither on a disk nor in a bucket"),
         ("sample", ["--checkpoint=RUN", "--labels=", "--output=x"], "--labels is empty"),
         ("sample", ["runs/scenes"], "unknown arguments .*; give --checkpoint=.*; give --output="),
         ("sample", ["--config.model.z_dim=1"], "no such field; did you mean --config.data.label_map or .*offset or .*palette"),
