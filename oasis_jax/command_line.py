@@ -29,6 +29,8 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
         if faults := list(_faults(rest[1:], needed)):
             sys.exit(f"{name}: {'; '.join(faults)}")
         logging.set_verbosity(logging.WARNING)
+        logging.get_absl_handler().addFilter(_is_not_told_by_us)
+        sys.excepthook = functools.partial(_show_exception, sys.excepthook)
         warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a file, we say ourselves
         warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         print_all_names()
@@ -45,6 +47,17 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
             raise
         extras = "'oasis_jax[cpu]', or [cuda12], [cuda13] or [tpu]; [train] keeps the JAX that is there"
         sys.exit(f"{name}: this needs the package {error.name}, which is not installed: pip install {extras}")
+
+
+def _is_not_told_by_us(record):
+    """Whether a log record is of none of the libraries that raise in the end, once, what their threads log at length."""
+    return not any(f"{os.sep}{library}{os.sep}" in record.pathname for library in ("orbax", "clu", "asyncio"))
+
+
+def _show_exception(show, kind, error, trace):
+    """Leaves out what TensorStore prints for each array that it could not write; the checkpoint that failed is an error of its own."""
+    if not (kind is RuntimeError and str(error) == "Event loop is closed"):
+        show(kind, error, trace)
 
 
 def _show_warning(show, message, category, filename, *more):
