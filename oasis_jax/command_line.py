@@ -29,6 +29,8 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
         if faults := list(_faults(rest[1:], needed)):
             sys.exit(f"{name}: {'; '.join(faults)}")
         logging.set_verbosity(logging.WARNING)
+        logging.get_absl_handler().addFilter(_is_not_told_by_us)
+        sys.excepthook = functools.partial(_show_exception, sys.excepthook)
         warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a file, we say ourselves
         warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         print_all_names()
@@ -47,6 +49,17 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
         sys.exit(f"{name}: this needs the package {error.name}, which is not installed: pip install {extras}")
 
 
+def _is_not_told_by_us(record):
+    """Whether a log record is of none of the libraries that raise in the end, once, what their threads log at length."""
+    return not any(f"{os.sep}{library}{os.sep}" in record.pathname for library in ("orbax", "clu", "asyncio"))
+
+
+def _show_exception(show, kind, error, trace):
+    """Leaves out what TensorStore prints for each array that it could not write; the checkpoint that failed is an error of its own."""
+    if not (kind is RuntimeError and str(error) == "Event loop is closed"):
+        show(kind, error, trace)
+
+
 def _show_warning(show, message, category, filename, *more):
     """Shows our own warnings as one line, without the place in the code."""
     if category is UserWarning and os.path.dirname(__file__) in filename:
@@ -62,7 +75,7 @@ def _faults(positional, needed):
         yield f"unknown arguments {positional}: options are written --name=value{meant}"
     for name in flags.FLAGS:
         flag = flags.FLAGS[name]
-        if flag.present and flag.value == "" and flag.default is None:
+        if flag.present and isinstance(flag.value, str) and not flag.value.strip() and flag.default is None:
             yield f"--{name} is empty: give a value ({_first_sentence(flag)})"
     for name in needed:
         if flags.FLAGS[name].value is None:

@@ -135,7 +135,7 @@ def define_flags(argv):
 
     try:
         config = _with_tuples(load_config(checkpoint, any(arg in ("--best", "--best=true") for arg in argv)))
-    except CheckpointError as error:
+    except (CheckpointError, ValueError) as error:
         sys.exit(f"evaluate: {error}")
     for name in ("protocol", "inception_weights", "vgg16_weights", "segmenter_weights"):  # older checkpoints lack them
         config.eval[name] = config.eval.get(name, "")

@@ -1,5 +1,6 @@
 """Files that are complete whenever they are there, on disk or in a bucket (gs://); paths as people write them, names as they are shown."""
 import glob
+import importlib.util
 import os
 import sys
 import unicodedata
@@ -16,9 +17,16 @@ class LiteralPath(type(epath.Path("/"))):
 
 
 def expanded(path):
-    """The path with `~` as the home folder, an epath.Path, and a LiteralPath if it is local."""
+    """The path with `~` as the home folder, an epath.Path, and a LiteralPath if it is local. Raises ValueError for http:// and the like."""
     path = os.fspath(path)
-    return epath.Path(path) if "://" in path else LiteralPath(os.path.expanduser(path))
+    if "://" not in path:
+        return LiteralPath(os.path.expanduser(path))
+    if path.startswith("s3://") and importlib.util.find_spec("s3fs") is None:
+        raise ValueError(f"{path}: s3:// needs a package: pip install s3fs")
+    try:
+        return epath.Path(path)
+    except KeyError:
+        raise ValueError(f"{path} is neither on a disk nor in a bucket (gs://): fetch it first, and give its path") from None
 
 
 def new_folder(path, flag="output"):
@@ -75,5 +83,9 @@ def write_whole(path, data):
         path.write_bytes(data)
         return
     partial = path.parent / f".{path.name}.partial"
-    partial.write_bytes(data)
+    try:
+        partial.write_bytes(data)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk is told without a name
+        raise
     partial.replace(path)

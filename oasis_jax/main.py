@@ -1,11 +1,13 @@
 """The training command: python -m oasis_jax.main --config=configs/cityscapes.py --workdir=DIR"""
 import contextlib
+import errno
 import sys
 
 from absl import flags
 
 from oasis_jax import command_line, config_flag
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, samples, TensorBoard files. A run in it is resumed.")
 
 
@@ -39,6 +41,10 @@ def main(_):
             train(run, kept)
         except (DataError, CheckpointError, TrainingDivergedError) as error:
             leave(f"error: {error}")
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            leave(f"error: {error}: make room there, and start the same command again; checkpoints that are complete stay")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """What a user reads of every command, in a process of its own: help, one line for what is wrong, and nothing of the libraries."""
+import logging
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import pytest
+
+from oasis_jax import command_line, main
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMANDS = ("main", "sample", "evaluate", "convert", "plan")
@@ -29,6 +33,9 @@ def test_help_lists_the_config_with_an_example(command):
     [
         ("main", ["--config=configs/scenes.py", "--workdir=", "config.seed=1"], "unknown .* mean --config.seed=1.*; --workdir is empty"),
         ("main", [], "give --config=.*; give --workdir="),
+        ("main", ["--config=configs/scenes.py", "--workdir= "], "--workdir is empty"),
+        ("main", ["--config=configs/scenes.py", "--workdir=http://x/y"], "http://x/y is neither on a disk nor in a bucket"),
+        ("evaluate", ["--checkpoint=http://x/y"], "http://x/y is neither on a disk nor in a bucket"),
         ("sample", ["--checkpoint=RUN", "--labels=", "--output=x"], "--labels is empty"),
         ("sample", ["runs/scenes"], "unknown arguments .*; give --checkpoint=.*; give --output="),
         ("sample", ["--config.model.z_dim=1"], "no such field; did you mean --config.data.label_map or .*offset or .*palette"),
@@ -73,3 +80,32 @@ command_line.run(main, "x")
 def test_a_warning_is_one_line_of_ours_and_those_of_the_image_library_are_silent():
     done = subprocess.run([sys.executable, "-c", WARNING], capture_output=True, text=True, cwd=ROOT)
     assert done.stderr.splitlines() == [r"warning: ours: a\nb"] and not done.stdout and done.returncode == 0
+
+
+@pytest.mark.parametrize("library, told", [("orbax/checkpoint/a.py", False), ("clu/asynclib.py", False), ("oasis_jax/checkpoint.py", True)])
+def test_what_libraries_log_of_a_failure_that_they_raise_is_left_out(library, told):
+    record = logging.LogRecord("absl", logging.ERROR, f"/site-packages/{library}", 1, "no space", (), None)
+    assert command_line._is_not_told_by_us(record) == told
+
+
+@pytest.mark.parametrize("error, told", [(RuntimeError("Event loop is closed"), False), (RuntimeError("other"), True)])
+def test_an_exception_is_shown_unless_it_follows_from_another_that_is_told(error, told):
+    shown = []
+    command_line._show_exception(lambda *args: shown.append(args), type(error), error, None)
+    assert bool(shown) == told
+
+
+def test_a_disk_that_is_full_after_the_last_checkpoint_is_told_in_one_line(monkeypatch, capsys, tmp_path):
+    def fail(_):
+        raise OSError(28, "No space left on device", "losses.png")
+
+    monkeypatch.setattr("oasis_jax.training.loop.train", fail)
+    monkeypatch.setattr("oasis_jax.training.setup.set_up", lambda *_: None)
+    monkeypatch.setattr("oasis_jax.training.setup.check_before_writing", lambda *_: None)
+    monkeypatch.setattr("oasis_jax.training.workdir.keep_compiled", lambda _: None)
+    monkeypatch.setattr(main.flags, "FLAGS", types.SimpleNamespace(config=None))
+    monkeypatch.setattr(main, "_WORKDIR", types.SimpleNamespace(value=str(tmp_path)))
+    with pytest.raises(SystemExit) as ended:
+        main.main([])
+    said = f"{ended.value.code}{capsys.readouterr().err}"
+    assert "error: [Errno 28] No space left on device: 'losses.png': make room there" in said and "Traceback" not in said

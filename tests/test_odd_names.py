@@ -116,3 +116,15 @@ def test_the_home_folder_is_expanded_in_every_path(tmp_path, monkeypatch):
     assert config_of_run("~/none") is None
     with pytest.raises(WeightsError, match="no such file"):
         read_weights("~nobody at all/w.npz")
+
+
+@pytest.mark.parametrize("path", ["http://host/data", "https://host/data", "ftp://host/data"])
+def test_what_is_neither_on_a_disk_nor_in_a_bucket_is_an_error(path):
+    with pytest.raises(ValueError, match=f"{path} is neither on a disk nor in a bucket"):
+        files.expanded(path)
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    (tmp_path / ".a.json.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device: .*a.json"):
+        files.write_whole(tmp_path / "a.json", b"{}")

@@ -86,6 +86,8 @@ def open_image(path) -> ImageFile:
         path = os.path.expanduser(os.fspath(path))
         data = _read_bytes(path)  # one read, because decoders request small pieces
     except OSError as error:
+        if isinstance(error, PermissionError):
+            raise DataError(f"{path} cannot be read ({error.strerror}): correct its permissions, or those of its folder") from error
         broken = os.path.islink(path) and not os.path.exists(path)
         raise _unreadable(path, f"a link to {os.readlink(path)}, which does not exist" if broken else error.strerror or error) from error
     return open_bytes(data, path)

@@ -21,7 +21,13 @@ def without_partner(photos, labels, suffix_fields=(), elsewhere=lambda: None):
     """
     columns = (photos, labels)
     alone = _alone(*columns)
-    if suffix_fields and all(alone):
+    folded = [{key.casefold(): key for key in sorted(keys)} for keys in alone]
+    if both := sorted(folded[0].keys() & folded[1].keys()):
+        alike = [[keys[name] for name in both] for keys in folded]
+        first = " and ".join(column.files[keys[0]] for column, keys in zip(columns, alike, strict=True))
+        yield f"{len(both)} photos and label maps have the same name but for upper and lower case, such as {first}: rename one of each pair"
+        alone = [keys - set(told) for keys, told in zip(alone, alike, strict=True)]
+    if not both and suffix_fields and all(alone):
         for place, mirror in (("end", lambda key: key), ("begin", _mirrored)):
             choices = _choices(columns, elsewhere, mirror)
             if choices:

@@ -352,3 +352,11 @@ def test_colours_of_16_bits_that_would_be_black_are_refused(tmp_path, mode):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
     with pytest.raises(DataError, match="dark.png has 16 bits, but its values end below 4096 .* all but black"):
         read_photo(path)
+
+
+def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("oasis_jax.data.image_files._read_bytes", refuse)  # root may read everything
+    refused(tmp_path / "a.png", "cannot be read .Permission denied.: correct its permissions")

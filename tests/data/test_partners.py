@@ -59,6 +59,16 @@ def test_names_that_differ_in_a_number_get_no_hint(root, spec):
     assert len(faults) == 2 and not any("suffix" in fault for fault in faults)
 
 
+def test_names_that_differ_in_upper_and_lower_case_are_one_hint(root, spec):
+    for path in list((root / "train/labels").iterdir()):
+        path.rename(path.with_name(path.name.capitalize()))
+    (fault,) = open_split(spec, "train").faults
+    assert re.search(r"^7 photos and label maps .* but for upper and lower case, such as .*/pair0.* and .*/Pair0.*: rename", fault)
+    (root / "train/photos/pair1.png").unlink()
+    first, second = open_split(spec, "train").faults
+    assert first.startswith("6 photos and label maps") and "Pair1.png has no photo Pair1.*" in second
+
+
 def test_a_partner_of_a_type_that_is_not_read_is_named(root, spec):
     (root / "train/photos/pair1.png").rename(root / "train/photos/pair1.psd")
     (fault,) = open_split(spec, "train").faults
