@@ -4,7 +4,8 @@ import ml_collections
 from oasis_jax.allowed import LARGE, Rule, choice, either, number, several, switch, text, whole
 
 SEEDS = 2**32
-SIDE = whole(1, 2**16)  # pixels, and channels of a network
+PIXELS = whole(1, 2**13)  # of a side of an image
+SIDE = whole(1, 2**16)  # channels of a network
 BATCH = whole(1, 2**20)  # images, and groups of them
 # Fields and sections that the host alone reads: no compiled step depends on them.
 HOST_FIELDS = ("log", "checkpoint", "train.num_epochs", "train.num_steps", "train.max_minutes")
@@ -106,8 +107,8 @@ ALLOWED = {
     "data.scene_categories": several("a tuple of names", text(may_be_empty=False), fix=_QUOTED),
     "data.palette_colours": several("a tuple of colours such as '20 20 20', which a run writes", text(may_be_empty=False)),
     "data.label_offset": whole(1 - MAX_IDS, MAX_IDS - 1),
-    "data.image_size": several("height and width, such as 256,512", SIDE, 2, 2),
-    "data.resize_size": either(several("height and width, such as 286,286", SIDE, 2, 2), several("() for no crop", SIDE, 0, 0)),
+    "data.image_size": several("height and width, such as 256,512", PIXELS, 2, 2),
+    "data.resize_size": either(several("height and width, such as 286,286", PIXELS, 2, 2), several("() for no crop", PIXELS, 0, 0)),
     "data.fit": choice("resize", "crop"),
     **dict.fromkeys(("data.flip", "data.cache", "mesh.shard_state"), switch()),
     **dict.fromkeys(("data.scenes_train", "data.scenes_val"), whole(1, 10**7)),

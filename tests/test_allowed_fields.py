@@ -134,7 +134,7 @@ def test_a_value_beyond_the_largest_is_told_what_the_largest_is():
     fields = {"train.num_steps": 99999999999, "data.image_size": (70000, 70000), "model.d_channels": (4, 2**17), "train.lr_g": 1e40}
     fields |= {"loss.align_levels": (1.0, 1e40, 1.0), "train.adam_b2": 0.99999999, "train.adam_eps": 1e-40, "data.resize_size": (3, 2**17)}
     fields |= {"data.dontcare_id": 2**16, "data.class_names": (1, 2)}
-    told = {"2147483647", "65536", "1e+30", "0.99999994", "1e-30", "in quotes"}
+    told = {"2147483647", "8192", "65536", "1e+30", "0.99999994", "1e-30", "in quotes"}
     lines = wrong_fields(with_fields(config, fields), rules_of(find_family(config)))
     assert len(lines) == len(fields) and all(any(bound in line for bound in told) for line in lines), lines
 

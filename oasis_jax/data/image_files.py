@@ -11,6 +11,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 _UPRIGHT = 1  # EXIF orientation
 _TURNING = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # what may hold an orientation
 _SWAPS_SIDES = (5, 6, 7, 8)
+# Formats whose decoders only decode: those of others, such as EPS, may start programs, and a file's name need not tell its format.
+_FORMATS = ("PNG", "TIFF", "BMP", "DIB", "GIF", "PPM", "WEBP", "JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
 _LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
 _WITH_PREVIEWS = ("MPO", "HEIF")  # what follows the first image is made from it: previews, depth, brightness
 HEAD = 1024  # bytes by which kinds of files are told, of common encoders
@@ -100,11 +102,15 @@ def open_bytes(data, source) -> ImageFile:
         raise _unreadable(source, "it is empty, 0 bytes")
     try:
         image = _identify(data)
+        if image.format not in _FORMATS:
+            raise DataError(f"{source} is a file of the format {image.format}, whatever its name says: save it as PNG")
         count = getattr(image, "n_frames", 1)
     except UnidentifiedImageError as error:
         raise _unidentified(source, data) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(source) from error
+    except DataError:
+        raise
     except Exception as error:
         raise _unreadable(source, error) from error
     if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:

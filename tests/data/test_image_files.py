@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from oasis_jax.data.columns import Photo, read_photo
 from oasis_jax.data.decode import jpeg_photo, png_ids
-from oasis_jax.data.image_files import DataError, open_image
+from oasis_jax.data.image_files import DataError, open_bytes, open_image
 from oasis_jax.data.labels import LabelRule, read_stored_ids
 
 RNG = np.random.default_rng(0)
@@ -314,8 +314,14 @@ def test_heic_is_read_by_the_optional_library(tmp_path, monkeypatch):
 
     opened = []
 
+    def open_heif(_file, name):
+        opened.append(name)
+        image = Image.fromarray(RGB)
+        image.format = "HEIF"
+        return image
+
     def register():
-        Image.register_open("HEIF", lambda file, name: opened.append(name) or Image.fromarray(RGB), lambda head: head[4:8] == b"ftyp")
+        Image.register_open("HEIF", open_heif, lambda head: head[4:8] == b"ftyp")
 
     monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
     monkeypatch.setattr(Image, "ID", list(Image.ID))
@@ -360,3 +366,10 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr("oasis_jax.data.image_files._read_bytes", refuse)  # root may read everything
     refused(tmp_path / "a.png", "cannot be read .Permission denied.: correct its permissions")
+
+
+def test_a_format_whose_decoder_starts_programs_is_refused_whatever_the_name_says():
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "EPS")
+    with pytest.raises(DataError, match="street.png is a file of the format EPS, whatever its name says: save it as PNG"):
+        open_bytes(stream.getvalue(), "street.png")

@@ -111,7 +111,7 @@ def test_a_label_file_is_opened_and_brought_to_the_size_of_the_images(app):
         (b"", "a.png cannot be read as an image (it is empty"),
         (b"\x89PNG\r\n\x1a\n damaged", "a.png cannot be read as an image"),
         (png(RNG.integers(0, 256, (4, 4, 3)).astype(np.uint8)), "a.png holds colours, not ids"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n%%EOF\n", "a.png is a file of EPS"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n%%EOF\n", "a.png is a file of the format EPS"),
         (b"{}", "a.png: it is no recipe.json"),
     ],
 )
