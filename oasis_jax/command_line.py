@@ -1,5 +1,6 @@
 """What all commands share: what is asked of their flags before they start, and how they end when they are interrupted."""
 import functools
+import importlib.util
 import os
 import sys
 import warnings
@@ -13,7 +14,7 @@ from oasis_jax.interrupts import ending_soon
 TRAINING = ("clu", "importlib_resources", "matplotlib", "tensorboard", "tensorflow", "tensorflow_datasets")
 
 
-def run(main, name, needed=(), parse=app.parse_flags_with_usage):
+def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
     """Runs a command, and exits. What is wrong with the command line is told in one line, without a traceback; so are Ctrl-C
     and a missing extra.
 
@@ -22,6 +23,7 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
         name: of the command, which begins its messages.
         needed: names of the flags that must be given.
         parse: the flags_parser of `app.run`.
+        packages: that it needs and imports late; a missing one is told before anything is done.
     """
 
     def checked(argv):
@@ -37,6 +39,8 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
         return rest
 
     def interruptible(rest):
+        if missing := [package for package in packages if not _is_installed(package)]:
+            raise ModuleNotFoundError(name=missing[0])
         with ending_soon(name):
             main(rest)
 
@@ -47,6 +51,13 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage):
             raise
         extras = "'oasis_jax[cpu]', or [cuda12], [cuda13] or [tpu]; [train] keeps the JAX that is there"
         sys.exit(f"{name}: this needs the package {error.name}, which is not installed: pip install {extras}")
+
+
+def _is_installed(package):
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # a module without a spec stands for one that is hidden
+        return False
 
 
 def _is_not_told_by_us(record):

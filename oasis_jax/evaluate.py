@@ -155,4 +155,4 @@ if __name__ == "__main__":
         join()  # before reading the config of a checkpoint, or anything else, initialises JAX
     except ValueError as error:
         sys.exit(f"evaluate: {error}")
-    command_line.run(main, "evaluate", parse=define_flags(sys.argv))
+    command_line.run(main, "evaluate", parse=define_flags(sys.argv), packages=["tensorflow"])

@@ -49,4 +49,4 @@ def main(_):
 
 if __name__ == "__main__":
     config_flag.define()
-    command_line.run(main, "main", ["config", "workdir"], config_flag.parse_flags)
+    command_line.run(main, "main", ["config", "workdir"], config_flag.parse_flags, ["tensorflow"])

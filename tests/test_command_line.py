@@ -99,6 +99,7 @@ def test_a_disk_that_is_full_after_the_last_checkpoint_is_told_in_one_line(monke
     def fail(_):
         raise OSError(28, "No space left on device", "losses.png")
 
+    monkeypatch.setattr("oasis_jax.parallel.processes.join", lambda **_: None)
     monkeypatch.setattr("oasis_jax.training.loop.train", fail)
     monkeypatch.setattr("oasis_jax.training.setup.set_up", lambda *_: None)
     monkeypatch.setattr("oasis_jax.training.setup.check_before_writing", lambda *_: None)

@@ -64,6 +64,7 @@ def serve(options, ready=lambda url: None):
                 ready(url)
 
         Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)).run([listening])
+        raise KeyboardInterrupt  # what else ends the server; some versions of uvicorn keep it to themselves
 
 
 def _keep_compiled():

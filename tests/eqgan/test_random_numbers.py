@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax import heatmaps
+from oasis_jax import heatmaps, noise
 from oasis_jax.eqgan.discriminator import Discriminator
 from oasis_jax.eqgan.generator import Generator
 from oasis_jax.eqgan.model import NOISE_MAPS, Generate
@@ -44,6 +44,7 @@ def without_draws(init):
 def test_every_purpose_has_a_key_of_its_own(monkeypatch):
     """The keys of initial values, of steps and of images, whose numbers are equal: none is drawn with or split twice."""
     used, batch = [], batch_of(2)
+    noise._drawn.cache_clear()  # vectors that other tests have drawn are drawn again
 
     def recorded(function):
         def record(key, *args, **kwargs):
