@@ -96,12 +96,13 @@ def test_an_exception_is_shown_unless_it_follows_from_another_that_is_told(error
 
 
 def test_a_disk_that_is_full_after_the_last_checkpoint_is_told_in_one_line(monkeypatch, capsys, tmp_path):
-    def fail(_):
+    def fail(*_):
         raise OSError(28, "No space left on device", "losses.png")
 
     monkeypatch.setattr("oasis_jax.parallel.processes.join", lambda **_: None)
     monkeypatch.setattr("oasis_jax.training.loop.train", fail)
     monkeypatch.setattr("oasis_jax.training.setup.set_up", lambda *_: None)
+    monkeypatch.setattr("oasis_jax.training.kept_step.KeptStep", lambda _: None)
     monkeypatch.setattr("oasis_jax.training.setup.check_before_writing", lambda *_: None)
     monkeypatch.setattr("oasis_jax.training.workdir.keep_compiled", lambda _: None)
     monkeypatch.setattr(main.flags, "FLAGS", types.SimpleNamespace(config=None))
