@@ -72,6 +72,7 @@ def test_drn_equals_the_published_net(case):
         assert_share(single.segment(variables, image, image.shape[1:3])[0], golden["argmax"])
 
 
+@pytest.mark.slow
 @each_drn
 def test_drn_equals_the_published_net_at_six_scales(case):
     skip_without(case, "ms_sum", "ms_argmax")
@@ -82,6 +83,7 @@ def test_drn_equals_the_published_net_at_six_scales(case):
     assert_share(total.argmax(-1)[0], golden["ms_argmax"])
 
 
+@pytest.mark.slow
 @each_upernet
 def test_upernet_equals_the_published_net(case):
     segmenter = upernet.UPerNetSegmenter()

@@ -105,6 +105,7 @@ def test_something_that_was_not_foreseen_would_be_counted_as_a_compilation(caplo
     assert found
 
 
+@pytest.mark.slow
 def test_a_tab_s_preview_begins_with_its_own_last_image(caplog):
     model = oasis_model(conditioning="dense")
     renderer, labels = started(model, slow=True), np.zeros(SIZE, np.uint8)
@@ -133,6 +134,7 @@ def unconditional(tmp_path_factory):
     return oasis_jax.load(workdir)
 
 
+@pytest.mark.slow
 def test_an_unconditional_model_takes_seed_truncation_styles_and_centres_and_compiles_once(unconditional, caplog):
     model = unconditional
     app, renderer = app_of(model)
