@@ -20,6 +20,7 @@ from oasis_jax.data.labels import DataError
 from oasis_jax.noise import Regions
 from oasis_jax.recipes import Recipe
 from oasis_jax.studio.__main__ import serve
+from tests.killed_run import HEEDING
 from tests.sample_options import sample_options
 from tests.studio_client import image_message
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
@@ -37,7 +38,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def studio(run):
     """A running studio: (its address as (host, port), what it has printed)."""
-    command = [sys.executable, "-u", "-m", "oasis_jax.studio", f"--checkpoint={run}", "--port=0", "--no_browser"]
+    command = [*HEEDING, sys.executable, "-u", "-m", "oasis_jax.studio", f"--checkpoint={run}", "--port=0", "--no_browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     printed = []
     try:

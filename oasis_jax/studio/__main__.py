@@ -24,6 +24,7 @@ from oasis_jax import command_line, config_flag
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError
 from oasis_jax.files import expanded
+from oasis_jax.interrupts import INTERRUPTED
 from oasis_jax.sample_labels import label_fields, parse_size
 
 DEFAULT_PORT = 8765  # the same every day: what a browser keeps for a page, it keeps by its address
@@ -64,7 +65,6 @@ def serve(options, ready=lambda url: None):
                 ready(url)
 
         Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)).run([listening])
-        raise KeyboardInterrupt  # what else ends the server; some versions of uvicorn keep it to themselves
 
 
 def _keep_compiled():
@@ -103,6 +103,7 @@ def main(_):
     except (CheckpointError, DataError, ImportError, OSError, ValueError) as error:
         missing = f": pip install '{__package__.partition('.')[0]}[studio]'" if isinstance(error, ImportError) else ""
         sys.exit(f"studio: {error}{missing}")
+    sys.exit(INTERRUPTED)  # which alone ends the server; some versions of uvicorn keep the KeyboardInterrupt to themselves
 
 
 def define_flags(argv):
