@@ -144,7 +144,7 @@ def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):
     )
 
 
-for _state in adam_without_momentum(0.0).init({}):
+for _state in jax.eval_shape(adam_without_momentum(0.0).init, {}):  # no array: a program may be imported before it knows its devices
     export.register_namedtuple_serialization(type(_state), serialized_name=f"optax.{type(_state).__name__}")
 
 
