@@ -17,6 +17,8 @@ _ROWS = 1024  # feature rows gathered at once
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 HEARTBEAT_SECONDS = 30  # after which a process that does not answer is taken for dead, and the others stop
 FAILED = 1  # exit code
+# By default, independent operations of a program start at once: of two sums over the processes, Gloo would take one for the other.
+_IN_ONE_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 _NO_CLUSTER = "coordinator_address should be defined"  # in JAX's error where it recognises no job of several processes
 
 
@@ -51,6 +53,8 @@ def join(saves_when_stopped=False):
         if _NO_CLUSTER not in str(error):
             raise ValueError(f"could not join the other processes of this job: {error}") from error
         return
+    if jax.config.jax_platforms == "cpu":  # XLA reads this when the devices are first asked for
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_IN_ONE_ORDER}"
     # On CPU, sums of two programs that run at once may meet each other's messages: one program waits for the other (see `in_order`).
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if several_on_cpu():  # a program that is read from the cache may compute its own sums in another order than the other processes
