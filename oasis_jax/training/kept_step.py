@@ -79,7 +79,8 @@ class KeptStep:
         mesh = self._run.mesh
         try:
             with jax.set_mesh(mesh):
-                exported = export.export(jit_step(self._run.train_step, mesh, state, batch))(state, batch)
+                # Of arguments that are not used, JAX would not store how they lie on the mesh.
+                exported = export.export(jit_step(self._run.train_step, mesh, state, batch, keep_unused=True))(state, batch)
             stored, program = exported.serialize(), _compile(exported, mesh)
         except Exception:  # an operation or a part of the state that JAX cannot store
             return None

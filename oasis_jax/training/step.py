@@ -41,11 +41,11 @@ def lower_step(train_step, mesh, state, batch):
         return jit_step(train_step, mesh, state, batch).lower(state, batch)
 
 
-def jit_step(train_step, mesh, state, batch):
-    """The step as a donated, sharded jax.jit, to be used with the mesh set; arguments as of `compile_step`."""
+def jit_step(train_step, mesh, state, batch, keep_unused=False):
+    """The step as a donated, sharded jax.jit, to be used with the mesh set; arguments as of `compile_step` and `jax.jit`."""
     of_state = jax.tree.map(lambda leaf: leaf.sharding, state)
     shardings = {"in_shardings": (of_state, of_batch(batch, mesh)), "out_shardings": (of_state, replicated(mesh))}
-    return jax.jit(train_step, **shardings, donate_argnums=0)
+    return jax.jit(train_step, **shardings, donate_argnums=0, keep_unused=keep_unused)
 
 
 def initial_state(train_step, image_size, mesh, shard_state=False):

@@ -45,7 +45,8 @@ class ToyStep:
             return jnp.square(jnp.tanh(image @ params["kernel"]) - 0.5).mean(), ()
 
         params, opt_state, _ = descend(loss, state.generator["params"], self.optimizer, state.opt_state_g)
-        new = state.replace(step=state.step + 1, generator={"params": params}, opt_state_g=opt_state)
+        unused = jax.tree.map(jnp.zeros_like, state.discriminator)
+        new = state.replace(step=state.step + 1, generator={"params": params}, opt_state_g=opt_state, discriminator=unused)
         return new, {"loss": loss(params)[0]}
 
 
@@ -99,7 +100,7 @@ def test_the_next_start_traces_neither_the_step_nor_the_state_and_computes_the_s
     batch, state = batch_of(run), initial_state(run.train_step, SIZE, run.mesh)
     direct = compile_step(run.train_step, run.mesh, state, batch)
     results = [trained(run, direct, batch), trained(run, start(run, batch), batch)]
-    assert len(list(folder.glob("*.stablehlo"))) == 1  # JAX keeps what took it long to compile beside it
+    assert len(list(folder.glob("step-*.stablehlo"))) == 1
 
     kept = KeptStep(again)
     template = kept.state_template()
@@ -111,7 +112,7 @@ def test_the_next_start_traces_neither_the_step_nor_the_state_and_computes_the_s
     )
     results.append(trained(again, compiled, batch))
     assert results[0] == results[1] == results[2]
-    assert compiled.memory_analysis().alias_size_in_bytes == direct.memory_analysis().alias_size_in_bytes > 0  # the state is donated
+    assert compiled.memory_analysis().alias_size_in_bytes >= direct.memory_analysis().alias_size_in_bytes > 0  # the state is donated
 
 
 def test_without_a_cache_of_programs_nothing_is_kept(folder):
@@ -119,7 +120,7 @@ def test_without_a_cache_of_programs_nothing_is_kept(folder):
     run = make_run()
     assert KeptStep(run).state_template() is None
     trained(run, start(run, batch_of(run)), batch_of(run))
-    assert not folder.exists()
+    assert not list(folder.glob("step-*"))
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[:50] + b"x" + data[51:]])
@@ -127,7 +128,7 @@ def test_a_damaged_file_is_traced_again_and_replaced(folder, damage):
     run = make_run()
     batch = batch_of(run)
     start(run, batch)
-    file = next(folder.glob("*.stablehlo"))
+    file = next(folder.glob("step-*"))
     file.write_bytes(damage(file.read_bytes()))
     again = make_run()
     assert KeptStep(again).state_template() is None
@@ -149,7 +150,7 @@ def test_a_state_that_cannot_be_stored_is_traced_at_every_start(folder):
         batch = batch_of(run)
         trained(run, start(run, batch), batch)
         assert run.train_step.traced
-    assert not folder.exists()
+    assert not list(folder.glob("step-*"))
 
 
 def test_a_folder_that_cannot_be_written_costs_only_the_next_trace(folder, caplog):
