@@ -61,6 +61,15 @@ def photo(page):
     return array(page, f"{DESK}.photos.current.rgb").reshape(height, width, 3)
 
 
+def saved(page, kind):
+    """The bytes of a file that the page saves."""
+    page.keyboard.press("Control+S")
+    with page.expect_download() as download:
+        page.get_by_role("dialog").get_by_role("button", name=kind, exact=True).click()
+    page.keyboard.press("Escape")
+    return download.value.path().read_bytes()
+
+
 def until(page, condition):
     """Waits for an expression of JavaScript in which `desk` is the studio."""
     page.wait_for_function(f"() => {{ const desk = {DESK}; return {condition}; }}")

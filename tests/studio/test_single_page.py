@@ -12,7 +12,7 @@ from oasis_jax import export, sample, sampling
 from oasis_jax.studio.frame import page_frame
 from tests.sample_options import sample_options
 from tests.studio.chromium import browser, fake_server, page_of
-from tests.studio.gestures import choose, click, drag, labels, photo, steps, until, values
+from tests.studio.gestures import choose, click, drag, labels, photo, saved, steps, until, values
 from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
 
 pytestmark = pytest.mark.browser
@@ -55,14 +55,6 @@ def chromium():
 def assert_same(image, expected):
     difference = np.abs(image.astype(int) - expected)
     assert image.shape == expected.shape and difference.max() <= 1 and difference.mean() < 0.05 and expected.std() > 0
-
-
-def saved(page, kind):
-    page.keyboard.press("Control+S")
-    with page.expect_download() as download:
-        page.get_by_role("dialog").get_by_role("button", name=kind, exact=True).click()
-    page.keyboard.press("Escape")
-    return download.value.path().read_bytes()
 
 
 def test_the_images_are_those_of_the_sampling_command(chromium, address, tmp_path):

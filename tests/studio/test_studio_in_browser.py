@@ -10,7 +10,7 @@ from PIL import Image
 from oasis_jax import sample
 from tests.sample_options import sample_options
 from tests.studio.chromium import browser, page_of
-from tests.studio.gestures import choose, click, drag, labels, photo, place, steps, until, values
+from tests.studio.gestures import choose, click, drag, labels, photo, place, saved, steps, until, values
 from tests.studio.studio_server import half_and_half, served
 from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
 
@@ -40,15 +40,6 @@ def address(run):
 def chromium():
     with browser() as chromium:
         yield chromium
-
-
-def saved(page, kind):
-    """The bytes of a file that the page saves."""
-    page.keyboard.press("Control+S")
-    with page.expect_download() as download:
-        page.get_by_role("dialog").get_by_role("button", name=kind, exact=True).click()
-    page.keyboard.press("Escape")
-    return download.value.path().read_bytes()
 
 
 def test_what_is_painted_resampled_and_moved_is_drawn_again_by_the_command(chromium, address, tmp_path):

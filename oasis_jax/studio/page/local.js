@@ -1,4 +1,5 @@
 /** The transport of a page without a server: the network, its runtime, examples and the meaning of seeds are in the page itself. */
+import {fromBase64} from "./base64.js";
 import {heatmapsOf} from "./seeds.js";
 import {tableMaker} from "./noise_table.js";
 import {openFile} from "./open_file.js";
@@ -47,9 +48,8 @@ export async function localTransport(facts, {worker, ...parts}) {
   const call = callWorker(worker);
   await call({start: parts});
   const makeTable = tableMaker(classes, facts.noise_length);
-  const bytesOf = (base64) => Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
   const photoOf = async (base64) => {
-    const picture = await createImageBitmap(new Blob([bytesOf(base64)], {type: "image/png"}));
+    const picture = await createImageBitmap(new Blob([fromBase64(base64)], {type: "image/png"}));
     const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
     context.drawImage(picture, 0, 0);
     const {data} = context.getImageData(0, 0, picture.width, picture.height);
@@ -78,7 +78,7 @@ export async function localTransport(facts, {worker, ...parts}) {
     async example(name) {
       const found = facts.examples.find((each) => each.name === name);
       if (!found) throw new Error(`there is no example ${name}`);
-      const {height, width, values} = await readIndices(bytesOf(found.labels));
+      const {height, width, values} = await readIndices(fromBase64(found.labels));
       const labels = classes.length > 256 ? values : Uint8Array.from(values);
       return {height, width, labels, photo: found.photo ? await photoOf(found.photo) : null};
     },

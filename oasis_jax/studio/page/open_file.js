@@ -1,4 +1,5 @@
 /** Files that people open in a page without a server: label maps, and recipe.json as `recipe_file.py` describes it. */
+import {fromBase64} from "./base64.js";
 import {readIndices, readLabelMap, resizeNearest} from "./read_png.js";
 
 const MOST_BYTES = 16 << 20;
@@ -25,7 +26,7 @@ function classSeedsOf(values = {}, names) {
 
 function bytesOf(base64, what) {
   try {
-    return Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
+    return fromBase64(base64);
   } catch {
     throw new Error(`${what} is not base64`);
   }

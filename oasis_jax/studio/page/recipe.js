@@ -1,12 +1,6 @@
 /** recipe.json: one image in one file, as `oasis_jax/recipe_file.py` describes it. */
+import {asBase64} from "./base64.js";
 import {idPng} from "./png.js";
-
-async function base64(blob) {
-  const bytes = new Uint8Array(await blob.arrayBuffer());
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096));
-  return btoa(text);
-}
 
 /** How the image is drawn; what has its default is left out. */
 async function recipeOf(image, info) {
@@ -18,7 +12,7 @@ async function recipeOf(image, info) {
   if (info.spatial && image.heatmaps) recipe.base_heatmaps = image.heatmaps;
   if (info.labels && image.regions.length) {
     const seeds = image.regions.map(({seed, end, t}) => (end === null ? {seed} : {seed, end, t}));
-    recipe.regions = {map: await base64(await idPng(image.regionMap, image)), seeds};
+    recipe.regions = {map: await asBase64(await idPng(image.regionMap, image)), seeds};
   }
   return recipe;
 }
@@ -34,7 +28,7 @@ export async function recipeFile(image, info) {
   };
   if (info.labels) {
     file.classes = info.classes.map(({name}) => name);
-    file.label_map = await base64(
+    file.label_map = await asBase64(
       await idPng(
         image.labels,
         image,

@@ -1,12 +1,12 @@
 /** Starts the studio in a page that holds everything: what the server would answer, and the network, are in its script elements. */
+import {fromBase64} from "./base64.js";
 import {localTransport} from "./local.js";
 import {mount} from "./studio.js";
 
 /** The bytes of the script element that is named, gzip in base64. */
 async function part(name) {
   const text = document.querySelector(`script[data-part="${name}"]`).textContent;
-  const bytes = Uint8Array.from(atob(text.trim()), (each) => each.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Blob([fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
