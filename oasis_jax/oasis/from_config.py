@@ -34,6 +34,8 @@ def make_generator(config, survey=None):
         dtype=compute_dtype(model.dtype),
         remat=model.remat,
         capacities=capacities,
+        pixel_noise=model.get("pixel_noise", False),  # older checkpoints lack these fields
+        affine_blocks=model.get("affine_blocks", 0),
         **_spatial_fields(model),
     )
 

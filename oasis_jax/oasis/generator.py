@@ -11,6 +11,7 @@ from oasis_jax.layers.normalised import Conv
 from oasis_jax.layers.spatial import HeatmapEncoder, SpatialEncoding, at_level, render
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.capacities import Capacity
+from oasis_jax.oasis.grain import LAYERS, grain
 from oasis_jax.oasis.spade import SPADEResidualBlock, rematerialised
 
 WIDTHS = (16, 16, 8, 4, 2, 1)  # channels of the blocks, in multiples of `channels`
@@ -35,6 +36,8 @@ class Generator(nn.Module):
             generator of OASIS; otherwise it is spatially aware (EqGAN-SA) and takes heatmaps.
         sel_strength: strength of the SELs, in multiples of the published one.
         isotropic: heatmaps are round whatever the aspect ratio of the image.
+        pixel_noise: add noise that differs from pixel to pixel behind every convolution of the blocks (`oasis/grain.py`).
+        affine_blocks: number of the finest blocks with `ClassAffine` modulation instead of SPADE.
     """
 
     num_classes: int
@@ -49,6 +52,8 @@ class Generator(nn.Module):
     sel_blocks: tuple[str, ...] = ()
     sel_strength: float = 1.0
     isotropic: bool = False
+    pixel_noise: bool = False
+    affine_blocks: int = 0
 
     @nn.compact
     def __call__(self, label_map, noise=None, heatmaps=None, *, train=False):
@@ -84,9 +89,14 @@ class Generator(nn.Module):
         x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
             size = height * 2**i // coarsest, width * 2**i // coarsest
-            capacity = None if rows_are_split() or y.pixel_noise is not None else self.capacity(len(widths) - 1 - i)
+            hidden = 0 if i >= self.num_blocks - self.affine_blocks else self.spade_hidden
+            capacity = None if rows_are_split() or y.pixel_noise is not None or not hidden else self.capacity(len(widths) - 1 - i)
             level = y.regions(*size, capacity, self.known_to_fit) if capacity else y.separately(*size)
-            x = block(features, self.spade_hidden, upsamples=i > 0, name=f"block_{i}")(x, level, train)
+            noise = None
+            if self.pixel_noise:
+                directions = y.directions(self.z_dim, *size)
+                noise = jnp.stack([grain(directions, LAYERS * i + layer, *size) for layer in range(LAYERS)])
+            x = block(features, hidden, upsamples=i > 0, name=f"block_{i}")(x, level, train, noise)
             if self.sel_blocks and self.sel_blocks[i] != "none":
                 feature = at_level(encoded, self.sel_blocks[i], size)
                 x = sel(self.sel_strength, name=f"sel_{i}")(x, feature)

@@ -15,6 +15,7 @@ from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables, standard_normal
 from oasis_jax.layers.spatial import render
+from oasis_jax.layers.resampling import downsample
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import Alignment, attended_blocks, attended_forward
 from oasis_jax.oasis.capacities import describe
@@ -37,9 +38,12 @@ class Hyperparameters:
         dontcare_id: class without loss weight, -1 for none.
         balance: weight classes by inverse frequency.
         balance_groups: groups of the global batch within which classes are counted.
+        max_weight: of a class; 0 for no limit.
+        coarse_steps: first steps, which train on images of half the height and width.
         labelmix: lambda of the LabelMix consistency loss, 0 for none.
         perceptual: weight of the feature loss, used if the step has a feature network.
         ema_decay: of every entry of G's variables.
+        ema_ramp: the decay after t updates is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets the initial weights.
         sequential: run D on fake, real and mixed images one after the other, with one power iteration each, as the published system does;
             otherwise as one batch with one power iteration.
         init_gain: of the Xavier-normal kernels.
@@ -53,9 +57,12 @@ class Hyperparameters:
     dontcare_id: int = 0
     balance: bool = True
     balance_groups: int = 1
+    max_weight: float = 0.0
+    coarse_steps: int = 0
     labelmix: float = 10.0
     perceptual: float = 0.0
     ema_decay: float = 0.9999
+    ema_ramp: bool = False
     sequential: bool = False
     init_gain: float = KERNEL_GAIN
     accumulate: int = 1
@@ -171,6 +178,17 @@ class TrainStep:
             (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch",
             with D as before its update (`oasis.disequilibrium`).
         """
+        if not self.hyper.coarse_steps:
+            return self.step(state, batch)
+        return jax.lax.cond(state.step < self.hyper.coarse_steps, self.coarse_step, self.step, state, batch)
+
+    def coarse_step(self, state, batch):
+        """The step at half the height and width: photos averaged, of label maps the upper left of four pixels."""
+        image = downsample(batch["image"].astype(jnp.float32))
+        return self.step(state, batch | {"image": image, "label_map": batch["label_map"][:, ::2, ::2]})
+
+    def step(self, state, batch):
+        """The step at the size of the batch; arguments and results as of the call."""
         label_map = batch["label_map"].astype(jnp.int32)
         draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim, batch.get("heatmaps"))
         return self.update(state, normalise(batch["image"]), label_map, draws)
@@ -183,6 +201,8 @@ class TrainStep:
             state, fake = self.generate_for_discriminator(state, label_map, draws)
         state, metrics_d = self.update_discriminator(state, image, fake, label_map, weights, draws)
         decay = self.hyper.ema_decay
+        if self.hyper.ema_ramp:
+            decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
         with jax.named_scope(AVERAGE):
             ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
         metrics = metrics_g | metrics_d
@@ -194,7 +214,7 @@ class TrainStep:
         """The weight omega_t of every pixel, (B, H, W); 1 without class balance."""
         if not self.hyper.balance:
             return 1.0
-        return losses.class_weights(label_map, self.generator.num_classes, self.hyper.dontcare_id, self.hyper.balance_groups)
+        return losses.class_weights(label_map, self.generator.num_classes, self.hyper.dontcare_id, self.hyper.balance_groups, self.hyper.max_weight)
 
     @jax.named_scope("update_generator")
     def update_generator(self, state, image, label_map, weights, draws):
