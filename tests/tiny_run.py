@@ -27,7 +27,7 @@ def random_state(config, seed=0):
 
     def fill(path, leaf):
         name = getattr(path[-1], "key", "")
-        if name in ("kernel", "weight", "bias"):
+        if name in ("kernel", "weight", "bias", "strength"):
             return rng.normal(0.1, 1, leaf.shape).astype(leaf.dtype)
         if name in ("u", "v"):
             return np.full(leaf.shape, leaf.size**-0.5, leaf.dtype)

@@ -11,7 +11,7 @@ from oasis_jax.layers.normalised import Conv
 from oasis_jax.layers.spatial import HeatmapEncoder, SpatialEncoding, at_level, render
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.capacities import Capacity
-from oasis_jax.oasis.grain import LAYERS, grain
+from oasis_jax.oasis.grain import of_block
 from oasis_jax.oasis.spade import SPADEResidualBlock, rematerialised
 
 WIDTHS = (16, 16, 8, 4, 2, 1)  # channels of the blocks, in multiples of `channels`
@@ -89,14 +89,11 @@ class Generator(nn.Module):
         x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
             size = height * 2**i // coarsest, width * 2**i // coarsest
-            hidden = 0 if i >= self.num_blocks - self.affine_blocks else self.spade_hidden
+            hidden = self.hidden(i)
             capacity = None if rows_are_split() or y.pixel_noise is not None or not hidden else self.capacity(len(widths) - 1 - i)
             level = y.regions(*size, capacity, self.known_to_fit) if capacity else y.separately(*size)
-            noise = None
-            if self.pixel_noise:
-                directions = y.directions(self.z_dim, *size)
-                noise = jnp.stack([grain(directions, LAYERS * i + layer, *size) for layer in range(LAYERS)])
-            x = block(features, hidden, upsamples=i > 0, name=f"block_{i}")(x, level, train, noise)
+            grain = of_block(y.directions(self.z_dim, *size), i, *size) if self.pixel_noise else None
+            x = block(features, hidden, upsamples=i > 0, name=f"block_{i}")(x, level, train, grain)
             if self.sel_blocks and self.sel_blocks[i] != "none":
                 feature = at_level(encoded, self.sel_blocks[i], size)
                 x = sel(self.sel_strength, name=f"sel_{i}")(x, feature)
@@ -114,6 +111,10 @@ class Generator(nn.Module):
         sides = [(y.size[0] >> level, y.size[1] >> level) for level in range(len(self.capacities))]
         plans = [y.regions(*side, capacity).plan for side, capacity in zip(sides, self.capacities, strict=True) if capacity]
         return jnp.all(jnp.asarray([plan.fits for plan in plans]))
+
+    def hidden(self, block):
+        """Channels of SPADE's hidden layer in a block; 0 for one with `ClassAffine`."""
+        return 0 if block >= self.num_blocks - self.affine_blocks else self.spade_hidden
 
     def capacity(self, halvings):
         """Capacity of the level `halvings` below the full image, or None."""

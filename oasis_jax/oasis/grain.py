@@ -19,7 +19,7 @@ from flax import linen as nn
 from oasis_jax.layers.dtype import wide
 
 FIELDS = 8
-SIDE = 256  # of the tile
+SIDE, SCALE = 256, 32  # of the tile, and its standard deviation
 LAYERS = 2  # of each residual block
 STEPS = 101, 57  # rows and columns between the places of the tile where two successive fields begin
 
@@ -39,13 +39,13 @@ class Grain(nn.Module):
 
 @functools.cache
 def tile():
-    """T, (256, 256) int8: white noise with a standard deviation of 32, the same on every machine.
+    """T, (256, 256) int8: white noise with a standard deviation of SCALE, the same on every machine.
 
-    A value is the sum of twelve random bytes, which is nearly normal.
+    A value is an eighth of the sum of twelve random bytes minus its mean, which is nearly normal.
     """
     words = np.random.Philox(key=0).random_raw(SIDE * SIDE * 12 // 8)
     parts = words.astype("<u8").view(np.uint8).reshape(SIDE, SIDE, 12).astype(np.int32)
-    return np.clip((parts.sum(-1) - 1530) >> 3, -127, 127).astype(np.int8)
+    return np.clip((parts.sum(-1) - 1526) >> 3, -127, 127).astype(np.int8)
 
 
 def places(layer):
@@ -59,13 +59,18 @@ def fields(layer, height, width, top=0, left=0):
     rows, columns = places(layer)
     rows = (jnp.arange(height)[:, None] + top + rows) % SIDE
     columns = (jnp.arange(width)[:, None] + left + columns) % SIDE
-    return jnp.asarray(tile())[rows[:, None], columns[None]].astype(jnp.float32) / 32
+    return jnp.asarray(tile())[rows[:, None], columns[None]].astype(jnp.float32) / SCALE
 
 
 def grain(directions, layer, height, width, top=0, left=0):
     """n of a layer: directions (B, height or 1, width or 1, 8), which are the a of each pixel -> (B, height, width)."""
-    of_layer = fields(layer, height, width, top, left).astype(wide(directions.dtype))
+    of_layer = fields(layer, height, width, top, left)[..., : directions.shape[-1]].astype(wide(directions.dtype))
     return jnp.sum(directions.astype(of_layer.dtype) * of_layer, axis=-1)
+
+
+def of_block(directions, block, *place):
+    """n of the layers of a residual block, which has this number: (2, B, height, width); other arguments as of `grain`."""
+    return jnp.stack([grain(directions, LAYERS * block + layer, *place) for layer in range(LAYERS)])
 
 
 def direction(noise):
