@@ -148,6 +148,6 @@ for _state in jax.eval_shape(adam_without_momentum(0.0).init, {}):  # computes n
 
 
 def rate_at(count, learning_rate, warmup_steps=0, delay=0):
-    """The learning rate after `count` steps: 0 for `delay` steps; then it rises linearly over `warmup_steps`, and stays at `learning_rate`."""
+    """The learning rate after `count` steps: 0 for `delay` steps, then rising linearly over `warmup_steps`, then `learning_rate`."""
     done = jnp.asarray(count + 1 - delay, jnp.result_type(float))  # an integer divided would be float32, even where x64 is on
     return learning_rate * jnp.clip(done / max(warmup_steps, 1), 0.0, 1.0)

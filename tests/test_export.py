@@ -39,7 +39,8 @@ def make_model(**fields):
 
     def fill(path, leaf):
         name = path[-1].key
-        spread = {"kernel": math.prod(leaf.shape[:-1]) ** -0.5, "weight": 1, "bias": 0.3, "strength": 0.5, "u": 1, "v": 1, "mean": 0.1, "var": 0}[name]
+        spreads = {"weight": 1, "bias": 0.3, "strength": 0.5, "u": 1, "v": 1, "mean": 0.1, "var": 0}
+        spread = math.prod(leaf.shape[:-1]) ** -0.5 if name == "kernel" else spreads[name]
         values = rng.normal(name == "var", spread, leaf.shape).astype(np.float32)
         return values / np.linalg.norm(values) if name in "uv" else values * (0.5 if "conv_out" in str(path) else 1)
 

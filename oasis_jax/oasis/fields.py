@@ -84,7 +84,8 @@ ALLOWED = fields.ALLOWED | {
     "model.region_share": number(0, 1),
     "model.sel_blocks": text(may_be_empty=False),
     "model.sel_strength": number(0),
-    **dict.fromkeys(("model.pixel_noise", "model.remat", "model.spatial_awareness", "model.isotropic", "loss.balance", "loss.mask_dontcare"), switch()),
+    "model.pixel_noise": switch(),
+    **dict.fromkeys(("model.remat", "model.spatial_awareness", "model.isotropic", "loss.balance", "loss.mask_dontcare"), switch()),
     "loss.balance_groups": BATCH,
     **dict.fromkeys(("loss.labelmix", "loss.align"), number(0, fix="give 0 to turn this loss off")),
     "loss.vgg": Rule(

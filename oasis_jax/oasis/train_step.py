@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,21 +12,23 @@ import optax
 from oasis_jax.axes import rows_are_split
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
-from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables, standard_normal
-from oasis_jax.layers.spatial import render
+from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables
 from oasis_jax.layers.resampling import downsample
+from oasis_jax.layers.spatial import render
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import Alignment, attended_blocks, attended_forward
 from oasis_jax.oasis.capacities import describe
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
+from oasis_jax.oasis.draws import Draws as Draws
+from oasis_jax.oasis.draws import draw, draw_noise
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
 
 MUTABLE_G = ["batch_stats", "spectral_norm"]
 MUTABLE_D = ["spectral_norm"]
-REFRESH = 3  # purpose of the random numbers of `refresh_once`; a step uses 0 to 2
+REFRESH = 3  # purpose of the random numbers of `refresh_once`; a step uses those of `draws.draw`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,38 +69,6 @@ class Hyperparameters:
     accumulate: int = 1
     shared_fakes: bool = False
     refresh_batches: int = 51
-
-
-@flax.struct.dataclass
-class Draws:
-    """The random numbers of one step.
-
-    Attributes:
-        noise_g, noise_d: (B, z_dim), for the fakes of the G update and of the D update; None without noise.
-        labelmix_mask: (B, H, W) of 0 and 1, 1 where the mixed image is real.
-        heatmaps_g, heatmaps_d: (B, 7, 3), for the two updates; None without spatial awareness.
-    """
-
-    noise_g: jax.Array | None
-    noise_d: jax.Array | None
-    labelmix_mask: jax.Array
-    heatmaps_g: jax.Array | None = None
-    heatmaps_d: jax.Array | None = None
-
-
-def draw(seed, step, label_map, num_classes, z_dim, heatmaps=None):
-    """The Draws of a step, a function of (seed, step, purpose) alone, whatever the sharding. Heatmaps (B, 2, 7, 3) come with the batch."""
-    keys = [jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), purpose) for purpose in range(3)]
-    batch = label_map.shape[0]
-    noise = [draw_noise(key, batch, z_dim) for key in keys[:2]]
-    bits = jax.random.bernoulli(keys[2], shape=(batch * num_classes,)).reshape(batch, num_classes)
-    of_updates = (None, None) if heatmaps is None else (heatmaps[:, 0], heatmaps[:, 1])
-    return Draws(*noise, losses.labelmix_mask(label_map, bits), *of_updates)
-
-
-def draw_noise(key, batch, z_dim):
-    """(batch, z_dim) standard normal, or None if z_dim is 0."""
-    return standard_normal(key, (batch, z_dim)) if z_dim else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +183,8 @@ class TrainStep:
         """The weight omega_t of every pixel, (B, H, W); 1 without class balance."""
         if not self.hyper.balance:
             return 1.0
-        return losses.class_weights(label_map, self.generator.num_classes, self.hyper.dontcare_id, self.hyper.balance_groups, self.hyper.max_weight)
+        hyper = self.hyper
+        return losses.class_weights(label_map, self.generator.num_classes, hyper.dontcare_id, hyper.balance_groups, hyper.max_weight)
 
     @jax.named_scope("update_generator")
     def update_generator(self, state, image, label_map, weights, draws):
