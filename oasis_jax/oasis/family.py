@@ -77,6 +77,7 @@ def train_step(config, survey=None):
         coarse_steps=train.get("coarse_steps", 0),
         labelmix=loss.labelmix,
         perceptual=loss.vgg,
+        feature_matching=loss.get("feature_matching", 0.0),
         ema_decay=train.ema_decay,
         ema_ramp=train.get("ema_ramp", False),
         sequential=train.discriminator_schedule == "sequential",

@@ -35,6 +35,7 @@ def add_fields(config):
     loss.balance_groups = 1  # count classes within this many groups of the global batch (published: 4, one per GPU)
     loss.max_weight = 0.0  # no class weighs more than this; 0 for no limit
     loss.labelmix = 10.0  # weight of the LabelMix consistency loss; 0 turns it off
+    loss.feature_matching = 0.0  # weight of the distance of D's features of a fake from those of the photo; 0 turns it off
     loss.vgg = 0.0  # weight of the VGG19 feature loss (ablation; published with 10)
     loss.vgg_weights = ""  # .npz with torchvision's names of VGG19, needed if loss.vgg > 0: docs/evaluation.md says how to make it
     # With spatial awareness: the distance of D's attention (GradCAM) from the heatmaps that G was given.
@@ -87,7 +88,7 @@ ALLOWED = fields.ALLOWED | {
     "model.pixel_noise": switch(),
     **dict.fromkeys(("model.remat", "model.spatial_awareness", "model.isotropic", "loss.balance", "loss.mask_dontcare"), switch()),
     "loss.balance_groups": BATCH,
-    **dict.fromkeys(("loss.labelmix", "loss.align"), number(0, fix="give 0 to turn this loss off")),
+    **dict.fromkeys(("loss.labelmix", "loss.feature_matching", "loss.align"), number(0, fix="give 0 to turn this loss off")),
     "loss.vgg": Rule(
         f"{number(0).words} with loss.vgg_weights, or 0",
         lambda value, config: number(0).accepts(value, config) and (value == 0 or config.loss.get("vgg_weights") != ""),
