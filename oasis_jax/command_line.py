@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 
+import tqdm
 from absl import app, flags, logging
 
 from oasis_jax.files import one_line, print_all_names
@@ -74,7 +75,7 @@ def _show_exception(show, kind, error, trace):
 def _show_warning(show, message, category, filename, *more):
     """Shows our own warnings as one line, without the place in the code."""
     if category is UserWarning and os.path.dirname(__file__) in filename:
-        print(f"warning: {one_line(message)}", file=sys.stderr)
+        tqdm.tqdm.write(f"warning: {one_line(message)}", file=sys.stderr)  # above a progress bar
     else:
         show(message, category, filename, *more)
 
