@@ -33,7 +33,7 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
             sys.exit(f"{name}: {'; '.join(faults)}")
         logging.set_verbosity(logging.WARNING)
         logging.get_absl_handler().addFilter(_is_not_told_by_us)
-        sys.excepthook = functools.partial(_show_exception, sys.excepthook)
+        sys.unraisablehook = functools.partial(_show_unraisable, sys.unraisablehook)
         warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a file, we say ourselves
         warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         print_all_names()
@@ -66,10 +66,10 @@ def _is_not_told_by_us(record):
     return not any(f"{os.sep}{library}{os.sep}" in record.pathname for library in ("orbax", "clu", "asyncio"))
 
 
-def _show_exception(show, kind, error, trace):
+def _show_unraisable(show, unraisable):
     """Leaves out what TensorStore prints for each array that it could not write; the checkpoint that failed is an error of its own."""
-    if not (kind is RuntimeError and str(error) == "Event loop is closed"):
-        show(kind, error, trace)
+    if not (unraisable.exc_type is RuntimeError and str(unraisable.exc_value) == "Event loop is closed"):
+        show(unraisable)
 
 
 def _show_warning(show, message, category, filename, *more):
