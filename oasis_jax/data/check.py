@@ -14,7 +14,6 @@ from oasis_jax.data.columns import REMARKS
 from oasis_jax.data.datasets import PAIRS, SPLITS, open_split
 from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.data.labels import resize_label_map
-from oasis_jax.data.split import stamp
 from oasis_jax.data.survey import Survey, recalled
 from oasis_jax.files import one_line, write_whole
 
@@ -232,8 +231,8 @@ def _fingerprint(split, spec):
         digest.update(split.rule.identity)
     if split.read_arrays is not None and not split.archive:
         digest.update(f"{split.name} {spec!r}".encode())
-    for path in split.files():
-        digest.update(os.fsencode("{} {} {}\n".format(*_stamp(path))))
+    for path, (size, date) in split.stamps().items():
+        digest.update(os.fsencode(f"{path} {size} {date}\n"))
     digest.update(os.fsencode("\n".join(split.faults)))
     if split.column("label_map"):
         digest.update(repr(spec.decoded_size(split.name)).encode())
@@ -242,13 +241,6 @@ def _fingerprint(split, spec):
 
 def _absolute(path):
     return str(path) if "://" in str(path) else os.path.realpath(os.path.expanduser(path))
-
-
-def _stamp(path):
-    try:
-        return stamp(path)
-    except OSError:  # what cannot be read is a fault, and so never remembered
-        return [path, "", ""]
 
 
 def _recall(memory):
