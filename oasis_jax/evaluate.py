@@ -18,7 +18,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from oasis_jax import command_line, config_flag
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, refuse_unwritable
 
 NOTHING = "nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE and --output=DIR"
 
@@ -61,6 +61,7 @@ def run(options, config):
     check_fields(config, used, complete=False)  # an older checkpoint lacks some
     protocol = choose_protocol(config, options.protocol)
     output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
+    refuse_unwritable(output)
     spec = DataSpec.of_config(config.data)
     columns = find_family(config).columns(config)
     refuse_inside(output, searched_folders(spec, columns), "--output")

@@ -103,7 +103,7 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     workers = spec.workers or os.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
         results = pool.map(lambda index: _check_example(split, index, spec, statistic), range(len(split)))
-        results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit="example", disable=not remember))
+        results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit=" examples", disable=not remember))
     faults = list(split.faults) + [fault for result in results for fault in result.faults]
     if faults:
         raise DataError(_report(split, spec, faults))
