@@ -7,7 +7,10 @@ import warnings
 
 import tqdm
 from absl import app, flags, logging
+from ml_collections import ConfigDict
 
+from oasis_jax.buckets import refuse_unreachable
+from oasis_jax.config_flag import flat
 from oasis_jax.files import one_line, print_all_names
 from oasis_jax.interrupts import ending_soon
 
@@ -43,6 +46,10 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
         if missing := [package for package in packages if not _is_installed(package)]:
             raise ModuleNotFoundError(name=missing[0])
         with ending_soon(name):
+            try:
+                refuse_unreachable(_values())
+            except ValueError as error:
+                sys.exit(f"{name}: {error}")
             main(rest)
 
     try:
@@ -63,7 +70,7 @@ def _is_installed(package):
 
 def _is_not_told_by_us(record):
     """Whether a log record is of none of the libraries that raise in the end, once, what their threads log at length."""
-    return not any(f"{os.sep}{library}{os.sep}" in record.pathname for library in ("orbax", "clu", "asyncio"))
+    return not any(f"{os.sep}{library}{os.sep}" in record.pathname for library in ("orbax", "clu", "asyncio", "gcsfs"))
 
 
 def _show_unraisable(show, unraisable):
@@ -78,6 +85,13 @@ def _show_warning(show, message, category, filename, *more):
         tqdm.tqdm.write(f"warning: {one_line(message)}", file=sys.stderr)  # above a progress bar
     else:
         show(message, category, filename, *more)
+
+
+def _values():
+    """{option: value} of all flags that are given, and of the fields of --config."""
+    values = {f"--{name}": flags.FLAGS[name].value for name in flags.FLAGS}
+    config = values.pop("--config", None)
+    return values | ({f"--config.{name}": value for name, value in flat(config).items()} if isinstance(config, ConfigDict) else {})
 
 
 def _faults(positional, needed):
