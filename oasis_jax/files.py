@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import sys
+import tempfile
 import unicodedata
 
 from etils import epath
@@ -43,15 +44,14 @@ def new_folder(path, flag="output"):
 
 
 def refuse_unwritable(folder, flag="output"):
-    """Raises ValueError, naming the flag, if a folder on a disk, which need not exist yet, can be seen not to take files."""
+    """Raises ValueError, naming the flag, if a folder on a disk, which need not exist yet, cannot take files. Leaves nothing behind."""
     if "://" in str(folder):
         return
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    reason = None if above.is_dir() else "is a file"
-    if reason is None and not os.access(above, os.W_OK | os.X_OK):
-        reason = "takes no new files: it is read-only, or belongs to someone else"
-    if reason:
-        raise ValueError(f"cannot write to {folder}, as {above} {reason}: choose another folder with --{flag}")
+    try:
+        tempfile.TemporaryFile(dir=above).close()
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder} ({above}: {error.strerror}): choose another folder with --{flag}") from error
 
 
 def is_text(name):

@@ -71,7 +71,7 @@ def sample_all(model, subjects, count, output, plan):
     """
     records, rows, notes = [], [], []
     class_names = getattr(model, "class_names", ())
-    with tqdm(total=count * len(plan.recipes), unit=" images", desc="sampling") as progress:
+    with tqdm(total=count * len(plan.recipes), unit="image", desc="sampling") as progress:
         for name, fields, batch, label_picture in subjects:
             shown = plan.cells[: max(SHEET_ROWS - len(rows), 0)]
             on_sheet, images = {number for row in shown for number in row}, {}
@@ -120,11 +120,8 @@ def _subjects(model, options, num_recipes):
         return size, examples, len(examples)
     label_files, faults = find_label_files(options.labels)
     longest = LONGEST_NAME - len(f"_{num_recipes - 1}.png")
-    faults += [
-        f"{file} has a name of {len(os.fsencode(os.path.basename(file)))} bytes, too long for the names of its samples: shorten it"
-        for name, file in label_files.items()
-        if len(os.fsencode(os.path.basename(name))) > longest
-    ]
+    for name in [name for name in label_files if len(os.fsencode(os.path.basename(name))) > longest]:
+        faults.append(f"{label_files.pop(name)} has too long a name for those of its samples ({longest} bytes and .png): shorten it")
     images = (f"{name}_{k}.png" for name in label_files for k in range(num_recipes))
     refuse_found_again(options.labels, options.output, label_files.values(), itertools.chain(images, [pictures.CONTACT_SHEET]))
     changed = options.config and options.config.data

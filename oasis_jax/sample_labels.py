@@ -200,7 +200,7 @@ def label_rule(model, changed=None):
 def _checked(label_files, rule, found=()):
     """[(path, (H, W))] of label files; raises DataError, naming all that cannot be used."""
     faults, shapes = list(found), []
-    for path in tqdm(label_files.values(), unit=" files", desc="checking label maps", leave=False):
+    for path in tqdm(label_files.values(), unit="file", desc="checking label maps", leave=False):
         try:
             shapes.append((path, read_label_map(path, rule).shape))
         except DataError as error:

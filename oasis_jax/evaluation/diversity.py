@@ -31,7 +31,7 @@ def measure_diversity(samples, lpips, remember):
     protocol, count = samples.protocol, samples.examples.count
     chosen = np.unique(np.linspace(0, count - 1, min(protocol.diversity_maps, count)).round().astype(int))
     found = []
-    for number in tqdm(part_of(len(chosen), 1), "diversity", unit=" label maps", disable=not is_first()):
+    for number in tqdm(part_of(len(chosen), 1), "diversity", unit="label map", disable=not is_first()):
         index = int(chosen[number])
         seeds = [FIRST_SEED + number * protocol.diversity_samples + k for k in range(protocol.diversity_samples)]
         compute = functools.partial(_of_label_map, samples, index, seeds, lpips)

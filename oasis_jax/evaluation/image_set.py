@@ -68,7 +68,7 @@ def _pass_over(source, tallies, part, batch_size):
     done, saved = min((tally.images for tally in tallies), default=len(part)), time.monotonic()
     if done == len(part):
         return
-    with tqdm(total=len(part), initial=done, unit=" images", desc=source.description, disable=not is_first(), leave=False) as progress:
+    with tqdm(total=len(part), initial=done, unit="image", desc=source.description, disable=not is_first(), leave=False) as progress:
         for batch in source.batches(part.start + done, part.stop, batch_size):
             for tally in tallies:
                 tally.add(batch)

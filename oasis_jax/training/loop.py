@@ -121,7 +121,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
 
     compiled, upcoming = None, ReadAhead(batches, run.mesh)
     pending, scores, began, saved, waited = [], {}, time.monotonic(), checkpoints.latest_step(), 0.0
-    progress = tqdm.tqdm(total=run.num_steps, initial=first_step, unit=" steps", dynamic_ncols=True, smoothing=0.05, disable=not is_first())
+    progress = tqdm.tqdm(total=run.num_steps, initial=first_step, unit="step", dynamic_ncols=True, smoothing=0.05, disable=not is_first())
     with progress:
         for done in range(first_step + 1, run.num_steps + 1):
             batch, placed = upcoming.take()
