@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 
 import jax
@@ -185,7 +186,8 @@ class Checkpoints:
                 room = f", whose disk has {shutil.disk_usage(self.directory).free / 2**20:.1f} MiB free"
             newest = self.latest_step()
             whole = "there is no complete checkpoint yet" if newest is None else f"the newest complete checkpoint is step {newest}"
-            message = f"could not save a checkpoint in {self.directory}{room}: {_cause(error)}; {whole}"
+            fix = "make room there, or correct the reason given, and start the same command again to resume"
+            message = f"could not save a checkpoint in {self.directory}{room}: {_cause(error)}; {whole}: {fix}"
             raise CheckpointError(message) from error
 
 
@@ -341,4 +343,5 @@ def _files(folder):
 def _cause(error):
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    text = re.sub(r" *\[[a-z_ ]+='[^']*'\]", "", " ".join(str(error).split()))  # TensorStore's places in its source
+    return f"{type(error).__name__}: {text if len(text) <= 300 else f'{text[:150]} ... {text[-150:]}'}"

@@ -36,7 +36,7 @@ from tqdm import tqdm
 from oasis_jax import command_line, config_flag, editing, pictures, recipe_file, sampling, series
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError
-from oasis_jax.files import expanded, new_folder
+from oasis_jax.files import LONGEST_NAME, expanded, new_folder
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
 from oasis_jax.sample_labels import (
@@ -119,6 +119,9 @@ def _subjects(model, options, num_recipes):
         print(f"no --labels are given: the label maps are {len(examples)} procedural scenes", file=sys.stderr)
         return size, examples, len(examples)
     label_files, faults = find_label_files(options.labels)
+    longest = LONGEST_NAME - len(f"_{num_recipes - 1}.png")
+    for name in [name for name in label_files if len(os.fsencode(os.path.basename(name))) > longest]:
+        faults.append(f"{label_files.pop(name)} has too long a name for those of its samples ({longest} bytes and .png): shorten it")
     images = (f"{name}_{k}.png" for name in label_files for k in range(num_recipes))
     refuse_found_again(options.labels, options.output, label_files.values(), itertools.chain(images, [pictures.CONTACT_SHEET]))
     changed = options.config and options.config.data

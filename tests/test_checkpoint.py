@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oasis_jax.checkpoint import SUPERSEDED, CheckpointError, Checkpoints, load_ema
+from oasis_jax.checkpoint import SUPERSEDED, CheckpointError, Checkpoints, _cause, load_ema
 from oasis_jax.training.resuming import check_config_fits
 
 CONFIG = {
@@ -363,3 +363,9 @@ def test_fields_newer_than_the_checkpoint_fit():
 
 def test_what_orbax_imports_for_a_bucket_is_installed():
     assert importlib.util.find_spec("google.cloud.storage")  # it does not ask for it, and fails without it when a workdir is gs://
+
+
+def test_the_cause_of_a_failed_save_ends_with_the_reason():
+    error = OSError(f"Failed writing {'/long/path' * 100}:\nNo space left on device [os_error_code='28'] [source locations='a.cc:1']")
+    cause = _cause(error)
+    assert cause.startswith("OSError: Failed writing /long") and cause.endswith(": No space left on device") and len(cause) < 320

@@ -9,9 +9,9 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
 COMMANDS = {"main", "sample", "evaluate", "convert", "plan", "export"}
 GROUND = {
-    "allowed", "axes", "checkpoint", "command_line", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "id_maps",
-    "interrupts", "json_values", "noise", "pictures", "ranges", "recipe_file", "recipes", "sampling", "saved", "series", "state_dicts",
-    "target", "updates",
+    "allowed", "axes", "buckets", "checkpoint", "command_line", "compiler", "config_flag", "family", "fields", "files", "heatmaps",
+    "id_maps", "interrupts", "json_values", "noise", "pictures", "ranges", "recipe_file", "recipes", "sampling", "saved", "series",
+    "state_dicts", "target", "updates",
 }
 
 # What each part may import besides itself and the ground floor.
@@ -38,9 +38,9 @@ MAY_IMPORT = {
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "allowed", "axes", "files", "interrupts", "command_line", "compiler", "config_flag", "fields", "heatmaps", "id_maps", "json_values",
-    "noise", "pictures", "ranges", "state_dicts", "target", "updates", "recipes", "recipe_file", "series", "checkpoint", "saved", "family",
-    "sampling",
+    "allowed", "axes", "buckets", "files", "interrupts", "compiler", "config_flag", "command_line", "fields", "heatmaps", "id_maps",
+    "json_values", "noise", "pictures", "ranges", "state_dicts", "target", "updates", "recipes", "recipe_file", "series", "checkpoint",
+    "saved", "family", "sampling",
 ]
 
 

@@ -11,7 +11,9 @@ from oasis_jax.files import expanded, one_line
 _WANTED = "one class per line, R G B name"
 _SEPARATOR = re.compile(r"\s*[,;\s]\s*")
 _COMMENT = re.compile(r"(^|\s+)#(?!\d).*")  # at the end of a line; "lane #2" is a name
-_HEXADECIMAL = re.compile(r"[0-9a-fA-F]{6}\b")
+_HEX = r"([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})?(?!\w)[\s,;]*"
+_HEXADECIMAL = re.compile(f"#?{_HEX}")
+_COMMENT_LINE = re.compile(f"#(?!{_HEX})")  # "#c83c28 house" is no comment, but a colour that would be lost
 
 
 def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -27,11 +29,15 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
             or as `text.read_lines` does.
     """
     colours, names = {}, []
-    for number, line in read_lines(path, "data.palette", _WANTED):
+    for number, line in read_lines(path, "data.palette", _WANTED, _COMMENT_LINE):
         where = f"{path} line {number}"
         *values, name = (_SEPARATOR.split(line, maxsplit=3) + [""] * 3)[:4]
         if not all(value.isascii() and value.isdigit() and int(value) < 256 for value in values):
-            hint = " (hexadecimal colours are not read)" if _HEXADECIMAL.match(line) else ""
+            hint = ""
+            if found := _HEXADECIMAL.match(line):
+                meant = " ".join(str(int(value, 16)) for value in found.groups()[:3])
+                hint = f" (hexadecimal colours are not read: if it is one, write {meant} {line[found.end():]}"
+                hint += "; if it is a comment, write a blank after #)" if line.startswith("#") else ")"
             if any(not sign.isprintable() or (sign.isnumeric() and not sign.isascii()) for sign in "".join(values)):
                 line = line.encode("ascii", "backslashreplace").decode()
                 hint = " (signs that cannot be seen, or look like others, are written as escapes here: remove them)"

@@ -53,6 +53,7 @@ def test_a_class_without_name_is_called_by_its_id(tmp_path):
     ("² 1 1 x", "whole numbers 0..255"),
     ("road 1 1 1", "whole numbers 0..255"),
     ("ff0000 x", "hexadecimal"),
+    ("#c83c28 house", r"hexadecimal colours are not read: if it is one, write 200 60 40 house; if it is a comment, write a blank after #"),
     ("20 20 20 255 road", "fourth number"),
     ("20,20,20,1.0", "fourth number"),
     ("1 20 20 20 road", "fourth number"),
@@ -73,7 +74,8 @@ def test_a_line_that_says_something_else_is_named(tmp_path, line, fault):
     ("\n".join(LINES).encode("utf-16")[:-1], "line 3 is not UTF-16"),
     (b"\x89PNG\r\n\x1a\n\0\0", "binary"),
     (b"", "holds no colours"),
-    (b"#141414 road\n", "lines that begin with # are comments"),
+    (b"#c83c28 house\n", "line 1 .*write 200 60 40 house"),
+    (b"#roads and cars, #a road, #1234567 roads and # 141414\n", "lines that begin with # are comments"),
 ])  # fmt: skip
 def test_a_file_that_is_no_text_is_named_with_the_line(tmp_path, content, fault):
     with pytest.raises(DataError, match=rf"p\.txt.*{fault}"):
