@@ -8,7 +8,7 @@ from PIL import Image
 
 from oasis_jax.studio import assets
 from tests.studio.chromium import browser, fake_server, page_of, watched
-from tests.studio.gestures import array, choose, click, drag, labels, photo, place, settled, steps, until, values
+from tests.studio.gestures import array, centre, choose, click, drag, labels, photo, place, settled, steps, until, values
 
 pytestmark = pytest.mark.browser
 SKY, BUILDING, ROAD, TREE, CAR = 1, 2, 3, 5, 7
@@ -190,15 +190,13 @@ def test_one_of_several_variations_is_chosen(page):
 
 def test_centres_are_dragged_and_moved_by_keys(page):
     page.keyboard.press("c")
-    centre = page.locator(".centre.level1")
-    centre.wait_for()
-    box = centre.bounding_box()
-    rows = np.array(page.evaluate("window.desks[0].rows"))
     page.get_by_role("button", name="One", exact=True).click()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
+    x, y = centre(page)
+    rows = np.array(page.evaluate("window.desks[0].rows"))
     scale = page.evaluate("window.desks[0].stage.camera.scale")
-    page.mouse.move(box["x"] + box["width"] / 2 + 10 * scale, box["y"] + box["height"] / 2 - 5 * scale, steps=5)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 10 * scale, y - 5 * scale, steps=5)
     page.mouse.up()
     moved = np.array(values(page)["heatmaps"])
     np.testing.assert_allclose(moved[0] - rows[0], [-10 / 31, 20 / 63, 0], atol=1e-6)
@@ -306,7 +304,6 @@ def test_everything_survives_a_reload(page):
     page.keyboard.press("r")
     page.keyboard.press("Control+Z")
     kept, pixels, seeds = labels(page), photo(page), values(page)
-    page.wait_for_timeout(400)
     page.reload()
     page.wait_for_selector("[data-photo]")
     np.testing.assert_array_equal(labels(page), kept)
@@ -319,6 +316,44 @@ def test_everything_survives_a_reload(page):
     for _ in range(3):
         page.keyboard.press("Control+Z")
     assert CAR not in labels(page)
+
+
+@pytest.mark.parametrize("fate", ["is not written", "is written"])
+def test_a_step_survives_whatever_becomes_of_the_writing_in_the_background(page, fate):
+    before = labels(page)
+    choose(page, "car")
+    drag(page, (10, 20), (40, 22))
+    page.wait_for_function("() => localStorage.length === 0")  # the database has all
+    if fate == "is not written":
+        page.evaluate("() => { IDBTransaction.prototype.commit = function () { this.abort(); }; }")
+    page.keyboard.press("6")
+    drag(page, (40, 5), (44, 5))
+    page.keyboard.press("r")
+    page.keyboard.press("Control+Z")
+    painted, seed = labels(page), values(page)["seed"]
+    assert page.get_by_role("alert").count() == 0
+    page.reload()
+    page.wait_for_selector("[data-photo]")
+    np.testing.assert_array_equal(labels(page), painted)
+    assert values(page)["seed"] == seed
+    page.wait_for_function("() => localStorage.length === 0")
+    for _ in range(2):
+        page.reload()
+        page.wait_for_selector("[data-photo]")
+    np.testing.assert_array_equal(labels(page), painted)
+    page.keyboard.press("Control+Z")
+    page.keyboard.press("Control+Z")
+    np.testing.assert_array_equal(labels(page), before)
+
+
+def test_a_full_disk_is_told(page):
+    page.evaluate("""() => {
+        IDBTransaction.prototype.commit = function () { this.abort(); };
+        Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };
+    }""")
+    page.keyboard.press("r")
+    page.get_by_role("alert").get_by_text("no room").wait_for()
+    assert steps(page) == ["New noise for the image"]
 
 
 def test_two_tabs_do_not_mix_and_a_closed_one_is_taken_up(page, address):
@@ -443,7 +478,6 @@ def test_two_studios_of_one_page_do_not_disturb_each_other(chromium, address):
         page.keyboard.press("o")
         assert page.evaluate("desks.map((desk) => desk.session.history.position)") == [0, 1]
         assert page.evaluate("desks.map((desk) => desk.ui.mode)") == ["side", "overlay"]
-        page.wait_for_timeout(400)
         page.reload()
         page.wait_for_function("() => window.desks?.length === 2")
         assert page.evaluate("desks.map((desk) => desk.session.history.position)") == [0, 1]

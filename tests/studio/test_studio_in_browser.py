@@ -10,7 +10,7 @@ from PIL import Image
 from oasis_jax import sample
 from tests.sample_options import sample_options
 from tests.studio.chromium import browser, page_of
-from tests.studio.gestures import choose, click, drag, labels, photo, place, saved, steps, until, values
+from tests.studio.gestures import centre, choose, click, drag, labels, photo, place, saved, steps, until, values
 from tests.studio.studio_server import half_and_half, served
 from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
 
@@ -64,10 +64,10 @@ def test_what_is_painted_resampled_and_moved_is_drawn_again_by_the_command(chrom
         page.keyboard.press("r")
         page.get_by_label("Blend", exact=True).fill("0.3")
         page.keyboard.press("c")
-        box = page.locator(".centre.level1").bounding_box()
-        page.mouse.move(box["x"] + 15, box["y"] + 15)
+        x, y = centre(page)
+        page.mouse.move(x, y)
         page.mouse.down()
-        page.mouse.move(box["x"] + 75, box["y"] + 40, steps=3)
+        page.mouse.move(x + 60, y + 25, steps=3)
         page.mouse.up()
         shown, painted = photo(page), labels(page)
         assert (shown != first).any() and values(page)["heatmaps"] and len(values(page)["regions"]) == 1

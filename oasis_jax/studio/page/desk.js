@@ -66,6 +66,7 @@ export class Desk {
 
   save() {
     clearTimeout(this.saving);
+    this.saving = null;
     this.store.save(this.first, this.session.history, this.ui);
   }
 

@@ -192,10 +192,14 @@ function furnish(element, messages, parts) {
   listenToKeys(desk);
   takeDrops(desk);
   begin(desk);
+  const closing = new AbortController();
+  addEventListener("pagehide", () => desk.save(), {signal: closing.signal}); // settings that wait for more to come
   element.studio = desk;
   return Object.assign(desk, {
     focus: () => element.focus({preventScroll: true}),
     close() {
+      closing.abort();
+      desk.save();
       desk.loop.close();
       desk.stage.close();
       desk.store.close();
@@ -224,4 +228,5 @@ function begin(desk) {
   desk.changed({live: false, rect: null});
   if (desk.ui.compared !== null) desk.compareWith(desk.ui.compared);
   if (!desk.store.database) desk.tell("This browser keeps nothing: save what you want to keep.");
+  desk.store.lost = () => desk.fail(new Error("The browser has no room to keep the work any longer: save what you want to keep."));
 }
