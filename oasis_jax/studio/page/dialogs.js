@@ -103,7 +103,7 @@ export function saveDialog(desk) {
       button({name: "save", text: "Recipe", onclick: save("recipe", recipe)}),
     ),
     make("p", {class: "quiet", textContent: "The recipe can be opened here again, and makes the same photo by"}),
-    make("code", {textContent: "python -m oasis_jax.sample --recipe=recipe.json"}),
+    make("code", {textContent: `python -m oasis_jax.sample --recipe=recipe.json${info.found ? "" : " --checkpoint=RUN"} --output=DIR`}),
   );
 }
 
