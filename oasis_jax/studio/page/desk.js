@@ -230,10 +230,16 @@ export class Desk {
       this.session.open(name, this.stateOf(opened));
       this.stage.fit();
       this.tell(`${name} is open.`);
+      this.notice(name, opened);
     } catch (error) {
       this.tell("");
       this.fail(error);
     }
+  }
+
+  /** Says what is to be known of a label map that was opened, until it is dismissed. */
+  notice(name, {notice}) {
+    if (notice) this.fail(new Error(`${name} ${notice}`));
   }
 
   openFile(file) {
@@ -254,7 +260,7 @@ export function blankMap({height, width, classes}, id) {
   return {height, width, labels: new (classes.length > 256 ? Uint16Array : Uint8Array)(height * width).fill(id)};
 }
 
-/** The state that a studio begins with: the first example, or a blank map. */
+/** The state that a studio begins with: the first example, or a blank map. Its `notice` says what is to be known of it. */
 export async function firstState(transport, info) {
   const begin = {height: info.height, width: info.width, labels: null, regionMap: null, values: plainValues(newSeed())};
   if (!info.labels) return begin;
@@ -265,6 +271,7 @@ export async function firstState(transport, info) {
     width: opened.width,
     labels: opened.labels,
     regionMap: new Uint8Array(opened.height * opened.width),
+    notice: opened.notice,
   };
 }
 

@@ -11,7 +11,8 @@ import {Pen, TOOLS} from "./pen.js";
 import {listenToKeys} from "./shortcuts.js";
 import {Stage} from "./stage.js";
 import {Store} from "./store.js";
-import {barOf, toolsOf, truncationOf} from "./toolbar.js";
+import {mixingOf, truncationOf} from "./styles.js";
+import {barOf, toolsOf} from "./toolbar.js";
 
 /** Alert, status and what lies under the pointer. */
 function messagesOf() {
@@ -115,9 +116,12 @@ export async function mount(element, transport) {
     const kind = [info.name, info.family, info.classes.length, info.height, info.width, ...(info.beginning ? [info.beginning] : [])];
     const store = await Store.open(kind.join(" "));
     const {saved} = store;
-    const history = new History(saved?.first ?? (await firstState(transport, info)), saved?.steps);
+    const {notice, ...first} = saved?.first ?? (await firstState(transport, info));
+    const history = new History(first, saved?.steps);
     history.move(saved?.position ?? 0);
-    return furnish(element, messages, {element, transport, info, store, history, ui: saved?.ui});
+    const desk = furnish(element, messages, {element, transport, info, store, history, ui: saved?.ui});
+    if (notice) desk.notice(info.examples[0].name, {notice});
+    return desk;
   } catch (error) {
     waiting.remove();
     messages.fail(error);
@@ -172,9 +176,9 @@ function furnish(element, messages, parts) {
   }
   const right = [desk.noise?.element, desk.layout.element, steps.element];
   if (info.styles) {
-    const truncation = truncationOf(desk);
-    desk.parts.push(truncation);
-    desk.noise?.actions.append(truncation.element);
+    const styles = [truncationOf(desk), ...(info.styles > 1 ? [mixingOf(desk)] : [])];
+    desk.parts.push(...styles);
+    desk.noise?.actions.append(...styles.map(({element}) => element));
   }
   Object.assign(windows, {open: openDialog(desk), save: saveDialog(desk), help: helpDialog(desk)});
   element.replaceChildren(
