@@ -56,7 +56,7 @@ def test_a_stroke_has_exact_ids_and_is_undone_and_redone(page):
 
 
 def test_the_photo_pane_is_painted_on_as_well(page):
-    page.keyboard.press("6")  # the sixth class of the list
+    page.keyboard.press("5")  # the number of the class
     drag(page, (40, 5), (44, 5), pane="photo")
     assert labels(page)[5, 42] == TREE
 
@@ -263,15 +263,22 @@ def test_an_error_of_the_model_answers_its_request(page):
 
 def test_an_example_and_a_blank_map_are_steps(page):
     first = labels(page)
+    assert "? shows all keys" in page.get_by_role("status").inner_text()
+    page.keyboard.press("w")
+    assert "Select a connected region" in page.get_by_role("status").inner_text()
+    click(page, 4, 12)
+    until(page, "desk.ui.selection && desk.ui.scope === 'selection'")
+    page.keyboard.press("b")
     page.keyboard.press("Control+O")
     page.get_by_role("button", name="park").click()
     until(page, "desk.session.history.position === 1")
+    assert page.evaluate("[desks[0].ui.selection, desks[0].ui.scope]") == [None, "image"]  # it was of another picture
     assert 6 in labels(page)
     page.get_by_role("button", name="Open", exact=True).click()
     page.get_by_role("button", name="Blank", exact=True).click()
     until(page, "desk.session.history.position === 2")
     assert (labels(page) == SKY).all()
-    page.keyboard.press("4")
+    page.keyboard.press("3")
     drag(page, (10, 20), (40, 22))
     page.get_by_role("button", name="Start over").click()
     assert (labels(page) == SKY).all() and steps(page)[-1] == "Start over"
@@ -330,7 +337,7 @@ def test_a_step_survives_whatever_becomes_of_the_writing_in_the_background(page,
     page.wait_for_function("() => localStorage.length === 0")  # the database has all
     if fate == "is not written":
         page.evaluate("() => { IDBTransaction.prototype.commit = function () { this.abort(); }; }")
-    page.keyboard.press("6")
+    page.keyboard.press("5")
     drag(page, (40, 5), (44, 5))
     page.keyboard.press("r")
     page.keyboard.press("Control+Z")
@@ -361,13 +368,13 @@ def test_a_full_disk_is_told(page):
 
 
 def test_two_tabs_do_not_mix_and_a_closed_one_is_taken_up(page, address):
-    page.keyboard.press("6")
+    page.keyboard.press("5")
     drag(page, (10, 20), (40, 22))
     other = watched(page.context.new_page())
     other.goto(address)
     other.wait_for_selector("[data-photo]")
     assert TREE not in labels(other)
-    other.keyboard.press("4")
+    other.keyboard.press("3")
     drag(other, (30, 4), (50, 4))
     for each in (page, other):
         each.reload()
@@ -536,7 +543,7 @@ def test_a_slow_model_is_previewed_while_painting_and_exact_afterwards(chromium,
     with page_of(chromium, f"{address}?model=large") as page:
         photo(page)
         page.evaluate("asked.length = 0")
-        page.keyboard.press("6")
+        page.keyboard.press("5")
         page.mouse.move(*place(page, 100, 60))
         page.mouse.down()
         page.mouse.move(*place(page, 140, 64), steps=8)

@@ -122,6 +122,7 @@ def test_examples_undo_reload_and_files_of_another_size(chromium, address, run):
         Image.fromarray(square).save(stream, "PNG")
         page.locator("input[type=file]").set_input_files({"name": "square.png", "mimeType": "image/png", "buffer": stream.getvalue()})
         page.get_by_role("alert").get_by_text("square.png is 20x20 and was squeezed into 16x32").wait_for()
+        assert page.locator(".alert.notice").count() == 1
         assert squeezed_note(sampling.load(str(run)), square.shape, IMAGE_SIZE) in page.get_by_role("alert").inner_text()
         assert (labels(page) == ROAD).all()
 

@@ -23,7 +23,12 @@ function messagesOf() {
     if (!error && rendering && !fromRendering) return; // an image that came does not answer another mistake
     fromRendering = rendering;
     alert.hidden = !error;
+    alert.classList.remove("notice");
     text.textContent = error ? error.message || String(error) : "";
+  };
+  const note = (line) => {
+    fail(new Error(line));
+    alert.classList.add("notice");
   };
   alert.append(
     button({
@@ -35,7 +40,7 @@ function messagesOf() {
   );
   const status = make("span", {class: "status", role: "status", "aria-live": "polite"});
   const under = make("span", {class: "under"});
-  return {alert, fail, status, under, tell: (line) => (status.textContent = line), foot: make("footer", {class: "foot"}, status, under)};
+  return {alert, fail, note, status, under, tell: (line) => (status.textContent = line), foot: make("footer", {class: "foot"}, status, under)};
 }
 
 /** The slider between a compared step and the image, over the photo. */
@@ -120,7 +125,7 @@ export async function mount(element, transport) {
     const history = new History(first, saved?.steps);
     history.move(saved?.position ?? 0);
     const desk = furnish(element, messages, {element, transport, info, store, history, ui: saved?.ui});
-    if (notice) desk.notice(info.examples[0].name, {notice});
+    if (!saved) desk.welcome(notice);
     return desk;
   } catch (error) {
     waiting.remove();
@@ -134,6 +139,7 @@ function furnish(element, messages, parts) {
   const hooks = {
     tell: messages.tell,
     fail: messages.fail,
+    note: messages.note,
     busy: (busy) => element.classList.toggle("busy", busy),
     show: (name) => {
       windows[name].showModal();

@@ -32,7 +32,7 @@ export function barOf(desk) {
       "div",
       {class: "title"},
       make("h1", {textContent: info.name}),
-      make("span", {class: "quiet", textContent: `step ${info.step.toLocaleString("en")} · ${info.width} × ${info.height}`}),
+      make("span", {class: "quiet", textContent: `step ${info.step.toLocaleString("en")} · ${info.height} × ${info.width}`}),
     ),
     make(
       "div",
