@@ -363,7 +363,7 @@ def test_a_full_disk_is_told(page):
         Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };
     }""")
     page.keyboard.press("r")
-    page.get_by_role("alert").get_by_text("no room").wait_for()
+    page.get_by_role("alert").get_by_text("cannot keep the work").wait_for()
     assert steps(page) == ["New noise for the image"]
 
 

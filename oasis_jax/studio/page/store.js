@@ -82,6 +82,10 @@ export class Store {
     const store = new Store();
     try {
       store.database = await openDatabase();
+      store.database.onclose = () => {
+        store.database = null; // somebody has cleared what the browser keeps
+        store.lost();
+      };
       const transaction = store.database.transaction("records");
       const records = (await done(transaction.objectStore("records").getAll())).sort((a, b) => b.time - a.time);
       store.id = await claimRecord(
@@ -101,7 +105,7 @@ export class Store {
   confirmed = []; // steps that the database surely has
   written = this.confirmed; // steps that it was given
   begun = false; // whether it has the first state
-  lost = () => {}; // called when the browser has no room for what is new
+  lost = () => {}; // called when what is new cannot be kept
 
   /** Reads the record anew: until it was locked, another page may have written it. */
   async read() {
@@ -167,6 +171,7 @@ export class Store {
 
   close() {
     this.database?.close();
+    this.database = null;
     held.get(this.id)?.();
     held.delete(this.id);
   }

@@ -238,5 +238,5 @@ function begin(desk) {
   desk.changed({live: false, rect: null});
   if (desk.ui.compared !== null) desk.compareWith(desk.ui.compared);
   if (!desk.store.database) desk.tell("This browser keeps nothing: save what you want to keep.");
-  desk.store.lost = () => desk.fail(new Error("The browser has no room to keep the work any longer: save what you want to keep."));
+  desk.store.lost = () => desk.fail(new Error("The browser cannot keep the work any longer: save what you want to keep."));
 }
