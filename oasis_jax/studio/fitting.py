@@ -20,6 +20,6 @@ def fitted(model, labels, size):
 def squeezed_note(model, shape, size):
     """What is said of a label map of another shape; `open_file.js` says it in the same words."""
     kept = size_like(model, shape)
-    restart = f", or start the studio with --size={kept[0]}x{kept[1]}" if kept else ""
+    restart = ", or start the studio with the size {0}x{1} (--size={0}x{1})".format(*kept) if kept else ""
     squeezed = f"is {shape[0]}x{shape[1]} and was squeezed into {size[0]}x{size[1]}, the size of the images here"
     return f"{squeezed}. To keep its shape, crop it{restart}."

@@ -86,7 +86,7 @@ function squeezedNote({height, width}, info) {
   if (Math.abs((height * info.width) / (width * info.height) - 1) <= NOTICED) return null;
   const scale = Math.min(info.height, info.width) / Math.min(height, width) / info.multiple;
   const [high, wide] = [height, width].map((side) => Math.max(1, Math.round(side * scale)) * info.multiple);
-  return `is ${height}x${width} and was squeezed into ${info.height}x${info.width}, the size of the images here. To keep its shape, crop it, or start the studio with --size=${high}x${wide}.`;
+  return `is ${height}x${width} and was squeezed into ${info.height}x${info.width}, the size of the images here. To keep its shape, crop it, or start the studio with the size ${high}x${wide} (--size=${high}x${wide}).`;
 }
 
 /** What a file holds, as the transport's `open` gives it. Throws an Error that names the file. */
