@@ -317,7 +317,7 @@ def test_the_page_of_a_cell_paints_and_tells_python_what_it_shows(model):
         page.expose_binding("kernel", kernel)
         page.add_style_tag(content=widget._css)
         page.evaluate(FAKE_NOTEBOOK, widget._esm)
-        page.wait_for_selector("[data-photo]", state="attached")
+        page.wait_for_selector("[data-photo]", state="attached", timeout=60_000)  # the model is compiled first
         assert page.locator(".oasis-studio").bounding_box()["height"] == 500
         before = values(page)["seed"]
         until_heard(page, lambda: widget.recipe.seed == before)
