@@ -128,10 +128,10 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True, faul
         DataError: naming every label file that cannot be used.
     """
     rule = label_rule(model, changed)
-    squeezed = [(path, shape) for path, shape in _checked(label_files, rule, faults) if _distorted(shape, size)]
+    squeezed = [(path, shape) for path, shape in _checked(label_files, rule, faults) if is_squeezed(shape, size)]
     if squeezed and not chosen:
         path, (height, width) = squeezed[0]
-        kept = _size_like(model, (height, width))
+        kept = size_like(model, (height, width))
         advice = f"; --size={kept[0]}x{kept[1]} keeps the shape of that one" if kept else ""
         print(
             f"{len(squeezed)} of {len(label_files)} label maps, such as {one_line(path)} of {height}x{width}, are squeezed into the size "
@@ -197,6 +197,24 @@ def label_rule(model, changed=None):
     return LabelRule(model.num_classes, data.label_offset, parse_label_map(data.label_map), palette, fixed=True)
 
 
+def is_squeezed(shape, size):
+    """Whether a label map (H, W) changes its shape so much in images of a size (H, W) that people are told."""
+    return abs(shape[0] * size[1] / (shape[1] * size[0]) - 1) > _NOTICED
+
+
+def size_like(model, shape):
+    """A size (H, W) of this shape that the model can generate, whose shorter side is about that of the training images; or None."""
+    scale = min(model.image_size) / min(shape)
+    for unit in _UNITS:
+        size = tuple(max(round(side * scale / unit), 1) * unit for side in shape)
+        try:
+            model.check_size(*size)
+        except ValueError:
+            continue
+        return size
+    return None
+
+
 def _checked(label_files, rule, found=()):
     """[(path, (H, W))] of label files; raises DataError, naming all that cannot be used."""
     faults, shapes = list(found), []
@@ -212,20 +230,3 @@ def _checked(label_files, rule, found=()):
         count = f"{len(faults)} of {len(label_files) + len(found)}"
         raise DataError("\n  ".join([f"{count} label files cannot be used ({what}):", *map(one_line, faults)]))
     return shapes
-
-
-def _distorted(shape, size):
-    return abs(shape[0] * size[1] / (shape[1] * size[0]) - 1) > _NOTICED
-
-
-def _size_like(model, shape):
-    """A size (H, W) of this shape that the model can generate, whose shorter side is about that of the training images; or None."""
-    scale = min(model.image_size) / min(shape)
-    for unit in _UNITS:
-        size = tuple(max(round(side * scale / unit), 1) * unit for side in shape)
-        try:
-            model.check_size(*size)
-        except ValueError:
-            continue
-        return size
-    return None

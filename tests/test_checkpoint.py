@@ -44,8 +44,9 @@ def opened(workdir, keep=2, **options):
 def save_steps(workdir, steps, keep=2, fids=None):
     with opened(workdir, keep) as checkpoints:
         for step in steps:
-            metrics = {"fid": fids[step]} if fids and step in fids else None
-            checkpoints.save(step, make_state(step), make_ema(step), CONFIG, metrics)
+            checkpoints.save(step, make_state(step), make_ema(step), CONFIG)
+            if fids and step in fids:
+                checkpoints.add_scores(step, {"fid": fids[step]})
 
 
 def steps_on_disk(workdir):
@@ -116,12 +117,14 @@ def test_best_step_survives_a_new_start(tmp_path):
 def test_best_step_follows_the_direction_of_the_score(tmp_path):
     with Checkpoints(tmp_path, keep=1, score_name="miou", higher_is_better=True) as checkpoints:
         for step, miou in ((1, 0.2), (2, 0.6), (3, 0.4)):
-            checkpoints.save(step, None, make_ema(step), CONFIG, {"miou": miou})
+            checkpoints.save(step, None, make_ema(step), CONFIG)
+            checkpoints.add_scores(step, {"miou": miou})
     assert steps_on_disk(tmp_path) == [2, 3] and load_ema(tmp_path, best=True)[2] == 2
 
 
 def test_scores_may_be_added_to_a_saved_step_and_survive_a_new_start(tmp_path):
-    save_steps(tmp_path, [0], keep=1, fids={0: 5.0})  # with the step, as older versions did
+    save_steps(tmp_path, [0], keep=1)
+    (tmp_path / "checkpoints" / "0" / "metrics" / "metrics").write_text('{"fid": 5.0}')  # as older versions wrote them
     for steps in ((1, 2), (3,)):
         with opened(tmp_path, keep=1) as checkpoints:
             for step in steps:

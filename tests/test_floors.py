@@ -113,7 +113,7 @@ COLUMN = {
     for folder, names in {
         "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "survey", "tfds_source"),
         "evaluation": ("diversity", "report", "sources", "validation"),
-        "studio": ("__main__", "beginning", "examples", "opening", "renderer"),
+        "studio": ("__main__", "examples", "fitting", "opening", "renderer"),
         "metrics": ("colour", "equilibrium", "metric", "segmentation"),
         "training": ("loop", "resuming", "samples", "setup"),
     }.items()

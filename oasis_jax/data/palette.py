@@ -111,12 +111,17 @@ def of_field(field) -> np.ndarray | None:
     raise DataError(f'data.palette_colours is {field}: a run writes it, such as ("20 20 20", "200 60 40"); give data.palette instead')
 
 
-def difference(held, given) -> str:
-    """What differs between two palettes of `as_field`, in words, id by id; empty if nothing does."""
+def difference(held, given, each="id", all_of_them="colours") -> str:
+    """What differs between two palettes of `as_field`, or other values by id, in words; empty if nothing does.
+
+    Args:
+        held, given: values by id, before and now.
+        each, all_of_them: what they are called.
+    """
     held, given = tuple(held), tuple(given)
-    changes = [f"id {i} was {old} and is {new}" for i, (old, new) in enumerate(zip(held, given, strict=False)) if old != new]
+    changes = [f"{each} {i} was {old} and is {new}" for i, (old, new) in enumerate(zip(held, given, strict=False)) if old != new]
     if len(held) != len(given):
-        changes.append(f"there were {len(held)} colours and are {len(given)}")
+        changes.append(f"there were {len(held)} {all_of_them} and are {len(given)}")
     return "; ".join(changes[:5]) + (f"; and {len(changes) - 5} more" if len(changes) > 5 else "")
 
 
