@@ -36,15 +36,24 @@ def plan(config, machine, examples=0, keep=""):
 
 
 def search(config, machine, batches=(), best=5, examples=0, keep=""):
-    """Tries candidates, prints each as soon as it is known, and returns the list of the best as text; raises ValueError."""
+    """Tries candidates, prints each as soon as it is known, and returns the list of the best as text; Ctrl-C prints that of those so far.
+
+    Raises:
+        ValueError, KeyboardInterrupt
+    """
     from oasis_jax.planning.compiled import compile_for
     from oasis_jax.planning.described import describe_search, describe_tried
     from oasis_jax.planning.search import search as candidates
 
     tried = []
-    for one in candidates(config, machine, lambda candidate: compile_for(machine, candidate, keep), batches):
-        tried.append(one)
-        print(describe_tried(one), flush=True)
+    try:
+        for one in candidates(config, machine, lambda candidate, which: compile_for(machine, candidate, keep, which), batches):
+            tried.append(one)
+            print(describe_tried(one), flush=True)
+    except KeyboardInterrupt:
+        if tried:
+            print(f"\nonly the first {len(tried)} were tried:{describe_search(machine, config, tried, best, examples)}", flush=True)
+        raise
     return describe_search(machine, config, tried, best, examples)
 
 

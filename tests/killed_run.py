@@ -36,11 +36,11 @@ def run_to_end(command):
 
 
 def run_until_killed(command, workdir, signal_number, after_step):
-    """(what the command prints, its exit status) if it gets a signal as soon as there is a checkpoint of a step."""
+    """(what the command prints, its exit status) if it gets a signal as soon as there is a checkpoint of a step, or of a later one."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen([*HEEDING, *command], cwd=ROOT, env=ENVIRONMENT, **options)
     deadline = time.monotonic() + 300
-    while not (workdir / "checkpoints" / str(after_step)).exists():
+    while not any(path.name.isdigit() and int(path.name) >= after_step for path in (workdir / "checkpoints").glob("*")):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
         time.sleep(0.005)
     process.send_signal(signal_number)

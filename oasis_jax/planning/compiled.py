@@ -64,13 +64,14 @@ class Compiled:
         return not self.complaint
 
 
-def compile_for(machine, config, keep=""):
+def compile_for(machine, config, keep="", which=""):
     """Compiles the step of a config for a Machine.
 
     Args:
         machine: Machine.
         config: ConfigDict.
         keep: folder in which the compiler's reports stay, in a folder `compiled` of their own; "" deletes them.
+        which: of several steps, to show while it is compiled.
 
     Returns:
         Compiled.
@@ -87,11 +88,11 @@ def compile_for(machine, config, keep=""):
             for old in filter(pathlib.Path.is_file, folder.glob(name)):
                 old.unlink()
         with log.open("wb") as file:
-            _run(Job(config.to_dict(), machine, str(folder)), file)
+            _run(Job(config.to_dict(), machine, str(folder)), file, which)
         return read(folder, machine, log.read_text(errors="replace"))
 
 
-def _run(job, log):
+def _run(job, log, which):
     """Runs the child until the reports are there, or until it ends by itself."""
     command, environment = [sys.executable, "-m", "oasis_jax.planning.child"], {**os.environ, **ENVIRONMENT}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
@@ -100,9 +101,10 @@ def _run(job, log):
         with contextlib.suppress(BrokenPipeError):
             child.stdin.write(pickle.dumps(job))
             child.stdin.flush()  # and left open: the child ends when it is closed, however this process ends
-        with tqdm(desc=f"compiling for {job.machine}", bar_format="{desc}: {elapsed}", leave=False, disable=None) as progress:
+        doing = f"compiling for {job.machine}{which and ', '}{which}"
+        with tqdm(desc=doing, bar_format="{desc}: {elapsed}", leave=False, disable=None) as progress:
             if progress.disable:  # not a terminal, where lines cannot be drawn again
-                print(f"compiling for {job.machine}, half a minute on a free machine", file=sys.stderr, flush=True)
+                print(f"{doing}, half a minute on a free machine", file=sys.stderr, flush=True)
             sizes = None
             while child.poll() is None:
                 time.sleep(POLL)

@@ -50,7 +50,7 @@ def test_too_little_memory_is_a_result(tmp_path):
 
 
 def test_other_files_in_the_folder_that_is_kept_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiled, "_run", lambda job, log: reports(pathlib.Path(job.folder)))
+    monkeypatch.setattr(compiled, "_run", lambda job, log, which: reports(pathlib.Path(job.folder)))
     kept = tmp_path / "compiled"
     kept.mkdir()
     (kept / "module_0000.old.after_optimizations.txt").write_text("of an earlier step, which was longer than this one" * 1000)
