@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+import jax
 from tqdm import tqdm
 
 from oasis_jax.files import expanded
@@ -48,6 +49,7 @@ class Compiled:
         split: (parts of the batch, parts of the rows of an image).
         mesh, description: lines of text on the mesh and on how images are computed.
         costs: Costs of the instructions.
+        own_count: (operations, bytes) by the compiler's own analysis (`count_as_compiler`), or None.
     """
 
     memory: float
@@ -57,6 +59,7 @@ class Compiled:
     mesh: str
     description: str
     costs: tuple[Cost, ...]
+    own_count: tuple[float, float] | None = None
 
     @property
     def fits(self):
@@ -145,8 +148,25 @@ def read(folder, machine, log=""):
     if not complaint and memory > machine.chip.memory:
         complaint = f"{memory / 2**30:.2f} GiB exceed the {machine.chip.memory / 2**30:.2f} GiB of the chip"
     known = json.loads((folder / KNOWN).read_text())
+    known["split"] = tuple(known["split"])
     with program.open() as lines:
-        return Compiled(memory=memory, complaint=complaint, costs=tuple(costs(parse(lines))), **known | {"split": tuple(known["split"])})
+        found = tuple(costs(parse(lines)))
+    return Compiled(memory=memory, complaint=complaint, costs=found, own_count=count_as_compiler(program.read_text()), **known)
+
+
+def count_as_compiler(program):
+    """(operations, bytes) of a program's text by XLA's cost analysis, which is what `jax.stages.Compiled.cost_analysis` returns.
+
+    It also counts elementwise operations and copies within the chip, and runs the body of a loop once. None if JAX cannot tell: it has no
+    public function for the text of a program.
+    """
+    try:
+        from jaxlib import _hlo, _jax
+
+        found = _jax.hlo_module_cost_analysis(jax.devices("cpu")[0].client, _hlo.hlo_module_from_text(program))
+        return found["flops"], found["bytes accessed"]
+    except (ImportError, AttributeError, KeyError, TypeError, RuntimeError):
+        return None
 
 
 def _cause(log):

@@ -41,6 +41,7 @@ def describe(machine, config, compiled, steps=0):
         f"  of that     {compiled.state / GIB:8.2f} GiB    train state",
         f"  arithmetic  {least.flops / 1e12:8.3f} TFLOP  {milliseconds(least.compute)} ms at peak",
         f"  traffic     {least.traffic / 1e9:8.2f} GB     {milliseconds(least.memory)} ms at peak",
+        *_own_count(compiled),
         "",
         f"lower bound: {milliseconds(least.seconds)} ms per step, by {least.limit}; at most {images:.0f} images/s on all chips",
         *([f"{steps:,} steps: at least {hours(steps, least):.2f} hours"] if steps else []),
@@ -52,6 +53,14 @@ def describe(machine, config, compiled, steps=0):
         *_caveats(machine),
     ]
     return "\n".join(lines)
+
+
+def _own_count(compiled):
+    """A line with the compiler's own figures, which also have elementwise operations and what is copied within the chip."""
+    if compiled.own_count is None:
+        return []
+    operations, moved = compiled.own_count
+    return [f"  compiler's own count: {operations / 1e12:.3f} TFLOP, {moved / 1e9:.2f} GB; compare it only with itself"]
 
 
 def _peaks(chip):

@@ -1,4 +1,5 @@
 """Laws of the search: what is tried, what is listed, and that its flags make the config that was compiled."""
+import dataclasses
 import subprocess
 import sys
 
@@ -125,5 +126,7 @@ def test_a_report_has_the_figures_and_says_that_a_bound_is_not_a_prediction():
     text = describe(MACHINE, config, compiled(config), steps=36_000)
     figures = ("8.00 GiB", "50% of the chip's; fits", "1.000 TFLOP", "100.0 ms", "at least 1.00 hours", "G update: G forward", "all-reduce")
     assert [figure for figure in figures if figure not in text] == []
-    assert "A bound is not a prediction" in text
+    assert "A bound is not a prediction" in text and "own count" not in text
+    counted = dataclasses.replace(compiled(config), own_count=(2e12, 40e9))
+    assert "compiler's own count: 2.000 TFLOP, 40.00 GB" in describe(MACHINE, config, counted)
     assert "does not fit: out of memory" in describe(MACHINE, config, compiled(config, memory=20 * GIB))
