@@ -20,7 +20,7 @@ _TOPOLOGY = flags.DEFINE_string(
 _SLICES = flags.DEFINE_integer("slices", 1, "Number of slices, connected by the network of the data centre.", lower_bound=1)
 _SEARCH = flags.DEFINE_boolean("search", False, "Try batches, meshes and savings of memory, and list those that fit.")
 _BATCHES = flags.DEFINE_list("batches", [], "Batch sizes to search; by default that of the config and multiples of the number of chips.")
-_BEST = flags.DEFINE_integer("best", 5, "How many results of the search are listed.", lower_bound=1)
+_BEST = flags.DEFINE_integer("best", 5, "How many results are listed, besides the best with the config's batch.", lower_bound=1)
 _EXAMPLES = flags.DEFINE_integer("examples", 0, "Training examples, for the number of steps, of data sets whose number is not known.")
 _KEEP = flags.DEFINE_string("keep", "", "Folder that the compiler's reports of the last step stay in.")
 

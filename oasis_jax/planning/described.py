@@ -125,10 +125,12 @@ def describe_search(machine, config, tried, best, examples=0):
         machine: machines.Machine.
         config: ConfigDict that was searched.
         tried: list of search.Tried.
-        best: how many to list.
+        best: how many to list; the best with the batch size of the config is listed in any case.
         examples: number of training examples if it is not known from the config.
     """
-    listed = ranked(tried)[:best]
+    fitting = ranked(tried)
+    of_config = [one for one in fitting if one.batch_size == config.train.batch_size][:1]  # another batch would be another recipe
+    listed = fitting[:best] + [one for one in of_config if one not in fitting[:best]]
     if not any(one.compiled for one in tried):
         return f"nothing could be compiled for {machine}: {tried[-1].reason if tried else 'there is nothing to try'}"
     if not listed:

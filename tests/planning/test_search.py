@@ -93,6 +93,15 @@ def test_the_fastest_per_image_comes_first_and_what_does_not_fit_is_not_listed()
     assert "--config.mesh.space=1" not in text and "not a prediction" in text
 
 
+def test_the_best_with_the_batch_of_the_config_is_listed_in_any_case():
+    def measured(candidate, which):
+        return compiled(candidate, seconds=0.2 - candidate.train.batch_size / 1000)  # larger batches are faster for an image
+
+    config = small_config()
+    text = describe_search(MACHINE, config, list(search(config, MACHINE, measured)), best=2)
+    assert text.count("--config.train.batch_size=16") == 2 and text.count("--config.train.batch_size=8 ") == 1
+
+
 def test_a_search_without_a_result_says_so():
     tried = list(search(small_config(), MACHINE, lambda candidate, which: compiled(candidate, memory=20 * GIB), batches=[8]))
     assert "nothing fits v5e:2x4" in describe_search(MACHINE, small_config(), tried, best=5)
