@@ -157,8 +157,8 @@ def read(folder, machine, log=""):
 def count_as_compiler(program):
     """(operations, bytes) of a program's text by XLA's cost analysis, which is what `jax.stages.Compiled.cost_analysis` returns.
 
-    It also counts elementwise operations and copies within the chip, and runs the body of a loop once. None if JAX cannot tell: it has no
-    public function for the text of a program.
+    It also counts elementwise operations and copies within the chip, the body of a loop once, and branches that no step takes. None if JAX
+    cannot tell: it has no public function for the text of a program.
     """
     try:
         from jaxlib import _hlo, _jax
