@@ -110,13 +110,14 @@ def _folder_of_run(checkpoint):
 def main(_):
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
-    from oasis_jax.parallel.processes import failing_at_once, leave
+    from oasis_jax.parallel.processes import end_together, failing_at_once, leave
 
     with failing_at_once():
         try:
             run(flags.FLAGS, flags.FLAGS.config)
         except (CheckpointError, DataError, ValueError, OSError) as error:
             leave(f"evaluate: {error}")
+    end_together()
 
 
 def define_flags(argv):

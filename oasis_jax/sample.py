@@ -38,7 +38,7 @@ from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError
 from oasis_jax.files import LONGEST_NAME, expanded, new_folder
 from oasis_jax.heatmaps import position
-from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
+from oasis_jax.parallel.processes import by_first, end_together, failing_at_once, join, leave
 from oasis_jax.sample_labels import (
     example_subjects,
     find_label_files,
@@ -213,6 +213,7 @@ def main(_):
             run(flags.FLAGS)
         except (CheckpointError, DataError, ValueError, OSError) as error:
             leave(f"sample: {error}")
+    end_together()
 
 
 if __name__ == "__main__":
