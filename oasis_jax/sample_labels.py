@@ -116,6 +116,20 @@ def _split_pattern(pattern):
 def label_map_subjects(model, label_files, size, changed=None, chosen=True, faults=()):
     """Checks label files, and yields what `sample_all` samples: (name, fields of the record, batch of one label map, its picture) of each.
 
+    Arguments and errors as for `label_map_reader`.
+    """
+    read = label_map_reader(model, label_files, size, changed, chosen, faults)
+
+    def subject(name, path):
+        labels = read(path)
+        return name, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
+
+    return (subject(*item) for item in label_files.items())
+
+
+def label_map_reader(model, label_files, size, changed=None, chosen=True, faults=()):
+    """Checks label files; returns the function by which each is read: path -> int32 (H, W) classes.
+
     Args:
         model: a family.Model that takes label maps.
         label_files: {name: path}.
@@ -138,12 +152,7 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True, faul
             f"of the training images, {size[0]}x{size[1]}{advice}",
             file=sys.stderr,
         )
-
-    def subject(name, path):
-        labels = resize_label_map(read_label_map(path, rule), size)
-        return name, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
-
-    return (subject(*item) for item in label_files.items())
+    return lambda path: resize_label_map(read_label_map(path, rule), size)
 
 
 def example_subjects(model, size):
@@ -189,7 +198,7 @@ def class_colours(model):
 
 
 def label_rule(model, changed=None):
-    """The LabelRule by which a model's label files are read; `changed` as for `label_map_subjects`."""
+    """The LabelRule by which a model's label files are read; `changed` as for `label_map_reader`."""
     data = ConfigDict(model.config.data)
     data.update({name: value for name, value in (changed or {}).items() if value is not None})
     given = (changed or {}).get("palette")
