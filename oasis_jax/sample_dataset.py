@@ -125,7 +125,8 @@ class Dataset:
         else:
             mapping = ",".join(f"{stored}:{class_id}" for stored, class_id in self.rule.mapping.items())
             flags |= {"num_classes": len(ids), "label_offset": self.rule.offset, "label_map": mapping}
-            flags["class_names"] = tuple(self.model.class_names)
+            names = tuple(self.model.class_names)
+            flags["class_names"] = ",".join(names) if all(re.fullmatch(r"[A-Za-z][\w -]*", name) for name in names) else repr(names)
         if data.dontcare_id != 0:
             flags["dontcare_id"] = data.dontcare_id
         return [f"--config.data.{name}={value}" for name, value in flags.items()]
