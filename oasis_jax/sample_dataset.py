@@ -20,6 +20,7 @@ from oasis_jax.data.palette import palette_text
 from oasis_jax.files import one_line, write_whole
 from oasis_jax.recipes import Recipe
 from oasis_jax.sample_labels import (
+    TO_TRAIN_ON,
     class_colours,
     example_label_maps,
     find_label_files,
@@ -180,7 +181,7 @@ def prepare(model, options):
 def _sources(model, options, size):
     """[(name, fields of a record)] of the label maps that are given, and the function that reads each by its number."""
     if not options.labels:
-        maps = example_label_maps(model, size, _SCENES)
+        maps = example_label_maps(model, size, _SCENES, TO_TRAIN_ON)
         if not maps:
             raise ValueError("this model takes label maps: give --labels=DIR")
         print(f"no --labels are given: the label maps are {len(maps)} procedural scenes", file=sys.stderr)

@@ -17,6 +17,7 @@ from oasis_jax.files import expanded, one_line
 
 _NOTICED = 0.02  # relative difference of aspect ratios that is told
 _UNSEEN = 1  # seed of the scenes of validation
+TO_TRAIN_ON = 2  # seed of further scenes: what is trained on them can be validated
 _UNITS = [1 << power for power in range(8)]  # one of which the sides of an image must be multiples of
 
 
@@ -161,26 +162,27 @@ def example_subjects(model, size):
     return [(name, {}, {"label_map": ids[None]}, [colour(ids)]) for name, ids in example_label_maps(model, size).items()]
 
 
-def example_label_maps(model, size, count=4):
+def example_label_maps(model, size, count=4, seed=_UNSEEN):
     """Label maps for a model that was trained on procedural scenes: {name: uint8 (H, W) of classes}, of scenes that it has not seen.
 
     Args:
         model: a family.Model that takes label maps.
         size: (H, W).
         count: how many.
+        seed: of the scenes, by default that of validation; `TO_TRAIN_ON` gives scenes of neither split.
 
     Returns:
         {} for models of other data.
     """
-    scenes = unseen_scenes(model, size, count)
+    scenes = unseen_scenes(model, size, count, seed)
     return {} if scenes is None else {f"scene_{i}": scenes.scene(i)[1] for i in range(count)}
 
 
-def unseen_scenes(model, size, count):
+def unseen_scenes(model, size, count, seed=_UNSEEN):
     """`count` Scenes of a size (H, W) that a model trained on procedural scenes has not seen; None for models of other data."""
     if model.config.data.layout != "scenes" or model.num_classes != len(CLASS_NAMES):
         return None
-    return Scenes(count, size, _UNSEEN)
+    return Scenes(count, size, seed)
 
 
 def class_colours(model):
