@@ -10,9 +10,11 @@ mirrored images. The number of steps and of images in a batch is the same in all
 The real photos of a seed are nested: the smaller shares are parts of the larger ones. All is scored on the real validation photos: mean
 IoU over the classes that occur in their label maps, without don't-care, and the IoU of each class.
 
-Generated pairs hold what their generator has learnt from its photos. If that were more than the photos of a share, the comparison does not
-say what generated pairs are worth to someone who has only this share: --write_subset=DIR writes the photos of the first share and seed for
-a generator to train on.
+Generated pairs hold what their generator has learnt from its photos. If these were more than a share, the comparison does not say what
+generated pairs are worth to someone who has this share alone. For that, train the generator on the share: --write_subset links its photos.
+
+    python -m benchmarks.usefulness --root=/data/camvid --shares 10 --subset_seed=0 --write_subset=TENTH     # prints what to do with it
+    python -m benchmarks.usefulness --root=/data/camvid --shares 10 --subset_seed=0 --generated OUT
 """
 import argparse
 import dataclasses
@@ -33,7 +35,7 @@ from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import eval_batches, train_batches
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, new_folder
 from oasis_jax.layers.dtype import compute_dtype
 from oasis_jax.layers.initial import initial_variables
 from oasis_jax.metrics.segmentation import MeanOver, confusion_matrix, iou_per_class, mean_iou
@@ -144,18 +146,23 @@ def count_pixels(split, spec, num_classes):
 
 
 def write_subset(split, folder, numbers):
-    """Links the files of some examples into folders that configs/custom.py reads."""
+    """Links the files of some examples into folders that configs/custom.py reads; says how to train on them."""
     if split.read_arrays is not None:
         raise DataError("--write_subset links files, and this data set has none")
+    folder = os.path.abspath(new_folder(folder, "write_subset"))
     for example in (split.examples[i] for i in numbers):
         for column, kind in (("image", "photos"), ("label_map", "labels")):
             file = os.path.abspath(example.files[column])
             link = os.path.join(folder, "train", kind, example.name + os.path.splitext(file)[1])
             os.makedirs(os.path.dirname(link), exist_ok=True)
             os.symlink(file, link)
+    folders = "--config.data.layout=folders --config.data.train_photos=train/photos --config.data.train_labels=train/labels"
+    print(f"{len(numbers)} pairs are linked in {folder}; train a generator on them with the config of the data set and")
+    print(f"  --config.data.root={folder} {folders} --config.data.val_photos=DIR --config.data.val_labels=DIR")
+    print(f"and sample with --labels={folder}/train/labels --as_dataset")
 
 
-def run(config, spec, generated, shares, seeds, batch_size, steps, learning_rate):
+def run(config, spec, generated, shares, seeds, batch_size, steps, learning_rate, subset_seed=None):
     """Trains and scores all networks, and prints the tables.
 
     Args:
@@ -165,6 +172,7 @@ def run(config, spec, generated, shares, seeds, batch_size, steps, learning_rate
         shares: of the real photos, 0 to 1.
         seeds: of the subsets, the initial values and the order of examples.
         batch_size, steps, learning_rate: of a training.
+        subset_seed: of the subsets, if not those of the seeds.
 
     Returns:
         {(share, ALONE or folder): float64 (seeds, 1 + N): mean IoU, and the IoU of each class}, NaN for classes that do not occur.
@@ -177,7 +185,7 @@ def run(config, spec, generated, shares, seeds, batch_size, steps, learning_rate
         split = open_split(of_folder, "train")
         check_split(split, of_folder)
         sources[folder] = split, of_folder
-    pixels = count_pixels(real, spec, num_classes)
+    pixels, counted = count_pixels(real, spec, num_classes), np.arange(num_classes) != spec.dontcare_id
     size = spec.image_size
     start = time.process_time()
     segmenter = Segmenter(config, num_classes, spec.dontcare_id, size, batch_size, steps, learning_rate)
@@ -191,16 +199,14 @@ def run(config, spec, generated, shares, seeds, batch_size, steps, learning_rate
     found = {(share, source): [] for share in shares for source in (ALONE, *sources)}
     for seed, (share, source) in itertools.product(seeds, found):
         start = time.process_time()
-        numbers = subset_of(len(real), share, seed)
+        numbers = subset_of(len(real), share, seed if subset_seed is None else subset_seed)
         part = real.subset(numbers)
         if source == ALONE:
             batches = train_batches(part, spec, batch_size, seed)
         else:
             half = batch_size // 2
             batches = joined(train_batches(part, spec, batch_size - half, seed), train_batches(*sources[source], half, seed))
-        weights = pixels[numbers].sum(0)
-        weights[spec.dontcare_id : spec.dontcare_id + 1] = 0 if spec.dontcare_id >= 0 else weights[-1:]
-        variables = segmenter.train(batches, class_weights(weights), seed)
+        variables = segmenter.train(batches, class_weights(pixels[numbers].sum(0) * counted), seed)
         confusion = segmenter.confusion(variables, eval_batches(val, spec, _EVALUATED), spec.dontcare_id)
         labelled = np.where(confusion.sum(1) > 0, iou_per_class(confusion), np.nan)
         score = mean_iou(confusion, MeanOver.LABELLED)
@@ -246,27 +252,31 @@ def main():
     parser.add_argument("--generated", nargs="*", default=[], help="folders that sample --as_dataset has written; each is compared")
     parser.add_argument("--shares", type=float, nargs="+", default=[10, 25, 100], help="percent of the real photos")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--subset_seed", type=int, default=None, help="take the same photos for all seeds, by this one")
     parser.add_argument("--height", type=int, default=64)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1400, help="of each training; by default one takes 3 to 4 processor minutes on CPU")
     parser.add_argument("--learning_rate", type=float, default=2e-3)
-    parser.add_argument("--write_subset", default="", metavar="DIR", help="link the photos of the first share and seed into DIR, and stop")
+    parser.add_argument("--write_subset", default="", metavar="DIR", help="link the pairs of the first share in DIR, and stop")
     args = parser.parse_args()
     if not all(0 < share <= 100 for share in args.shares):
         parser.error("--shares are percent, above 0 and up to 100")
-    if args.batch_size < 2 or args.steps < 1 or min(args.seeds) < 0:
-        parser.error("--batch_size is 2 or more, --steps 1 or more, and --seeds are not negative")
+    if args.batch_size < 2 or args.steps < 1 or min(*args.seeds, args.subset_seed or 0) < 0:
+        parser.error("--batch_size is 2 or more, --steps 1 or more, and seeds are not negative")
     try:
         config = config_flag.load(args.config)
+        if config.family != "oasis":
+            raise ValueError(f"--config={args.config} is of the family {config.family}, which has no label maps: give one of OASIS")
         size = {"image_size": (args.height, args.width), "resize_size": (), "cache": True}
         spec = dataclasses.replace(DataSpec.of_config(config.data), root=args.root or config.data.root, **size)
         shares = [share / 100 for share in args.shares]
         if args.write_subset:
             split = open_split(spec, "train")
-            write_subset(split, args.write_subset, subset_of(len(split), shares[0], args.seeds[0]))
+            write_subset(split, args.write_subset, subset_of(len(split), shares[0], args.subset_seed or 0))
             return
-        run(config, spec, args.generated, shares, args.seeds, args.batch_size, args.steps, args.learning_rate)
+        training = args.batch_size, args.steps, args.learning_rate
+        run(config, spec, args.generated, shares, args.seeds, *training, subset_seed=args.subset_seed)
     except (DataError, OSError, SyntaxError, ValueError) as error:
         sys.exit(f"usefulness: {error}")
 

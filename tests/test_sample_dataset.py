@@ -1,6 +1,7 @@
 """Laws of the data sets that the sampling command writes."""
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,6 +187,11 @@ def test_flags_that_do_not_fit_are_told_before_anything_is_written(run, labels, 
     with pytest.raises(ValueError, match=message):
         sample.run(sample_options(run, tmp_path / "out", **({"labels": str(labels), "as_dataset": True} | flags)))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_label_maps_writes_no_pairs(tmp_path):
+    with pytest.raises(ValueError, match="takes no label maps, .*: omit --as_dataset"):
+        prepare(SimpleNamespace(columns=("image",)), sample_options("run", tmp_path / "out", as_dataset=True))
 
 
 def test_what_does_not_fit_the_label_maps_is_told(run, labels, tmp_path):

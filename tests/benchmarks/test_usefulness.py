@@ -80,6 +80,8 @@ def test_colours_are_learnt_and_dontcare_is_left_out(real, tmp_path, capsys):
 
 def test_a_subset_is_written_as_links_for_a_generator_to_train_on(real, tmp_path):
     split = open_split(real, "train")
-    usefulness.write_subset(split, tmp_path, [1, 5])
-    spec = DataSpec(root=str(tmp_path), num_classes=4, label_offset=1, label_map="255:0", image_size=SIZE)
+    usefulness.write_subset(split, tmp_path / "tenth", [1, 5])
+    spec = DataSpec(root=str(tmp_path / "tenth"), num_classes=4, label_offset=1, label_map="255:0", image_size=SIZE)
     assert [example.name for example in open_split(spec, "train").examples] == ["1", "5"]
+    with pytest.raises(ValueError, match="--write_subset=.* exists and is not an empty folder"):
+        usefulness.write_subset(split, tmp_path / "tenth", [2])
