@@ -42,15 +42,15 @@ class Mixing:
     """How label maps are drawn from n sources of one size.
 
     Without `favour_rare`, n consecutive seeds from a multiple of n on take every source once. With it, a class is drawn, all with the same
-    probability, and then a source that holds it: a source counts as many times as its classes are rare, by the inverse number of sources
-    that hold them.
+    probability, then one of its pixels in all sources, and so the source of this pixel: each pixel of a source has the weight of the
+    inverse frequency of its class.
 
     A pasted region is the connected region of a pixel, which is drawn from those of one of the `classes` in another source. It is pasted
-    where it was. The class is drawn from those that this source holds; with `favour_rare` it is drawn first, and then the source.
+    where it was. The class is drawn from those that this source holds; with `favour_rare` class and source are drawn as above.
 
     Attributes:
         read: number of a source -> integer classes (H, W), which are not changed.
-        held: bool (n, N), which source holds which class; False for don't-care, which is neither favoured nor pasted.
+        pixels: int (n, N), of each class in each source; 0 for don't-care, which is neither favoured nor pasted.
         mirror: whether half of what is drawn is mirrored, sources of pasted regions too.
         classes: classes whose regions are pasted; () pastes nothing.
         favour_rare: as above.
@@ -60,21 +60,21 @@ class Mixing:
     """
 
     read: Callable[[int], np.ndarray]
-    held: np.ndarray
+    pixels: np.ndarray
     mirror: bool = False
     classes: tuple[int, ...] = ()
     favour_rare: bool = False
 
     def __post_init__(self):
-        if self.favour_rare and not self.held.any():
+        if self.favour_rare and not self.pixels.any():
             raise ValueError("all label maps are don't-care throughout")
-        if missing := [one for one in self.classes if not self.held[:, one].any()]:
+        if missing := [one for one in self.classes if not self.pixels[:, one].any()]:
             raise ValueError(f"no label map holds class {missing[0]}")
 
     def draw(self, seed) -> Drawn:
         """The Drawn of a seed, a non-negative integer."""
         rng = np.random.default_rng((seed, _PURPOSE))
-        source = self._rare(rng, np.flatnonzero(self.held.any(0)))[0] if self.favour_rare else _in_turn(seed, len(self.held))
+        source = self._rare(rng, np.flatnonzero(self.pixels.any(0)))[0] if self.favour_rare else _in_turn(seed, len(self.pixels))
         labels, mirrored = self._read(rng, source)
         if not self.classes:
             return Drawn(labels, source, mirrored)
@@ -93,13 +93,13 @@ class Mixing:
     def _rare(self, rng, classes, but=None):
         """(source, class): first the class is drawn, then the source."""
         class_id = int(rng.choice(classes))
-        return _one(rng, self.held[:, class_id], but), class_id
+        return _one(rng, self.pixels[:, class_id], but), class_id
 
     def _any(self, rng, but):
         """(source, class): first the source is drawn, then one of its classes."""
         classes = np.asarray(self.classes)
-        source = _one(rng, self.held[:, classes].any(1), but)
-        return source, int(rng.choice(classes[self.held[source, classes]]))
+        source = _one(rng, self.pixels[:, classes].any(1), but)
+        return source, int(rng.choice(classes[self.pixels[source, classes] > 0]))
 
 
 def region_of_class(mask, rng):
@@ -108,11 +108,11 @@ def region_of_class(mask, rng):
     return regions == regions.flat[rng.choice(np.flatnonzero(mask))]
 
 
-def _one(rng, wanted, but):
-    """The number of one that is wanted (n,); `but` is only taken if it is the only one."""
-    numbers = np.flatnonzero(wanted)
-    others = numbers[numbers != but]
-    return int(rng.choice(others if len(others) else numbers))
+def _one(rng, weights, but):
+    """A number drawn by weights (n,); `but` is only taken if it is the only one."""
+    others = weights * (np.arange(len(weights)) != but)
+    weights = others if others.any() else weights
+    return int(rng.choice(len(weights), p=weights / weights.sum()))
 
 
 def _in_turn(seed, count):

@@ -155,10 +155,10 @@ def prepare(model, options):
     size = parse_size(options.size) if options.size else model.image_size
     model.check_size(*size)
     sources, read = _sources(model, options, size)
-    present = _present(read, len(sources), model.num_classes)
-    stored, rule = _ids(model, options, present.any(0))
+    pixels = _count_pixels(read, len(sources), model.num_classes)
+    stored, rule = _ids(model, options, pixels.any(0))
     if options.examples:
-        mixing = _mixing(model, options, read, present)
+        mixing = _mixing(model, options, read, pixels)
         seeds = range(options.seed, options.seed + options.examples)
         names, labels = [f"example_{seed:06}" for seed in seeds], functools.partial(_drawn, model, sources, mixing, seeds)
     else:
@@ -193,10 +193,10 @@ def _sources(model, options, size):
     return [(name, {"label_file": str(path)}) for name, path in files.items()], functools.lru_cache(_KEPT)(lambda i: read(paths[i]))
 
 
-def _present(read, count, num_classes):
-    """bool (n, N): which of n label maps holds which class at the size of the images."""
-    numbers = tqdm(range(count), "looking for classes", unit="file", leave=False)
-    return np.stack([np.bincount(read(i).ravel(), minlength=num_classes) > 0 for i in numbers])
+def _count_pixels(read, count, num_classes):
+    """int64 (n, N): pixels of each class in each of n label maps at the size of the images."""
+    numbers = tqdm(range(count), "counting classes", unit="file", leave=False)
+    return np.stack([np.bincount(read(i).ravel(), minlength=num_classes) for i in numbers])
 
 
 def _ids(model, options, present):
@@ -213,22 +213,21 @@ def _ids(model, options, present):
     return np.maximum(rule.inverse, 0).astype(kind), rule
 
 
-def _mixing(model, options, read, present):
+def _mixing(model, options, read, pixels):
     """The Mixing of the options; raises ValueError for classes that cannot be pasted."""
-    dontcare, held = model.config.data.dontcare_id, present.copy()
-    if dontcare >= 0:
-        held[:, dontcare] = False
+    dontcare = model.config.data.dontcare_id
+    pixels = np.where(np.arange(model.num_classes) == dontcare, 0, pixels)
     classes = tuple(dict.fromkeys(find_class(name, model.class_names) for name in options.mix))
     for class_id in classes:
         name = one_line(model.class_names[class_id])
         if class_id == dontcare:
             raise ValueError(f"--mix: class {class_id} ({name}) is don't-care, which is never pasted: leave it out")
-        if not held[:, class_id].any():
-            known = ", ".join(one_line(model.class_names[i]) for i in np.flatnonzero(held.any(0)))
+        if not pixels[:, class_id].any():
+            known = ", ".join(one_line(model.class_names[i]) for i in np.flatnonzero(pixels.any(0)))
             raise ValueError(f"--mix: none of the label maps holds class {class_id} ({name}): leave it out; they hold {known}")
-    if options.favour_rare and not held.any():
+    if options.favour_rare and not pixels.any():
         raise ValueError("--favour_rare: all label maps are don't-care throughout: give others with --labels")
-    return label_mixing.Mixing(read, held, options.mirror, classes, options.favour_rare)
+    return label_mixing.Mixing(read, pixels, options.mirror, classes, options.favour_rare)
 
 
 def _drawn(model, sources, mixing, seeds):

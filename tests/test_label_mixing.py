@@ -19,9 +19,9 @@ def sources():
 
 
 def mixing(maps, **how):
-    held = np.stack([np.bincount(ids.ravel(), minlength=4) > 0 for ids in maps])
-    held[:, NONE] = False
-    return Mixing(lambda i: maps[i], held, **how)
+    pixels = np.stack([np.bincount(ids.ravel(), minlength=4) for ids in maps])
+    pixels[:, NONE] = 0
+    return Mixing(lambda i: maps[i], pixels, **how)
 
 
 @pytest.mark.parametrize("how", [{}, {"mirror": True}, {"mirror": True, "classes": (CAR, SIGN), "favour_rare": True}])
@@ -83,6 +83,15 @@ def test_favouring_raises_the_share_of_a_rare_class(classes):
         return sum((mixing(maps, classes=classes, favour_rare=favour_rare).draw(seed).labels == SIGN).any() for seed in range(120))
 
     assert holding(False) < 40 and holding(True) > 1.5 * holding(False)
+
+
+def test_favoured_label_maps_are_drawn_by_inverse_frequencies():
+    maps = sources()[:2].repeat(2, axis=0)
+    maps[0, 0, 9:12] = maps[1, 0, 9] = SIGN  # three pixels and one
+    drawn = [mixing(maps, favour_rare=True).draw(seed).source for seed in range(600)]
+    pixels = np.stack([np.bincount(ids.ravel(), minlength=4) for ids in maps])[:, 1:]
+    expected = (pixels / pixels.sum(0)).mean(1)
+    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 600, expected, atol=0.06)
 
 
 def test_dontcare_is_neither_favoured_nor_needed():
