@@ -33,6 +33,7 @@ import optax
 from oasis_jax import config_flag
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.folders import LAYOUTS
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import eval_batches, train_batches
 from oasis_jax.files import expanded, new_folder
@@ -196,7 +197,7 @@ def run(config, spec, generated, shares, seeds, batch_size, steps, learning_rate
     )
     for folder, (split, _) in sources.items():
         print(f"{len(split)} generated pairs in {folder}")
-    found = {(share, source): [] for share in shares for source in (ALONE, *sources)}
+    found, begun = {(share, source): [] for share in shares for source in (ALONE, *sources)}, time.process_time()
     for seed, (share, source) in itertools.product(seeds, found):
         start = time.process_time()
         numbers = subset_of(len(real), share, seed if subset_seed is None else subset_seed)
@@ -214,6 +215,7 @@ def run(config, spec, generated, shares, seeds, batch_size, steps, learning_rate
         seconds = time.process_time() - start
         told = f"{share:.0%} of the real photos ({len(numbers)}), {_told(source)}, seed {seed}"
         print(f"{told}: mIoU {100 * score:.1f}; {seconds:.0f} s of processor time", flush=True)
+    print(f"{len(seeds) * len(found)} trainings took {(time.process_time() - begun) / 60:.1f} processor minutes")
     found = {key: np.asarray(rows) for key, rows in found.items()}
     print_tables(found, names, len(real))
     return found
@@ -270,6 +272,8 @@ def main():
             raise ValueError(f"--config={args.config} is of the family {config.family}, which has no label maps: give one of OASIS")
         size = {"image_size": (args.height, args.width), "resize_size": (), "cache": True}
         spec = dataclasses.replace(DataSpec.of_config(config.data), root=args.root or config.data.root, **size)
+        if not spec.root and spec.layout in LAYOUTS:
+            raise DataError(f"--config={args.config} does not say where the real data are: give --root=DIR")
         shares = [share / 100 for share in args.shares]
         if args.write_subset:
             split = open_split(spec, "train")

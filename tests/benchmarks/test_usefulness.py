@@ -1,5 +1,6 @@
 """Laws of the benchmark that says what generated pairs are worth."""
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_colours_are_learnt_and_dontcare_is_left_out(real, tmp_path, capsys):
         np.testing.assert_allclose(rows[:, 0], rows[:, 2:4].mean(1))
     assert found[0.2, folder][:, 0].min() > 0.6
     told = capsys.readouterr().out
-    assert "20% of the real photos (2), alone, seed 0: mIoU" in told and "s of processor time" in told
+    assert "20% of the real photos (2), alone, seed 0: mIoU" in told and "4 trainings took" in told
     table = told[told.index("IoU by class") :]
     assert "road" in table and "car" in table and "unlabelled" not in table and "sky" not in table
 
@@ -85,3 +86,16 @@ def test_a_subset_is_written_as_links_for_a_generator_to_train_on(real, tmp_path
     assert [example.name for example in open_split(spec, "train").examples] == ["1", "5"]
     with pytest.raises(ValueError, match="--write_subset=.* exists and is not an empty folder"):
         usefulness.write_subset(split, tmp_path / "tenth", [2])
+
+
+@pytest.mark.parametrize("args, told", [
+    ([], "usefulness: --config=camvid_small does not say where the real data are: give --root=DIR"),
+    (["--config=eqgan_scenes"], "of the family eqgan, which has no label maps"),
+    (["--config=no_such_config"], "no such file"),
+    (["--root=/no/such/folder"], "/no/such/folder is not a folder"),
+    (["--config=scenes", "--write_subset=x"], "this data set has none"),
+])  # fmt: skip
+def test_what_is_wrong_is_told_in_one_line(monkeypatch, args, told):
+    monkeypatch.setattr(sys, "argv", ["usefulness", *args])
+    with pytest.raises(SystemExit, match=told):
+        usefulness.main()
