@@ -9,7 +9,7 @@ from oasis_jax.saved import packed_folder
 
 # What says which images there are, and of which labels, as long as it has another value than this.
 _OF_THE_RECIPE = {"labels": None, "seed": 0, "count": 1, "interpolate": 0, "noise": "", "size": ""}
-_OF_THE_RECIPE |= {"truncation": None, "truncated_rows": None}
+_OF_THE_RECIPE |= {"truncation": None, "truncated_rows": None, "as_dataset": False}
 _OF_THE_RECIPE |= dict.fromkeys(("resample_classes", "noise_seed_per_class", "style_mixing", "mixed_rows"), [])
 _OF_THE_RECIPE |= dict.fromkeys(("heatmap_centres", "heatmap_shift", "heatmap_scale", "path"), [])
 

@@ -26,14 +26,16 @@ MAY_IMPORT = {
     "evaluation": {"data", "metrics", "parallel"},
     "training": {"data", "evaluation", "metrics", "parallel"},
     "planning": {"data", "parallel", "training"},
+    "label_mixing": set(),
+    "sample_dataset": {"data", "label_mixing", "sample_labels", "sample_options"},
     "sample_labels": {"data"},
     "sample_options": set(),
     "sample_recipe": set(),
     "studio": {"data", "sample_labels"},
     **dict.fromkeys(
         COMMANDS,
-        {"data", "editing", "evaluation", "exporting", "metrics", "parallel", "planning", "sample_labels", "sample_options",
-         "sample_recipe", "studio", "training"},
+        {"data", "editing", "evaluation", "exporting", "metrics", "parallel", "planning", "sample_dataset", "sample_labels",
+         "sample_options", "sample_recipe", "studio", "training"},
     ),
 }
 # The order of the ground floor itself, from the lowest up.
@@ -106,8 +108,8 @@ def test_no_two_files_outside_the_families_share_a_name():
 
 # Files outside the families that may speak of label maps, because they handle that column; the words "label_map" are a column's name there.
 COLUMN = {
-    "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "recipe_file.py", "sample.py", "sample_labels.py",
-    "sample_recipe.py",
+    "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "recipe_file.py", "sample.py", "sample_dataset.py",
+    "sample_labels.py", "sample_recipe.py",
 } | {
     f"{folder}/{name}.py"
     for folder, names in {

@@ -58,6 +58,22 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.asarray(list(colours), np.uint8), tuple(names)
 
 
+def palette_text(colours, names) -> str:
+    """The text of a palette file from which `read_palette` reads these colours, uint8 (K, 3), and K names.
+
+    Names that a palette file cannot hold are changed: one that begins with a number follows the word "class", and "# " becomes "no. ".
+    """
+    lines = (f"{r} {g} {b} {_written(name, i)}" for i, ((r, g, b), name) in enumerate(zip(colours, names, strict=True)))
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _written(name, number):
+    name = re.sub(r"(^|\s)#\s*(?!\d)", r"\1no. ", _unquoted(one_line(" ".join(name.split())).strip(",; ")))
+    if name == str(number):  # what a class without a name is called
+        return ""
+    return f"class {name}" if name and _is_number(_SEPARATOR.split(name)[0]) else name
+
+
 def palette_of(path, held) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """The palette of a data set: that of a run, or else that of a palette file.
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from oasis_jax.data.labels import DataError, LabelRule, read_label_map
-from oasis_jax.data.palette import as_field, of_field, palette_of, palette_of_run, read_palette
+from oasis_jax.data.palette import as_field, of_field, palette_of, palette_of_run, palette_text, read_palette
 
 COLOURS = [[20, 20, 20], [200, 60, 40], [40, 160, 60]]
 NAMES = ("void", "Straße am Fluß", "3d lane #2")
@@ -127,3 +127,11 @@ def test_colours_that_no_run_has_written_are_refused():
     for field in (("1 2",), ("1 2 300",), "1 2 3", (1, 2)):
         with pytest.raises(DataError, match="data.palette_colours is .*give data.palette"):
             of_field(field)
+
+
+def test_a_palette_that_is_written_is_read_again(tmp_path):
+    colours = [[i, 0, 0] for i in range(8)]
+    names = ("sky", "1", "Straße am Fluß", "lane #2", "7 up", "a # b", '"quoted"', "two\nlines")
+    found, read = read_palette(write(tmp_path / "p.txt", palette_text(colours, names)))
+    assert found.tolist() == colours
+    assert read == ("sky", "1", "Straße am Fluß", "lane #2", "class 7 up", "a no. b", "quoted", "two lines")
