@@ -13,7 +13,7 @@ from oasis_jax.training.writers import BucketWriter, create_writer
 
 
 def logged(folder):
-    files = sorted(folder.glob("events.out.tfevents*"))
+    files = sorted(folder.glob("events.out.tfevents*"), key=lambda file: file.stat().st_mtime_ns)  # names of one second end in 9, 10
     return [(event.step, value.tag) for file in files for event in EventFileLoader(str(file)).Load() for value in event.summary.value]
 
 
