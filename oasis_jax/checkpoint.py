@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 
 import jax
@@ -74,7 +75,7 @@ class Checkpoints:
     def __exit__(self, *_):
         self.close()
 
-    def save(self, step, state, ema, config, metrics=None, wait=False):
+    def save(self, step, state, ema, config, wait=False):
         """Saves one step, in the background unless `wait`; an existing step is not overwritten. Every process must call this.
 
         The caller may donate the arrays as soon as this returns.
@@ -84,7 +85,6 @@ class Checkpoints:
             state: pytree of arrays, or None for a generator that is only sampled from.
             ema: variables of the averaged generator, nested dicts of arrays.
             config: the run's config as nested dicts of plain values.
-            metrics: name to float, or None.
             wait: return only when the step is on disk.
 
         Returns:
@@ -102,9 +102,8 @@ class Checkpoints:
         items = {"ema": ocp.args.StandardSave(ema), "config": ocp.args.JsonSave(config), "score": ocp.args.JsonSave(score)}
         if state is not None:
             items["state"] = ocp.args.StandardSave(state)
-        metrics = {STEP: float(step)} | {name: float(value) for name, value in (metrics or {}).items()}
         with self._save_errors():
-            self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics, force=True)
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics={STEP: float(step)}, force=True)
         if wait:
             self.wait()
         return True
@@ -185,7 +184,8 @@ class Checkpoints:
                 room = f", whose disk has {shutil.disk_usage(self.directory).free / 2**20:.1f} MiB free"
             newest = self.latest_step()
             whole = "there is no complete checkpoint yet" if newest is None else f"the newest complete checkpoint is step {newest}"
-            message = f"could not save a checkpoint in {self.directory}{room}: {_cause(error)}; {whole}"
+            fix = "make room there, or correct the reason given, and start the same command again to resume"
+            message = f"could not save a checkpoint in {self.directory}{room}: {_cause(error)}; {whole}: {fix}"
             raise CheckpointError(message) from error
 
 
@@ -298,7 +298,7 @@ def _read_scores(directory):
 
 
 def _with_scores(metrics, scores):
-    """The metrics that were saved with a step, and those that were added later."""
+    """The metrics of a step: those that older versions saved with it, and those that were added later."""
     return metrics | scores.get(metrics.get(STEP), {})
 
 
@@ -341,4 +341,5 @@ def _files(folder):
 def _cause(error):
     while error.__cause__ is not None:
         error = error.__cause__
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    text = re.sub(r" *\[[a-z_ ]+='[^']*'\]", "", " ".join(str(error).split()))  # TensorStore's places in its source
+    return f"{type(error).__name__}: {text if len(text) <= 300 else f'{text[:150]} ... {text[-150:]}'}"

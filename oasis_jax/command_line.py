@@ -5,8 +5,12 @@ import os
 import sys
 import warnings
 
+import tqdm
 from absl import app, flags, logging
+from ml_collections import ConfigDict
 
+from oasis_jax.buckets import refuse_unreachable
+from oasis_jax.config_flag import flat
 from oasis_jax.files import one_line, print_all_names
 from oasis_jax.interrupts import ending_soon
 
@@ -32,7 +36,7 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
             sys.exit(f"{name}: {'; '.join(faults)}")
         logging.set_verbosity(logging.WARNING)
         logging.get_absl_handler().addFilter(_is_not_told_by_us)
-        sys.excepthook = functools.partial(_show_exception, sys.excepthook)
+        sys.unraisablehook = functools.partial(_show_unraisable, sys.unraisablehook)
         warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a file, we say ourselves
         warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         print_all_names()
@@ -42,6 +46,10 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
         if missing := [package for package in packages if not _is_installed(package)]:
             raise ModuleNotFoundError(name=missing[0])
         with ending_soon(name):
+            try:
+                refuse_unreachable(_values())
+            except ValueError as error:
+                sys.exit(f"{name}: {error}")
             main(rest)
 
     try:
@@ -62,21 +70,28 @@ def _is_installed(package):
 
 def _is_not_told_by_us(record):
     """Whether a log record is of none of the libraries that raise in the end, once, what their threads log at length."""
-    return not any(f"{os.sep}{library}{os.sep}" in record.pathname for library in ("orbax", "clu", "asyncio"))
+    return not any(f"{os.sep}{library}{os.sep}" in record.pathname for library in ("orbax", "clu", "asyncio", "gcsfs"))
 
 
-def _show_exception(show, kind, error, trace):
+def _show_unraisable(show, unraisable):
     """Leaves out what TensorStore prints for each array that it could not write; the checkpoint that failed is an error of its own."""
-    if not (kind is RuntimeError and str(error) == "Event loop is closed"):
-        show(kind, error, trace)
+    if not (unraisable.exc_type is RuntimeError and str(unraisable.exc_value) == "Event loop is closed"):
+        show(unraisable)
 
 
 def _show_warning(show, message, category, filename, *more):
     """Shows our own warnings as one line, without the place in the code."""
     if category is UserWarning and os.path.dirname(__file__) in filename:
-        print(f"warning: {one_line(message)}", file=sys.stderr)
+        tqdm.tqdm.write(f"warning: {one_line(message)}", file=sys.stderr)  # above a progress bar
     else:
         show(message, category, filename, *more)
+
+
+def _values():
+    """{option: value} of all flags that are given, and of the fields of --config."""
+    values = {f"--{name}": flags.FLAGS[name].value for name in flags.FLAGS}
+    config = values.pop("--config", None)
+    return values | ({f"--config.{name}": value for name, value in flat(config).items()} if isinstance(config, ConfigDict) else {})
 
 
 def _faults(positional, needed):

@@ -18,7 +18,8 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from oasis_jax import command_line, config_flag
-from oasis_jax.files import expanded
+from oasis_jax.buckets import refuse_unreachable
+from oasis_jax.files import expanded, refuse_unwritable
 
 NOTHING = "nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --config=FILE and --output=DIR"
 
@@ -61,6 +62,7 @@ def run(options, config):
     check_fields(config, used, complete=False)  # an older checkpoint lacks some
     protocol = choose_protocol(config, options.protocol)
     output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
+    refuse_unwritable(output)
     spec = DataSpec.of_config(config.data)
     columns = find_family(config).columns(config)
     refuse_inside(output, searched_folders(spec, columns), "--output")
@@ -108,13 +110,14 @@ def _folder_of_run(checkpoint):
 def main(_):
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
-    from oasis_jax.parallel.processes import failing_at_once, leave
+    from oasis_jax.parallel.processes import end_together, failing_at_once, leave
 
     with failing_at_once():
         try:
             run(flags.FLAGS, flags.FLAGS.config)
         except (CheckpointError, DataError, ValueError, OSError) as error:
             leave(f"evaluate: {error}")
+    end_together()
 
 
 def define_flags(argv):
@@ -134,6 +137,7 @@ def define_flags(argv):
     from oasis_jax.saved import load_config
 
     try:
+        refuse_unreachable({"--checkpoint": checkpoint})
         config = _with_tuples(load_config(checkpoint, any(arg in ("--best", "--best=true") for arg in argv)))
     except (CheckpointError, ValueError) as error:
         sys.exit(f"evaluate: {error}")

@@ -1,11 +1,16 @@
 """Files that are complete whenever they are there, on disk or in a bucket (gs://); paths as people write them, names as they are shown."""
 import glob
+import hashlib
 import importlib.util
 import os
 import sys
+import tempfile
 import unicodedata
 
 from etils import epath
+
+LONGEST_NAME = 255  # bytes of a file's name, on most systems
+_LONG_NAME = LONGEST_NAME - len("..partial")
 
 
 class LiteralPath(type(epath.Path("/"))):
@@ -34,7 +39,19 @@ def new_folder(path, flag="output"):
     folder = expanded(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--{flag}={path} exists and is not an empty folder: choose another, or remove it")
+    refuse_unwritable(folder, flag)
     return folder
+
+
+def refuse_unwritable(folder, flag="output"):
+    """Raises ValueError, naming the flag, if a folder on a disk, which need not exist yet, cannot take files. Leaves nothing behind."""
+    if "://" in str(folder):
+        return
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=above).close()
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder} ({above}: {error.strerror}): choose another folder with --{flag}") from error
 
 
 def is_text(name):
@@ -82,7 +99,8 @@ def write_whole(path, data):
     if "://" in str(path):  # an object of a bucket appears when it is complete, and a rename would copy it
         path.write_bytes(data)
         return
-    partial = path.parent / f".{path.name}.partial"
+    name = path.name if len(os.fsencode(path.name)) <= _LONG_NAME else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    partial = path.parent / f".{name}.partial"
     try:
         partial.write_bytes(data)
     except OSError as error:

@@ -12,7 +12,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints,
 
 
 def main(_):
-    from oasis_jax.parallel.processes import failing_at_once, join, leave, left_with_others
+    from oasis_jax.parallel.processes import end_together, failing_at_once, join, leave, left_with_others
 
     try:
         join(saves_when_stopped=True)  # before anything else initialises JAX
@@ -45,6 +45,7 @@ def main(_):
             if error.errno not in _FULL:
                 raise
             leave(f"error: {error}: make room there, and start the same command again; checkpoints that are complete stay")
+    end_together()
 
 
 if __name__ == "__main__":

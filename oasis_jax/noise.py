@@ -1,6 +1,7 @@
 """Noise for sampling: vectors from seeds, one per image, class or region, and interpolation between vectors."""
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -87,6 +88,14 @@ def check_seed(seed):
         raise ValueError(f"seed {seed!r} is not an integer in 0..{NUM_SEEDS - 1}")
 
 
+def check_seeds(name, seeds):
+    """Raises TypeError, naming what it is, unless it is {number: seed}; and ValueError for a seed that is none, as `check_seed`."""
+    if not isinstance(seeds, Mapping):
+        raise TypeError(f"{name} is {seeds!r}, but should be a dict, number: seed, such as {{7: 5}}")
+    for seed in seeds.values():
+        check_seed(seed)
+
+
 def noise_vector(seed, z_dim):
     """Noise vector of a seed: (z_dim,) float32, standard normal, the same on every machine.
 
@@ -100,6 +109,14 @@ def noise_vector(seed, z_dim):
 @functools.lru_cache(1024)  # a draw takes half a millisecond, and an edited image draws the same vectors again and again
 def _drawn(seed, z_dim):
     return np.asarray(jax.random.normal(jax.random.key(seed), (z_dim,), jnp.float32))
+
+
+def check_finite(name, values):
+    """Raises ValueError, naming what they are, unless all values are finite numbers."""
+    values = np.asarray(values)
+    if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
+        wrong = values[~np.isfinite(values)].flat[0] if np.issubdtype(values.dtype, np.number) else values.dtype
+        raise ValueError(f"{name} holds {wrong}, but should hold finite numbers alone")
 
 
 def class_noise(seed, overrides, num_classes, z_dim):
@@ -117,8 +134,14 @@ def class_noise(seed, overrides, num_classes, z_dim):
         (N, z_dim) float32.
 
     Raises:
-        ValueError: a class is no integer in 0..N-1, or a seed is out of range.
+        TypeError: overrides is no dict, or num_classes is no integer.
+        ValueError: a class is no integer in 0..N-1, num_classes is below 1, or a seed is out of range.
     """
+    check_seeds("overrides", overrides)
+    if not isinstance(num_classes, int | np.integer) or isinstance(num_classes, bool):
+        raise TypeError(f"num_classes is {num_classes!r}, but should be an integer, the number of classes")
+    if num_classes < 1:
+        raise ValueError(f"num_classes is {num_classes}, but should be 1 or more")
     vectors = np.tile(noise_vector(seed, z_dim), (num_classes, 1))
     for class_id, class_seed in overrides.items():
         if not isinstance(class_id, int | np.integer) or not 0 <= class_id < num_classes:

@@ -20,7 +20,7 @@ _TOPOLOGY = flags.DEFINE_string(
 _SLICES = flags.DEFINE_integer("slices", 1, "Number of slices, connected by the network of the data centre.", lower_bound=1)
 _SEARCH = flags.DEFINE_boolean("search", False, "Try batches, meshes and savings of memory, and list those that fit.")
 _BATCHES = flags.DEFINE_list("batches", [], "Batch sizes to search; by default that of the config and multiples of the number of chips.")
-_BEST = flags.DEFINE_integer("best", 5, "How many results of the search are listed.", lower_bound=1)
+_BEST = flags.DEFINE_integer("best", 5, "How many results are listed, besides the best with the config's batch.", lower_bound=1)
 _EXAMPLES = flags.DEFINE_integer("examples", 0, "Training examples, for the number of steps, of data sets whose number is not known.")
 _KEEP = flags.DEFINE_string("keep", "", "Folder that the compiler's reports of the last step stay in.")
 
@@ -36,15 +36,24 @@ def plan(config, machine, examples=0, keep=""):
 
 
 def search(config, machine, batches=(), best=5, examples=0, keep=""):
-    """Tries candidates, prints each as soon as it is known, and returns the list of the best as text; raises ValueError."""
+    """Tries candidates, prints each as soon as it is known, and returns the list of the best as text; Ctrl-C prints that of those so far.
+
+    Raises:
+        ValueError, KeyboardInterrupt
+    """
     from oasis_jax.planning.compiled import compile_for
     from oasis_jax.planning.described import describe_search, describe_tried
     from oasis_jax.planning.search import search as candidates
 
     tried = []
-    for one in candidates(config, machine, lambda candidate: compile_for(machine, candidate, keep), batches):
-        tried.append(one)
-        print(describe_tried(one), flush=True)
+    try:
+        for one in candidates(config, machine, lambda candidate, which: compile_for(machine, candidate, keep, which), batches):
+            tried.append(one)
+            print(describe_tried(one), flush=True)
+    except KeyboardInterrupt:
+        if tried:
+            print(f"\nonly the first {len(tried)} were tried:{describe_search(machine, config, tried, best, examples)}", flush=True)
+        raise
     return describe_search(machine, config, tried, best, examples)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from oasis_jax import id_maps
 from oasis_jax.heatmaps import changed, check, of_seed, with_centres
-from oasis_jax.noise import Regions, RegionSeed, check_position, check_seed, class_noise, slerp
+from oasis_jax.noise import Regions, RegionSeed, check_position, check_seed, check_seeds, class_noise, slerp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Recipe:
             None.
 
     Raises:
+        TypeError: class_seeds or style_seeds are no dict.
         ValueError: a seed is not an integer in 0..2**32-1, t is not from 0 to 1, the truncation is not finite, or truncated_rows is
             negative.
     """
@@ -47,9 +48,11 @@ class Recipe:
     regions: Regions | None = None
 
     def __post_init__(self):
-        for seed, class_seeds in ((self.seed, self.class_seeds), self.end or (0, {}), (0, self.style_seeds)):
-            for each in (seed, *class_seeds.values()):
-                check_seed(each)
+        end_seed, end_seeds = self.end or (0, {})
+        for seed in (self.seed, end_seed):
+            check_seed(seed)
+        for name, seeds in (("class_seeds", self.class_seeds), ("class_seeds of end", end_seeds), ("style_seeds", self.style_seeds)):
+            check_seeds(name, seeds)
         check_position(self.t)
         if not np.isfinite(self.truncation):
             raise ValueError(f"truncation {self.truncation} is not a finite number: give psi, usually from 0 to 1")
@@ -149,7 +152,7 @@ def count_from(seed, count):
     Raises:
         ValueError: it is neither, or the sequence has another length.
     """
-    if isinstance(seed, int | np.integer):
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
         seeds = range(seed, seed + count)
     elif isinstance(seed, Iterable):
         seeds = list(seed)

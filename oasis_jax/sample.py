@@ -14,6 +14,11 @@ A spatially aware model looks where --heatmap_centres says, such as 0.2:-0.5 (y:
 alone (l1 coarse, l2 middle, l3 fine) or a single map (0 to 6), and --heatmap_scale=l1=1.5 widens it. --path=0:-0.7,0:0.7 moves the subject
 of sample 0 from left to right in --frames images, or with --path_of=l2 one level of it.
 
+--as_dataset writes pairs to train on: OUTPUT/train/photos/NAME.png and OUTPUT/train/labels/NAME.png, their list train.txt and palette.txt,
+of all given label maps, or with --examples=N of label maps that are drawn from them: mirrored (--mirror), with regions of others pasted in
+(--mix=car,tree), with rare classes favoured (--favour_rare). Pair k has the noise of --seed + k. Label maps are written with the ids of the
+label files that the model was trained on, so that generated and real pairs can be mixed.
+
 --checkpoint=scenes is a model of this package; a model of procedural scenes takes some of them if no --labels are given. --recipe draws the
 image of a file that the studio saved, with the model that it names or that of --checkpoint.
 
@@ -33,12 +38,12 @@ import sys
 from absl import flags
 from tqdm import tqdm
 
-from oasis_jax import command_line, config_flag, editing, pictures, recipe_file, sampling, series
+from oasis_jax import command_line, config_flag, editing, pictures, recipe_file, sample_dataset, sampling, series
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError
-from oasis_jax.files import expanded, new_folder
+from oasis_jax.files import LONGEST_NAME, expanded, new_folder
 from oasis_jax.heatmaps import position
-from oasis_jax.parallel.processes import by_first, failing_at_once, join, leave
+from oasis_jax.parallel.processes import by_first, end_together, failing_at_once, join, leave
 from oasis_jax.sample_labels import (
     example_subjects,
     find_label_files,
@@ -119,6 +124,9 @@ def _subjects(model, options, num_recipes):
         print(f"no --labels are given: the label maps are {len(examples)} procedural scenes", file=sys.stderr)
         return size, examples, len(examples)
     label_files, faults = find_label_files(options.labels)
+    longest = LONGEST_NAME - len(f"_{num_recipes - 1}.png")
+    for name in [name for name in label_files if len(os.fsencode(os.path.basename(name))) > longest]:
+        faults.append(f"{label_files.pop(name)} has too long a name for those of its samples ({longest} bytes and .png): shorten it")
     images = (f"{name}_{k}.png" for name in label_files for k in range(num_recipes))
     refuse_found_again(options.labels, options.output, label_files.values(), itertools.chain(images, [pictures.CONTACT_SHEET]))
     changed = options.config and options.config.data
@@ -157,6 +165,13 @@ def define_flags(argv):
     flags.DEFINE_list("path", [], "First and last position y:x, such as 0:-0.7,0:0.7: frames of sample 0 on the line between them.")
     flags.DEFINE_string("path_of", "all", "What moves along --path: all, a level l1, l2 or l3, or a single map.")
     flags.DEFINE_integer("frames", 8, "Number of frames along --path.", lower_bound=2)
+    flags.DEFINE_bool("as_dataset", False, "Write images and label maps in the folders that configs/custom.py reads, to train on.")
+    flags.DEFINE_integer("examples", None, "Of a data set: the number of all pairs, whose label maps are drawn.", lower_bound=1)
+    flags.DEFINE_bool("mirror", False, "Of a data set: take each label map mirrored too; of --examples, mirror half.")
+    flags.DEFINE_list("mix", [], "Of a data set with --examples: paste 1 to 3 regions of these classes from other label maps into each.")
+    flags.DEFINE_bool("favour_rare", False, "Of a data set with --examples: draw label maps and regions by how rare their classes are.")
+    ids = "Ids of a data set's label maps: stored, as in the label files that the model was trained on (default), or its classes 0..N-1."
+    flags.DEFINE_enum("label_ids", None, ["stored", "classes"], ids)
     flags.DEFINE_string("size", "", "HEIGHTxWIDTH of the images; by default the size that the model was trained on.")
     flags.DEFINE_bool("best", False, "Sample from the best checkpoint, not the latest.")
     return config_flag.define_with(label_fields(), argv, "How label files are read, by default as in training")
@@ -165,6 +180,7 @@ def define_flags(argv):
 def run(options):
     """Does what the flags (attributes of `options`) say; raises as `sampling.load`, `make_plan` and `sample_all` do, and DataError."""
     file = None
+    sample_dataset.refuse_flags(options)
     if options.recipe:
         refuse_others(options)
         file = recipe_file.open_file(options.recipe)
@@ -176,6 +192,13 @@ def run(options):
 
 def sample(model, options, file=None):
     """Samples from a model as the flags, or a RecipeFile, say; raises as `run` does."""
+    if options.as_dataset:
+        dataset = sample_dataset.prepare(model, options)
+        output = new_folder(options.output)
+        images = dataset.write(output)
+        _finish(model, options, output, dataset.size, images, {"label_ids": options.label_ids or "stored"})
+        print(dataset.told(output))
+        return
     if file is not None:
         plan, size, output = Plan([file.recipe], [[0]]), file.image_size, new_folder(options.output)
         subjects, count = [_subject_of(file, model, options.recipe)], 1
@@ -186,6 +209,12 @@ def sample(model, options, file=None):
         size, subjects, count = _subjects(model, options, len(plan.recipes))
         output = new_folder(options.output)
     images = sample_all(model, subjects, count, output, plan)
+    _finish(model, options, output, size, images, {"noise": model.noise} if hasattr(model, "noise_modes") else {}, file)
+    print(f"{len(images)} images, {pictures.CONTACT_SHEET} and samples.json are in {output}")
+
+
+def _finish(model, options, output, size, images, more, file=None):
+    """Writes samples.json, the last file."""
     config_json = json.dumps(model.config.to_dict(), sort_keys=True)
     summary = {
         "command": f"python -m oasis_jax.sample {shlex.join(sys.argv[1:])}",
@@ -193,11 +222,10 @@ def sample(model, options, file=None):
         "step": model.step,
         "config_sha256": hashlib.sha256(config_json.encode()).hexdigest(),
         "size": list(size),
-        **({"noise": model.noise} if hasattr(model, "noise_modes") else {}),
+        **more,
         "images": images,
     }
     (output / "samples.json").write_text(json.dumps(summary, indent=2))
-    print(f"{len(images)} images, {pictures.CONTACT_SHEET} and samples.json are in {output}")
 
 
 def main(_):
@@ -210,6 +238,7 @@ def main(_):
             run(flags.FLAGS)
         except (CheckpointError, DataError, ValueError, OSError) as error:
             leave(f"sample: {error}")
+    end_together()
 
 
 if __name__ == "__main__":

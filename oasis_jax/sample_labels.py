@@ -17,6 +17,7 @@ from oasis_jax.files import expanded, one_line
 
 _NOTICED = 0.02  # relative difference of aspect ratios that is told
 _UNSEEN = 1  # seed of the scenes of validation
+TO_TRAIN_ON = 2  # seed of further scenes: what is trained on them can be validated
 _UNITS = [1 << power for power in range(8)]  # one of which the sides of an image must be multiples of
 
 
@@ -116,6 +117,20 @@ def _split_pattern(pattern):
 def label_map_subjects(model, label_files, size, changed=None, chosen=True, faults=()):
     """Checks label files, and yields what `sample_all` samples: (name, fields of the record, batch of one label map, its picture) of each.
 
+    Arguments and errors as for `label_map_reader`.
+    """
+    read = label_map_reader(model, label_files, size, changed, chosen, faults)
+
+    def subject(name, path):
+        labels = read(path)
+        return name, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
+
+    return (subject(*item) for item in label_files.items())
+
+
+def label_map_reader(model, label_files, size, changed=None, chosen=True, faults=()):
+    """Checks label files; returns the function by which each is read: path -> int32 (H, W) classes.
+
     Args:
         model: a family.Model that takes label maps.
         label_files: {name: path}.
@@ -128,22 +143,17 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True, faul
         DataError: naming every label file that cannot be used.
     """
     rule = label_rule(model, changed)
-    squeezed = [(path, shape) for path, shape in _checked(label_files, rule, faults) if _distorted(shape, size)]
+    squeezed = [(path, shape) for path, shape in _checked(label_files, rule, faults) if is_squeezed(shape, size)]
     if squeezed and not chosen:
         path, (height, width) = squeezed[0]
-        kept = _size_like(model, (height, width))
+        kept = size_like(model, (height, width))
         advice = f"; --size={kept[0]}x{kept[1]} keeps the shape of that one" if kept else ""
         print(
             f"{len(squeezed)} of {len(label_files)} label maps, such as {one_line(path)} of {height}x{width}, are squeezed into the size "
             f"of the training images, {size[0]}x{size[1]}{advice}",
             file=sys.stderr,
         )
-
-    def subject(name, path):
-        labels = resize_label_map(read_label_map(path, rule), size)
-        return name, {"label_file": str(path)}, {"label_map": labels[None]}, [pictures.colour_label_map(labels, model.num_classes)]
-
-    return (subject(*item) for item in label_files.items())
+    return lambda path: resize_label_map(read_label_map(path, rule), size)
 
 
 def example_subjects(model, size):
@@ -152,26 +162,27 @@ def example_subjects(model, size):
     return [(name, {}, {"label_map": ids[None]}, [colour(ids)]) for name, ids in example_label_maps(model, size).items()]
 
 
-def example_label_maps(model, size, count=4):
+def example_label_maps(model, size, count=4, seed=_UNSEEN):
     """Label maps for a model that was trained on procedural scenes: {name: uint8 (H, W) of classes}, of scenes that it has not seen.
 
     Args:
         model: a family.Model that takes label maps.
         size: (H, W).
         count: how many.
+        seed: of the scenes, by default that of validation; `TO_TRAIN_ON` gives scenes of neither split.
 
     Returns:
         {} for models of other data.
     """
-    scenes = unseen_scenes(model, size, count)
+    scenes = unseen_scenes(model, size, count, seed)
     return {} if scenes is None else {f"scene_{i}": scenes.scene(i)[1] for i in range(count)}
 
 
-def unseen_scenes(model, size, count):
+def unseen_scenes(model, size, count, seed=_UNSEEN):
     """`count` Scenes of a size (H, W) that a model trained on procedural scenes has not seen; None for models of other data."""
     if model.config.data.layout != "scenes" or model.num_classes != len(CLASS_NAMES):
         return None
-    return Scenes(count, size, _UNSEEN)
+    return Scenes(count, size, seed)
 
 
 def class_colours(model):
@@ -189,12 +200,30 @@ def class_colours(model):
 
 
 def label_rule(model, changed=None):
-    """The LabelRule by which a model's label files are read; `changed` as for `label_map_subjects`."""
+    """The LabelRule by which a model's label files are read; `changed` as for `label_map_reader`."""
     data = ConfigDict(model.config.data)
     data.update({name: value for name, value in (changed or {}).items() if value is not None})
     given = (changed or {}).get("palette")
     palette = palette_of_run(data) if given is None else palette_of(given, ())[0]
     return LabelRule(model.num_classes, data.label_offset, parse_label_map(data.label_map), palette, fixed=True)
+
+
+def is_squeezed(shape, size):
+    """Whether a label map (H, W) changes its shape so much in images of a size (H, W) that people are told."""
+    return abs(shape[0] * size[1] / (shape[1] * size[0]) - 1) > _NOTICED
+
+
+def size_like(model, shape):
+    """A size (H, W) of this shape that the model can generate, whose shorter side is about that of the training images; or None."""
+    scale = min(model.image_size) / min(shape)
+    for unit in _UNITS:
+        size = tuple(max(round(side * scale / unit), 1) * unit for side in shape)
+        try:
+            model.check_size(*size)
+        except ValueError:
+            continue
+        return size
+    return None
 
 
 def _checked(label_files, rule, found=()):
@@ -212,20 +241,3 @@ def _checked(label_files, rule, found=()):
         count = f"{len(faults)} of {len(label_files) + len(found)}"
         raise DataError("\n  ".join([f"{count} label files cannot be used ({what}):", *map(one_line, faults)]))
     return shapes
-
-
-def _distorted(shape, size):
-    return abs(shape[0] * size[1] / (shape[1] * size[0]) - 1) > _NOTICED
-
-
-def _size_like(model, shape):
-    """A size (H, W) of this shape that the model can generate, whose shorter side is about that of the training images; or None."""
-    scale = min(model.image_size) / min(shape)
-    for unit in _UNITS:
-        size = tuple(max(round(side * scale / unit), 1) * unit for side in shape)
-        try:
-            model.check_size(*size)
-        except ValueError:
-            continue
-        return size
-    return None

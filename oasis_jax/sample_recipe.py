@@ -3,13 +3,13 @@ import dataclasses
 import sys
 
 from oasis_jax import sampling
-from oasis_jax.checkpoint import FOLDER
+from oasis_jax.checkpoint import FOLDER, CheckpointError
 from oasis_jax.files import expanded
 from oasis_jax.saved import packed_folder
 
 # What says which images there are, and of which labels, as long as it has another value than this.
 _OF_THE_RECIPE = {"labels": None, "seed": 0, "count": 1, "interpolate": 0, "noise": "", "size": ""}
-_OF_THE_RECIPE |= {"truncation": None, "truncated_rows": None}
+_OF_THE_RECIPE |= {"truncation": None, "truncated_rows": None, "as_dataset": False}
 _OF_THE_RECIPE |= dict.fromkeys(("resample_classes", "noise_seed_per_class", "style_mixing", "mixed_rows"), [])
 _OF_THE_RECIPE |= dict.fromkeys(("heatmap_centres", "heatmap_shift", "heatmap_scale", "path"), [])
 
@@ -29,7 +29,7 @@ def load_for(file, checkpoint, best=False):
     """The model to draw a `recipe_file.RecipeFile` with: that of a checkpoint, or without one that of the file, at the step of the file.
 
     Raises:
-        CheckpointError: as `sampling.load`.
+        CheckpointError: as `sampling.load`, saying that --checkpoint can name the model.
         ValueError: the model of the file is in a bucket or has another step by now, or the model does not fit the file.
     """
     if checkpoint:
@@ -39,13 +39,22 @@ def load_for(file, checkpoint, best=False):
     else:
         if "://" in file.model:
             raise ValueError(f"the recipe names the model {file.model}, which is on another machine: give --checkpoint={file.model}")
-        model = sampling.load(_at_step(file.model, file.step))
+        model = _named(file)
         if file.step not in (None, model.step):
             raise ValueError(
                 f"the recipe is of step {file.step} of {file.model}, which has step {model.step} now: "
                 f"give --checkpoint={file.model} to draw it with that"
             )
     return _fitting(model, file)
+
+
+def _named(file):
+    """The model that a recipe file names."""
+    try:
+        return sampling.load(_at_step(file.model, file.step))
+    except CheckpointError as error:
+        what = f"the recipe is of the model {file.model}, which is not found here: give its run as --checkpoint"
+        raise CheckpointError(f"{what} ({error})") from error
 
 
 def _at_step(path, step):

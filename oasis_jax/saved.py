@@ -47,12 +47,15 @@ def packed_folder(path):
 
 
 def reference(path):
-    """What a recipe file calls a model: its name, or else its path from the root, which holds in any folder."""
+    """What a recipe file calls a model: its name, or else its path, which holds in any folder: from the home folder (~) or the root."""
     if "://" in os.fspath(path):
         return os.fspath(path)
     folder = packed_folder(path)
     of_package = folder is not None and folder.parent == expanded(MODELS)
-    return folder.name if of_package else os.path.abspath(expanded(path))
+    if of_package:
+        return folder.name
+    found, home = os.path.abspath(expanded(path)), os.path.expanduser("~").rstrip("/") + "/"
+    return f"~/{found.removeprefix(home)}" if found.startswith(home) else found
 
 
 def load_ema(path, best=False):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from oasis_jax.checkpoint import SUPERSEDED, CheckpointError, Checkpoints, load_ema
+from oasis_jax.checkpoint import SUPERSEDED, CheckpointError, Checkpoints, _cause, load_ema
 from oasis_jax.training.resuming import check_config_fits
 
 CONFIG = {
@@ -44,8 +44,9 @@ def opened(workdir, keep=2, **options):
 def save_steps(workdir, steps, keep=2, fids=None):
     with opened(workdir, keep) as checkpoints:
         for step in steps:
-            metrics = {"fid": fids[step]} if fids and step in fids else None
-            checkpoints.save(step, make_state(step), make_ema(step), CONFIG, metrics)
+            checkpoints.save(step, make_state(step), make_ema(step), CONFIG)
+            if fids and step in fids:
+                checkpoints.add_scores(step, {"fid": fids[step]})
 
 
 def steps_on_disk(workdir):
@@ -116,12 +117,14 @@ def test_best_step_survives_a_new_start(tmp_path):
 def test_best_step_follows_the_direction_of_the_score(tmp_path):
     with Checkpoints(tmp_path, keep=1, score_name="miou", higher_is_better=True) as checkpoints:
         for step, miou in ((1, 0.2), (2, 0.6), (3, 0.4)):
-            checkpoints.save(step, None, make_ema(step), CONFIG, {"miou": miou})
+            checkpoints.save(step, None, make_ema(step), CONFIG)
+            checkpoints.add_scores(step, {"miou": miou})
     assert steps_on_disk(tmp_path) == [2, 3] and load_ema(tmp_path, best=True)[2] == 2
 
 
 def test_scores_may_be_added_to_a_saved_step_and_survive_a_new_start(tmp_path):
-    save_steps(tmp_path, [0], keep=1, fids={0: 5.0})  # with the step, as older versions did
+    save_steps(tmp_path, [0], keep=1)
+    (tmp_path / "checkpoints" / "0" / "metrics" / "metrics").write_text('{"fid": 5.0}')  # as older versions wrote them
     for steps in ((1, 2), (3,)):
         with opened(tmp_path, keep=1) as checkpoints:
             for step in steps:
@@ -363,3 +366,9 @@ def test_fields_newer_than_the_checkpoint_fit():
 
 def test_what_orbax_imports_for_a_bucket_is_installed():
     assert importlib.util.find_spec("google.cloud.storage")  # it does not ask for it, and fails without it when a workdir is gs://
+
+
+def test_the_cause_of_a_failed_save_ends_with_the_reason():
+    error = OSError(f"Failed writing {'/long/path' * 100}:\nNo space left on device [os_error_code='28'] [source locations='a.cc:1']")
+    cause = _cause(error)
+    assert cause.startswith("OSError: Failed writing /long") and cause.endswith(": No space left on device") and len(cause) < 320

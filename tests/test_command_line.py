@@ -89,9 +89,9 @@ def test_what_libraries_log_of_a_failure_that_they_raise_is_left_out(library, to
 
 
 @pytest.mark.parametrize("error, told", [(RuntimeError("Event loop is closed"), False), (RuntimeError("other"), True)])
-def test_an_exception_is_shown_unless_it_follows_from_another_that_is_told(error, told):
-    shown = []
-    command_line._show_exception(lambda *args: shown.append(args), type(error), error, None)
+def test_what_no_code_can_catch_is_shown_unless_it_follows_from_an_error_that_is_told(error, told):
+    shown, unraisable = [], types.SimpleNamespace(exc_type=type(error), exc_value=error)
+    command_line._show_unraisable(shown.append, unraisable)
     assert bool(shown) == told
 
 

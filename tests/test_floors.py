@@ -9,9 +9,9 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "oasis_jax"
 FAMILIES = {file.parent.name for file in PACKAGE.glob("*/family.py")}
 COMMANDS = {"main", "sample", "evaluate", "convert", "plan", "export"}
 GROUND = {
-    "allowed", "axes", "checkpoint", "command_line", "compiler", "config_flag", "family", "fields", "files", "heatmaps", "id_maps",
-    "interrupts", "json_values", "noise", "pictures", "ranges", "recipe_file", "recipes", "sampling", "saved", "series", "state_dicts",
-    "target", "updates",
+    "allowed", "axes", "buckets", "checkpoint", "command_line", "compiler", "config_flag", "family", "fields", "files", "heatmaps",
+    "id_maps", "interrupts", "json_values", "noise", "pictures", "ranges", "recipe_file", "recipes", "sampling", "saved", "series",
+    "state_dicts", "target", "updates",
 }
 
 # What each part may import besides itself and the ground floor.
@@ -26,21 +26,23 @@ MAY_IMPORT = {
     "evaluation": {"data", "metrics", "parallel"},
     "training": {"data", "evaluation", "metrics", "parallel"},
     "planning": {"data", "parallel", "training"},
+    "label_mixing": set(),
+    "sample_dataset": {"data", "label_mixing", "sample_labels", "sample_options"},
     "sample_labels": {"data"},
     "sample_options": set(),
     "sample_recipe": set(),
     "studio": {"data", "sample_labels"},
     **dict.fromkeys(
         COMMANDS,
-        {"data", "editing", "evaluation", "exporting", "metrics", "parallel", "planning", "sample_labels", "sample_options",
-         "sample_recipe", "studio", "training"},
+        {"data", "editing", "evaluation", "exporting", "metrics", "parallel", "planning", "sample_dataset", "sample_labels",
+         "sample_options", "sample_recipe", "studio", "training"},
     ),
 }
 # The order of the ground floor itself, from the lowest up.
 GROUND_ORDER = [
-    "allowed", "axes", "files", "interrupts", "command_line", "compiler", "config_flag", "fields", "heatmaps", "id_maps", "json_values",
-    "noise", "pictures", "ranges", "state_dicts", "target", "updates", "recipes", "recipe_file", "series", "checkpoint", "saved", "family",
-    "sampling",
+    "allowed", "axes", "buckets", "files", "interrupts", "compiler", "config_flag", "command_line", "fields", "heatmaps", "id_maps",
+    "json_values", "noise", "pictures", "ranges", "state_dicts", "target", "updates", "recipes", "recipe_file", "series", "checkpoint",
+    "saved", "family", "sampling",
 ]
 
 
@@ -106,14 +108,14 @@ def test_no_two_files_outside_the_families_share_a_name():
 
 # Files outside the families that may speak of label maps, because they handle that column; the words "label_map" are a column's name there.
 COLUMN = {
-    "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "recipe_file.py", "sample.py", "sample_labels.py",
-    "sample_recipe.py",
+    "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "recipe_file.py", "sample.py", "sample_dataset.py",
+    "sample_labels.py", "sample_recipe.py",
 } | {
     f"{folder}/{name}.py"
     for folder, names in {
         "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "survey", "tfds_source"),
         "evaluation": ("diversity", "report", "sources", "validation"),
-        "studio": ("__main__", "beginning", "examples", "opening", "renderer"),
+        "studio": ("__main__", "examples", "fitting", "opening", "renderer"),
         "metrics": ("colour", "equilibrium", "metric", "segmentation"),
         "training": ("loop", "resuming", "samples", "setup"),
     }.items()

@@ -1,12 +1,13 @@
 """Files and folders are called anything: in any encoding and normalisation, with signs that shells expand. Only `~` is expanded."""
 import os
+import types
 import unicodedata
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from oasis_jax import files
+from oasis_jax import files, sample
 from oasis_jax.checkpoint import CheckpointError, Checkpoints, config_of_run, load_ema
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
@@ -128,3 +129,30 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
     (tmp_path / ".a.json.partial").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device: .*a.json"):
         files.write_whole(tmp_path / "a.json", b"{}")
+
+
+def test_a_file_of_the_longest_name_is_written(tmp_path):
+    files.write_whole(tmp_path / ("x" * files.LONGEST_NAME), b"1")
+    files.write_whole(tmp_path / ("é" * (files.LONGEST_NAME // 2)), b"2")
+    assert sorted(path.read_bytes() for path in tmp_path.iterdir()) == [b"1", b"2"]
+
+
+def test_a_label_map_whose_name_is_too_long_for_its_samples_is_named(tmp_path, monkeypatch):
+    (tmp_path / "labels").mkdir()
+    path = tmp_path / "labels" / f"{'x' * 250}.png"
+    Image.new("L", (32, 16)).save(path)
+    monkeypatch.setattr(sample, "label_map_subjects", lambda *_, faults, **__: faults)
+    options = types.SimpleNamespace(labels=str(path.parent), output=str(tmp_path / "o"), size="", config=None)
+    model = types.SimpleNamespace(columns=("label_map",), image_size=(16, 32), check_size=lambda *_: None)
+    _, faults, _ = sample._subjects(model, options, 100)
+    assert len(faults) == 1 and faults[0].startswith(f"{path} has too long a name for those of its samples (248 bytes")
+
+
+def test_an_output_that_takes_no_files_is_named_with_its_flag(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"cannot write to .*/file/a/b \(.*/file: Not a directory\): choose another folder with --output"):
+        files.new_folder(tmp_path / "file" / "a" / "b")
+    with pytest.raises(ValueError, match=r"cannot write to /proc/new \(/proc: .*\): choose another folder with --report"):
+        files.new_folder("/proc/new", "report")
+    files.new_folder(tmp_path / "new" / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

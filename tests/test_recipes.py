@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from oasis_jax.heatmaps import maps_of, of_seed, position
-from oasis_jax.noise import Regions, RegionSeed, noise_vector, slerp
-from oasis_jax.recipes import Recipe
+from oasis_jax.noise import Regions, RegionSeed, check_finite, class_noise, noise_vector, slerp
+from oasis_jax.recipes import Recipe, count_from
 
 CLASS_NAMES = ("unlabelled", "road", "car")
 CHANGES = [
@@ -109,3 +109,30 @@ def test_regions_that_do_not_fit_are_reported(ids, seeds, message):
 def test_a_position_beyond_the_two_noises_is_reported():
     with pytest.raises(ValueError, match="t is 1.5, but should be a number from 0, the first noise, to 1"):
         Recipe(0, end=(1, {}), t=1.5)
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], (7, 5), 3, None])
+def test_what_is_no_dict_of_seeds_is_a_type_error_that_names_it(wrong):
+    with pytest.raises(TypeError, match="overrides is .*, but should be a dict, number: seed"):
+        class_noise(0, wrong, 4, 8)
+    for name in ("class_seeds", "style_seeds"):
+        with pytest.raises(TypeError, match=f"{name} is .*, but should be a dict"):
+            Recipe(0, **{name: wrong})
+
+
+@pytest.mark.parametrize("count, kind", [(4.0, TypeError), ("4", TypeError), (True, TypeError), (0, ValueError), (-1, ValueError)])
+def test_a_number_of_classes_that_is_none_is_named(count, kind):
+    with pytest.raises(kind, match=f"num_classes is {count!r}, but should be"):
+        class_noise(0, {}, count, 8)
+
+
+@pytest.mark.parametrize("seed", [True, False, 1.5, None])
+def test_a_seed_to_count_from_is_an_integer(seed):
+    with pytest.raises(ValueError, match=f"seed {seed!r} is neither an integer"):
+        count_from(seed, 2)
+
+
+@pytest.mark.parametrize("values, told", [(np.nan, "nan"), ([[0.0, np.inf]], "inf"), ("text", "<U4"), (None, "object")])
+def test_noise_is_of_finite_numbers(values, told):
+    with pytest.raises(ValueError, match=f"noise holds {told}, but should hold finite numbers alone"):
+        check_finite("noise", values)

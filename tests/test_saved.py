@@ -59,6 +59,8 @@ def test_names_are_those_of_the_package_unless_there_is_a_folder(run, tmp_path, 
     assert saved.names() == ["small"]
     assert [saved.reference(path) for path in ("small", tmp_path / "models" / "small", "gs://bucket/run")] == ["small", "small", "gs://bucket/run"]
     assert saved.reference("models/") == str(tmp_path / "models")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert saved.reference("models/") == saved.reference("~/models") == "~/models"
     assert oasis_jax.load("small").step == 5
     with pytest.raises(CheckpointError, match="no checkpoint at smal: there is no such folder; .* a model of this package: small"):
         oasis_jax.load("smal")

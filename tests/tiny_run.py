@@ -42,4 +42,5 @@ def save_run(workdir, config, steps=(5,), metrics=None):
     """Writes checkpoints with another generator in each; `metrics` is {step: {name: value}}."""
     with Checkpoints(workdir, keep=len(steps), score_name="score", higher_is_better=True) as checkpoints:
         for step in steps:
-            checkpoints.save(step, None, random_state(config, seed=step).ema, config.to_dict(), (metrics or {}).get(step))
+            checkpoints.save(step, None, random_state(config, seed=step).ema, config.to_dict())
+            checkpoints.add_scores(step, (metrics or {}).get(step, {}))

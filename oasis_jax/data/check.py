@@ -14,7 +14,6 @@ from oasis_jax.data.columns import REMARKS
 from oasis_jax.data.datasets import PAIRS, SPLITS, open_split
 from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.data.labels import resize_label_map
-from oasis_jax.data.split import stamp
 from oasis_jax.data.survey import Survey, recalled
 from oasis_jax.files import one_line, write_whole
 
@@ -104,7 +103,7 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     workers = spec.workers or os.cpu_count()
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
         results = pool.map(lambda index: _check_example(split, index, spec, statistic), range(len(split)))
-        results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit="example", disable=not remember))
+        results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit=" examples", disable=not remember))
     faults = list(split.faults) + [fault for result in results for fault in result.faults]
     if faults:
         raise DataError(_report(split, spec, faults))
@@ -232,8 +231,8 @@ def _fingerprint(split, spec):
         digest.update(split.rule.identity)
     if split.read_arrays is not None and not split.archive:
         digest.update(f"{split.name} {spec!r}".encode())
-    for path in split.files():
-        digest.update(os.fsencode("{} {} {}\n".format(*_stamp(path))))
+    for path, (size, date) in split.stamps().items():
+        digest.update(os.fsencode(f"{path} {size} {date}\n"))
     digest.update(os.fsencode("\n".join(split.faults)))
     if split.column("label_map"):
         digest.update(repr(spec.decoded_size(split.name)).encode())
@@ -242,13 +241,6 @@ def _fingerprint(split, spec):
 
 def _absolute(path):
     return str(path) if "://" in str(path) else os.path.realpath(os.path.expanduser(path))
-
-
-def _stamp(path):
-    try:
-        return stamp(path)
-    except OSError:  # what cannot be read is a fault, and so never remembered
-        return [path, "", ""]
 
 
 def _recall(memory):

@@ -1,5 +1,8 @@
 """Image decoding inside a tf.data graph, where many threads run at once without Python's interpreter lock.
 
+TensorFlow prints what libjpeg says of a damaged photo that can be read ("Corrupt JPEG data") straight to stderr, without a switch. To
+silence it, the descriptor would have to be redirected, and with it what all other threads say.
+
 Only the most common kinds of files are decoded here, for which TensorFlow's pixels exactly equal Pillow's. All others are left to Pillow.
 """
 import functools

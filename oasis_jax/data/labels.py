@@ -51,6 +51,19 @@ class LabelRule:
                 table[stored] = target
         return table
 
+    @functools.cached_property
+    def inverse(self) -> np.ndarray:
+        """int32 (num_classes,): the id 0..65535 that a class is stored by, -1 if there is none.
+
+        Of several it is the one that the offset gives, or else the lowest.
+        """
+        ids, classes = np.flatnonzero(self.table >= 0)[::-1], np.arange(self.num_classes)
+        inverse = np.full(self.num_classes, -1, np.int32)
+        inverse[self.table[ids]] = ids  # the lowest is assigned last
+        shifted = classes - self.offset
+        by_offset = (shifted >= 0) & (shifted < MAX_IDS) & (self.table.take(shifted, mode="clip") == classes)
+        return np.where(by_offset, shifted, inverse).astype(np.int32)
+
     def _class_of_negative(self, stored):
         shifted = int(stored) + self.offset
         return self.mapping.get(int(stored), shifted if 0 <= shifted < self.num_classes else -1)

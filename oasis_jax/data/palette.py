@@ -11,7 +11,9 @@ from oasis_jax.files import expanded, one_line
 _WANTED = "one class per line, R G B name"
 _SEPARATOR = re.compile(r"\s*[,;\s]\s*")
 _COMMENT = re.compile(r"(^|\s+)#(?!\d).*")  # at the end of a line; "lane #2" is a name
-_HEXADECIMAL = re.compile(r"[0-9a-fA-F]{6}\b")
+_HEX = r"([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})?(?!\w)[\s,;]*"
+_HEXADECIMAL = re.compile(f"#?{_HEX}")
+_COMMENT_LINE = re.compile(f"#(?!{_HEX})")  # "#c83c28 house" is no comment, but a colour that would be lost
 
 
 def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -27,11 +29,15 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
             or as `text.read_lines` does.
     """
     colours, names = {}, []
-    for number, line in read_lines(path, "data.palette", _WANTED):
+    for number, line in read_lines(path, "data.palette", _WANTED, _COMMENT_LINE):
         where = f"{path} line {number}"
         *values, name = (_SEPARATOR.split(line, maxsplit=3) + [""] * 3)[:4]
         if not all(value.isascii() and value.isdigit() and int(value) < 256 for value in values):
-            hint = " (hexadecimal colours are not read)" if _HEXADECIMAL.match(line) else ""
+            hint = ""
+            if found := _HEXADECIMAL.match(line):
+                meant = " ".join(str(int(value, 16)) for value in found.groups()[:3])
+                hint = f" (hexadecimal colours are not read: if it is one, write {meant} {line[found.end():]}"
+                hint += "; if it is a comment, write a blank after #)" if line.startswith("#") else ")"
             if any(not sign.isprintable() or (sign.isnumeric() and not sign.isascii()) for sign in "".join(values)):
                 line = line.encode("ascii", "backslashreplace").decode()
                 hint = " (signs that cannot be seen, or look like others, are written as escapes here: remove them)"
@@ -50,6 +56,22 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
     if not colours:
         raise DataError(f"data.palette {path} holds no colours (lines that begin with # are comments): write {_WANTED}")
     return np.asarray(list(colours), np.uint8), tuple(names)
+
+
+def palette_text(colours, names) -> str:
+    """The text of a palette file from which `read_palette` reads these colours, uint8 (K, 3), and K names.
+
+    Names that a palette file cannot hold are changed: one that begins with a number follows the word "class", and "# " becomes "no. ".
+    """
+    lines = (f"{r} {g} {b} {_written(name, i)}" for i, ((r, g, b), name) in enumerate(zip(colours, names, strict=True)))
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _written(name, number):
+    name = re.sub(r"(^|\s)#\s*(?!\d)", r"\1no. ", _unquoted(one_line(" ".join(name.split())).strip(",; ")))
+    if name == str(number):  # what a class without a name is called
+        return ""
+    return f"class {name}" if name and _is_number(_SEPARATOR.split(name)[0]) else name
 
 
 def palette_of(path, held) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -105,12 +127,17 @@ def of_field(field) -> np.ndarray | None:
     raise DataError(f'data.palette_colours is {field}: a run writes it, such as ("20 20 20", "200 60 40"); give data.palette instead')
 
 
-def difference(held, given) -> str:
-    """What differs between two palettes of `as_field`, in words, id by id; empty if nothing does."""
+def difference(held, given, each="id", all_of_them="colours") -> str:
+    """What differs between two palettes of `as_field`, or other values by id, in words; empty if nothing does.
+
+    Args:
+        held, given: values by id, before and now.
+        each, all_of_them: what they are called.
+    """
     held, given = tuple(held), tuple(given)
-    changes = [f"id {i} was {old} and is {new}" for i, (old, new) in enumerate(zip(held, given, strict=False)) if old != new]
+    changes = [f"{each} {i} was {old} and is {new}" for i, (old, new) in enumerate(zip(held, given, strict=False)) if old != new]
     if len(held) != len(given):
-        changes.append(f"there were {len(held)} colours and are {len(given)}")
+        changes.append(f"there were {len(held)} {all_of_them} and are {len(given)}")
     return "; ".join(changes[:5]) + (f"; and {len(changes) - 5} more" if len(changes) > 5 else "")
 
 

@@ -91,7 +91,7 @@ def eval_batches(split, spec, batch_size, columns=None):
 def _decode_all(split, spec):
     """The whole split as eval_batches gives it, each column in one array."""
     arrays, first = {}, 0
-    with tqdm.tqdm(desc="decoding into memory", total=len(split), unit="example") as progress:
+    with tqdm.tqdm(desc="decoding into memory", total=len(split), unit=" examples") as progress:
         for batch in eval_batches(split, spec, _CACHE_BATCH):
             count = int(batch["mask"].sum())
             for column in split.columns:

@@ -1,6 +1,7 @@
 """Batches of examples by tf.data: files are decoded, resized, cut to the window of a crop, and mirrored."""
 import atexit
 import os
+import stat
 import traceback
 import warnings
 import weakref
@@ -86,6 +87,7 @@ class Reader:
             DataError: Pillow cannot read one either.
         """
         try:
+            self._unchanged(examples)
             self._read(examples)
         except DataError as fault:
             raise fault from None
@@ -100,14 +102,16 @@ class Reader:
         return refused
 
     def _dataset(self, examples, batch_size):
-        files = []
-        if self.cache is None and self.split.read_arrays is None:
-            files = [(decoder, tf.constant(list(map(os.fsencode, paths)), tf.string)) for decoder, paths in self._files]
+        from_files = self.cache is None and self.split.read_arrays is None
         columns = self.split.columns
 
         @tf.autograph.experimental.do_not_convert  # as in `pipeline.train_batches`
         def read(examples, more):
-            decoded = [decoder(path) for decoder, paths in files for path in tf.unstack(tf.gather(paths, examples[:, 0]))]
+            decoded = []
+            if from_files:
+                paths = tf.numpy_function(self._unchanged, (examples,), [tf.string] * len(self._files))
+                for (decoder, _), of_column in zip(self._files, paths, strict=True):
+                    decoded += [decoder(path) for path in tf.unstack(of_column, piece_size)]
             arrays = tf.numpy_function(self._read, (examples, *decoded), [tf.as_dtype(column.dtype) for column in columns])
             for column, array in zip(columns, arrays, strict=True):
                 array.set_shape((piece_size, *self.crop, *column.channels))
@@ -119,6 +123,23 @@ class Reader:
             options.threading.private_threadpool_size = self._workers
         pieces = examples.batch(piece_size, drop_remainder=True).map(read, self._workers or os.cpu_count(), deterministic=True)
         return pieces.rebatch(batch_size, drop_remainder=True).prefetch(2).with_options(options)
+
+    def _unchanged(self, examples):
+        """The paths of these examples that TensorFlow decodes, as an array of bytes for each column. It is called before files are opened.
+
+        Raises:
+            DataError: a file is no longer the one that was checked, such as a pipe, which would be waited for without end.
+        """
+        indices = examples[:, 0].tolist()
+        checked = {path: found for index in indices for path, found in self.split.examples[index].stamps.items() if "://" not in path}
+        changed = {path: found for path in checked if (found := _look(path)) not in (checked[path], None)}
+        if pipes := [path for path, found in changed.items() if not found]:
+            raise DataError(f"{pipes[0]} has changed since the check of the data (it is no regular file any more): put back the file")
+        if changed:
+            self._read(examples)  # tells more, if the file is at fault by itself
+            path = next(iter(changed))
+            raise DataError(f"{path} has changed since the check of the data (its size or date): put it back, or start again to check it")
+        return [np.array([os.fsencode(paths[index]) for index in indices], object) for _, paths in self._files]
 
     def _read(self, examples, *decoded):
         """One array per column of int64 (B, 4) examples. `decoded`: for each column B values as `decode` gives them; or nothing."""
@@ -157,3 +178,12 @@ class Reader:
             found = " and ".join(f"{example.source(column.name)} is {width}x{height}" for (height, width), column in sizes.items())
             raise DataError(f"{found}: one of them has changed since the check of the data; put back the files of one size")
         return [c.fit(value, self.size, window, example.source(c.name)) for c, value in zip(columns, values, strict=True)]
+
+
+def _look(path):
+    """(size, date) of a file as in `Example.stamps`, () for what is no regular file; None if it is gone, of which reading tells."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_size, int(found.st_mtime)) if stat.S_ISREG(found.st_mode) else ()

@@ -1,5 +1,6 @@
 """The examples of one split of a data set, in a fixed order."""
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,21 @@ class Example:
     def source(self, column) -> str:
         """The file of a column for messages; the example's name if there is none."""
         return self.files.get(column, self.name)
+
+    @functools.cached_property
+    def stamps(self) -> dict[str, tuple]:
+        """{path: (size, date)} of the files, as they were when this was first asked for: by the check, before it reads them.
+
+        A file that cannot be read has ("", "").
+        """
+        return {path: _stamp(path) for path in self.files.values()}
+
+
+def _stamp(path):
+    try:
+        return tuple(stamp(path)[1:])
+    except OSError:  # what cannot be read is a fault, and so never remembered
+        return "", ""
 
 
 def stamp(path):
@@ -70,9 +86,10 @@ class Split:
         """The class names of a split with label maps."""
         return self.column("label_map").class_names
 
-    def files(self) -> list[str]:
-        """Paths of all files that the examples are read from."""
-        return [self.archive] * bool(self.archive) + [path for example in self.examples for path in example.files.values()]
+    def stamps(self) -> dict[str, tuple]:
+        """`Example.stamps` of all files that the examples are read from."""
+        archive = {self.archive: _stamp(self.archive)} if self.archive else {}
+        return archive | {path: found for example in self.examples for path, found in example.stamps.items()}
 
     def subset(self, indices) -> "Split":
         """The split with only the examples of these indices, in this order."""

@@ -7,20 +7,22 @@ from oasis_jax.data.labels import DataError
 from oasis_jax.files import expanded
 
 _LINE_END = re.compile("\r\n|\r|\n")  # of Unix, Windows and the old Mac OS; str.splitlines would also split names at rarer characters
+_COMMENT = re.compile("#")
 # The mark of UTF-32 begins with that of UTF-16.
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
 _MARKS += ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
-def read_lines(path, field, wanted) -> list[tuple[int, str]]:
+def read_lines(path, field, wanted, comment=_COMMENT) -> list[tuple[int, str]]:
     """The lines of a text file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark: [(number from 1, line without blanks around it)].
 
-    Blank lines, and comments (lines that begin with #), are left out.
+    Blank lines and comments are left out.
 
     Args:
         path: any path etils.epath knows; `~` works.
         field: what names the file, such as "data.palette", for messages.
         wanted: what the file should hold, for messages.
+        comment: pattern of how a line begins that is a comment.
 
     Raises:
         DataError: the file cannot be read or is in another encoding; names the file and the first line that cannot be decoded.
@@ -46,7 +48,7 @@ def read_lines(path, field, wanted) -> list[tuple[int, str]]:
         ) from None
     unmarked = text.replace("\ufeff", "")  # files that were joined have marks inside
     lines = ((number, line.strip()) for number, line in enumerate(_LINE_END.split(unmarked), 1))
-    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+    return [(number, line) for number, line in lines if line and not comment.match(line)]
 
 
 def _shown(data, place):

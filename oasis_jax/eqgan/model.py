@@ -11,6 +11,7 @@ from oasis_jax import sampling
 from oasis_jax.eqgan.generator import Generator
 from oasis_jax.heatmaps import given
 from oasis_jax.layers.initial import standard_normal
+from oasis_jax.noise import check_finite
 from oasis_jax.recipes import Recipe, as_recipes, count_from
 
 NOISE_MODES = ("random", "const", "none")
@@ -139,6 +140,7 @@ class Model:
         recipes = [Recipe(each, truncation=truncation) for each in count_from(seed, count)]
         inputs = self.inputs(recipes, {})
         if z is not None:
+            check_finite("z", z)
             z = np.asarray(z, np.float32)
             if z.shape != (count, self.generator.z_dim):
                 raise ValueError(f"z is {z.shape}, but should be {(count, self.generator.z_dim)}: one latent for each image")

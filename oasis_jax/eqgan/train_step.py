@@ -118,7 +118,7 @@ class TrainStep:
     schedules: tuple[tuple[str, Callable], ...] = ()
 
     recent_batches = 0
-    splits_rows = False  # it would compute the same, but its noise and filters are not split by the compiler
+    splits_rows = False  # its resampling is exact on parts of images, but the whole step has not been compared with that of one device
     legend = {"di_of_batch": DI_FORMULA}
 
     def learning_rates(self, step):

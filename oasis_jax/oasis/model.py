@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from oasis_jax import sampling
 from oasis_jax.heatmaps import given
-from oasis_jax.noise import RegionNoise, Regions
+from oasis_jax.noise import RegionNoise, Regions, check_finite
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.capacities import describe, fit, of_size, on_regions
 from oasis_jax.oasis.generator import Generator, check_sides
@@ -139,7 +139,10 @@ class Model:
             raise ValueError(f"labels are {labels.shape}, but should be (H, W) or (B, H, W) integer classes, without channels{channels}")
         self.check_size(*labels.shape[1:])
         labels, recipes = _label_maps(labels, self.num_classes), as_recipes(count_from(seed, len(labels)))
-        noise = self._noise(recipes, labels) if noise is None else noise
+        if noise is None:
+            noise = self._noise(recipes, labels)
+        else:
+            check_finite("noise", noise.vectors if isinstance(noise, RegionNoise) else noise)
         heatmaps = self._heatmaps(recipes) if heatmaps is None else given(heatmaps, len(labels), self.spatially_aware)
         return self.images(self._inputs(labels, noise, heatmaps))
 

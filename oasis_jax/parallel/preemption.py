@@ -19,10 +19,12 @@ class Notice:
 
     Attributes:
         reason: what has arrived; "" if nothing has.
+        idle: as long as nothing would be lost, what is printed when a signal ends the process at once, such as while the step is compiled;
+            "" otherwise. It counts for a process alone: several agree on a step that all of them reach.
     """
 
     def __init__(self):
-        self.reason = ""
+        self.reason = self.idle = ""
 
     def reached(self, step):
         """Whether to save and stop after `step`. All processes, each of which must ask at every step, get the same answer.
@@ -52,7 +54,7 @@ def notice():
     handled = (signal.SIGINT,) if joined else tuple(_SIGNALS)
     before = {number: signal.signal(number, handle) for number in handled}
     try:
-        with _second_ends_at_once():
+        with _answered(received, joined):
             yield received
     finally:
         for number, handler in before.items():
@@ -60,12 +62,12 @@ def notice():
 
 
 @contextlib.contextmanager
-def _second_ends_at_once():
-    """Answers Ctrl-C, also while the main thread is in a long call of the compiler, during which Python calls no handler of signals."""
+def _answered(received, joined):
+    """Answers signals, also while the main thread is in a long call of the compiler, during which Python calls no handler of them."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_answer, args=(ours,), daemon=True)
+    thread = threading.Thread(target=_answer, args=(ours, received, joined), daemon=True)
     thread.start()
     try:
         yield
@@ -76,14 +78,21 @@ def _second_ends_at_once():
         ours.close()
 
 
-def _answer(numbers):
+def _answer(numbers, received, joined):
     """Reads the numbers of signals as they arrive, one byte each, until the other end is closed."""
     asked = False
     while number := numbers.recv(1):
-        if number[0] != signal.SIGINT:
+        name = _SIGNALS.get(number[0])
+        if name is None:
             continue
-        if asked:
+        if name == "Ctrl-C" and asked:
             print("\nended at once by a second Ctrl-C; what was saved before stays", file=sys.stderr, flush=True)
             os._exit(INTERRUPTED)
-        asked = True
-        print("\nCtrl-C: saving after this step, then ending; press it again to end at once", file=sys.stderr, flush=True)
+        if received.idle and not joined:
+            print(file=sys.stderr, flush=True)
+            print(f"stopped by {name} before the first step; {received.idle}", flush=True)
+            os._exit(0)
+        asked = asked or name == "Ctrl-C"
+        when = "the first step, which is compiled before" if received.idle else "this step"
+        again = "; press it again to end at once" if name == "Ctrl-C" else ""
+        print(f"\n{name}: saving after {when}, then ending{again}", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ Each process measures its part by itself, on its own devices. They meet once, wh
 result.
 """
 import contextlib
+import importlib.util
 import io
 import os
 import sys
@@ -16,6 +17,7 @@ from jax.experimental import multihost_utils
 _ROWS = 1024  # feature rows gathered at once
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 HEARTBEAT_SECONDS = 30  # after which a process that does not answer is taken for dead, and the others stop
+END_SECONDS = 1800  # that a process which is done waits for the others: for what the first alone draws, evaluates and writes
 FAILED = 1  # exit code
 # By default, independent operations of a program start at once: of two sums over the processes, Gloo would take one for the other.
 _IN_ONE_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
@@ -47,18 +49,30 @@ def join(saves_when_stopped=False):
         explicit = {"coordinator_address": address, "num_processes": int(count), "process_id": int(index)}
     elif os.environ.get("SLURM_STEP_NUM_TASKS") == "1":  # one process, with all devices of its node
         return
+    # JAX aborts all processes if one ends later than the second limit. Dead ones are found by their heartbeats, long before.
+    limits = {"heartbeat_timeout_seconds": HEARTBEAT_SECONDS, "shutdown_timeout_seconds": END_SECONDS}
     try:
-        jax.distributed.initialize(**explicit, heartbeat_timeout_seconds=HEARTBEAT_SECONDS, shutdown_timeout_seconds=HEARTBEAT_SECONDS)
+        jax.distributed.initialize(**explicit, **limits)
     except ValueError as error:
         if _NO_CLUSTER not in str(error):
             raise ValueError(f"could not join the other processes of this job: {error}") from error
         return
-    if jax.config.jax_platforms == "cpu":  # XLA reads this when the devices are first asked for
+    in_one_order = _will_compute_on_cpu()
+    if in_one_order:  # XLA reads this when the devices are first asked for
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_IN_ONE_ORDER}"
     # On CPU, sums of two programs that run at once may meet each other's messages: one program waits for the other (see `in_order`).
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if several_on_cpu():  # a program that is read from the cache may compute its own sums in another order than the other processes
+        if not in_one_order:
+            leave("error: JAX has found no accelerator: to compute on CPU, set JAX_PLATFORMS=cpu, for which sums are kept in one order")
         jax.config.update("jax_enable_compilation_cache", False)
+
+
+def _will_compute_on_cpu():
+    """Whether JAX can only choose the CPU, known before it is initialised: it is told to, or no plugin for another platform is there."""
+    if jax.config.jax_platforms:
+        return jax.config.jax_platforms == "cpu"
+    return not any(importlib.util.find_spec(package) for package in ("jax_plugins", "libtpu"))
 
 
 def in_order(tree):
@@ -83,6 +97,27 @@ def leave(message):
     print(f"{message} ({which})", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(FAILED)
+
+
+def end_together():
+    """Ends this process with exit code 0 as soon as the others have come here too; of a single process, it does nothing.
+
+    Every process must call this after all its work, with nothing left to write. Python's own end is left out: by then, threads of
+    libraries could still fail.
+    """
+    if jax.process_count() == 1:
+        return
+    from orbax.checkpoint import multihost
+
+    sys.stdout.flush()
+    try:
+        multihost.get_barrier_sync_fn()(key="end of all processes", timeout_ms=END_SECONDS * 1000)
+        jax.distributed.shutdown()
+    except jax.errors.JaxRuntimeError as error:
+        leave(f"error: this process is done, but not all others are: {' '.join(str(error).split())[:300]}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextlib.contextmanager

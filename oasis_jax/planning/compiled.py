@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+import jax
 from tqdm import tqdm
 
 from oasis_jax.files import expanded
@@ -48,6 +49,7 @@ class Compiled:
         split: (parts of the batch, parts of the rows of an image).
         mesh, description: lines of text on the mesh and on how images are computed.
         costs: Costs of the instructions.
+        own_count: (operations, bytes) by the compiler's own analysis (`count_as_compiler`), or None.
     """
 
     memory: float
@@ -57,6 +59,7 @@ class Compiled:
     mesh: str
     description: str
     costs: tuple[Cost, ...]
+    own_count: tuple[float, float] | None = None
 
     @property
     def fits(self):
@@ -64,13 +67,14 @@ class Compiled:
         return not self.complaint
 
 
-def compile_for(machine, config, keep=""):
+def compile_for(machine, config, keep="", which=""):
     """Compiles the step of a config for a Machine.
 
     Args:
         machine: Machine.
         config: ConfigDict.
         keep: folder in which the compiler's reports stay, in a folder `compiled` of their own; "" deletes them.
+        which: of several steps, to show while it is compiled.
 
     Returns:
         Compiled.
@@ -87,11 +91,11 @@ def compile_for(machine, config, keep=""):
             for old in filter(pathlib.Path.is_file, folder.glob(name)):
                 old.unlink()
         with log.open("wb") as file:
-            _run(Job(config.to_dict(), machine, str(folder)), file)
+            _run(Job(config.to_dict(), machine, str(folder)), file, which)
         return read(folder, machine, log.read_text(errors="replace"))
 
 
-def _run(job, log):
+def _run(job, log, which):
     """Runs the child until the reports are there, or until it ends by itself."""
     command, environment = [sys.executable, "-m", "oasis_jax.planning.child"], {**os.environ, **ENVIRONMENT}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
@@ -100,9 +104,10 @@ def _run(job, log):
         with contextlib.suppress(BrokenPipeError):
             child.stdin.write(pickle.dumps(job))
             child.stdin.flush()  # and left open: the child ends when it is closed, however this process ends
-        with tqdm(desc=f"compiling for {job.machine}", bar_format="{desc}: {elapsed}", leave=False, disable=None) as progress:
+        doing = f"compiling for {job.machine}{which and ', '}{which}"
+        with tqdm(desc=doing, bar_format="{desc}: {elapsed}", leave=False, disable=None) as progress:
             if progress.disable:  # not a terminal, where lines cannot be drawn again
-                print(f"compiling for {job.machine}, half a minute on a free machine", file=sys.stderr, flush=True)
+                print(f"{doing}, half a minute on a free machine", file=sys.stderr, flush=True)
             sizes = None
             while child.poll() is None:
                 time.sleep(POLL)
@@ -143,8 +148,25 @@ def read(folder, machine, log=""):
     if not complaint and memory > machine.chip.memory:
         complaint = f"{memory / 2**30:.2f} GiB exceed the {machine.chip.memory / 2**30:.2f} GiB of the chip"
     known = json.loads((folder / KNOWN).read_text())
+    known["split"] = tuple(known["split"])
     with program.open() as lines:
-        return Compiled(memory=memory, complaint=complaint, costs=tuple(costs(parse(lines))), **known | {"split": tuple(known["split"])})
+        found = tuple(costs(parse(lines)))
+    return Compiled(memory=memory, complaint=complaint, costs=found, own_count=count_as_compiler(program.read_text()), **known)
+
+
+def count_as_compiler(program):
+    """(operations, bytes) of a program's text by XLA's cost analysis, which is what `jax.stages.Compiled.cost_analysis` returns.
+
+    It also counts elementwise operations and copies within the chip, the body of a loop once, and branches that no step takes. None if JAX
+    cannot tell: it has no public function for the text of a program.
+    """
+    try:
+        from jaxlib import _hlo, _jax
+
+        found = _jax.hlo_module_cost_analysis(jax.devices("cpu")[0].client, _hlo.hlo_module_from_text(program))
+        return found["flops"], found["bytes accessed"]
+    except (ImportError, AttributeError, KeyError, TypeError, RuntimeError):
+        return None
 
 
 def _cause(log):

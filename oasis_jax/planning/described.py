@@ -41,6 +41,7 @@ def describe(machine, config, compiled, steps=0):
         f"  of that     {compiled.state / GIB:8.2f} GiB    train state",
         f"  arithmetic  {least.flops / 1e12:8.3f} TFLOP  {milliseconds(least.compute)} ms at peak",
         f"  traffic     {least.traffic / 1e9:8.2f} GB     {milliseconds(least.memory)} ms at peak",
+        *_own_count(compiled),
         "",
         f"lower bound: {milliseconds(least.seconds)} ms per step, by {least.limit}; at most {images:.0f} images/s on all chips",
         *([f"{steps:,} steps: at least {hours(steps, least):.2f} hours"] if steps else []),
@@ -52,6 +53,14 @@ def describe(machine, config, compiled, steps=0):
         *_caveats(machine),
     ]
     return "\n".join(lines)
+
+
+def _own_count(compiled):
+    """A line with the compiler's own figures, which also have elementwise operations and what is copied within the chip."""
+    if compiled.own_count is None:
+        return []
+    operations, moved = compiled.own_count
+    return [f"  compiler's own count: {operations / 1e12:.3f} TFLOP, {moved / 1e9:.2f} GB; compare it only with itself"]
 
 
 def _peaks(chip):
@@ -116,10 +125,12 @@ def describe_search(machine, config, tried, best, examples=0):
         machine: machines.Machine.
         config: ConfigDict that was searched.
         tried: list of search.Tried.
-        best: how many to list.
+        best: how many to list; the best with the batch size of the config is listed in any case.
         examples: number of training examples if it is not known from the config.
     """
-    listed = ranked(tried)[:best]
+    fitting = ranked(tried)
+    of_config = [one for one in fitting if one.batch_size == config.train.batch_size][:1]  # another batch would be another recipe
+    listed = fitting[:best] + [one for one in of_config if one not in fitting[:best]]
     if not any(one.compiled for one in tried):
         return f"nothing could be compiled for {machine}: {tried[-1].reason if tried else 'there is nothing to try'}"
     if not listed:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from oasis_jax.config_flag import flat
 from oasis_jax.family import find_family
+from oasis_jax.parallel.mesh import work
 from oasis_jax.planning.compiled import Compiled, CompilerError
 from oasis_jax.planning.roofline import Bound, bound
 from oasis_jax.training.step import split_of_run
@@ -56,33 +57,32 @@ def batches_for(config, machine):
     return sorted({size, multiple, 2 * multiple})
 
 
-def spaces_for(config, machine):
-    """Values of mesh.space that use as many chips as possible, for the batch of a config; the first ones split images least.
+def splits_for(config, machine):
+    """The Splits that use as many chips as possible, one for each value of mesh.space, for the batch of a config.
 
     Raises:
         ValueError: there are none.
     """
-    train_step, possible, refused = find_family(config).train_step(config), {}, None
+    train_step, possible, refused = find_family(config).train_step(config), [], None
     for space in range(1, machine.chips + 1):
         try:
-            split = split_of_run(changed(config, {"mesh.space": space}), train_step, machine.chips, machine.hosts)
-            possible[space] = split.devices
+            possible.append(split_of_run(changed(config, {"mesh.space": space}), train_step, machine.chips, machine.hosts))
         except ValueError as error:
             refused = error
     if not possible:
         raise refused
-    return [space for space, devices in possible.items() if devices == max(possible.values())]
+    return [split for split in possible if split.devices == max(other.devices for other in possible)]
 
 
 def search(
-    config, machine, compile_step: Callable[[object], Compiled], batches: Iterable[int] = (), savings=SAVINGS
+    config, machine, compile_step: Callable[[object, str], Compiled], batches: Iterable[int] = (), savings=SAVINGS
 ) -> Iterator[Tried]:
-    """Compiles candidates, one after the other.
+    """Compiles candidates, one after the other: those with the least `mesh.work` of a device for an image first.
 
     Args:
         config: ConfigDict.
         machine: machines.Machine.
-        compile_step: config -> Compiled; may raise ValueError or CompilerError.
+        compile_step: (config, which candidate of how many it is) -> Compiled; may raise ValueError or CompilerError.
         batches: batch sizes; by default those of `batches_for`.
         savings: (field, value) pairs, as in SAVINGS.
 
@@ -90,29 +90,36 @@ def search(
         Tried, as soon as it is known.
     """
     savings = [(name, value) for name, value in savings if name in flat(config)]
+    candidates = []
     for batch_size in batches or batches_for(config, machine):
         of_batch = {"train.batch_size": batch_size}
         try:
-            spaces = spaces_for(changed(config, of_batch), machine)
+            candidates += [(batch_size, split) for split in splits_for(changed(config, of_batch), machine)]
         except ValueError as error:
             yield Tried(of_batch, batch_size, None, None, str(error))
-            continue
-        for space in spaces:
-            yield from _until_it_fits(config, machine, compile_step, of_batch | {"mesh.space": space}, savings)
+    candidates.sort(key=lambda one: work(one[1], one[0], config.data.image_size[0]) / one[0])
+    too_large = []  # (split, batch size, number of savings) of what did not fit
+    for number, (batch_size, split) in enumerate(candidates, 1):
+        # What a smaller batch on the same mesh needed, a larger one needs too.
+        first = max([count + 1 for other, size, count in too_large if other == split and size <= batch_size], default=0)
+        fields = {"train.batch_size": batch_size, "mesh.space": split.space}
+        if first > len(savings):
+            yield Tried(fields, batch_size, None, None, "a smaller batch does not fit on this mesh, with all savings of memory")
+        for count in range(first, len(savings) + 1):
+            one = _try(config, machine, compile_step, fields | dict(savings[:count]), f"{number} of {len(candidates)}")
+            yield one
+            if one.compiled is None or one.compiled.fits:
+                break
+            too_large.append((split, batch_size, count))
 
 
-def _until_it_fits(config, machine, compile_step, fields, savings):
-    for name, value in (None, None), *savings:
-        fields = fields if name is None else fields | {name: value}
-        candidate = changed(config, fields)
-        try:
-            compiled = compile_step(candidate)
-        except (CompilerError, ValueError) as error:
-            yield Tried(fields, candidate.train.batch_size, None, None, str(error))
-            return
-        yield Tried(fields, candidate.train.batch_size, compiled, bound(compiled.costs, machine.chip), compiled.complaint)
-        if compiled.fits:
-            return
+def _try(config, machine, compile_step, fields, which):
+    candidate = changed(config, fields)
+    try:
+        compiled = compile_step(candidate, f"{which}: {as_flags(fields)}")
+    except (CompilerError, ValueError) as error:
+        return Tried(fields, candidate.train.batch_size, None, None, str(error))
+    return Tried(fields, candidate.train.batch_size, compiled, bound(compiled.costs, machine.chip), compiled.complaint)
 
 
 def ranked(tried):

@@ -40,12 +40,10 @@ def serve(options, ready=lambda url: None):
     Raises:
         CheckpointError, DataError, ImportError, OSError, ValueError: with how to fix it in the message.
     """
-    import uvicorn  # of the extra "studio"
-
     from oasis_jax.studio.beginning import begin_with
     from oasis_jax.studio.guards import is_loopback
     from oasis_jax.studio.renderer import Renderer
-    from oasis_jax.studio.server import create_app
+    from oasis_jax.studio.serving import StudioServer
 
     _keep_compiled()
     with _bound(options) as listening:
@@ -54,17 +52,10 @@ def serve(options, ready=lambda url: None):
         renderer = Renderer(begun.model, begun.size)
         renderer.compile(lambda line: print(line, flush=True))
         token = secrets.token_urlsafe(16) if options.token or not is_loopback(options.host) else None
-        app = create_app(renderer, begun.facts(renderer), begun.examples, begun.rule, token)
         host, port = listening.getsockname()[:2]
         host = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
         url = f"http://{host}:{port}/" + (f"?token={token}" if token else "")
-
-        class Server(uvicorn.Server):
-            async def startup(self, sockets=None):
-                await super().startup(sockets)
-                ready(url)
-
-        Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)).run([listening])
+        StudioServer(begun, renderer, token, lambda: ready(url)).run([listening])
 
 
 def _keep_compiled():

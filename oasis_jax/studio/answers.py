@@ -45,10 +45,11 @@ class Answers:
         return header, arrays
 
     def example(self, body=b"", name=""):
-        """An example: its size, with label map and photo, or None."""
-        labels, photo = self._examples.read(name)
+        """An example: its size, and `notice` if it was squeezed, with label map and photo, or None."""
+        labels, photo, notice = self._examples.read(name)
         height, width = labels.shape
-        return {"name": name, "height": height, "width": width, "photo": photo is not None}, (labels.astype(id_dtype(self._model)), photo)
+        header = {"name": name, "height": height, "width": width, "photo": photo is not None} | ({"notice": notice} if notice else {})
+        return header, (labels.astype(id_dtype(self._model)), photo)
 
     def heatmaps(self, body, name=""):
         """The heatmaps of {"seed": 0}."""
@@ -66,12 +67,12 @@ def explained(error, log=True):
     """(status of HTTP, one line for people) of whatever a question has raised; what was not foreseen is logged if `log` is set."""
     for kind, status in _STATUS.items():
         if isinstance(error, kind):
-            return status, one_line(error)
+            return status, joined(error)
     if log:
         _log.error("a request failed", exc_info=error)
     return 500, f"the image cannot be computed ({type(error).__name__}): the log of the program says more"
 
 
-def one_line(error):
+def joined(error):
     """The text of an error without line ends."""
     return " ".join(str(error).split())

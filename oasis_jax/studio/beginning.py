@@ -5,12 +5,13 @@ import os
 
 import numpy as np
 
-from oasis_jax import sampling
+from oasis_jax import sampling, saved
 from oasis_jax.data.image_files import DataError
-from oasis_jax.data.labels import LabelRule, resize_label_map
+from oasis_jax.data.labels import LabelRule
 from oasis_jax.family import Model
 from oasis_jax.sample_labels import label_rule
 from oasis_jax.studio.examples import Examples, find_examples
+from oasis_jax.studio.fitting import fitted
 from oasis_jax.studio.image_request import class_names
 from oasis_jax.studio.model_facts import model_facts
 
@@ -23,7 +24,7 @@ class Beginning:
 
     Attributes:
         model: family.Model.
-        checkpoint: where it was loaded from, as recipes name it.
+        checkpoint: the model as recipes name it (`saved.reference`).
         size: (H, W) of the images.
         rule: LabelRule by which label files are read; None for a model without label maps.
         examples: Examples.
@@ -63,7 +64,7 @@ def begin_with(given, labels=None, size=None, best=False, changed=None):
         raise ValueError("this model takes no label maps: omit labels (--labels)")
     of_arrays = labels is not None and not isinstance(labels, str | os.PathLike)
     examples = _of_arrays(model, size, labels) if of_arrays else find_examples(model, size, rule, labels)
-    return Beginning(model, os.fspath(given) if is_path else _OF_PYTHON, size, rule, examples)
+    return Beginning(model, saved.reference(given) if is_path else _OF_PYTHON, size, rule, examples)
 
 
 def digest(labels):
@@ -92,9 +93,9 @@ def _of_arrays(model, size, labels):
         raise DataError(f"labels are {maps.dtype} {maps.shape}: give integer classes (H, W) or (B, H, W), a label file or a folder")
     if maps.min() < 0 or maps.max() >= model.num_classes:
         raise DataError(f"labels hold {maps.min()}..{maps.max()}, but the model has classes 0..{model.num_classes - 1}")
-    readers = {f"labels {number}": _reader(resize_label_map(each, size)) for number, each in enumerate(maps, 1)}
+    readers = {f"labels {number}": _reader(*fitted(model, each, size)) for number, each in enumerate(maps, 1)}
     return Examples(readers)
 
 
-def _reader(labels):
-    return lambda: (labels, None)
+def _reader(labels, notice):
+    return lambda: (labels, None, notice)

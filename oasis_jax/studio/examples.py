@@ -2,13 +2,15 @@
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from oasis_jax.data.image_files import DataError
-from oasis_jax.data.labels import read_label_map, resize_label_map
+from oasis_jax.data.labels import read_label_map
 from oasis_jax.files import one_line
 from oasis_jax.sample_labels import find_label_files, unseen_scenes
+from oasis_jax.studio.fitting import fitted
 from oasis_jax.studio.image_request import class_names
 
 MAX_EXAMPLES = 500  # in the page's list
@@ -16,16 +18,23 @@ _SCENES = 12
 _LEAST_SIDE = 16  # of a scene
 
 
+class Example(NamedTuple):
+    """Label map, integer (H, W) of the images; photo, uint8 (H, W, 3), or None; and what `fitting.fitted` tells of it, or None."""
+
+    labels: np.ndarray
+    photo: np.ndarray | None
+    notice: str | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Examples:
     """Examples by name, read when they are asked for.
 
     Attributes:
-        readers: {name: function without arguments that gives label map (H, W) and photo, uint8 (H, W, 3) or None}. Names are looked up in
-            it, and never become paths.
+        readers: {name: function without arguments that gives the values of an Example}. Names are looked up in it, and never become paths.
     """
 
-    readers: Mapping[str, Callable[[], tuple[np.ndarray, np.ndarray | None]]]
+    readers: Mapping[str, Callable[[], tuple]]
 
     @property
     def names(self):
@@ -33,10 +42,10 @@ class Examples:
         return list(self.readers)
 
     def read(self, name):
-        """Label map and photo of an example; raises DataError if there is none of this name, or its file cannot be used."""
+        """The Example of a name; raises DataError if there is none of this name, or its file cannot be used."""
         if name not in self.readers:
             raise DataError(f"there is no example {name[:100]!r}")
-        return self.readers[name]()
+        return Example(*self.readers[name]())
 
 
 def find_examples(model, size, rule, labels=None):
@@ -55,7 +64,7 @@ def find_examples(model, size, rule, labels=None):
         files, faults = find_label_files(labels)
         if faults:
             raise DataError("\n  ".join(["label files cannot be used:", *map(one_line, faults)]))
-        return Examples({_shown(name): _file_reader(path, rule, size) for name, path in list(files.items())[:MAX_EXAMPLES]})
+        return Examples({_shown(name): _file_reader(model, path, rule, size) for name, path in list(files.items())[:MAX_EXAMPLES]})
     scenes = unseen_scenes(model, size, _SCENES) if class_names(model) and min(size) >= _LEAST_SIDE else None
     return Examples({} if scenes is None else {f"scene {number + 1}": _scene_reader(scenes, number) for number in range(_SCENES)})
 
@@ -64,8 +73,12 @@ def _shown(name):
     return os.fsencode(name).decode(errors="replace")
 
 
-def _file_reader(path, rule, size):
-    return lambda: (resize_label_map(read_label_map(path, rule), size), None)
+def _file_reader(model, path, rule, size):
+    def read():
+        labels, notice = fitted(model, read_label_map(path, rule), size)
+        return labels, None, notice
+
+    return read
 
 
 def _scene_reader(scenes, number):

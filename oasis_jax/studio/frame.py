@@ -36,11 +36,9 @@ def studio_frame(model="scenes", labels=None, size=None, best=False, height=HEIG
         CheckpointError, DataError, ImportError, OSError, ValueError: with how to fix it in the message.
     """
     try:
-        import uvicorn
+        from oasis_jax.studio.serving import StudioServer
     except ImportError as error:
-        raise ImportError("a studio in a frame needs uvicorn: pip install 'oasis_jax[studio]'", name=error.name) from None
-    from oasis_jax.studio.server import create_app
-
+        raise ImportError(f"a studio in a frame needs {error.name}: pip install 'oasis_jax[studio]'", name=error.name) from None
     try:
         listening = socket.create_server(("127.0.0.1", port))
     except OSError as error:
@@ -48,8 +46,7 @@ def studio_frame(model="scenes", labels=None, size=None, best=False, height=HEIG
     begun = begin_with(model, labels, size, best)
     renderer, token = Renderer(begun.model, begun.size), secrets.token_urlsafe(16)
     renderer.compile()
-    app = create_app(renderer, begun.facts(renderer), begun.examples, begun.rule, token)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    server = StudioServer(begun, renderer, token)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     return Frame(server, thread, listening.getsockname()[1], token, height, base)

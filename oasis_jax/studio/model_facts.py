@@ -1,6 +1,7 @@
 """What a page has to know of a model."""
 import os
 
+from oasis_jax import saved
 from oasis_jax.family import name_of
 from oasis_jax.heatmaps import LEVELS, maps_of
 from oasis_jax.sample_labels import class_colours
@@ -14,19 +15,21 @@ def model_facts(model, checkpoint, size, examples=(), preview=False):
 
     Args:
         model: family.Model.
-        checkpoint: where it was loaded from, as a recipe names it.
+        checkpoint: the model as recipes name it: a name of this package, a path, or what only people understand.
         size: (H, W) of the images.
         examples: names of examples.
         preview: whether a part of an image can be computed faster than the whole.
 
     Returns:
-        dict; colours are [r, g, b] in 0..255, `multiple` is what both sides must be multiples of, `levels` are the numbers of the heatmaps
-        of each level, `styles` is the number of style rows, and 0 without.
+        dict; `found` says whether the sampling command finds the model that a recipe names, without --checkpoint; colours are [r, g, b]
+        in 0..255, `multiple` is what both sides must be multiples of, `levels` are the numbers of the heatmaps of each level, `styles` is
+        the number of style rows, and 0 without.
     """
     height, width = size
     return {
         "name": name_of_run(checkpoint),
         "model": checkpoint,
+        "found": checkpoint in saved.names() or checkpoint.startswith(("/", "~")),
         "step": int(model.step),
         "family": name_of(model.config),
         "height": height,

@@ -1,7 +1,8 @@
 """Files that people open in the page: label maps, as the sampling command reads them, and recipes, which hold a whole image."""
 from oasis_jax import recipe_file
 from oasis_jax.data.image_files import DataError, open_bytes
-from oasis_jax.data.labels import resize_label_map, stored_ids
+from oasis_jax.data.labels import stored_ids
+from oasis_jax.studio.fitting import fitted
 from oasis_jax.studio.image_request import ImageRequest, class_names, id_dtype, read_request, write_image
 
 MAX_BYTES = 16 << 20
@@ -19,8 +20,8 @@ def open_file(data, name, model, rule, size):
         size: (H, W) of its images.
 
     Returns:
-        (header, label map or None, map of regions or None). The header of a label map has height and width alone; that of a recipe has all
-        that `image_request.read_request` takes.
+        (header, label map or None, map of regions or None). The header of a label map has height, width, and `notice` if it was squeezed;
+        that of a recipe has all that `image_request.read_request` takes.
 
     Raises:
         DataError, ValueError: the file cannot be used; one line that names it.
@@ -29,18 +30,18 @@ def open_file(data, name, model, rule, size):
         return _recipe(data, name, model, size)
     if rule is None:
         raise DataError(f"{name} is no recipe.json, and this model takes no label maps")
-    height, width = size
-    return {"height": height, "width": width}, label_map_of(data, name, rule, size).astype(id_dtype(model)), None
+    labels, notice = fitted(model, label_map_of(data, name, rule), size)
+    header = dict(zip(("height", "width"), size, strict=True)) | ({"notice": notice} if notice else {})
+    return header, labels.astype(id_dtype(model)), None
 
 
-def label_map_of(data, name, rule, size):
-    """The classes of a label file: int32 (H, W), resized to `size` by nearest neighbour.
+def label_map_of(data, name, rule):
+    """The classes of a label file: int32 (H, W).
 
     Args:
         data: bytes of the file.
         name: of the file, for messages.
         rule: LabelRule.
-        size: (H, W).
 
     Raises:
         DataError: it is no label map that `rule` can read; or it has too many pixels, which is known before they are decoded.
@@ -49,7 +50,7 @@ def label_map_of(data, name, rule, size):
     height, width = file.size
     if height * width > MAX_PIXELS:
         raise DataError(f"{name} is {height}x{width}, but at most {MAX_PIXELS} pixels are read here: make it smaller by nearest neighbour")
-    return resize_label_map(rule(stored_ids(file, rule), f"label map {name}"), size)
+    return rule(stored_ids(file, rule), f"label map {name}")
 
 
 def _recipe(data, name, model, size):

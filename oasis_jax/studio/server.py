@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from oasis_jax.studio import assets, framing
-from oasis_jax.studio.answers import Answers, explained, one_line
+from oasis_jax.studio.answers import Answers, explained, joined
 from oasis_jax.studio.examples import Examples
 from oasis_jax.studio.guards import Refused, check_origin, is_short, read_body, response_headers
 
@@ -71,7 +71,7 @@ async def _answer(request, handler, token, for_page):
 
 
 def _error(status, error):
-    return JSONResponse({"error": one_line(error)}, status)
+    return JSONResponse({"error": joined(error)}, status)
 
 
 def _page(content_type, data):

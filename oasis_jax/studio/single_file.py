@@ -4,13 +4,13 @@ import gzip
 import json
 import pathlib
 
-from oasis_jax import pictures
+from oasis_jax import pictures, saved
 from oasis_jax.heatmaps import formula_of_seed
 from oasis_jax.id_maps import png_of
 from oasis_jax.sample_labels import class_colours, label_rule
 from oasis_jax.studio import assets
 from oasis_jax.studio.examples import find_examples
-from oasis_jax.studio.model_facts import model_facts
+from oasis_jax.studio.model_facts import model_facts, name_of_run
 
 _MOST_EXAMPLES = 12
 _RUNTIME = pathlib.Path(__file__).parent / "runtime"
@@ -22,7 +22,7 @@ def page_of(model, checkpoint, network, labels=None):
 
     Args:
         model: family.Model that takes label maps.
-        checkpoint: where it was loaded from, as recipes name it.
+        checkpoint: where it was loaded from. The page holds its name alone: it goes to other machines and other people.
         network: bytes of its ONNX file, with float32 inputs of any size.
         labels: a file, folder or pattern of label files to offer as examples, the first 12; None for procedural scenes, if the model was
             trained on them.
@@ -36,11 +36,11 @@ def page_of(model, checkpoint, network, labels=None):
     examples = find_examples(model, model.image_size, label_rule(model), labels)
     colours, coded = class_colours(model), []
     for name in examples.names[:_MOST_EXAMPLES]:
-        ids, photo = examples.read(name)
+        ids, photo, notice = examples.read(name)
         files = {"labels": png_of(ids, colours)} | ({} if photo is None else {"photo": pictures.png(photo)})
-        coded.append({"name": name} | {kind: _base64(data) for kind, data in files.items()})
+        coded.append({"name": name, "notice": notice} | {kind: _base64(data) for kind, data in files.items()})
     facts = {
-        "info": model_facts(model, checkpoint, model.image_size, [each["name"] for each in coded]),
+        "info": model_facts(model, name_of_run(saved.reference(checkpoint)), model.image_size, [each["name"] for each in coded]),
         "noise_length": model.generator.z_dim,
         "heatmaps": formula_of_seed(),
         "examples": coded,

@@ -14,7 +14,7 @@ import traitlets
 
 from oasis_jax.recipes import Recipe
 from oasis_jax.studio import assets, framing
-from oasis_jax.studio.answers import Answers, explained, one_line
+from oasis_jax.studio.answers import Answers, explained, joined
 from oasis_jax.studio.beginning import begin_with, digest
 from oasis_jax.studio.image_request import ImageRequest, class_names
 from oasis_jax.studio.renderer import Renderer
@@ -129,7 +129,7 @@ class Studio(anywidget.AnyWidget):
         try:
             self._image = self._answers.image(body)
         except ValueError as error:
-            self._image = f"the image in the studio cannot be computed: {one_line(error)}"
+            self._image = f"the image in the studio cannot be computed: {joined(error)}"
 
     def _answer(self, number, question, body, name):
         """Has a question answered by the renderer's thread."""

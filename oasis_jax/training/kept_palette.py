@@ -1,5 +1,6 @@
 """The palette of a resumed run: it is the one that the run began with, wherever the file is now."""
 from oasis_jax.data.labels import DataError
+from oasis_jax.data.palette import difference
 from oasis_jax.files import expanded
 
 
@@ -36,9 +37,7 @@ def refuse_exchanged_classes(data, saved):
     before, now = list(saved.get("class_names", ())), list(data.class_names)
     unknown = saved.get("palette") and not saved.get("palette_colours")
     if before != now and (unknown or sorted(before) == sorted(now)):
-        changes = [f"class {i} was {old} and is {new}" for i, (old, new) in enumerate(zip(before, now, strict=False)) if old != new]
-        more = f"; and {len(changes) - 5} more" if len(changes) > 5 else ""
         raise DataError(
-            f"the classes are not those of the checkpoint: {'; '.join(changes[:5])}{more}. Restore data.palette or data.class_names, "
-            "or choose another workdir"
+            f"the classes are not those of the checkpoint: {difference(before, now, 'class', 'classes')}. "
+            "Restore data.palette or data.class_names, or choose another workdir"
         )

@@ -67,6 +67,7 @@ def train(run, kept=None):
         checkpoints = stack.enter_context(
             Checkpoints(run.workdir, run.config.checkpoint.keep, run.config.eval.score, run.higher_is_better)
         )
+        received.idle = resume_advice(checkpoints)
         state = restore_or_create(run, checkpoints, kept)
         first_step = int(state.step)
         shown = Progress(run, first_step, kept)
@@ -76,9 +77,7 @@ def train(run, kept=None):
                 try:
                     state, scores, stopped = train_steps(run, state, first_step, checkpoints, received, shown)
                 except DataError as error:
-                    saved = checkpoints.latest_step()
-                    kept = "nothing is saved yet" if saved is None else f"step {saved} is saved, and the run is resumed from there"
-                    raise DataError(f"{one_line(error)}; {kept}: correct this, and start the same command again") from error
+                    raise DataError(f"{one_line(error)}; {resume_advice(checkpoints)}: correct this, then start it again") from error
         else:
             if is_first():
                 print(f"{run.workdir} is trained to step {first_step} already; to train further, set a larger train.num_steps")
@@ -129,6 +128,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
             recent.append(without_image(batch))
             if compiled is None:
                 compiled = shown.compile(state, placed)
+                received.idle = ""
                 window = time.monotonic()
                 progress.unpause()  # the estimated time left is that of steps, not of compiling
             state, metrics = compiled(state, placed)
@@ -310,7 +310,7 @@ def time_is_over(config, began, done):
 def resume_advice(checkpoints):
     """What a restart will do."""
     newest = checkpoints.latest_step()
-    return "nothing is saved yet" if newest is None else f"at least step {newest} is saved, and the run is resumed"
+    return "nothing is saved yet" if newest is None else f"step {newest} is saved, and the run is resumed from there"
 
 
 class ReadAhead:

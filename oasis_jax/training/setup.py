@@ -82,7 +82,7 @@ def set_up(config, workdir) -> Run:
         WeightsError: weights of an evaluation network are missing. They are read now: they must not be missing after hours.
         ValueError: fields that are out of range or do not fit each other, or a workdir that cannot be written.
     """
-    check_before_writing(config, workdir)
+    higher_is_better = check_before_writing(config, workdir)
     workdir, family = prepare_workdir(workdir), find_family(config)
     config = config.copy_and_resolve_references()
     saved = config_of_run(workdir)
@@ -109,8 +109,7 @@ def set_up(config, workdir) -> Run:
     if is_first():
         with jax.set_mesh(mesh):
             print(train_step.describe(tuple(config.data.image_size)))
-    direction = score_direction(config)
-    return Run(config, workdir, family, train_step, *surveys, num_steps, mesh, spec, *splits, validation, direction)
+    return Run(config, workdir, family, train_step, *surveys, num_steps, mesh, spec, *splits, validation, higher_is_better)
 
 
 def tell(workdir, *surveys):
@@ -123,25 +122,31 @@ def tell(workdir, *surveys):
 
 
 def check_before_writing(config, workdir):
-    """Refuses what must leave nothing behind: a wrong config (ValueError, as `check_config`), and a workdir among the data (DataError)."""
-    check_config(config)
-    searched = searched_folders(DataSpec.of_config(config.data), find_family(config).columns(config))
-    refuse_inside(expanded(workdir), searched, "--workdir")
+    """Refuses what must leave nothing behind: a wrong config (ValueError, as `check_config`), and a workdir among the data (DataError).
+
+    Returns:
+        As `score_direction`.
+    """
+    spec, higher_is_better = check_config(config)
+    refuse_inside(expanded(workdir), searched_folders(spec, find_family(config).columns(config)), "--workdir")
+    return higher_is_better
 
 
 def check_config(config):
-    """Raises ValueError, with one report, for all fields that are wrong by themselves, or do not fit the data layout or the evaluation.
+    """The DataSpec of a config, and its `score_direction`.
 
+    Raises ValueError, with one report, for all fields that are wrong by themselves, or do not fit the data layout or the evaluation.
     What depends on the devices, or on the number of classes that the data imply, is checked when that is known.
     """
-    faults = wrong_fields(config, rules_of(find_family(config)))
+    faults, found = wrong_fields(config, rules_of(find_family(config))), []
     for check in (lambda: DataSpec.of_config(config.data), lambda: score_direction(config)) if not faults else ():
         try:
-            check()
+            found.append(check())
         except (DataError, ValueError) as error:
             faults.append(str(error))
     if faults:
         raise ValueError(report(faults))
+    return found
 
 
 def make_run_mesh(config, train_step):

@@ -1,13 +1,17 @@
 """Where a run's numbers and pictures are written: TensorBoard files in the workdir, and lines on the console."""
 import concurrent.futures
+import contextlib
 import pathlib
+import re
 import tempfile
+import warnings
 
 import tqdm
 from absl import logging
 from clu import metric_writers
 
 from oasis_jax.parallel.processes import is_first
+from oasis_jax.training.curves import FILE
 
 
 class ConsoleWriter(metric_writers.MetricWriter):
@@ -61,9 +65,56 @@ class BucketWriter(metric_writers.SummaryWriter):
                 logging.warning("could not write %s to %s: %s", file.name, self._folder, error)
 
 
+def _guarded(name):
+    """The method of this name of a DispensableWriter."""
+
+    def write(self, *args, **kwargs):
+        if self._writer is not None:
+            with self._giving_up():
+                getattr(self._writer, name)(*args, **kwargs)
+
+    return write
+
+
+class DispensableWriter(metric_writers.MetricWriter):
+    """Writes TensorBoard files until one cannot be written: a log is not worth the run. Then it warns, once, and drops what follows.
+
+    Args:
+        folder: path, for the warning.
+        create: () -> the writer.
+    """
+
+    def __init__(self, folder, create):
+        self._folder, self._writer = folder, None
+        with self._giving_up():
+            self._writer = create()
+
+    write_summaries, write_scalars, write_images = map(_guarded, ("write_summaries", "write_scalars", "write_images"))
+    write_videos, write_audios, write_texts = map(_guarded, ("write_videos", "write_audios", "write_texts"))
+    write_histograms, write_hparams = map(_guarded, ("write_histograms", "write_hparams"))
+    flush, close = map(_guarded, ("flush", "close"))
+
+    @contextlib.contextmanager
+    def _giving_up(self):
+        try:
+            yield
+        except Exception as error:
+            writer, self._writer = self._writer, None
+            with contextlib.suppress(Exception):
+                writer.close()
+            text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error))  # TensorFlow's names of operations
+            reason = text.strip().partition("\n")[0]
+            warnings.warn(
+                f"TensorBoard files in {self._folder} cannot be written ({reason}): training continues without them, and {FILE} there "
+                "keeps the losses. Make room, or correct the permissions; the next start of the same command writes them again",
+                stacklevel=1,
+            )
+
+
 def create_writer(workdir):
     """A clu writer to TensorBoard files in the workdir and to the console; of several processes, only the first writes."""
     if not is_first():
         return metric_writers.MultiWriter([])
-    to_files = BucketWriter(workdir) if "://" in str(workdir) else metric_writers.SummaryWriter(str(workdir))
+    create = BucketWriter if "://" in str(workdir) else lambda folder: metric_writers.SummaryWriter(str(folder))
+    to_files = DispensableWriter(workdir, lambda: create(workdir))
     return metric_writers.MultiWriter([ConsoleWriter(), metric_writers.AsyncWriter(to_files)])

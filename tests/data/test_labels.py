@@ -132,3 +132,17 @@ def test_opaque_colours_of_a_palette_png_are_read_without_a_word(tmp_path):
     image.putpalette([9, 9, 9, 20, 20, 20])
     image.save(tmp_path / "a.png", transparency=bytes([255, 255]))  # of which Pillow warns when it drops it
     assert (read_label_map(tmp_path / "a.png", LabelRule(2, palette=np.array([[9, 9, 9], [20, 20, 20]], np.uint8))) == 1).all()
+
+
+@pytest.mark.parametrize("rule, inverse", [
+    (LabelRule(3), [0, 1, 2]),
+    (LabelRule(12, 1, {11: 0}), [11, *range(11)]),
+    (LabelRule(3, 1, {255: 0, 19: 0}), [19, 0, 1]),  # the lowest of several
+    (LabelRule(3, 1, {-1: 0}), [-1, 0, 1]),  # a negative id cannot be stored in PNG
+    (LabelRule(3, 0, {0: 1, 7: 0}), [7, 1, 2]),  # of 0 and 1, that of the offset
+    (LabelRule(2, -65535), [65535, -1]),
+])  # fmt: skip
+def test_the_inverse_of_a_rule_gives_ids_of_its_classes(rule, inverse):
+    assert rule.inverse.tolist() == inverse
+    stored = np.flatnonzero(rule.inverse >= 0)
+    np.testing.assert_array_equal(rule(rule.inverse[stored]), stored)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from oasis_jax.data.labels import DataError, LabelRule, read_label_map
-from oasis_jax.data.palette import as_field, of_field, palette_of, palette_of_run, read_palette
+from oasis_jax.data.palette import as_field, of_field, palette_of, palette_of_run, palette_text, read_palette
 
 COLOURS = [[20, 20, 20], [200, 60, 40], [40, 160, 60]]
 NAMES = ("void", "Straße am Fluß", "3d lane #2")
@@ -53,6 +53,7 @@ def test_a_class_without_name_is_called_by_its_id(tmp_path):
     ("² 1 1 x", "whole numbers 0..255"),
     ("road 1 1 1", "whole numbers 0..255"),
     ("ff0000 x", "hexadecimal"),
+    ("#c83c28 house", r"hexadecimal colours are not read: if it is one, write 200 60 40 house; if it is a comment, write a blank after #"),
     ("20 20 20 255 road", "fourth number"),
     ("20,20,20,1.0", "fourth number"),
     ("1 20 20 20 road", "fourth number"),
@@ -73,7 +74,8 @@ def test_a_line_that_says_something_else_is_named(tmp_path, line, fault):
     ("\n".join(LINES).encode("utf-16")[:-1], "line 3 is not UTF-16"),
     (b"\x89PNG\r\n\x1a\n\0\0", "binary"),
     (b"", "holds no colours"),
-    (b"#141414 road\n", "lines that begin with # are comments"),
+    (b"#c83c28 house\n", "line 1 .*write 200 60 40 house"),
+    (b"#roads and cars, #a road, #1234567 roads and # 141414\n", "lines that begin with # are comments"),
 ])  # fmt: skip
 def test_a_file_that_is_no_text_is_named_with_the_line(tmp_path, content, fault):
     with pytest.raises(DataError, match=rf"p\.txt.*{fault}"):
@@ -125,3 +127,11 @@ def test_colours_that_no_run_has_written_are_refused():
     for field in (("1 2",), ("1 2 300",), "1 2 3", (1, 2)):
         with pytest.raises(DataError, match="data.palette_colours is .*give data.palette"):
             of_field(field)
+
+
+def test_a_palette_that_is_written_is_read_again(tmp_path):
+    colours = [[i, 0, 0] for i in range(8)]
+    names = ("sky", "1", "Straße am Fluß", "lane #2", "7 up", "a # b", '"quoted"', "two\nlines")
+    found, read = read_palette(write(tmp_path / "p.txt", palette_text(colours, names)))
+    assert found.tolist() == colours
+    assert read == ("sky", "1", "Straße am Fluß", "lane #2", "class 7 up", "a no. b", "quoted", "two lines")

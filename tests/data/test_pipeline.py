@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import os
 import subprocess
 import sys
 
@@ -172,9 +173,9 @@ IEND = 12  # bytes of the chunk that ends a PNG file, without which Pillow reads
 
 def test_what_tensorflow_refuses_is_left_to_pillow(root, spec):
     spec = dataclasses.replace(spec, workers=3)
-    split = open_split(spec, "train")
 
     def streams():
+        split = open_split(spec, "train")
         return take(train_batches(split, spec, 3, seed=0, with_heatmaps=True), 6), list(eval_batches(split, spec, 3))
 
     whole, evaluated = streams()
@@ -227,6 +228,28 @@ def test_a_file_that_changes_its_size_after_the_check_is_refused(root, spec, kin
         for _ in range(8):  # what was read ahead is as it was
             next(batches)
     assert f"pair3.{ending} is 64x48" in str(error.value)
+
+
+def test_a_file_that_is_another_one_after_the_check_is_refused(root, spec):
+    path = root / "train/photos/pair3.png"
+    turned = Image.Exif()
+    turned[0x0112] = 3  # upside down: its size stays
+    batches = train_batches(open_split(spec, "train"), spec, 7, seed=0)
+    next(batches)
+    Image.open(path).save(path, exif=turned)
+    with pytest.raises(DataError, match=r"photos/pair3\.png has changed since the check of the data \(its size or date\)"):
+        take(batches, 8)
+
+
+@pytest.mark.parametrize("kind", ["photos", "labels"])
+def test_a_file_that_becomes_a_pipe_is_refused_and_not_waited_for(root, spec, kind):
+    path = root / f"train/{kind}/pair3.png"
+    batches = train_batches(open_split(spec, "train"), spec, 7, seed=0)
+    next(batches)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=rf"{kind}/pair3\.png has changed since .* no regular file any more"):
+        take(batches, 8)
 
 
 def test_common_files_are_not_decoded_in_python(root, spec, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from oasis_jax import config_flag
 from oasis_jax.config_flag import flat
 from oasis_jax.eqgan.family import columns, train_step
+from oasis_jax.training.step import split_of_run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PUBLISHED = ["eqgan_ffhq", "eqgan_lsun_cat", "eqgan_lsun_church"]
@@ -107,3 +108,12 @@ def test_fields_that_do_not_fit_are_errors(fields, message):
     config.update_from_flattened_dict(fields)
     with pytest.raises(ValueError, match=message):
         train_step(config)
+
+
+def test_only_the_batch_is_split_over_devices():
+    config = load("eqgan_ffhq")
+    split = split_of_run(config, train_step(config), 128)
+    assert (split.data, split.space) == (64, 1)
+    config.mesh.space = 2
+    with pytest.raises(ValueError, match="mesh.space=2 is impossible with family=eqgan, which cannot split image rows: set it to 1"):
+        split_of_run(config, train_step(config), 128)

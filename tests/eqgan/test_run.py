@@ -28,15 +28,20 @@ def run(tmp_path_factory):
 @pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path):
     """With regularisation at intervals that no checkpoint keeps step with."""
-    config = tiny_config(train__num_steps=60, checkpoint__every_steps=5, loss__r1_every=2, loss__path_length=2.0, loss__path_every=3)
-    config.train.style_mixing, config.log.images_every_steps = 0.5, 0
-    once, killed = (killed_run.command("eqgan_scenes", config, eqgan_scenes.get_config(), tmp_path / name) for name in ("once", "killed"))
-    _, code = killed_run.run_until_killed(killed, tmp_path / "killed", signal.SIGKILL, after_step=15)
-    assert code == -signal.SIGKILL and int(load_state(tmp_path / "killed")["step"]) < 60
-    assert "resuming from step" in killed_run.run_to_end(killed)
-    killed_run.run_to_end(once)
-    states = [load_state(tmp_path / name) for name in ("once", "killed")]
-    assert int(states[0]["step"]) == 60
+
+    def command(workdir, num_steps):
+        config = tiny_config(train__num_steps=num_steps, checkpoint__every_steps=5, loss__r1_every=2, loss__path_length=2.0)
+        config.loss.path_every, config.train.style_mixing, config.log.images_every_steps = 3, 0.5, 0
+        return killed_run.command("eqgan_scenes", config, eqgan_scenes.get_config(), workdir)
+
+    once, killed = tmp_path / "once", tmp_path / "killed"
+    _, code = killed_run.run_until_killed(command(killed, 100_000), killed, signal.SIGKILL, after_step=15)
+    saved = int(load_state(killed)["step"])
+    assert code == -signal.SIGKILL and saved >= 15
+    assert f"resuming from step {saved}" in killed_run.run_to_end(command(killed, saved + 8))
+    killed_run.run_to_end(command(once, saved + 8))
+    states = [load_state(workdir) for workdir in (once, killed)]
+    assert int(states[0]["step"]) == saved + 8
     np.testing.assert_equal(*states)
 
 

@@ -50,6 +50,17 @@ def test_a_second_ctrl_c_ends_at_once_even_in_a_call_that_blocks_python():
     assert time.monotonic() - before < 2
 
 
+@pytest.mark.parametrize("number, name", [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_where_nothing_would_be_lost_the_first_signal_ends_the_process_even_in_a_call_that_blocks_python(number, name):
+    process = begun(f"received.idle = 'step 3 is saved'; print('idle', flush=True); {IN_C}")
+    assert process.stdout.readline() == "idle\n"
+    before = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err.strip()) == (0, f"stopped by {name} before the first step; step 3 is saved\n", "")
+    assert time.monotonic() - before < 2
+
+
 def test_signals_are_as_before_when_the_run_is_over():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with notice() as received:

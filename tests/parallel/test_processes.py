@@ -1,11 +1,31 @@
 """Laws of joining processes, and of sharing out a set of images; what several processes make of it is tested in tests/evaluation."""
+import importlib.util
+import os
+import pathlib
 import re
+import socket
+import subprocess
+import sys
+import time
+import types
 
 import jax
 import numpy as np
 import pytest
 
+from oasis_jax.parallel import processes
 from oasis_jax.parallel.processes import gather, gather_rows, join, part_of
+
+ROOT = pathlib.Path(__file__).parents[2]
+WORKER = """
+import sys, time
+from oasis_jax.parallel.processes import any_process, end_together, join
+join(saves_when_stopped=True)
+any_process(True)
+print("joined", flush=True)
+time.sleep(float(sys.argv[1]))
+end_together()
+"""
 
 
 @pytest.mark.parametrize("total, batch_size, processes", [(10, 4, 1), (10, 4, 2), (10, 4, 3), (10, 4, 8), (500, 8, 16), (0, 4, 2)])
@@ -56,3 +76,53 @@ def test_the_only_task_of_a_slurm_job_joins_nothing_and_has_all_devices(monkeypa
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
     monkeypatch.setattr(jax.distributed, "initialize", None)
     join()
+
+
+@pytest.mark.parametrize(
+    "platforms, packages, expected",
+    [("cpu", ["libtpu"], True), ("", [], True), (None, ["jax_plugins"], False), (None, ["libtpu"], False), ("cuda", [], False)],
+)
+def test_computing_on_cpu_is_foreseen_where_nothing_else_can_be_chosen(monkeypatch, platforms, packages, expected):
+    config = types.SimpleNamespace(jax_platforms=platforms)
+    monkeypatch.setattr(processes, "jax", types.SimpleNamespace(config=config))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name in packages or None)
+    assert processes._will_compute_on_cpu() is expected
+
+
+def start(tmp_path, *seconds):
+    """Processes that have joined, each of which is done after so many seconds; their output goes to files."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    started = []
+    for index, each in enumerate(seconds):
+        place = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(len(seconds)), "JAX_PROCESS_ID": str(index)}
+        with (tmp_path / f"{index}.log").open("w") as log:
+            command = [sys.executable, "-c", WORKER, str(each)]
+            environment = os.environ | place | {"JAX_PLATFORMS": "cpu"}
+            started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT))
+    deadline = time.monotonic() + 120
+    while any("joined" not in (tmp_path / f"{index}.log").read_text() for index in range(len(seconds))):
+        assert time.monotonic() < deadline and all(process.poll() is None for process in started)
+        time.sleep(0.1)
+    return started
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [(40, 0), (0, 40)])
+def test_processes_that_are_done_wait_for_a_late_one_and_all_end_with_success(tmp_path, seconds):
+    """Later than a dead process would be noticed."""
+    assert max(seconds) > processes.HEARTBEAT_SECONDS
+    assert [process.wait(120) for process in start(tmp_path, *seconds)] == [0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_is_done_waits_no_minute_for_one_that_was_killed(tmp_path, killed):
+    started = start(tmp_path, *((300, 1) if killed == 0 else (1, 300)))
+    time.sleep(3)
+    started[killed].kill()
+    began = time.monotonic()
+    assert started[1 - killed].wait(90) not in (0, None) and time.monotonic() - began < 60
+    assert re.search("another task died|not all others are", (tmp_path / f"{1 - killed}.log").read_text())
+    started[killed].wait()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -16,7 +17,7 @@ from oasis_jax.layers.dtype import compute_dtype
 from oasis_jax.plan import plan
 from oasis_jax.planning import compiled
 from oasis_jax.planning.child import batch_shapes
-from oasis_jax.planning.compiled import CompilerError, compile_for, read
+from oasis_jax.planning.compiled import CompilerError, compile_for, count_as_compiler, read
 from oasis_jax.planning.machines import GIB, find_machine
 from tests.eqgan.tiny import tiny_config as tiny_eqgan
 from tests.tiny_run import tiny_config as tiny_oasis
@@ -41,6 +42,14 @@ def test_reports_are_read(tmp_path):
     found = read(reports(tmp_path, "14640640 (13.96MiB)"), MACHINE)
     assert found.fits and (found.memory, found.state, found.split) == (14_640_640, 1e6, (4, 1))
     assert sum(cost.flops for cost in found.costs) > 1e8
+    assert min(found.own_count) > 1e6
+
+
+def test_the_compilers_own_count_of_a_text_is_that_of_the_compiled_program():
+    done = jax.jit(lambda x, y: jnp.tanh(x @ y)).lower(jnp.ones((8, 16)), jnp.ones((16, 4))).compile()
+    known = done.cost_analysis()
+    assert count_as_compiler(done.as_text()) == (known["flops"], known["bytes accessed"])
+    assert count_as_compiler("no program") is None
 
 
 def test_too_little_memory_is_a_result(tmp_path):
@@ -50,7 +59,7 @@ def test_too_little_memory_is_a_result(tmp_path):
 
 
 def test_other_files_in_the_folder_that_is_kept_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiled, "_run", lambda job, log: reports(pathlib.Path(job.folder)))
+    monkeypatch.setattr(compiled, "_run", lambda job, log, which: reports(pathlib.Path(job.folder)))
     kept = tmp_path / "compiled"
     kept.mkdir()
     (kept / "module_0000.old.after_optimizations.txt").write_text("of an earlier step, which was longer than this one" * 1000)

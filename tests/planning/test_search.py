@@ -1,18 +1,22 @@
 """Laws of the search: what is tried, what is listed, and that its flags make the config that was compiled."""
+import dataclasses
 import subprocess
 import sys
 
+import pytest
+
 from configs import cityscapes
+from oasis_jax import plan
 from oasis_jax.planning.compiled import Compiled, CompilerError
 from oasis_jax.planning.costs import Cost
 from oasis_jax.planning.described import describe, describe_search, describe_tried
 from oasis_jax.planning.machines import GIB, find_machine
-from oasis_jax.planning.search import SAVINGS, as_flags, batches_for, changed, ranked, search, spaces_for
+from oasis_jax.planning.search import SAVINGS, as_flags, batches_for, changed, ranked, search, splits_for
 
 MACHINE = find_machine("v5e:2x4")
 
 
-def compiled(config, memory=8 * GIB, seconds=0.1):
+def compiled(config, which="", *, memory=8 * GIB, seconds=0.1):
     fits = memory <= MACHINE.chip.memory
     cost = Cost("jit(f)/update_generator/jvp(Generator)/x", 1e12, seconds * MACHINE.chip.bandwidth, 1, {"all-reduce": 4e6})
     return Compiled(memory, "" if fits else "out of memory", GIB, (2, 4), "mesh", "", (cost,))
@@ -27,31 +31,60 @@ def small_config(**fields):
 def test_all_batches_and_the_meshes_that_use_all_chips_are_tried():
     config = small_config()
     assert batches_for(config, MACHINE) == [8, 16]
-    assert spaces_for(config, MACHINE) == [1, 2, 4, 8]
+    assert [split.space for split in splits_for(config, MACHINE)] == [1, 2, 4, 8]
     tried = list(search(config, MACHINE, compiled))
-    assert [(one.fields["train.batch_size"], one.fields["mesh.space"]) for one in tried] == [(b, s) for b in (8, 16) for s in (1, 2, 4, 8)]
+    assert [(one.batch_size, one.fields["mesh.space"]) for one in tried] == [(b, s) for b in (8, 16) for s in (1, 2, 4, 8)]
     assert batches_for(changed(config, {"train.batch_size": 20}), MACHINE) == [20, 24, 48]
 
 
 def test_savings_are_tried_one_after_the_other_until_the_step_fits():
-    def saving(candidate):
-        return compiled(candidate, 8 * GIB if candidate.model.remat else 20 * GIB)
+    def saving(candidate, which):
+        return compiled(candidate, memory=8 * GIB if candidate.model.remat else 20 * GIB)
 
     tried = [one for one in search(small_config(), MACHINE, saving, batches=[8]) if one.fields["mesh.space"] == 1]
     assert [tuple(one.fields)[2:] for one in tried] == [(), ("mesh.shard_state",), ("mesh.shard_state", "model.remat")]
     assert [one.reason for one in tried] == ["out of memory", "out of memory", ""]
 
 
+def test_what_a_smaller_batch_does_not_fit_without_is_not_tried_again():
+    asked = []
+
+    def too_large(candidate, which):
+        asked.append((candidate.train.batch_size, candidate.mesh.shard_state, candidate.model.remat, which.split(":")[0]))
+        return compiled(candidate, memory=8 * GIB if candidate.model.remat and candidate.train.batch_size == 8 else 20 * GIB)
+
+    tried = list(search(small_config(), MACHINE, too_large, batches=[8, 16, 32], savings=SAVINGS[:2]))
+    of_mesh = [one for one in tried if one.fields["mesh.space"] == 1]
+    assert asked[:3] == [(8, False, False, "1 of 12"), (8, True, False, "1 of 12"), (8, True, True, "1 of 12")]
+    assert [one[:3] for one in asked if one[0] > 8] == [(16, True, True)] * 4
+    assert [one.batch_size for one in of_mesh] == [8, 8, 8, 16, 32] and of_mesh[-1].compiled is None
+    assert "impossible: a smaller batch does not fit on this mesh" in describe_tried(of_mesh[-1])
+
+
+def test_ctrl_c_prints_the_best_so_far(monkeypatch, capsys):
+    def interrupted(machine, candidate, keep, which):
+        if which.startswith("3 of"):
+            raise KeyboardInterrupt
+        return compiled(candidate)
+
+    monkeypatch.setattr("oasis_jax.planning.compiled.compile_for", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        plan.search(small_config(), MACHINE)
+    printed = capsys.readouterr().out
+    assert "only the first 2 were tried" in printed and "2: --config.train.batch_size=8 --config.mesh.space=2" in printed
+
+
 def test_fields_that_a_config_lacks_are_not_tried():
     config = small_config()
-    tried = search(config, MACHINE, lambda candidate: compiled(candidate, 20 * GIB), batches=[8], savings=(*SAVINGS, ("train.no_such", 2)))
+    savings = (*SAVINGS, ("train.no_such", 2))
+    tried = search(config, MACHINE, lambda candidate, which: compiled(candidate, memory=20 * GIB), batches=[8], savings=savings)
     assert "train.no_such" not in {name for one in tried for name in one.fields}
 
 
 def test_the_fastest_per_image_comes_first_and_what_does_not_fit_is_not_listed():
-    def measured(candidate):
+    def measured(candidate, which):
         seconds = {1: 0.4, 2: 0.2, 4: 0.1, 8: 0.3}[candidate.mesh.space]
-        return compiled(candidate, 20 * GIB if candidate.mesh.space == 4 else 8 * GIB, seconds)
+        return compiled(candidate, memory=20 * GIB if candidate.mesh.space == 4 else 8 * GIB, seconds=seconds)
 
     tried = list(search(small_config(), MACHINE, measured, batches=[8]))
     assert [one.fields["mesh.space"] for one in ranked(tried)] == [2, 8, 1]
@@ -60,13 +93,22 @@ def test_the_fastest_per_image_comes_first_and_what_does_not_fit_is_not_listed()
     assert "--config.mesh.space=1" not in text and "not a prediction" in text
 
 
+def test_the_best_with_the_batch_of_the_config_is_listed_in_any_case():
+    def measured(candidate, which):
+        return compiled(candidate, seconds=0.2 - candidate.train.batch_size / 1000)  # larger batches are faster for an image
+
+    config = small_config()
+    text = describe_search(MACHINE, config, list(search(config, MACHINE, measured)), best=2)
+    assert text.count("--config.train.batch_size=16") == 2 and text.count("--config.train.batch_size=8 ") == 1
+
+
 def test_a_search_without_a_result_says_so():
-    tried = list(search(small_config(), MACHINE, lambda candidate: compiled(candidate, 20 * GIB), batches=[8]))
+    tried = list(search(small_config(), MACHINE, lambda candidate, which: compiled(candidate, memory=20 * GIB), batches=[8]))
     assert "nothing fits v5e:2x4" in describe_search(MACHINE, small_config(), tried, best=5)
 
 
 def test_a_candidate_that_fails_does_not_end_the_search():
-    def failing(candidate):
+    def failing(candidate, which):
         if candidate.mesh.space == 1:
             raise CompilerError("internal error")
         return compiled(candidate)
@@ -93,5 +135,7 @@ def test_a_report_has_the_figures_and_says_that_a_bound_is_not_a_prediction():
     text = describe(MACHINE, config, compiled(config), steps=36_000)
     figures = ("8.00 GiB", "50% of the chip's; fits", "1.000 TFLOP", "100.0 ms", "at least 1.00 hours", "G update: G forward", "all-reduce")
     assert [figure for figure in figures if figure not in text] == []
-    assert "A bound is not a prediction" in text
-    assert "does not fit: out of memory" in describe(MACHINE, config, compiled(config, 20 * GIB))
+    assert "A bound is not a prediction" in text and "own count" not in text
+    counted = dataclasses.replace(compiled(config), own_count=(2e12, 40e9))
+    assert "compiler's own count: 2.000 TFLOP, 40.00 GB" in describe(MACHINE, config, counted)
+    assert "does not fit: out of memory" in describe(MACHINE, config, compiled(config, memory=20 * GIB))

@@ -61,6 +61,19 @@ def photo(page):
     return array(page, f"{DESK}.photos.current.rgb").reshape(height, width, 3)
 
 
+def centre(page, selector=".centre.level1"):
+    """Where the middle of a centre lies in the window, once the centres are those of the image."""
+    page.locator(selector).first.wait_for()
+    page.evaluate(f"""async () => {{
+        const desk = {DESK};
+        const isShown = async () => JSON.stringify(await desk.layout.findRows()) === JSON.stringify(desk.rows);
+        while (!(await isShown())) await new Promise(requestAnimationFrame);
+    }}""")
+    settled(page)
+    box = page.locator(selector).first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 def saved(page, kind):
     """The bytes of a file that the page saves."""
     page.keyboard.press("Control+S")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from oasis_jax.studio import assets
 from tests.studio.chromium import browser, fake_server, page_of, watched
-from tests.studio.gestures import array, choose, click, drag, labels, photo, place, settled, steps, until, values
+from tests.studio.gestures import array, centre, choose, click, drag, labels, photo, place, settled, steps, until, values
 
 pytestmark = pytest.mark.browser
 SKY, BUILDING, ROAD, TREE, CAR = 1, 2, 3, 5, 7
@@ -56,7 +56,7 @@ def test_a_stroke_has_exact_ids_and_is_undone_and_redone(page):
 
 
 def test_the_photo_pane_is_painted_on_as_well(page):
-    page.keyboard.press("6")  # the sixth class of the list
+    page.keyboard.press("5")  # the number of the class
     drag(page, (40, 5), (44, 5), pane="photo")
     assert labels(page)[5, 42] == TREE
 
@@ -189,21 +189,23 @@ def test_one_of_several_variations_is_chosen(page):
 
 
 def test_centres_are_dragged_and_moved_by_keys(page):
+    seed = page.get_by_label("Seed of the image")
+    seed.fill("86")  # no centre lies over the coarse one
+    seed.press("Enter")
+    page.locator(".oasis-studio").focus()
     page.keyboard.press("c")
-    centre = page.locator(".centre.level1")
-    centre.wait_for()
-    box = centre.bounding_box()
-    rows = np.array(page.evaluate("window.desks[0].rows"))
     page.get_by_role("button", name="One", exact=True).click()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
+    x, y = centre(page)
+    rows = np.array(page.evaluate("window.desks[0].rows"))
     scale = page.evaluate("window.desks[0].stage.camera.scale")
-    page.mouse.move(box["x"] + box["width"] / 2 + 10 * scale, box["y"] + box["height"] / 2 - 5 * scale, steps=5)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 10 * scale, y - 5 * scale, steps=5)
     page.mouse.up()
     moved = np.array(values(page)["heatmaps"])
     np.testing.assert_allclose(moved[0] - rows[0], [-10 / 31, 20 / 63, 0], atol=1e-6)
     np.testing.assert_array_equal(moved[1:], rows[1:])
-    assert steps(page) == ["Move centres"]
+    assert steps(page) == ["Seed 86", "Move centres"]
     page.locator(".centre.level2").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowDown")
@@ -261,15 +263,22 @@ def test_an_error_of_the_model_answers_its_request(page):
 
 def test_an_example_and_a_blank_map_are_steps(page):
     first = labels(page)
+    assert "? shows all keys" in page.get_by_role("status").inner_text()
+    page.keyboard.press("w")
+    assert "Select a connected region" in page.get_by_role("status").inner_text()
+    click(page, 4, 12)
+    until(page, "desk.ui.selection && desk.ui.scope === 'selection'")
+    page.keyboard.press("b")
     page.keyboard.press("Control+O")
     page.get_by_role("button", name="park").click()
     until(page, "desk.session.history.position === 1")
+    assert page.evaluate("[desks[0].ui.selection, desks[0].ui.scope]") == [None, "image"]  # it was of another picture
     assert 6 in labels(page)
     page.get_by_role("button", name="Open", exact=True).click()
     page.get_by_role("button", name="Blank", exact=True).click()
     until(page, "desk.session.history.position === 2")
     assert (labels(page) == SKY).all()
-    page.keyboard.press("4")
+    page.keyboard.press("3")
     drag(page, (10, 20), (40, 22))
     page.get_by_role("button", name="Start over").click()
     assert (labels(page) == SKY).all() and steps(page)[-1] == "Start over"
@@ -306,7 +315,6 @@ def test_everything_survives_a_reload(page):
     page.keyboard.press("r")
     page.keyboard.press("Control+Z")
     kept, pixels, seeds = labels(page), photo(page), values(page)
-    page.wait_for_timeout(400)
     page.reload()
     page.wait_for_selector("[data-photo]")
     np.testing.assert_array_equal(labels(page), kept)
@@ -321,14 +329,52 @@ def test_everything_survives_a_reload(page):
     assert CAR not in labels(page)
 
 
+@pytest.mark.parametrize("fate", ["is not written", "is written"])
+def test_a_step_survives_whatever_becomes_of_the_writing_in_the_background(page, fate):
+    before = labels(page)
+    choose(page, "car")
+    drag(page, (10, 20), (40, 22))
+    page.wait_for_function("() => localStorage.length === 0")  # the database has all
+    if fate == "is not written":
+        page.evaluate("() => { IDBTransaction.prototype.commit = function () { this.abort(); }; }")
+    page.keyboard.press("5")
+    drag(page, (40, 5), (44, 5))
+    page.keyboard.press("r")
+    page.keyboard.press("Control+Z")
+    painted, seed = labels(page), values(page)["seed"]
+    assert page.get_by_role("alert").count() == 0
+    page.reload()
+    page.wait_for_selector("[data-photo]")
+    np.testing.assert_array_equal(labels(page), painted)
+    assert values(page)["seed"] == seed
+    page.wait_for_function("() => localStorage.length === 0")
+    for _ in range(2):
+        page.reload()
+        page.wait_for_selector("[data-photo]")
+    np.testing.assert_array_equal(labels(page), painted)
+    page.keyboard.press("Control+Z")
+    page.keyboard.press("Control+Z")
+    np.testing.assert_array_equal(labels(page), before)
+
+
+def test_a_full_disk_is_told(page):
+    page.evaluate("""() => {
+        IDBTransaction.prototype.commit = function () { this.abort(); };
+        Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };
+    }""")
+    page.keyboard.press("r")
+    page.get_by_role("alert").get_by_text("cannot keep the work").wait_for()
+    assert steps(page) == ["New noise for the image"]
+
+
 def test_two_tabs_do_not_mix_and_a_closed_one_is_taken_up(page, address):
-    page.keyboard.press("6")
+    page.keyboard.press("5")
     drag(page, (10, 20), (40, 22))
     other = watched(page.context.new_page())
     other.goto(address)
     other.wait_for_selector("[data-photo]")
     assert TREE not in labels(other)
-    other.keyboard.press("4")
+    other.keyboard.press("3")
     drag(other, (30, 4), (50, 4))
     for each in (page, other):
         each.reload()
@@ -443,7 +489,6 @@ def test_two_studios_of_one_page_do_not_disturb_each_other(chromium, address):
         page.keyboard.press("o")
         assert page.evaluate("desks.map((desk) => desk.session.history.position)") == [0, 1]
         assert page.evaluate("desks.map((desk) => desk.ui.mode)") == ["side", "overlay"]
-        page.wait_for_timeout(400)
         page.reload()
         page.wait_for_function("() => window.desks?.length === 2")
         assert page.evaluate("desks.map((desk) => desk.session.history.position)") == [0, 1]
@@ -498,7 +543,7 @@ def test_a_slow_model_is_previewed_while_painting_and_exact_afterwards(chromium,
     with page_of(chromium, f"{address}?model=large") as page:
         photo(page)
         page.evaluate("asked.length = 0")
-        page.keyboard.press("6")
+        page.keyboard.press("5")
         page.mouse.move(*place(page, 100, 60))
         page.mouse.down()
         page.mouse.move(*place(page, 140, 64), steps=8)

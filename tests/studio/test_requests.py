@@ -15,6 +15,7 @@ from oasis_jax.noise import Regions
 from oasis_jax.oasis import family
 from oasis_jax.recipes import Recipe
 from oasis_jax.studio import framing
+from oasis_jax.studio.examples import find_examples
 from oasis_jax.studio.image_request import MAX_PAIRS, ImageRequest, read_request, schema, write_image
 from oasis_jax.studio.json_fields import Named, OrNull, Real, Record, Row, Several, Text, Whole
 from tests.studio_client import app_of, ask, get, image_message, post
@@ -102,6 +103,23 @@ def png(array):
 def test_a_label_file_is_opened_and_brought_to_the_size_of_the_images(app):
     header, data = post(app, "/open", png(np.repeat(np.repeat(LABELS, 2, 0), 2, 1)), "name=a.png").message
     assert header == {"height": IMAGE_SIZE[0], "width": IMAGE_SIZE[1]} and bytes(data) == LABELS.tobytes()
+
+
+def test_a_label_file_of_another_shape_is_squeezed_and_that_is_said(app, model):
+    header, data = post(app, "/open", png(np.ones((20, 20), np.uint8)), "name=a.png").message
+    assert set(data) == {1} and len(data) == LABELS.size
+    assert header["notice"].startswith("is 20x20 and was squeezed into 16x32") and "--size=16x16" in header["notice"]
+
+
+def test_an_example_of_another_shape_is_squeezed_and_that_is_said(model, tmp_path):
+    for name, shape in (("square", (20, 20)), ("wide", (8, 16))):
+        Image.fromarray(np.ones(shape, np.uint8)).save(tmp_path / f"{name}.png")
+    examples = find_examples(model, IMAGE_SIZE, LabelRule(4, fixed=True), str(tmp_path))
+    app, renderer = app_of(model, readers=examples.readers)
+    header, data = get(app, "/example", "name=square").message
+    assert "squeezed" in header["notice"] and len(data) == LABELS.size
+    assert "notice" not in get(app, "/example", "name=wide").message[0]
+    renderer.close()
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,17 @@ import pytest
 from PIL import Image
 
 from oasis_jax import export, sample, sampling
+from oasis_jax.checkpoint import CheckpointError
+from oasis_jax.studio.fitting import squeezed_note
 from oasis_jax.studio.frame import page_frame
 from tests.sample_options import sample_options
 from tests.studio.chromium import browser, fake_server, page_of
 from tests.studio.gestures import choose, click, drag, labels, photo, saved, steps, until, values
-from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
+from tests.tiny_run import IMAGE_SIZE
 
 pytestmark = pytest.mark.browser
 pytest.importorskip("onnx")
 ROAD, CAR, SKY = 1, 2, 3
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("run")
-    save_run(workdir, tiny_config(spatial_awareness=True))
-    return workdir
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +52,7 @@ def assert_same(image, expected):
     assert image.shape == expected.shape and difference.max() <= 1 and difference.mean() < 0.05 and expected.std() > 0
 
 
-def test_the_images_are_those_of_the_sampling_command(chromium, address, tmp_path):
+def test_the_images_are_those_of_the_sampling_command(chromium, address, run, tmp_path):
     with page_of(chromium, address) as page:
         first = photo(page)
         choose(page, "car")
@@ -76,7 +71,10 @@ def test_the_images_are_those_of_the_sampling_command(chromium, address, tmp_pat
 
         recipe = tmp_path / "recipe.json"
         recipe.write_bytes(saved(page, "Recipe"))
-        sample.run(sample_options(None, tmp_path / "out", recipe=str(recipe)))
+        assert json.loads(recipe.read_text())["model"] == run.name  # not where it lies on this machine
+        with pytest.raises(CheckpointError, match=f"the model {run.name}, which is not found here: give its run as --checkpoint"):
+            sample.run(sample_options(None, tmp_path / "out", recipe=str(recipe)))
+        sample.run(sample_options(run, tmp_path / "out", recipe=str(recipe)))
         (record,) = json.loads((tmp_path / "out" / "samples.json").read_text())["images"]
         assert_same(np.asarray(Image.open(tmp_path / "out" / record["file"])), shown)
 
@@ -99,7 +97,7 @@ def test_a_seed_has_the_noise_and_the_heatmaps_that_it_has_in_python(chromium, a
             assert_same(photo(page), model.sample(labels(page), seed=seed)[0])
 
 
-def test_examples_undo_reload_and_files_of_another_size(chromium, address):
+def test_examples_undo_reload_and_files_of_another_size(chromium, address, run):
     with page_of(chromium, address) as page:
         before = photo(page)
         assert set(np.unique(labels(page))) == {SKY, ROAD}
@@ -119,6 +117,14 @@ def test_examples_undo_reload_and_files_of_another_size(chromium, address):
         page.locator("input[type=file]").set_input_files({"name": "large.png", "mimeType": "image/png", "buffer": stream.getvalue()})
         until(page, "desk.session.history.steps.at(-1).name === 'large.png'")
         np.testing.assert_array_equal(labels(page), large[::2, ::2])
+        assert page.get_by_role("alert").count() == 0
+        square, stream = np.full((20, 20), ROAD, np.uint8), io.BytesIO()
+        Image.fromarray(square).save(stream, "PNG")
+        page.locator("input[type=file]").set_input_files({"name": "square.png", "mimeType": "image/png", "buffer": stream.getvalue()})
+        page.get_by_role("alert").get_by_text("square.png is 20x20 and was squeezed into 16x32").wait_for()
+        assert page.locator(".alert.notice").count() == 1
+        assert squeezed_note(sampling.load(str(run)), square.shape, IMAGE_SIZE) in page.get_by_role("alert").inner_text()
+        assert (labels(page) == ROAD).all()
 
 
 def test_what_cannot_be_read_is_said_and_changes_nothing(chromium, address):

@@ -8,22 +8,16 @@ import pytest
 from PIL import Image
 
 from oasis_jax import sample
+from tests.eqgan import tiny_run as eqgan_run
 from tests.sample_options import sample_options
 from tests.studio.chromium import browser, page_of
-from tests.studio.gestures import choose, click, drag, labels, photo, place, saved, steps, until, values
+from tests.studio.gestures import centre, choose, click, drag, labels, photo, place, saved, steps, until, values
 from tests.studio.studio_server import half_and_half, served
-from tests.tiny_run import IMAGE_SIZE, save_run, tiny_config
+from tests.tiny_run import IMAGE_SIZE
 
 pytestmark = pytest.mark.browser
 ROAD, CAR, SKY = 1, 2, 3
 TOKEN = "only-for-this-test"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("run")
-    save_run(workdir, tiny_config(spatial_awareness=True))
-    return workdir
 
 
 def studio(run, token=None):
@@ -64,10 +58,10 @@ def test_what_is_painted_resampled_and_moved_is_drawn_again_by_the_command(chrom
         page.keyboard.press("r")
         page.get_by_label("Blend", exact=True).fill("0.3")
         page.keyboard.press("c")
-        box = page.locator(".centre.level1").bounding_box()
-        page.mouse.move(box["x"] + 15, box["y"] + 15)
+        x, y = centre(page)
+        page.mouse.move(x, y)
         page.mouse.down()
-        page.mouse.move(box["x"] + 75, box["y"] + 40, steps=3)
+        page.mouse.move(x + 60, y + 25, steps=3)
         page.mouse.up()
         shown, painted = photo(page), labels(page)
         assert (shown != first).any() and values(page)["heatmaps"] and len(values(page)["regions"]) == 1
@@ -88,6 +82,47 @@ def test_what_is_painted_resampled_and_moved_is_drawn_again_by_the_command(chrom
             until(page, f"desk.session.history.steps.at(-1).name === '{file}'")
             np.testing.assert_array_equal(labels(page), painted)
         np.testing.assert_array_equal(photo(page), shown)
+
+
+def test_a_model_without_label_maps_is_seeded_truncated_mixed_and_moved_and_drawn_again_by_the_command(chromium, tmp_path):
+    eqgan_run.save_run(tmp_path / "run")
+    with served(tmp_path / "run") as address, page_of(chromium, address) as page:
+        images = [photo(page)]
+
+        def is_new():
+            images.append(photo(page))
+            return all((images[-1] != before).any() for before in images[:-1])
+
+        seed = page.get_by_label("Seed of the image")
+        seed.fill("5")
+        seed.press("Enter")
+        assert is_new()
+        page.get_by_label("Truncation").fill("0.7")
+        assert is_new() and values(page)["truncation"] == 0.7
+        page.get_by_label("Mix from row").fill("4")
+        assert is_new() and list(values(page)["style_seeds"]) == ["4", "5"]
+        page.get_by_role("button", name="Another second seed").click()
+        assert is_new() and len(set(values(page)["style_seeds"].values())) == 1
+        for follow, moved in (("One", [0]), ("Level", [1, 2]), ("All", range(7))):
+            page.get_by_role("button", name=follow, exact=True).click()
+            centre(page, f".centre.level{2 if follow == 'Level' else 1}")
+            before = np.array(page.evaluate("document.querySelector('.oasis-studio').studio.rows"))
+            page.locator(f".centre.level{2 if follow == 'Level' else 1}").first.focus()
+            page.keyboard.press("Shift+ArrowRight")
+            now = np.array(values(page)["heatmaps"])
+            np.testing.assert_array_equal(np.flatnonzero((now != before).any(1)), moved)
+            assert is_new()
+        (tmp_path / "recipe.json").write_bytes(saved(page, "Recipe"))
+        page.keyboard.press("r")
+        assert is_new()
+        page.locator("input[type=file]").set_input_files(tmp_path / "recipe.json")
+        until(page, "desk.session.history.steps.at(-1).name === 'recipe.json'")
+        np.testing.assert_array_equal(photo(page), images[-2])
+        sample.run(sample_options(None, tmp_path / "out", recipe=str(tmp_path / "recipe.json")))
+        (record,) = json.loads((tmp_path / "out" / "samples.json").read_text())["images"]
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / record["file"])), images[-2])
+        page.get_by_label("Mix from row").fill("6")
+        assert values(page)["style_seeds"] == {} and is_new()
 
 
 def test_the_readers_message_is_shown(chromium, address):

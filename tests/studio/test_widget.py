@@ -17,7 +17,7 @@ from oasis_jax.studio.image_request import ImageRequest, write_image
 from oasis_jax.studio.opening import MAX_BYTES
 from tests.eqgan import tiny_run as eqgan_run
 from tests.studio.chromium import browser, fake_server, page_of
-from tests.studio.gestures import choose, drag, labels, photo, until
+from tests.studio.gestures import choose, drag, labels, photo, values
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, random_state, tiny_config
 
 widgets = pytest.importorskip("oasis_jax.studio.widget", reason="needs anywidget: pip install -e '.[notebook]'", exc_type=ImportError)
@@ -305,22 +305,33 @@ def test_the_page_of_a_cell_paints_and_tells_python_what_it_shows(model):
         others = [[{"progress": "compiling ..."}, None], [{"number": "another.1", "error": "of another view"}, None]]
         return [*others, [{"number": content["number"]}, data]]
 
+    def until_heard(page, condition):
+        """Lets messages of the page arrive until a condition holds."""
+        for _ in range(200):
+            if condition():
+                return
+            page.wait_for_timeout(50)
+        pytest.fail("the kernel has not heard it")
+
     with browser() as chromium, fake_server() as address, page_of(chromium, f"{address}/checks.html", ready="body") as page:
         page.expose_binding("kernel", kernel)
         page.add_style_tag(content=widget._css)
         page.evaluate(FAKE_NOTEBOOK, widget._esm)
-        page.wait_for_selector("[data-photo]", state="attached")
+        page.wait_for_selector("[data-photo]", state="attached", timeout=60_000)  # the model is compiled first
         assert page.locator(".oasis-studio").bounding_box()["height"] == 500
+        before = values(page)["seed"]
+        until_heard(page, lambda: widget.recipe.seed == before)
         np.testing.assert_array_equal(photo(page), widget.photo)
         np.testing.assert_array_equal(widget.labels, street)
 
         choose(page, CLASS_NAMES[2])
         drag(page, (4, 4), (20, 9))
+        until_heard(page, lambda: (widget.labels == 2).any())
         np.testing.assert_array_equal(photo(page), widget.photo)
         np.testing.assert_array_equal(labels(page), widget.labels)
-        assert (widget.labels == 2).any() and widget.labels.dtype == np.uint8
+        assert widget.labels.dtype == np.uint8
         page.keyboard.press("r")
-        until(page, f"desk.session.state.values.seed !== {widget.recipe.seed}")
+        until_heard(page, lambda: widget.recipe.seed == values(page)["seed"] != before)
         np.testing.assert_array_equal(photo(page), widget.photo)
         assert page.evaluate("cell.keys") == []
 
@@ -328,6 +339,5 @@ def test_the_page_of_a_cell_paints_and_tells_python_what_it_shows(model):
         page.get_by_role("alert").get_by_text("cut.png").wait_for()
         page.evaluate("cell.close()")
         page.wait_for_function("() => !document.querySelector('canvas')")
-        page.wait_for_timeout(50)
-    assert widget._renderer is None
+        until_heard(page, lambda: widget._renderer is None)
     widget.close()

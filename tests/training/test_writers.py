@@ -1,16 +1,19 @@
-"""What is logged to a bucket is there after each flush, once, although its objects cannot be appended to."""
+"""TensorBoard files: of a bucket, each flush adds what is new, once; what cannot be written ends no run."""
 import pathlib
+import resource
+import signal
 import tempfile
 
 import numpy as np
+import pytest
 from etils import epath
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from oasis_jax.training.writers import BucketWriter
+from oasis_jax.training.writers import BucketWriter, create_writer
 
 
 def logged(folder):
-    files = sorted(folder.glob("events.out.tfevents*"))
+    files = sorted(folder.glob("events.out.tfevents*"), key=lambda file: file.stat().st_mtime_ns)  # names of one second end in 9, 10
     return [(event.step, value.tag) for file in files for event in EventFileLoader(str(file)).Load() for value in event.summary.value]
 
 
@@ -33,3 +36,38 @@ def test_each_flush_adds_what_is_new(tmp_path, monkeypatch):
     assert logged(bucket) == [(1, "loss"), (2, "loss"), (2, "samples")]
     assert {file: file.read_bytes() for file in first} == first
     assert not list(pathlib.Path(local).iterdir())
+
+
+@pytest.fixture
+def small_files():
+    """Lets this process write files of at most 4000 bytes, as if the disk were full."""
+    handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_what_cannot_be_written_is_one_warning(tmp_path, small_files, capsys):
+    writer = create_writer(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    with pytest.warns(UserWarning) as caught:
+        for step in range(3):
+            writer.write_scalars(step, {"loss": 0.5})
+            writer.write_images(step, {"samples": noise})
+            writer.flush()
+        writer.close()
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert message.startswith(f"TensorBoard files in {tmp_path} cannot be written ({tmp_path}") and "File too large): " in message
+    assert capsys.readouterr().out.count("loss 0.5") == 3
+
+
+def test_a_folder_that_takes_no_file_is_one_warning(tmp_path):
+    folder = tmp_path / "file"
+    folder.write_text("")
+    with pytest.warns(UserWarning, match="cannot be written .*Not a directory") as caught:
+        writer = create_writer(folder)
+        writer.write_scalars(1, {"loss": 0.5})
+        writer.close()
+    assert len(caught) == 1

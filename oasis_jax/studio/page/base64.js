@@ -1,8 +1,7 @@
 /** Bytes as base64, and back. */
 
-/** The text of a Blob. */
-export async function asBase64(blob) {
-  const bytes = new Uint8Array(await blob.arrayBuffer());
+/** The text of bytes (Uint8Array). */
+export function base64Of(bytes) {
   let text = "";
   for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096));
   return btoa(text);

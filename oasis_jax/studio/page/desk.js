@@ -30,7 +30,7 @@ export class Desk {
   rows = null; // heatmaps of the image
   compared = null; // photo that is compared with
 
-  /** @param hooks {tell(text), fail(error or null), busy(bool), hover(point), show(name)}. */
+  /** @param hooks {tell(text), fail(error or null), note(text), busy(bool), hover(point), show(name)}. */
   constructor({element, transport, info, store, history, ui, hooks}) {
     Object.assign(this, {element, transport, info, store, ...hooks});
     this.ui = {...FRESH_SETTINGS, id: info.classes.find((each) => !each.dont_care)?.id ?? 0, centres: !info.labels, ...ui};
@@ -49,6 +49,7 @@ export class Desk {
 
   /** Changes settings of the page. */
   set(part) {
+    if (part.tool && part.tool !== this.ui.tool) this.tell(TOOLS.find(({name}) => name === part.tool).title);
     if (part.tool && TOOLS.find(({name}) => name === part.tool).selects) part = {scope: "selection", ...part};
     if (part.selection && isEmpty(part.selection)) part = {...part, selection: null};
     if (part.selection) part = {scope: "selection", ...part};
@@ -66,6 +67,7 @@ export class Desk {
 
   save() {
     clearTimeout(this.saving);
+    this.saving = null;
     this.store.save(this.first, this.session.history, this.ui);
   }
 
@@ -226,13 +228,23 @@ export class Desk {
       this.tell(`Opening ${name} ...`);
       const opened = await work();
       this.fail(null);
+      this.set({selection: null, ...(this.ui.scope === "selection" ? {scope: "image"} : {})}); // it was of another picture
       this.session.open(name, this.stateOf(opened));
       this.stage.fit();
       this.tell(`${name} is open.`);
+      if (opened.notice) this.note(`${name} ${opened.notice}`);
     } catch (error) {
       this.tell("");
       this.fail(error);
     }
+  }
+
+  /** Says how to begin, and what is to be known of the first example. */
+  welcome(notice) {
+    const {labels, examples} = this.info;
+    const first = labels ? "Choose a class and paint on either picture." : "New noise gives another photo.";
+    if (this.store.database) this.tell(`${first} ? shows all keys.`);
+    if (notice) this.note(`${examples[0].name} ${notice}`);
   }
 
   openFile(file) {
@@ -253,7 +265,7 @@ export function blankMap({height, width, classes}, id) {
   return {height, width, labels: new (classes.length > 256 ? Uint16Array : Uint8Array)(height * width).fill(id)};
 }
 
-/** The state that a studio begins with: the first example, or a blank map. */
+/** The state that a studio begins with: the first example, or a blank map. Its `notice` says what is to be known of it. */
 export async function firstState(transport, info) {
   const begin = {height: info.height, width: info.width, labels: null, regionMap: null, values: plainValues(newSeed())};
   if (!info.labels) return begin;
@@ -264,6 +276,7 @@ export async function firstState(transport, info) {
     width: opened.width,
     labels: opened.labels,
     regionMap: new Uint8Array(opened.height * opened.width),
+    notice: opened.notice,
   };
 }
 

@@ -103,7 +103,7 @@ export function saveDialog(desk) {
       button({name: "save", text: "Recipe", onclick: save("recipe", recipe)}),
     ),
     make("p", {class: "quiet", textContent: "The recipe can be opened here again, and makes the same photo by"}),
-    make("code", {textContent: "python -m oasis_jax.sample --recipe=recipe.json"}),
+    make("code", {textContent: `python -m oasis_jax.sample --recipe=recipe.json${info.found ? "" : " --checkpoint=RUN"} --output=DIR`}),
   );
 }
 
@@ -128,7 +128,7 @@ export function helpDialog(desk) {
   const painting = [
     ...toolsFor(info).map(({key, title}) => [key.toUpperCase(), title]),
     ["[ and ]", "Smaller and larger brush; also Shift or Alt with the wheel"],
-    ["1 to 9, /", "Classes of the list, search the list"],
+    ["1 to 9, /", "The class of this number, search the classes"],
     ["O", "Photo and label map over one another, or side by side"],
     ...(info.noise
       ? [

@@ -72,6 +72,7 @@ export class LayoutPanel {
       type: "button",
       class: `centre level${level + 1}`,
       textContent: level + 1,
+      hidden: true, // until it has a place
       onfocus: () => this.choose(row),
       onkeydown: (event) => this.key(event, row),
       onkeyup: (event) => (event.key in CENTRE_STEPS || "+=-_".includes(event.key)) && this.desk.session.commit("Move centres"),

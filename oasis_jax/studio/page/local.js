@@ -39,7 +39,7 @@ function heatmapsBetween({seed, end = null, t = 0}, rule) {
 /**
  * The transport of `mount`.
  *
- * `facts` is {info, noise_length, heatmaps (the rule of `heatmapsOf`), examples: [{name, labels, photo}] with PNG bytes in base64}; `parts` are
+ * `facts` is {info, noise_length, heatmaps (the rule of `heatmapsOf`), examples: [{name, notice, labels, photo}], the last two PNG bytes in base64}; `parts` are
  * {worker, runtime, glue (texts of scripts), wasm, model (Uint8Array)}. It resolves when the network is ready.
  */
 export async function localTransport(facts, {worker, ...parts}) {
@@ -80,7 +80,7 @@ export async function localTransport(facts, {worker, ...parts}) {
       if (!found) throw new Error(`there is no example ${name}`);
       const {height, width, values} = await readIndices(fromBase64(found.labels));
       const labels = classes.length > 256 ? values : Uint8Array.from(values);
-      return {height, width, labels, photo: found.photo ? await photoOf(found.photo) : null};
+      return {height, width, labels, notice: found.notice, photo: found.photo ? await photoOf(found.photo) : null};
     },
   };
 }

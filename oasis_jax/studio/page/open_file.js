@@ -4,6 +4,7 @@ import {readIndices, readLabelMap, resizeNearest} from "./read_png.js";
 
 const MOST_BYTES = 16 << 20;
 const MOST_REGIONS = 63;
+const NOTICED = 0.02; // relative difference of aspect ratios that is told
 const KNOWN = ["seed", "class_seeds", "regions", "interpolation", "base_heatmaps"];
 
 const isSeed = (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32;
@@ -80,13 +81,22 @@ async function openRecipe(text, info) {
   };
 }
 
+/** What is said of a label map of another shape, in the words of `fitting.py`; null for one that keeps its shape. */
+function squeezedNote({height, width}, info) {
+  if (Math.abs((height * info.width) / (width * info.height) - 1) <= NOTICED) return null;
+  const scale = Math.min(info.height, info.width) / Math.min(height, width) / info.multiple;
+  const [high, wide] = [height, width].map((side) => Math.max(1, Math.round(side * scale)) * info.multiple);
+  return `is ${height}x${width} and was squeezed into ${info.height}x${info.width}, the size of the images here. To keep its shape, crop it, or start the studio with the size ${high}x${wide} (--size=${high}x${wide}).`;
+}
+
 /** What a file holds, as the transport's `open` gives it. Throws an Error that names the file. */
 export async function openFile(file, name, info) {
   try {
     if (file.size > MOST_BYTES) throw new Error(`it has ${(file.size / 1e6).toFixed(0)} MB, which is too large`);
     const bytes = new Uint8Array(await file.arrayBuffer());
     if (bytes[0] === "{".charCodeAt(0)) return await openRecipe(new TextDecoder().decode(bytes), info);
-    return resizeNearest(await readLabelMap(bytes, info.classes), info);
+    const found = await readLabelMap(bytes, info.classes);
+    return {...resizeNearest(found, info), notice: squeezedNote(found, info)};
   } catch (error) {
     throw new Error(`${name}: ${error.message}`);
   }

@@ -47,8 +47,6 @@ export function paletteOf(desk) {
   return {
     element: make("div", {class: "palette"}, search, list),
     search,
-    /** The class on a place of the list, for the keys 1 to 9. */
-    nth: (n) => classes[rows.indexOf(found()[n])]?.id,
     update() {
       if (shown === desk.ui.id) return;
       shown = desk.ui.id;

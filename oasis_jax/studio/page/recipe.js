@@ -1,6 +1,8 @@
 /** recipe.json: one image in one file, as `oasis_jax/recipe_file.py` describes it. */
-import {asBase64} from "./base64.js";
+import {base64Of} from "./base64.js";
 import {idPng} from "./png.js";
+
+const asBase64 = async (blob) => base64Of(new Uint8Array(await blob.arrayBuffer()));
 
 /** How the image is drawn; what has its default is left out. */
 async function recipeOf(image, info) {

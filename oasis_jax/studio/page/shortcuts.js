@@ -14,7 +14,7 @@ export function listenToKeys(desk) {
         k: () => desk.noise?.toggleLock(),
         ...Object.fromEntries(toolsFor(info).map(({name, key}) => [key, () => desk.set({tool: name})])),
         ...Object.fromEntries(
-          Array.from("123456789", (digit, n) => [digit, () => desk.palette.nth(n) !== undefined && desk.set({id: desk.palette.nth(n)})]),
+          Array.from("123456789", (digit) => [digit, () => Number(digit) < info.classes.length && desk.set({id: Number(digit)})]),
         ),
       }
     : {};

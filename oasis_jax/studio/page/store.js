@@ -2,6 +2,7 @@
  * Keeps the work of a tab over a reload, in IndexedDB. Each tab, and each studio of a page, has a record of its own, which it locks. A
  * new tab takes up the latest record that nobody has open. Where a browser keeps nothing, the studio works without.
  */
+import {readEntry, removeEntry, writeEntry} from "./journal.js";
 
 const held = new Map(); // records of the studios of this page, and how to let go of them
 
@@ -65,6 +66,13 @@ async function claimRecord(records, model) {
 
 const stepKeys = (id, from = 0) => IDBKeyRange.bound([id, from], [id, Infinity]);
 
+/** How many steps two lists begin with in common. */
+function sameSteps(some, others) {
+  let same = 0;
+  while (same < others.length && some[same] === others[same]) same++;
+  return same;
+}
+
 export class Store {
   /**
    * Opens the record of a tab for a model, named so that another model does not find it. `saved` is {first, steps, position, ui} or
@@ -74,6 +82,10 @@ export class Store {
     const store = new Store();
     try {
       store.database = await openDatabase();
+      store.database.onclose = () => {
+        store.database = null; // somebody has cleared what the browser keeps
+        store.lost();
+      };
       const transaction = store.database.transaction("records");
       const records = (await done(transaction.objectStore("records").getAll())).sort((a, b) => b.time - a.time);
       store.id = await claimRecord(
@@ -81,7 +93,7 @@ export class Store {
         model,
       );
       store.model = model;
-      await store.read(records);
+      await store.read();
       await store.forget(records.slice(limit));
     } catch {
       store.database = null; // private windows and sandboxed frames
@@ -90,14 +102,27 @@ export class Store {
   }
 
   saved = null;
-  written = [];
+  confirmed = []; // steps that the database surely has
+  written = this.confirmed; // steps that it was given
+  begun = false; // whether it has the first state
+  lost = () => {}; // called when what is new cannot be kept
 
-  async read(records) {
-    const record = records.find((each) => each.id === this.id);
-    if (!record) return;
-    const steps = await done(this.database.transaction("steps").objectStore("steps").getAll(stepKeys(this.id)));
-    this.written = steps.slice(0, record.length);
-    this.saved = {...record, steps: this.written.slice(), position: Math.min(record.position, this.written.length)};
+  /** Reads the record anew: until it was locked, another page may have written it. */
+  async read() {
+    const {database, id} = this;
+    const transaction = database.transaction(["records", "steps"]);
+    const [record, steps] = await Promise.all([
+      done(transaction.objectStore("records").get(id)),
+      done(transaction.objectStore("steps").getAll(stepKeys(id))),
+    ]);
+    this.begun = Boolean(record);
+    if (record) this.confirmed = this.written = steps.slice(0, record.length);
+    const entry = readEntry(id);
+    const fits = entry && entry.from <= this.written.length && (record || entry.first);
+    if (!record && !fits) return;
+    const latest = {...record, steps: this.written.slice()};
+    if (fits) Object.assign(latest, entry, {steps: [...latest.steps.slice(0, entry.from), ...entry.steps]});
+    this.saved = {...latest, position: Math.min(latest.position, latest.steps.length)};
   }
 
   /** Deletes records that no tab has open. */
@@ -107,27 +132,46 @@ export class Store {
       const transaction = this.database.transaction(["records", "steps"], "readwrite");
       transaction.objectStore("records").delete(id);
       transaction.objectStore("steps").delete(stepKeys(id));
+      removeEntry(id);
     }
   }
 
-  /** Writes what has changed: the first state, new steps, position and the page's own settings. */
+  /** Writes what has changed: the first state, new steps, position and the page's own settings. It survives from then on. */
   save(first, history, ui) {
     if (!this.database) return;
-    const {steps, position} = history;
+    const {id, model} = this;
+    const {position} = history;
+    const steps = history.steps.slice();
+    const from = sameSteps(this.confirmed, steps);
+    const entry = {from, steps: steps.slice(from), position, ui, ...(this.begun ? {} : {first})};
+    const isSafe = writeEntry(id, entry);
+    this.latest = entry;
+
+    const base = this.written;
     const transaction = this.database.transaction(["records", "steps"], "readwrite");
-    transaction.onabort = () => (this.database = null); // the disk is full
     const kept = transaction.objectStore("steps");
-    let same = 0;
-    while (same < steps.length && this.written[same] === steps[same]) same++;
-    if (this.written.length > same) kept.delete(stepKeys(this.id, same));
-    for (let i = same; i < steps.length; i++) kept.put(steps[i], [this.id, i]);
-    this.written = steps.slice();
-    const record = {id: this.id, model: this.model, time: Date.now(), first, position, length: steps.length, ui};
-    transaction.objectStore("records").put(record);
+    const same = sameSteps(base, steps);
+    if (base.length > same) kept.delete(stepKeys(id, same));
+    for (let i = same; i < steps.length; i++) kept.put(steps[i], [id, i]);
+    transaction.objectStore("records").put({id, model, time: Date.now(), first, position, length: steps.length, ui});
+    this.written = steps;
+    const failed = () => {
+      this.written = this.confirmed; // the next one writes again what is missing
+      if (!isSafe) this.lost();
+    };
+    transaction.onabort = failed;
+    transaction.oncomplete = () => {
+      if (base !== this.confirmed) return failed(); // one before it, which it builds on, was aborted
+      this.confirmed = steps;
+      this.begun = true;
+      if (this.latest === entry) removeEntry(id);
+    };
+    transaction.commit();
   }
 
   close() {
     this.database?.close();
+    this.database = null;
     held.get(this.id)?.();
     held.delete(this.id);
   }

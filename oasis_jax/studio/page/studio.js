@@ -11,7 +11,8 @@ import {Pen, TOOLS} from "./pen.js";
 import {listenToKeys} from "./shortcuts.js";
 import {Stage} from "./stage.js";
 import {Store} from "./store.js";
-import {barOf, toolsOf, truncationOf} from "./toolbar.js";
+import {mixingOf, truncationOf} from "./styles.js";
+import {barOf, toolsOf} from "./toolbar.js";
 
 /** Alert, status and what lies under the pointer. */
 function messagesOf() {
@@ -22,7 +23,12 @@ function messagesOf() {
     if (!error && rendering && !fromRendering) return; // an image that came does not answer another mistake
     fromRendering = rendering;
     alert.hidden = !error;
+    alert.classList.remove("notice");
     text.textContent = error ? error.message || String(error) : "";
+  };
+  const note = (line) => {
+    fail(new Error(line));
+    alert.classList.add("notice");
   };
   alert.append(
     button({
@@ -34,7 +40,7 @@ function messagesOf() {
   );
   const status = make("span", {class: "status", role: "status", "aria-live": "polite"});
   const under = make("span", {class: "under"});
-  return {alert, fail, status, under, tell: (line) => (status.textContent = line), foot: make("footer", {class: "foot"}, status, under)};
+  return {alert, fail, note, status, under, tell: (line) => (status.textContent = line), foot: make("footer", {class: "foot"}, status, under)};
 }
 
 /** The slider between a compared step and the image, over the photo. */
@@ -115,9 +121,12 @@ export async function mount(element, transport) {
     const kind = [info.name, info.family, info.classes.length, info.height, info.width, ...(info.beginning ? [info.beginning] : [])];
     const store = await Store.open(kind.join(" "));
     const {saved} = store;
-    const history = new History(saved?.first ?? (await firstState(transport, info)), saved?.steps);
+    const {notice, ...first} = saved?.first ?? (await firstState(transport, info));
+    const history = new History(first, saved?.steps);
     history.move(saved?.position ?? 0);
-    return furnish(element, messages, {element, transport, info, store, history, ui: saved?.ui});
+    const desk = furnish(element, messages, {element, transport, info, store, history, ui: saved?.ui});
+    if (!saved) desk.welcome(notice);
+    return desk;
   } catch (error) {
     waiting.remove();
     messages.fail(error);
@@ -130,6 +139,7 @@ function furnish(element, messages, parts) {
   const hooks = {
     tell: messages.tell,
     fail: messages.fail,
+    note: messages.note,
     busy: (busy) => element.classList.toggle("busy", busy),
     show: (name) => {
       windows[name].showModal();
@@ -172,9 +182,9 @@ function furnish(element, messages, parts) {
   }
   const right = [desk.noise?.element, desk.layout.element, steps.element];
   if (info.styles) {
-    const truncation = truncationOf(desk);
-    desk.parts.push(truncation);
-    desk.noise?.actions.append(truncation.element);
+    const styles = [truncationOf(desk), ...(info.styles > 1 ? [mixingOf(desk)] : [])];
+    desk.parts.push(...styles);
+    desk.noise?.actions.append(...styles.map(({element}) => element));
   }
   Object.assign(windows, {open: openDialog(desk), save: saveDialog(desk), help: helpDialog(desk)});
   element.replaceChildren(
@@ -192,10 +202,14 @@ function furnish(element, messages, parts) {
   listenToKeys(desk);
   takeDrops(desk);
   begin(desk);
+  const closing = new AbortController();
+  addEventListener("pagehide", () => desk.save(), {signal: closing.signal}); // settings that wait for more to come
   element.studio = desk;
   return Object.assign(desk, {
     focus: () => element.focus({preventScroll: true}),
     close() {
+      closing.abort();
+      desk.save();
       desk.loop.close();
       desk.stage.close();
       desk.store.close();
@@ -224,4 +238,5 @@ function begin(desk) {
   desk.changed({live: false, rect: null});
   if (desk.ui.compared !== null) desk.compareWith(desk.ui.compared);
   if (!desk.store.database) desk.tell("This browser keeps nothing: save what you want to keep.");
+  desk.store.lost = () => desk.fail(new Error("The browser cannot keep the work any longer: save what you want to keep."));
 }

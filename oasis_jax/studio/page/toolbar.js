@@ -32,7 +32,7 @@ export function barOf(desk) {
       "div",
       {class: "title"},
       make("h1", {textContent: info.name}),
-      make("span", {class: "quiet", textContent: `step ${info.step.toLocaleString("en")} · ${info.width} × ${info.height}`}),
+      make("span", {class: "quiet", textContent: `step ${info.step.toLocaleString("en")} · ${info.height} × ${info.width}`}),
     ),
     make(
       "div",
@@ -81,23 +81,5 @@ export function toolsOf(desk) {
       size.element.classList.toggle("faint", !offered.find(({name}) => name === ui.tool).sized);
       clear.hidden = !ui.selection;
     },
-  };
-}
-
-/** How close to the mean the styles of a model without label maps are drawn. */
-export function truncationOf(desk) {
-  const {session} = desk;
-  const strength = slider({
-    label: "Truncation",
-    min: 0,
-    max: 1.5,
-    step: 0.01,
-    oninput: (truncation) => session.live({values: {...session.state.values, truncation}}),
-    onchange: () => session.commit("Truncation"),
-  });
-  strength.element.title = "1 leaves the styles as they are drawn; towards 0 they approach their mean";
-  return {
-    element: strength.element,
-    update: () => strength.show(session.state.values.truncation, session.state.values.truncation.toFixed(2)),
   };
 }

@@ -23,16 +23,9 @@ from oasis_jax.studio.__main__ import serve
 from tests.killed_run import HEEDING
 from tests.sample_options import sample_options
 from tests.studio_client import image_message
-from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
+from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE
 
 LABELS = np.random.default_rng(0).integers(0, 4, IMAGE_SIZE).astype(np.uint8)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("run")
-    save_run(workdir, tiny_config(spatial_awareness=True))
-    return workdir
 
 
 @pytest.fixture(scope="module")
