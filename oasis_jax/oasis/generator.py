@@ -90,7 +90,7 @@ class Generator(nn.Module):
         for i, features in enumerate(widths):
             size = height * 2**i // coarsest, width * 2**i // coarsest
             hidden = self.hidden(i)
-            capacity = None if rows_are_split() or y.pixel_noise is not None or not hidden else self.capacity(len(widths) - 1 - i)
+            capacity = None if rows_are_split() or y.pixel_noise is not None else self.capacity(len(widths) - 1 - i)
             level = y.regions(*size, capacity, self.known_to_fit) if capacity else y.separately(*size)
             grain = of_block(y.directions(self.z_dim, *size), i, *size) if self.pixel_noise else None
             x = block(features, hidden, upsamples=i > 0, name=f"block_{i}")(x, level, train, grain)
@@ -109,7 +109,7 @@ class Generator(nn.Module):
         """Whether label maps, or a Conditioning, fit the capacities, so that no level falls back to the dense computation: () bool."""
         y = label_map if isinstance(label_map, cond.Conditioning) else cond.from_noise(label_map, None, self.num_classes)
         sides = [(y.size[0] >> level, y.size[1] >> level) for level in range(len(self.capacities))]
-        plans = [y.regions(*side, capacity).plan for side, capacity in zip(sides, self.capacities, strict=True) if capacity]
+        plans = [y.regions(*side, capacity).plan for level, side in enumerate(sides) if (capacity := self.capacity(level))]
         return jnp.all(jnp.asarray([plan.fits for plan in plans]))
 
     def hidden(self, block):
@@ -117,8 +117,9 @@ class Generator(nn.Module):
         return 0 if block >= self.num_blocks - self.affine_blocks else self.spade_hidden
 
     def capacity(self, halvings):
-        """Capacity of the level `halvings` below the full image, or None."""
-        return self.capacities[halvings] if halvings < len(self.capacities) else None
+        """Capacity of the level `halvings` below the full image, or None; a block without SPADE's convolutions needs none."""
+        listed = halvings < len(self.capacities) and self.hidden(self.num_blocks - 1 - halvings)
+        return self.capacities[halvings] if listed else None
 
     def condition(self, label_map, noise):
         """Conditioning of a label map and noise in the dtype of this generator; shapes and errors as in `__call__`."""

@@ -39,7 +39,7 @@ def to_onnx(generator, variables, arguments, weights, on_regions):
     last = generator.num_blocks - 1
     x = graph.conv(DenseLevel(graph, sampled(graph, ids, 2**last), table).vectors, *blocks.kernel("conv_in"))
     for i in range(generator.num_blocks):
-        regional = on_regions and last - i < REGION_LEVELS
+        regional = on_regions and last - i < REGION_LEVELS and generator.hidden(i)
         ids_of_level = sampled(graph, ids, 2 ** (last - i))
         level = (RegionsLevel if regional else DenseLevel)(graph, ids_of_level, table)
 
@@ -95,7 +95,10 @@ class _Blocks:
         if after is not None:
             beta, of_beta = beta @ after, of_beta @ after
         kernel, bias = np.concatenate([gamma * inverse, beta], axis=-1), np.concatenate([(1 + of_gamma) * inverse, of_beta])
-        modulation = level.modulation(level.hidden(*self.kernel(*path, "shared")), kernel, bias)
+        if "shared" in _at(self._variables["params"], path):
+            modulation = level.modulation(level.hidden(*self.kernel(*path, "shared")), kernel, bias)
+        else:  # ClassAffine
+            modulation = graph.conv(level.vectors, kernel, bias)
         scale, shift = graph.add("Split", modulation, graph.ints([gamma.shape[-1], beta.shape[-1]]), outputs=2, axis=1)
         x = graph.add("Sub", x, graph.floats(mean[:, None, None]))
         scaled = graph.add("Mul", graph.upsample(x) if upsamples else x, scale)
