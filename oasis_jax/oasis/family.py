@@ -75,6 +75,7 @@ def train_step(config, survey=None):
         balance_groups=loss.balance_groups,
         max_weight=loss.get("max_weight", 0),
         coarse_steps=train.get("coarse_steps", 0),
+        segmentation_steps=train.get("segmentation_steps", 0),
         labelmix=loss.labelmix,
         perceptual=loss.vgg,
         feature_matching=loss.get("feature_matching", 0.0),

@@ -41,6 +41,7 @@ class Hyperparameters:
         balance_groups: groups of the global batch within which classes are counted.
         max_weight: of a class; 0 for no limit.
         coarse_steps: first steps, which train on images of half the height and width.
+        segmentation_steps: first steps, in which D alone learns, the classes of real photos.
         labelmix: lambda of the LabelMix consistency loss, 0 for none.
         perceptual: weight of the feature loss, used if the step has a feature network.
         ema_decay: of every entry of G's variables.
@@ -60,6 +61,7 @@ class Hyperparameters:
     balance_groups: int = 1
     max_weight: float = 0.0
     coarse_steps: int = 0
+    segmentation_steps: int = 0
     labelmix: float = 10.0
     perceptual: float = 0.0
     feature_matching: float = 0.0
@@ -148,9 +150,30 @@ class TrainStep:
             (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch",
             with D as before its update (`oasis.disequilibrium`).
         """
-        if not self.hyper.coarse_steps:
-            return self.step(state, batch)
-        return jax.lax.cond(state.step < self.hyper.coarse_steps, self.coarse_step, self.step, state, batch)
+        step = self.step
+        for first_steps, first_step in ((self.hyper.coarse_steps, self.coarse_step), (self.hyper.segmentation_steps, self.segmentation_step)):
+            if first_steps:
+                step = functools.partial(jax.lax.cond, state.step < first_steps, first_step, step)
+        return step(state, batch)
+
+    def segmentation_step(self, state, batch):
+        """An update of D alone, by the classes of real photos; metrics that it has not are 0."""
+        image, label_map = normalise(batch["image"]), batch["label_map"].astype(jnp.int32)
+        weights = self.pixel_weights(label_map)
+
+        def loss(params, image, label_map, weights):
+            variables = {**state.discriminator, "params": params}
+            logits, statistics = self.discriminator.apply(variables, image, train=True, mutable=MUTABLE_D)
+            real = losses.real_target_loss(logits, label_map, weights)
+            return real, (real, statistics)
+
+        params, opt_state, (real, statistics) = descend(
+            loss, state.discriminator["params"], self.optimizer_d, state.opt_state_d, (image, label_map, weights), self.hyper.accumulate
+        )
+        metrics = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(self.step, state, batch)[1])
+        metrics["loss_d_real"] = real
+        discriminator = {"params": params, **statistics}
+        return state.replace(step=state.step + 1, discriminator=discriminator, opt_state_d=opt_state), metrics
 
     def coarse_step(self, state, batch):
         """The step at half the height and width: photos averaged, of label maps the upper left of four pixels."""
