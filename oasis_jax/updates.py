@@ -128,18 +128,19 @@ def _cut(batch, parts):
     return jax.tree.map(cut, batch)
 
 
-def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8):
+def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):
     """Adam with beta1 = 0: no memory is spent on a first moment that equals the gradient.
 
     Args:
-        learning_rate: float, or a function of the number of updates before.
+        learning_rate: float.
         b2: decay of the second moments.
         eps: added to their root.
+        warmup_steps: of `rate_at`; the published recipe has none.
     """
     return optax.chain(
         optax.scale_by_rms(decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True),
-        # A schedule even for a constant: a run may be resumed with another one, so the state must have the same structure.
-        optax.scale_by_learning_rate(learning_rate if callable(learning_rate) else lambda count: rate_at(count, learning_rate)),
+        # A schedule with and without warm-up: a run may be resumed with another one, so the state must have the same structure.
+        optax.scale_by_learning_rate(lambda count: rate_at(count, learning_rate, warmup_steps)),
     )
 
 
@@ -147,7 +148,7 @@ for _state in jax.eval_shape(adam_without_momentum(0.0).init, {}):  # computes n
     export.register_namedtuple_serialization(type(_state), serialized_name=f"optax.{type(_state).__name__}")
 
 
-def rate_at(count, learning_rate, warmup_steps=0, delay=0):
-    """The learning rate after `count` steps: 0 for `delay` steps, then rising linearly over `warmup_steps`, then `learning_rate`."""
-    done = jnp.asarray(count + 1 - delay, jnp.result_type(float))  # an integer divided would be float32, even where x64 is on
-    return learning_rate * jnp.clip(done / max(warmup_steps, 1), 0.0, 1.0)
+def rate_at(count, learning_rate, warmup_steps):
+    """The learning rate after `count` steps: it rises linearly over `warmup_steps`, then stays at `learning_rate`."""
+    done = jnp.asarray(count + 1, jnp.result_type(float))  # an integer divided would be float32, and the rate with it, even where x64 is on
+    return learning_rate * jnp.minimum(1.0, done / max(warmup_steps, 1))

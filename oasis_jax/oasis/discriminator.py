@@ -107,11 +107,6 @@ class Discriminator(nn.Module):
         """
         return self.head(self.trunk(image, train=train)[0], train=train)
 
-    def with_features(self, image, *, train=False):
-        """As `__call__`, and the features of `trunk`: (logits, {name: (B, h, w, C)})."""
-        carry, features = self.trunk(image, train=train)
-        return self.head(carry, train=train), features
-
     def trunk(self, image, offsets=None, *, train=False):
         """Runs the encoder and the `ATTENDED` coarsest decoder blocks, whose features attention can use.
 

@@ -78,7 +78,6 @@ def train_step(config, survey=None):
         segmentation_steps=train.get("segmentation_steps", 0),
         labelmix=loss.labelmix,
         perceptual=loss.vgg,
-        feature_matching=loss.get("feature_matching", 0.0),
         ema_decay=train.ema_decay,
         ema_ramp=train.get("ema_ramp", False),
         sequential=train.discriminator_schedule == "sequential",
@@ -87,11 +86,8 @@ def train_step(config, survey=None):
         shared_fakes=train.shared_fakes,
         refresh_batches=train.ema_refresh_batches,
     )
-    schedules = {
-        name: functools.partial(rate_at, learning_rate=train[name], warmup_steps=train.warmup_steps, delay=delay)
-        for name, delay in (("lr_g", train.get("delay_g", 0)), ("lr_d", 0))
-    }
-    optimizers = [adam_without_momentum(schedule, train.adam_b2, train.adam_eps) for schedule in schedules.values()]
+    optimizers = [adam_without_momentum(rate, train.adam_b2, train.adam_eps, train.warmup_steps) for rate in (train.lr_g, train.lr_d)]
+    schedule = functools.partial(rate_at, warmup_steps=train.warmup_steps)
     return TrainStep(
         generator=make_generator(config, survey),
         discriminator=make_discriminator(config),
@@ -101,7 +97,7 @@ def train_step(config, survey=None):
         seed=config.seed,
         features=_load_features(loss.vgg_weights) if loss.vgg else None,
         alignment=make_alignment(config),
-        schedules=tuple(schedules.items()),
+        schedules=tuple((name, functools.partial(schedule, learning_rate=train[name])) for name in ("lr_g", "lr_d")),
     )
 
 

@@ -35,7 +35,6 @@ def add_fields(config):
     loss.balance_groups = 1  # count classes within this many groups of the global batch (published: 4, one per GPU)
     loss.max_weight = 0.0  # no class weighs more than this; 0 for no limit
     loss.labelmix = 10.0  # weight of the LabelMix consistency loss; 0 turns it off
-    loss.feature_matching = 0.0  # weight of the distance of D's features of a fake from those of the photo; 0 turns it off
     loss.vgg = 0.0  # weight of the VGG19 feature loss (ablation; published with 10)
     loss.vgg_weights = ""  # .npz with torchvision's names of VGG19, needed if loss.vgg > 0: docs/evaluation.md says how to make it
     # With spatial awareness: the distance of D's attention (GradCAM) from the heatmaps that G was given.
@@ -62,8 +61,7 @@ def add_fields(config):
     # D learns from the fakes of the G update instead of new ones of the updated G: another algorithm than published, a pass through G less.
     train.shared_fakes = False
     train.coarse_steps = 0  # first steps, which train on images and label maps of half the height and width
-    train.segmentation_steps = 0  # first steps, in which D alone learns, the classes of real photos: they take a tenth of the time of others
-    train.delay_g = 0  # first steps in which D alone learns
+    train.segmentation_steps = 0  # first steps, in which D alone learns, the classes of real photos; they take little time
     train.ema_ramp = False  # the average forgets the initial weights: its decay is min(ema_decay, (1 + step) / (10 + step))
 
 
@@ -89,7 +87,7 @@ ALLOWED = fields.ALLOWED | {
     "model.pixel_noise": switch(),
     **dict.fromkeys(("model.remat", "model.spatial_awareness", "model.isotropic", "loss.balance", "loss.mask_dontcare"), switch()),
     "loss.balance_groups": BATCH,
-    **dict.fromkeys(("loss.labelmix", "loss.feature_matching", "loss.align"), number(0, fix="give 0 to turn this loss off")),
+    **dict.fromkeys(("loss.labelmix", "loss.align"), number(0, fix="give 0 to turn this loss off")),
     "loss.vgg": Rule(
         f"{number(0).words} with loss.vgg_weights, or 0",
         lambda value, config: number(0).accepts(value, config) and (value == 0 or config.loss.get("vgg_weights") != ""),
@@ -102,7 +100,7 @@ ALLOWED = fields.ALLOWED | {
     "loss.attn_side": choice("decoder", "encoder", "both"),
     "loss.attn_objective": choice("ce", "fake"),
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),
-    **dict.fromkeys(("train.warmup_steps", "train.coarse_steps", "train.segmentation_steps", "train.delay_g"), whole(0)),
+    **dict.fromkeys(("train.warmup_steps", "train.coarse_steps", "train.segmentation_steps"), whole(0)),
     "loss.max_weight": number(0, fix="give 0 for no limit"),
     **dict.fromkeys(("train.adam_b2", "train.ema_decay"), number(0, BELOW_ONE)),
     "train.ema_refresh_batches": whole(0, 10_000),  # their label maps stay in memory

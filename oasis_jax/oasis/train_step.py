@@ -64,7 +64,6 @@ class Hyperparameters:
     segmentation_steps: int = 0
     labelmix: float = 10.0
     perceptual: float = 0.0
-    feature_matching: float = 0.0
     ema_decay: float = 0.9999
     ema_ramp: bool = False
     sequential: bool = False
@@ -151,9 +150,9 @@ class TrainStep:
             with D as before its update (`oasis.disequilibrium`).
         """
         step = self.step
-        for first_steps, first_step in ((self.hyper.coarse_steps, self.coarse_step), (self.hyper.segmentation_steps, self.segmentation_step)):
-            if first_steps:
-                step = functools.partial(jax.lax.cond, state.step < first_steps, first_step, step)
+        for count, first_step in ((self.hyper.coarse_steps, self.coarse_step), (self.hyper.segmentation_steps, self.segmentation_step)):
+            if count:
+                step = functools.partial(jax.lax.cond, state.step < count, first_step, step)
         return step(state, batch)
 
     def segmentation_step(self, state, batch):
@@ -243,15 +242,7 @@ class TrainStep:
         def adversarial(logits):
             return losses.real_target_loss(logits, label_map, weights)
 
-        if self.hyper.feature_matching:
-            (logits, of_fake), statistics_d = self.discriminator.apply(
-                state.discriminator, fake, train=True, mutable=MUTABLE_D, method="with_features"
-            )
-            _, of_real = self.discriminator.apply(state.discriminator, image.astype(fake.dtype), method="with_features")
-            of_real = jax.lax.stop_gradient(of_real)
-            matched = sum(jnp.mean(jnp.abs(of_fake[name] - of_real[name])) / jnp.mean(jnp.abs(of_real[name])) for name in of_fake)
-            metrics = {"loss_g": adversarial(logits), "loss_g_matching": self.hyper.feature_matching * matched / len(of_fake)}
-        elif self.alignment is None:
+        if self.alignment is None:
             logits, statistics_d = self.discriminator.apply(state.discriminator, fake, train=True, mutable=MUTABLE_D)
             metrics = {"loss_g": adversarial(logits)}
         else:

@@ -1,4 +1,4 @@
-"""Laws of modulation by class: what depends on neighbours with SPADE depends on the pixel alone, and every form of one noise is the same."""
+"""Laws of modulation by class: it depends on the pixel alone, not on its neighbours as SPADE does, and not on the form of the noise."""
 import jax
 import jax.numpy as jnp
 import numpy as np
