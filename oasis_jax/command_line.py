@@ -52,6 +52,7 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
                 sys.exit(f"{name}: {error}")
             main(rest)
 
+    _open_standard_streams()
     try:
         app.run(interruptible, flags_parser=checked)
     except ModuleNotFoundError as error:
@@ -59,6 +60,14 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
             raise
         extras = "'oasis_jax[cpu]', or [cuda12], [cuda13] or [tpu]; [train] keeps the JAX that is there"
         sys.exit(f"{name}: this needs the package {error.name}, which is not installed: pip install {extras}")
+
+
+def _open_standard_streams():
+    """Opens those that are closed, to nowhere: progress bars need one, and another file that got its number would hold messages."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
 
 
 def _is_installed(package):

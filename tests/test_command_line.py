@@ -82,6 +82,24 @@ def test_a_warning_is_one_line_of_ours_and_those_of_the_image_library_are_silent
     assert done.stderr.splitlines() == [r"warning: ours: a\nb"] and not done.stdout and done.returncode == 0
 
 
+CLOSED = """
+import os, sys, tqdm
+from oasis_jax import command_line
+
+def main(_):
+    print("nobody hears it", flush=True)
+    list(tqdm.tqdm(range(2)))
+    os._exit(min(os.open(os.devnull, os.O_RDONLY), 3))  # no file gets the number of a standard stream
+
+command_line.run(main, "x")
+"""
+
+
+def test_a_command_whose_standard_streams_are_closed_runs():
+    command = ["sh", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, CLOSED]
+    assert subprocess.run(command, cwd=ROOT).returncode == 3
+
+
 @pytest.mark.parametrize("library, told", [("orbax/checkpoint/a.py", False), ("clu/asynclib.py", False), ("oasis_jax/checkpoint.py", True)])
 def test_what_libraries_log_of_a_failure_that_they_raise_is_left_out(library, told):
     record = logging.LogRecord("absl", logging.ERROR, f"/site-packages/{library}", 1, "no space", (), None)

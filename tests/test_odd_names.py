@@ -1,4 +1,5 @@
 """Files and folders are called anything: in any encoding and normalisation, with signs that shells expand. Only `~` is expanded."""
+import io
 import os
 import types
 import unicodedata
@@ -117,6 +118,24 @@ def test_the_home_folder_is_expanded_in_every_path(tmp_path, monkeypatch):
     assert config_of_run("~/none") is None
     with pytest.raises(WeightsError, match="no such file"):
         read_weights("~nobody at all/w.npz")
+
+
+@pytest.mark.parametrize("encoding, printed", [("ascii", "\\xe9 \\u8857".encode() + b"\xe9\n"), ("utf-8", "é 街".encode() + b"\xe9\n")])
+def test_every_name_can_be_printed_in_any_encoding(monkeypatch, encoding, printed):
+    stream = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(stream, encoding))
+    files.print_all_names()
+    print("é 街\udce9", flush=True)
+    assert stream.getvalue() == printed
+
+
+def test_a_current_folder_that_was_deleted_is_told_with_the_path_that_needs_it(tmp_path, monkeypatch):
+    (tmp_path / "lost").mkdir()
+    monkeypatch.chdir(tmp_path / "lost")
+    (tmp_path / "lost").rmdir()
+    assert files.expanded(tmp_path / "run") == tmp_path / "run"
+    with pytest.raises(ValueError, match="^run is relative to the current folder, which was deleted"):
+        files.expanded("run")
 
 
 @pytest.mark.parametrize("path", ["http://host/data", "https://host/data", "ftp://host/data"])
