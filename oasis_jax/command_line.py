@@ -18,7 +18,7 @@ from oasis_jax.interrupts import ending_soon
 TRAINING = ("clu", "importlib_resources", "matplotlib", "tensorboard", "tensorflow", "tensorflow_datasets")
 
 
-def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
+def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=(), reads_data=True):
     """Runs a command, and exits. What is wrong with the command line is told in one line, without a traceback; so are Ctrl-C
     and a missing extra.
 
@@ -28,6 +28,7 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
         needed: names of the flags that must be given.
         parse: the flags_parser of `app.run`.
         packages: that it needs and imports late; a missing one is told before anything is done.
+        reads_data: whether it uses the paths of --config, whose buckets are then asked for.
     """
 
     def checked(argv):
@@ -47,7 +48,7 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
             raise ModuleNotFoundError(name=missing[0])
         with ending_soon(name):
             try:
-                refuse_unreachable(_values())
+                refuse_unreachable(_values(reads_data))
             except ValueError as error:
                 sys.exit(f"{name}: {error}")
             main(rest)
@@ -96,11 +97,12 @@ def _show_warning(show, message, category, filename, *more):
         show(message, category, filename, *more)
 
 
-def _values():
-    """{option: value} of all flags that are given, and of the fields of --config."""
-    values = {f"--{name}": flags.FLAGS[name].value for name in flags.FLAGS}
-    config = values.pop("--config", None)
-    return values | ({f"--config.{name}": value for name, value in flat(config).items()} if isinstance(config, ConfigDict) else {})
+def _values(with_config):
+    """{option: value} of all flags and, if wanted, of the fields of --config."""
+    values = {name: flags.FLAGS[name].value for name in flags.FLAGS if name.partition(".")[0] != "config"}
+    if with_config and "config" in flags.FLAGS and isinstance(config := flags.FLAGS["config"].value, ConfigDict):
+        values |= {f"config.{name}": value for name, value in flat(config).items()}
+    return {f"--{name}": value for name, value in values.items()}
 
 
 def _faults(positional, needed):

@@ -108,4 +108,4 @@ def _define_flags():
 
 if __name__ == "__main__":
     _define_flags()
-    command_line.run(main, "convert", ["output"], config_flag.parse_flags)
+    command_line.run(main, "convert", ["output"], config_flag.parse_flags, reads_data=False)

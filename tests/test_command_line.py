@@ -3,6 +3,7 @@ import logging
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import types
@@ -53,6 +54,17 @@ def test_what_is_wrong_is_told_in_one_line(command, args, told):
     done = started(command, *args)
     (line,) = done.stderr.splitlines()  # nothing of TensorFlow, oneDNN, absl and XLA
     assert done.returncode == 1 and not done.stdout and re.search(told, line)
+
+
+@pytest.mark.parametrize("command, asks", [("plan", False), ("main", True)])
+def test_the_bucket_of_the_data_is_asked_for_where_data_are_read(monkeypatch, command, asks):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nobody listens
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"127.0.0.1:{unused.getsockname()[1]}")
+        more = "--topology=none" if command == "plan" else "--workdir=tests/conftest.py"
+        done = started(command, "--config=configs/cityscapes.py", "--config.data.root=gs://bucket/data", more)
+    told = "--config.data.root=gs://bucket/data cannot be reached" if asks else "topology"
+    assert done.returncode == 1 and told in done.stderr and ("gs://" in done.stderr) == asks
 
 
 def test_fields_that_are_wrong_are_told_before_anything_else(tmp_path):
