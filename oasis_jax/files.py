@@ -50,6 +50,13 @@ def _refuse_lost_folder(path):
         raise ValueError(f"{path} is relative to the current folder, which was deleted: change to another one (cd)") from None
 
 
+def regular(path):
+    """The path of a file that can be read. Raises OSError for a folder, or a pipe or device, of which reading might never end."""
+    if "://" not in str(path) and os.path.exists(path) and not os.path.isfile(path):
+        raise OSError("it is no regular file")
+    return path
+
+
 def new_folder(path, flag="output"):
     """The path of a folder that is new or empty; raises ValueError, naming the flag, for another."""
     folder = expanded(path)
@@ -63,7 +70,7 @@ def refuse_unwritable(folder, flag="output"):
     """Raises ValueError, naming the flag, if a folder on a disk, which need not exist yet, cannot take files. Leaves nothing behind."""
     if "://" in str(folder):
         return
-    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    above = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))  # a link may lead nowhere
     try:
         tempfile.TemporaryFile(dir=above).close()
     except OSError as error:
