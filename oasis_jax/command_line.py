@@ -17,10 +17,13 @@ from oasis_jax.interrupts import ending_soon
 # Packages of the extras for machines to train on: sampling, the studio and export need none of them.
 TRAINING = ("clu", "importlib_resources", "matplotlib", "tensorboard", "tensorflow", "tensorflow_datasets")
 
+_CACHE = "persistent compilation cache entry"
+_NO_BACKEND = "Unable to initialize backend"
+
 
 def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=(), reads_data=True):
     """Runs a command, and exits. What is wrong with the command line is told in one line, without a traceback; so are Ctrl-C
-    and a missing extra.
+    and a missing extra, and accelerators that cannot be used.
 
     Args:
         main: (positional arguments) -> None; it gets none.
@@ -61,6 +64,10 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=(), re
             raise
         extras = "'oasis_jax[cpu]', or [cuda12], [cuda13] or [tpu]; [train] keeps the JAX that is there"
         sys.exit(f"{name}: this needs the package {error.name}, which is not installed: pip install {extras}")
+    except RuntimeError as error:  # of JAX, when devices are first asked for
+        if _NO_BACKEND not in str(error):
+            raise
+        sys.exit(f"{name}: JAX cannot use the accelerator of this machine: {one_line(error)}; JAX_PLATFORMS=cpu computes without it")
 
 
 def _open_standard_streams():
@@ -93,6 +100,10 @@ def _show_warning(show, message, category, filename, *more):
     """Shows our own warnings as one line, without the place in the code."""
     if category is UserWarning and os.path.dirname(__file__) in filename:
         tqdm.tqdm.write(f"warning: {one_line(message)}", file=sys.stderr)  # above a progress bar
+    elif _CACHE in str(message):  # JAX's, one for each program
+        warnings.filterwarnings("ignore", f".*{_CACHE}")
+        reason = one_line(str(message).partition(": ")[2])
+        tqdm.tqdm.write(f"warning: compiled programs cannot be kept for the next start ({reason})", file=sys.stderr)
     else:
         show(message, category, filename, *more)
 

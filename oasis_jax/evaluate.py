@@ -62,7 +62,8 @@ def run(options, config):
     check_fields(config, used, complete=False)  # an older checkpoint lacks some
     protocol = choose_protocol(config, options.protocol)
     output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
-    refuse_unwritable(output)
+    if is_first():  # it alone writes
+        refuse_unwritable(output)
     spec = DataSpec.of_config(config.data)
     columns = find_family(config).columns(config)
     refuse_inside(output, searched_folders(spec, columns), "--output")

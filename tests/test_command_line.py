@@ -1,4 +1,5 @@
 """What a user reads of every command, in a process of its own: help, one line for what is wrong, and nothing of the libraries."""
+import functools
 import logging
 import os
 import pathlib
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import types
+import warnings
 
 import pytest
 
@@ -110,6 +112,22 @@ command_line.run(main, "x")
 def test_a_command_whose_standard_streams_are_closed_runs():
     command = ["sh", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, CLOSED]
     assert subprocess.run(command, cwd=ROOT).returncode == 3
+
+
+def test_an_accelerator_that_is_not_there_is_told_in_one_line():
+    line = [sys.executable, "-m", "oasis_jax.sample", "--checkpoint=scenes", "--output=none"]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "nonsense"})
+    assert done.returncode == 1 and not done.stdout
+    assert re.fullmatch(r"sample: JAX cannot use .*Unable to initialize backend 'nonsense'.*JAX_PLATFORMS=cpu .*\n", done.stderr)
+
+
+def test_a_cache_that_cannot_be_used_is_told_once(monkeypatch, capsys):
+    with warnings.catch_warnings():
+        monkeypatch.setattr(warnings, "showwarning", functools.partial(command_line._show_warning, warnings.showwarning))
+        warnings.simplefilter("always")
+        for program in ("jit_a", "jit_b"):
+            warnings.warn(f"Error reading persistent compilation cache entry for '{program}': OSError: no folder", stacklevel=1)
+    assert capsys.readouterr().err == "warning: compiled programs cannot be kept for the next start (OSError: no folder)\n"
 
 
 @pytest.mark.parametrize("library, told", [("orbax/checkpoint/a.py", False), ("clu/asynclib.py", False), ("oasis_jax/checkpoint.py", True)])
