@@ -1,4 +1,5 @@
 """What all commands share: what is asked of their flags before they start, and how they end when they are interrupted."""
+import contextlib
 import functools
 import importlib.util
 import os
@@ -58,13 +59,21 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=(), re
 
     _open_standard_streams()
     try:
-        app.run(interruptible, flags_parser=checked)
+        with needing_devices(name):
+            app.run(interruptible, flags_parser=checked)
     except ModuleNotFoundError as error:
         if str(error.name).partition(".")[0] not in TRAINING:
             raise
         extras = "'oasis_jax[cpu]', or [cuda12], [cuda13] or [tpu]; [train] keeps the JAX that is there"
         sys.exit(f"{name}: this needs the package {error.name}, which is not installed: pip install {extras}")
-    except RuntimeError as error:  # of JAX, when devices are first asked for
+
+
+@contextlib.contextmanager
+def needing_devices(name):
+    """Exits with one line if JAX, which is first asked for its devices inside, cannot use them."""
+    try:
+        yield
+    except RuntimeError as error:
         if _NO_BACKEND not in str(error):
             raise
         sys.exit(f"{name}: JAX cannot use the accelerator of this machine: {one_line(error)}; JAX_PLATFORMS=cpu computes without it")

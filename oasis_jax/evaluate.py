@@ -156,8 +156,10 @@ def _with_tuples(saved):
 if __name__ == "__main__":
     from oasis_jax.parallel.processes import join
 
-    try:
-        join()  # before reading the config of a checkpoint, or anything else, initialises JAX
-    except ValueError as error:
-        sys.exit(f"evaluate: {error}")
-    command_line.run(main, "evaluate", parse=define_flags(sys.argv), packages=["tensorflow"])
+    with command_line.needing_devices("evaluate"):
+        try:
+            join()  # before reading the config of a checkpoint, or anything else, initialises JAX
+        except ValueError as error:
+            sys.exit(f"evaluate: {error}")
+        parse_flags = define_flags(sys.argv)
+    command_line.run(main, "evaluate", parse=parse_flags, packages=["tensorflow"])

@@ -114,11 +114,12 @@ def test_a_command_whose_standard_streams_are_closed_runs():
     assert subprocess.run(command, cwd=ROOT).returncode == 3
 
 
-def test_an_accelerator_that_is_not_there_is_told_in_one_line():
-    line = [sys.executable, "-m", "oasis_jax.sample", "--checkpoint=scenes", "--output=none"]
+@pytest.mark.parametrize("command", ["sample", "evaluate"])
+def test_an_accelerator_that_is_not_there_is_told_in_one_line(command):
+    line = [sys.executable, "-m", f"oasis_jax.{command}", "--checkpoint=scenes", "--output=none"]
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "nonsense"})
     assert done.returncode == 1 and not done.stdout
-    assert re.fullmatch(r"sample: JAX cannot use .*Unable to initialize backend 'nonsense'.*JAX_PLATFORMS=cpu .*\n", done.stderr)
+    assert re.fullmatch(rf"{command}: JAX cannot use .*Unable to initialize backend 'nonsense'.*JAX_PLATFORMS=cpu .*\n", done.stderr)
 
 
 def test_a_cache_that_cannot_be_used_is_told_once(monkeypatch, capsys):
