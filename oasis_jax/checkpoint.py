@@ -181,8 +181,9 @@ class Checkpoints:
         except Exception as error:  # Orbax's errors have no common base
             newest = self.latest_step()
             if not (self.directory if newest is None else self.directory / str(newest)).exists():
-                moved = "was moved or deleted while the run used it, wholly or in part: move it back, and start the same command again to resume"
-                raise CheckpointError(f"could not save a checkpoint in {self.directory}, which {moved}") from error
+                moved = f"{self.directory}, which was moved or deleted while the run used it, wholly or in part"
+                fix = "move it back, and start the same command again to resume"
+                raise CheckpointError(f"could not save a checkpoint in {moved}: {fix}") from error
             room = ""
             if "://" not in str(self.directory) and self.directory.exists():
                 room = f", whose disk has {shutil.disk_usage(self.directory).free / 2**20:.1f} MiB free"
