@@ -48,6 +48,8 @@ def notice():
     joined = jax.distributed.is_initialized()
 
     def handle(number, _):
+        if number == signal.SIGHUP:  # here, too: the thread that answers may come later than the next line that is printed
+            _leave_terminal()
         received.reason = received.reason or _SIGNALS[number]
         if joined:  # SIGTERM belongs to JAX's service, which tells the other processes
             os.kill(os.getpid(), signal.SIGTERM)

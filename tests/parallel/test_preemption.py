@@ -57,10 +57,10 @@ def test_a_second_ctrl_c_ends_at_once_even_in_a_call_that_blocks_python():
 @pytest.mark.parametrize("wait, code", [("received.idle = 'nothing is saved yet'", 0), ("pass", 7)])
 def test_a_terminal_that_is_closed_ends_nothing_by_itself(wait, code):
     """It takes standard output away, so that printing fails, and sends SIGHUP to those who were started in it."""
-    lines = f"""{wait}
+    lines = f"""{wait}; print("ready", flush=True)
     open(0).readline()  # of this test, which has closed the terminal by then
     while not received.reason: time.sleep(0.01)
-    for _ in range(20): print("a progress bar", flush=True); time.sleep(0.01)
+    for _ in range(200): print("a progress bar", flush=True); time.sleep(0.01)
     import os; os._exit(7)
 """
     ours, theirs = pty.openpty()
@@ -68,7 +68,9 @@ def test_a_terminal_that_is_closed_ends_nothing_by_itself(wait, code):
     code_of_run = f"exec({start!r}); " + "exec(" + repr(BLOCKED.replace("{wait}", lines)) + ")"
     process = subprocess.Popen([sys.executable, "-c", code_of_run], stdin=subprocess.PIPE, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    assert b"begun" in os.read(ours, 100)
+    shown = b""
+    while b"ready" not in shown:
+        shown += os.read(ours, 100)
     os.close(ours)
     process.stdin.close()
     assert process.wait(20) == code
