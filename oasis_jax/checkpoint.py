@@ -179,10 +179,14 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # Orbax's errors have no common base
+            newest = self.latest_step()
+            if not (self.directory if newest is None else self.directory / str(newest)).exists():
+                moved = f"{self.directory}, which was moved or deleted while the run used it, wholly or in part"
+                fix = "move it back, and start the same command again to resume"
+                raise CheckpointError(f"could not save a checkpoint in {moved}: {fix}") from error
             room = ""
             if "://" not in str(self.directory) and self.directory.exists():
                 room = f", whose disk has {shutil.disk_usage(self.directory).free / 2**20:.1f} MiB free"
-            newest = self.latest_step()
             whole = "there is no complete checkpoint yet" if newest is None else f"the newest complete checkpoint is step {newest}"
             fix = "make room there, or correct the reason given, and start the same command again to resume"
             message = f"could not save a checkpoint in {self.directory}{room}: {_cause(error)}; {whole}: {fix}"

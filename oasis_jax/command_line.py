@@ -1,4 +1,5 @@
 """What all commands share: what is asked of their flags before they start, and how they end when they are interrupted."""
+import contextlib
 import functools
 import importlib.util
 import os
@@ -17,10 +18,13 @@ from oasis_jax.interrupts import ending_soon
 # Packages of the extras for machines to train on: sampling, the studio and export need none of them.
 TRAINING = ("clu", "importlib_resources", "matplotlib", "tensorboard", "tensorflow", "tensorflow_datasets")
 
+_CACHE = "persistent compilation cache entry"
+_NO_BACKEND = "Unable to initialize backend"
 
-def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
+
+def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=(), reads_data=True):
     """Runs a command, and exits. What is wrong with the command line is told in one line, without a traceback; so are Ctrl-C
-    and a missing extra.
+    and a missing extra, and accelerators that cannot be used.
 
     Args:
         main: (positional arguments) -> None; it gets none.
@@ -28,6 +32,7 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
         needed: names of the flags that must be given.
         parse: the flags_parser of `app.run`.
         packages: that it needs and imports late; a missing one is told before anything is done.
+        reads_data: whether it uses the paths of --config, whose buckets are then asked for.
     """
 
     def checked(argv):
@@ -47,18 +52,39 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=()):
             raise ModuleNotFoundError(name=missing[0])
         with ending_soon(name):
             try:
-                refuse_unreachable(_values())
+                refuse_unreachable(_values(reads_data))
             except ValueError as error:
                 sys.exit(f"{name}: {error}")
             main(rest)
 
+    _open_standard_streams()
     try:
-        app.run(interruptible, flags_parser=checked)
+        with needing_devices(name):
+            app.run(interruptible, flags_parser=checked)
     except ModuleNotFoundError as error:
         if str(error.name).partition(".")[0] not in TRAINING:
             raise
         extras = "'oasis_jax[cpu]', or [cuda12], [cuda13] or [tpu]; [train] keeps the JAX that is there"
         sys.exit(f"{name}: this needs the package {error.name}, which is not installed: pip install {extras}")
+
+
+@contextlib.contextmanager
+def needing_devices(name):
+    """Exits with one line if JAX, which is first asked for its devices inside, cannot use them."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _NO_BACKEND not in str(error):
+            raise
+        sys.exit(f"{name}: JAX cannot use the accelerator of this machine: {one_line(error)}; JAX_PLATFORMS=cpu computes without it")
+
+
+def _open_standard_streams():
+    """Opens those that are closed, to nowhere: progress bars need one, and another file that got its number would hold messages."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
 
 
 def _is_installed(package):
@@ -83,15 +109,20 @@ def _show_warning(show, message, category, filename, *more):
     """Shows our own warnings as one line, without the place in the code."""
     if category is UserWarning and os.path.dirname(__file__) in filename:
         tqdm.tqdm.write(f"warning: {one_line(message)}", file=sys.stderr)  # above a progress bar
+    elif _CACHE in str(message):  # JAX's, one for each program
+        warnings.filterwarnings("ignore", f".*{_CACHE}")
+        reason = one_line(str(message).partition(": ")[2])
+        tqdm.tqdm.write(f"warning: compiled programs cannot be kept for the next start ({reason})", file=sys.stderr)
     else:
         show(message, category, filename, *more)
 
 
-def _values():
-    """{option: value} of all flags that are given, and of the fields of --config."""
-    values = {f"--{name}": flags.FLAGS[name].value for name in flags.FLAGS}
-    config = values.pop("--config", None)
-    return values | ({f"--config.{name}": value for name, value in flat(config).items()} if isinstance(config, ConfigDict) else {})
+def _values(with_config):
+    """{option: value} of all flags and, if wanted, of the fields of --config."""
+    values = {name: flags.FLAGS[name].value for name in flags.FLAGS if name.partition(".")[0] != "config"}
+    if with_config and "config" in flags.FLAGS and isinstance(config := flags.FLAGS["config"].value, ConfigDict):
+        values |= {f"config.{name}": value for name, value in flat(config).items()}
+    return {f"--{name}": value for name, value in values.items()}
 
 
 def _faults(positional, needed):

@@ -19,7 +19,7 @@ from oasis_jax import command_line, config_flag
 from oasis_jax.allowed import check_fields
 from oasis_jax.checkpoint import CheckpointError, Checkpoints, config_of_run
 from oasis_jax.family import all_families, family_names, find_family, name_of, rules_of
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, refuse_unwritable
 
 
 def write_run(workdir, config, ema, state=None):
@@ -71,6 +71,7 @@ def run(options, config):
     if absent := [f"--{name}={path}" for name, path in files.items() if not expanded(path).is_file()]:
         raise ValueError(f"{' and '.join(absent)}: there is no such file; give the path of a published one")
     refuse_saved(options.output)
+    refuse_unwritable(expanded(options.output))
     ema, state = family.from_published(config, files)
     write_run(options.output, config, ema, state)
     labels = " --labels=DIR" if "label_map" in family.columns(config) else ""
@@ -108,4 +109,4 @@ def _define_flags():
 
 if __name__ == "__main__":
     _define_flags()
-    command_line.run(main, "convert", ["output"], config_flag.parse_flags)
+    command_line.run(main, "convert", ["output"], config_flag.parse_flags, reads_data=False)

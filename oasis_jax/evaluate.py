@@ -62,7 +62,8 @@ def run(options, config):
     check_fields(config, used, complete=False)  # an older checkpoint lacks some
     protocol = choose_protocol(config, options.protocol)
     output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
-    refuse_unwritable(output)
+    if is_first():  # it alone writes
+        refuse_unwritable(output)
     spec = DataSpec.of_config(config.data)
     columns = find_family(config).columns(config)
     refuse_inside(output, searched_folders(spec, columns), "--output")
@@ -155,8 +156,10 @@ def _with_tuples(saved):
 if __name__ == "__main__":
     from oasis_jax.parallel.processes import join
 
-    try:
-        join()  # before reading the config of a checkpoint, or anything else, initialises JAX
-    except ValueError as error:
-        sys.exit(f"evaluate: {error}")
-    command_line.run(main, "evaluate", parse=define_flags(sys.argv), packages=["tensorflow"])
+    with command_line.needing_devices("evaluate"):
+        try:
+            join()  # before reading the config of a checkpoint, or anything else, initialises JAX
+        except ValueError as error:
+            sys.exit(f"evaluate: {error}")
+        parse_flags = define_flags(sys.argv)
+    command_line.run(main, "evaluate", parse=parse_flags, packages=["tensorflow"])

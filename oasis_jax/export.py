@@ -29,7 +29,7 @@ from oasis_jax.exporting.onnx_graph import serialised
 from oasis_jax.exporting.stablehlo import to_stablehlo
 from oasis_jax.exporting.stored_weights import FORMATS
 from oasis_jax.family import all_families, find_family, name_of
-from oasis_jax.files import expanded, new_folder, write_whole
+from oasis_jax.files import expanded, new_folder, refuse_unwritable, write_whole
 from oasis_jax.studio.single_file import page_of
 
 ONNX, STABLEHLO, PAGE, SAFETENSORS = "onnx", "stablehlo", "page", "safetensors"
@@ -120,6 +120,7 @@ def _new_file(path):
         raise ValueError(f"--output: {file} exists: choose another, or remove it")
     if not file.parent.is_dir() and "://" not in str(file):
         raise ValueError(f"--output: there is no folder {file.parent}: create it")
+    refuse_unwritable(file.parent)
     return file
 
 

@@ -1,4 +1,5 @@
 """Files that are complete whenever they are there, on disk or in a bucket (gs://); paths as people write them, names as they are shown."""
+import codecs
 import glob
 import hashlib
 import importlib.util
@@ -11,6 +12,7 @@ from etils import epath
 
 LONGEST_NAME = 255  # bytes of a file's name, on most systems
 _LONG_NAME = LONGEST_NAME - len("..partial")
+_ALL_NAMES = "bytes or escapes"  # how signs are printed that an encoding lacks
 
 
 class LiteralPath(type(epath.Path("/"))):
@@ -22,16 +24,37 @@ class LiteralPath(type(epath.Path("/"))):
 
 
 def expanded(path):
-    """The path with `~` as the home folder, an epath.Path, and a LiteralPath if it is local. Raises ValueError for http:// and the like."""
+    """The path with `~` as the home folder, an epath.Path, and a LiteralPath if it is local.
+
+    Raises:
+        ValueError: it is http:// and the like, or relative to a current folder that was deleted.
+    """
     path = os.fspath(path)
     if "://" not in path:
-        return LiteralPath(os.path.expanduser(path))
+        local = os.path.expanduser(path)
+        if not os.path.isabs(local):
+            _refuse_lost_folder(path)
+        return LiteralPath(local)
     if path.startswith("s3://") and importlib.util.find_spec("s3fs") is None:
         raise ValueError(f"{path}: s3:// needs a package: pip install s3fs")
     try:
         return epath.Path(path)
     except KeyError:
         raise ValueError(f"{path} is neither on a disk nor in a bucket (gs://): fetch it first, and give its path") from None
+
+
+def _refuse_lost_folder(path):
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ValueError(f"{path} is relative to the current folder, which was deleted: change to another one (cd)") from None
+
+
+def regular(path):
+    """The path of a file that can be read. Raises OSError for a folder, or a pipe or device, of which reading might never end."""
+    if "://" not in str(path) and os.path.exists(path) and not os.path.isfile(path):
+        raise OSError("it is no regular file")
+    return path
 
 
 def new_folder(path, flag="output"):
@@ -47,7 +70,7 @@ def refuse_unwritable(folder, flag="output"):
     """Raises ValueError, naming the flag, if a folder on a disk, which need not exist yet, cannot take files. Leaves nothing behind."""
     if "://" in str(folder):
         return
-    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    above = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))  # a link may lead nowhere
     try:
         tempfile.TemporaryFile(dir=above).close()
     except OSError as error:
@@ -83,9 +106,19 @@ def one_line(text):
 
 
 def print_all_names():
-    """Lets print write the bytes of names that are no text (`is_text`) as they are, so that printed commands can be pasted."""
+    """Lets print write any name: bytes that are no text (`is_text`) as they are, so that printed commands can be pasted.
+
+    Signs that the encoding of the output lacks become escapes, as on stderr.
+    """
+    codecs.register_error(_ALL_NAMES, _bytes_or_escapes)
     if reconfigure := getattr(sys.stdout, "reconfigure", None):
-        reconfigure(errors="surrogateescape")
+        reconfigure(errors=_ALL_NAMES)
+
+
+def _bytes_or_escapes(error):
+    error.end = error.start + 1  # one sign: the next may be of the other kind
+    kind = "backslashreplace" if is_text(error.object[error.start]) else "surrogateescape"
+    return codecs.lookup_error(kind)(error)
 
 
 def write_whole(path, data):

@@ -114,8 +114,9 @@ def _drawn(seed, z_dim):
 def check_finite(name, values):
     """Raises ValueError, naming what they are, unless all values are finite numbers."""
     values = np.asarray(values)
-    if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
-        wrong = values[~np.isfinite(values)].flat[0] if np.issubdtype(values.dtype, np.number) else values.dtype
+    is_numeric = jnp.issubdtype(values.dtype, jnp.number)  # NumPy itself does not take bfloat16 for a number
+    if not is_numeric or not np.isfinite(values).all():
+        wrong = values[~np.isfinite(values)].flat[0] if is_numeric else values.dtype
         raise ValueError(f"{name} holds {wrong}, but should hold finite numbers alone")
 
 

@@ -81,4 +81,4 @@ def _positive(texts):
 
 if __name__ == "__main__":
     config_flag.define()
-    command_line.run(main, "plan", ["config", "topology"], config_flag.parse_flags)
+    command_line.run(main, "plan", ["config", "topology"], config_flag.parse_flags, reads_data=False)

@@ -37,7 +37,7 @@ import numpy as np
 import oasis_jax
 from oasis_jax import id_maps, pictures
 from oasis_jax.fields import MAX_IDS
-from oasis_jax.files import expanded, write_whole
+from oasis_jax.files import expanded, regular, write_whole
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.json_values import checked_object, integer, key_below, mapping, number, parse, several, shown, text
 from oasis_jax.noise import NUM_SEEDS
@@ -107,9 +107,9 @@ def write(target, model, labels, recipe, class_names=(), palette=None, image_siz
 
 def open_file(path):
     """The RecipeFile of a path (`~` and gs:// work); raises ValueError as `read` does, naming the file, and for one that is not there."""
-    file = expanded(path)
     try:
-        if not file.is_dir() and file.stat().length > MAX_BYTES:
+        file = regular(expanded(path))
+        if file.stat().length > MAX_BYTES:
             raise ValueError(_too_long(file.stat().length))
         return read(file.read_bytes())
     except OSError as error:

@@ -336,6 +336,17 @@ def test_a_save_that_cannot_begin_is_an_error_and_leaves_no_thread_behind(tmp_pa
     assert not [thread for thread in started if not thread.name.startswith("asyncio_")]  # those are idle, and end with the process
 
 
+@pytest.mark.parametrize("first", [(), (1,)])
+def test_a_folder_that_is_moved_while_a_run_uses_it_is_told(tmp_path, first):
+    with pytest.raises(CheckpointError, match="run/checkpoints, which was moved or deleted while the run used it"):
+        with opened(tmp_path / "run") as checkpoints:
+            for step in first:
+                checkpoints.save(step, make_state(step), make_ema(step), CONFIG, wait=True)
+            (tmp_path / "run").rename(tmp_path / "moved")
+            (tmp_path / "run").write_text("")  # as of a link that was replaced
+            checkpoints.save(2, make_state(2), make_ema(2), CONFIG, wait=True)
+
+
 def test_a_config_that_changes_the_model_does_not_fit():
     changed = json.loads(json.dumps(CONFIG))
     changed["model"]["channels"] = 2

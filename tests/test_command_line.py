@@ -1,11 +1,14 @@
 """What a user reads of every command, in a process of its own: help, one line for what is wrong, and nothing of the libraries."""
+import functools
 import logging
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import types
+import warnings
 
 import pytest
 
@@ -55,6 +58,17 @@ def test_what_is_wrong_is_told_in_one_line(command, args, told):
     assert done.returncode == 1 and not done.stdout and re.search(told, line)
 
 
+@pytest.mark.parametrize("command, asks", [("plan", False), ("main", True)])
+def test_the_bucket_of_the_data_is_asked_for_where_data_are_read(monkeypatch, command, asks):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nobody listens
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"127.0.0.1:{unused.getsockname()[1]}")
+        more = "--topology=none" if command == "plan" else "--workdir=tests/conftest.py"
+        done = started(command, "--config=configs/cityscapes.py", "--config.data.root=gs://bucket/data", more)
+    told = "--config.data.root=gs://bucket/data cannot be reached" if asks else "topology"
+    assert done.returncode == 1 and told in done.stderr and ("gs://" in done.stderr) == asks
+
+
 def test_fields_that_are_wrong_are_told_before_anything_else(tmp_path):
     """TensorFlow is imported by then, and says nothing."""
     fields = ["--config.eval.batch_size=0", "--config.seed=1099511627776"]
@@ -80,6 +94,41 @@ command_line.run(main, "x")
 def test_a_warning_is_one_line_of_ours_and_those_of_the_image_library_are_silent():
     done = subprocess.run([sys.executable, "-c", WARNING], capture_output=True, text=True, cwd=ROOT)
     assert done.stderr.splitlines() == [r"warning: ours: a\nb"] and not done.stdout and done.returncode == 0
+
+
+CLOSED = """
+import os, sys, tqdm
+from oasis_jax import command_line
+
+def main(_):
+    print("nobody hears it", flush=True)
+    list(tqdm.tqdm(range(2)))
+    os._exit(min(os.open(os.devnull, os.O_RDONLY), 3))  # no file gets the number of a standard stream
+
+command_line.run(main, "x")
+"""
+
+
+def test_a_command_whose_standard_streams_are_closed_runs():
+    command = ["sh", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, CLOSED]
+    assert subprocess.run(command, cwd=ROOT).returncode == 3
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate"])
+def test_an_accelerator_that_is_not_there_is_told_in_one_line(command):
+    line = [sys.executable, "-m", f"oasis_jax.{command}", "--checkpoint=scenes", "--output=none"]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "nonsense"})
+    assert done.returncode == 1 and not done.stdout
+    assert re.fullmatch(rf"{command}: JAX cannot use .*Unable to initialize backend 'nonsense'.*JAX_PLATFORMS=cpu .*\n", done.stderr)
+
+
+def test_a_cache_that_cannot_be_used_is_told_once(monkeypatch, capsys):
+    with warnings.catch_warnings():
+        monkeypatch.setattr(warnings, "showwarning", functools.partial(command_line._show_warning, warnings.showwarning))
+        warnings.simplefilter("always")
+        for program in ("jit_a", "jit_b"):
+            warnings.warn(f"Error reading persistent compilation cache entry for '{program}': OSError: no folder", stacklevel=1)
+    assert capsys.readouterr().err == "warning: compiled programs cannot be kept for the next start (OSError: no folder)\n"
 
 
 @pytest.mark.parametrize("library, told", [("orbax/checkpoint/a.py", False), ("clu/asynclib.py", False), ("oasis_jax/checkpoint.py", True)])

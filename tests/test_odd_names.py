@@ -1,4 +1,5 @@
 """Files and folders are called anything: in any encoding and normalisation, with signs that shells expand. Only `~` is expanded."""
+import io
 import os
 import types
 import unicodedata
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oasis_jax import files, sample
+from oasis_jax import export, files, sample
 from oasis_jax.checkpoint import CheckpointError, Checkpoints, config_of_run, load_ema
+from oasis_jax.data.archive import Archive
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError, LabelRule, read_label_map
@@ -119,10 +121,37 @@ def test_the_home_folder_is_expanded_in_every_path(tmp_path, monkeypatch):
         read_weights("~nobody at all/w.npz")
 
 
+@pytest.mark.parametrize("encoding, printed", [("ascii", b"\\xe9 \\u8857" + b"\xe9\n"), ("utf-8", "é 街".encode() + b"\xe9\n")])
+def test_every_name_can_be_printed_in_any_encoding(monkeypatch, encoding, printed):
+    stream = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(stream, encoding))
+    files.print_all_names()
+    print("é 街\udce9", flush=True)
+    assert stream.getvalue() == printed
+
+
+def test_a_current_folder_that_was_deleted_is_told_with_the_path_that_needs_it(tmp_path, monkeypatch):
+    (tmp_path / "lost").mkdir()
+    monkeypatch.chdir(tmp_path / "lost")
+    (tmp_path / "lost").rmdir()
+    assert files.expanded(tmp_path / "run") == tmp_path / "run"
+    with pytest.raises(ValueError, match="^run is relative to the current folder, which was deleted"):
+        files.expanded("run")
+
+
 @pytest.mark.parametrize("path", ["http://host/data", "https://host/data", "ftp://host/data"])
 def test_what_is_neither_on_a_disk_nor_in_a_bucket_is_an_error(path):
     with pytest.raises(ValueError, match=f"{path} is neither on a disk nor in a bucket"):
         files.expanded(path)
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it
+    with pytest.raises(ValueError, match="vgg_weights=.*/pipe cannot be read .it is no regular file"):
+        load_features(str(tmp_path / "pipe"))
+    with pytest.raises(DataError, match="/pipe cannot be read as a local zip .it is no regular file"):
+        Archive(str(tmp_path / "pipe"))
+    assert files.regular(tmp_path / "none") == tmp_path / "none"
 
 
 def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
@@ -154,5 +183,12 @@ def test_an_output_that_takes_no_files_is_named_with_its_flag(tmp_path):
         files.new_folder(tmp_path / "file" / "a" / "b")
     with pytest.raises(ValueError, match=r"cannot write to /proc/new \(/proc: .*\): choose another folder with --report"):
         files.new_folder("/proc/new", "report")
+    for link, error in (("nowhere", "No such file or directory"), ("loop", "Too many levels")):
+        (tmp_path / "loop").symlink_to(tmp_path / link)
+        with pytest.raises(ValueError, match=f"cannot write to .*/loop.* \\(.*/loop: {error}.*\\): choose another folder with --output"):
+            files.new_folder(tmp_path / "loop" / "a")
+        (tmp_path / "loop").unlink()
+    with pytest.raises(ValueError, match=r"cannot write to /proc \(/proc: .*\): choose another folder with --output"):
+        export.run(types.SimpleNamespace(format="onnx", labels=None, output="/proc/m.onnx"))
     files.new_folder(tmp_path / "new" / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -2,6 +2,7 @@
 import base64
 import io
 import json
+import os
 import struct
 import zlib
 
@@ -199,7 +200,8 @@ def test_regions_need_a_label_map():
 
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path):
-    for path in (tmp_path, tmp_path / "none.json"):
+    os.mkfifo(tmp_path / "pipe.json")  # nobody writes to it
+    for path in (tmp_path, tmp_path / "none.json", tmp_path / "pipe.json"):
         with pytest.raises(ValueError, match=f"{path} cannot be read .*: name a recipe.json"):
             recipe_file.open_file(path)
     (tmp_path / "a.json").write_bytes(b"{}")

@@ -2,6 +2,7 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -136,3 +137,10 @@ def test_a_seed_to_count_from_is_an_integer(seed):
 def test_noise_is_of_finite_numbers(values, told):
     with pytest.raises(ValueError, match=f"noise holds {told}, but should hold finite numbers alone"):
         check_finite("noise", values)
+
+
+def test_noise_of_any_precision_is_numbers():
+    for dtype in (jnp.bfloat16, np.float16, np.float64, np.int8):
+        check_finite("noise", np.ones(3, dtype))
+    with pytest.raises(ValueError, match="noise holds nan"):
+        check_finite("noise", np.full(3, np.nan, jnp.bfloat16))

@@ -4,6 +4,7 @@ import zipfile
 import zlib
 
 from oasis_jax.data.labels import DataError
+from oasis_jax.files import regular
 
 MAX_BYTES = 1 << 28  # of one member, unpacked: far more than any photo has
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
@@ -28,7 +29,7 @@ class Archive:
         self.path = path
         self._lock = threading.Lock()
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = zipfile.ZipFile(regular(path))
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise DataError(f"data.{field} {path} cannot be read as a local zip ({error}): replace it or correct data.{field}") from error
         self.members = self._zip.namelist()

@@ -11,9 +11,9 @@ from oasis_jax.files import expanded, one_line
 _WANTED = "one class per line, R G B name"
 _SEPARATOR = re.compile(r"\s*[,;\s]\s*")
 _COMMENT = re.compile(r"(^|\s+)#(?!\d).*")  # at the end of a line; "lane #2" is a name
-_HEX = r"([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})?(?!\w)[\s,;]*"
-_HEXADECIMAL = re.compile(f"#?{_HEX}")
-_COMMENT_LINE = re.compile(f"#(?!{_HEX})")  # "#c83c28 house" is no comment, but a colour that would be lost
+_HEX = r"[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?"  # with alpha, or without
+_HEXADECIMAL = re.compile(rf"(#[0-9a-fA-F]{{3}}|#?{_HEX})(?!\w)[\s,;]*")  # "#f00" is short for "#ff0000"
+_COMMENT_LINE = re.compile(rf"#(?!({_HEX}|[0-9a-fA-F]{{3}})(?!\w))")  # "#c83c28 house" is no comment, but a colour that would be lost
 
 
 def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -35,7 +35,9 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
         if not all(value.isascii() and value.isdigit() and int(value) < 256 for value in values):
             hint = ""
             if found := _HEXADECIMAL.match(line):
-                meant = " ".join(str(int(value, 16)) for value in found.groups()[:3])
+                digits = found[1].lstrip("#")
+                pairs = [digits[place : place + 2] for place in (0, 2, 4)] if len(digits) > 3 else [2 * digit for digit in digits]
+                meant = " ".join(str(int(pair, 16)) for pair in pairs)
                 hint = f" (hexadecimal colours are not read: if it is one, write {meant} {line[found.end():]}"
                 hint += "; if it is a comment, write a blank after #)" if line.startswith("#") else ")"
             if any(not sign.isprintable() or (sign.isnumeric() and not sign.isascii()) for sign in "".join(values)):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from oasis_jax.data import decode
-from oasis_jax.data.labels import DataError
+from oasis_jax.data.image_files import DataError, open_image
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
@@ -41,7 +41,7 @@ class Reader:
     def __init__(self, split, size, crop, workers):
         self.split, self.size, self.crop = split, tuple(size), tuple(crop)
         self.cache = None
-        self._workers = workers
+        self._workers, self._told_of_date = workers, False
         self._files = []  # per column: the graph's decoder and the paths; where a path is empty, Pillow decodes
         for column in split.columns:
             decoder, endings = _GRAPH_DECODERS[column.name], decode.ENDINGS[column.name]
@@ -131,15 +131,29 @@ class Reader:
             DataError: a file is no longer the one that was checked, such as a pipe, which would be waited for without end.
         """
         indices = examples[:, 0].tolist()
-        checked = {path: found for index in indices for path, found in self.split.examples[index].stamps.items() if "://" not in path}
-        changed = {path: found for path in checked if (found := _look(path)) not in (checked[path], None)}
-        if pipes := [path for path, found in changed.items() if not found]:
-            raise DataError(f"{pipes[0]} has changed since the check of the data (it is no regular file any more): put back the file")
-        if changed:
-            self._read(examples)  # tells more, if the file is at fault by itself
-            path = next(iter(changed))
-            raise DataError(f"{path} has changed since the check of the data (its size or date): put it back, or start again to check it")
+        for index in set(indices):
+            stamps = self.split.examples[index].stamps
+            changed = {path: found for path in stamps if "://" not in path and (found := _look(path)) not in (stamps[path], None)}
+            if pipes := [path for path, found in changed.items() if not found]:
+                raise DataError(f"{pipes[0]} has changed since the check of the data (it is no regular file any more): put back the file")
+            for path, found in changed.items():
+                if found[0] == stamps[path][0] and not _is_turned(path):
+                    self._tell_of_date(path)
+                    stamps[path] = found
+                    continue
+                self._read(examples[examples[:, 0] == index])  # tells more, if the file is at fault by itself
+                what = "its size" if found[0] != stamps[path][0] else "its date, and EXIF turns it"
+                raise DataError(f"{path} has changed since the check of the data ({what}): put it back, or start again to check it")
         return [np.array([os.fsencode(paths[index]) for index in indices], object) for _, paths in self._files]
+
+    def _tell_of_date(self, path):
+        """Warns, once, of a file of which only the date has changed: it was touched, or is on a network whose dates are not stable."""
+        if not self._told_of_date:
+            self._told_of_date = True
+            warnings.warn(
+                f"the date of {path} has changed since the check of the data, but not its size: it is read as it is now, and so are others",
+                stacklevel=2,
+            )
 
     def _read(self, examples, *decoded):
         """One array per column of int64 (B, 4) examples. `decoded`: for each column B values as `decode` gives them; or nothing."""
@@ -187,3 +201,10 @@ def _look(path):
     except OSError:
         return None
     return (found.st_size, int(found.st_mtime)) if stat.S_ISREG(found.st_mode) else ()
+
+
+def _is_turned(path):
+    """Whether EXIF turns an image file, wherever the file holds it. Raises DataError if it cannot be decoded."""
+    file = open_image(path)
+    file.decode()
+    return file.turned

@@ -1,10 +1,9 @@
 """Text files as people write them: any common encoding, any line ends, comments and blank lines."""
 import codecs
-import os
 import re
 
 from oasis_jax.data.labels import DataError
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, regular
 
 _LINE_END = re.compile("\r\n|\r|\n")  # of Unix, Windows and the old Mac OS; str.splitlines would also split names at rarer characters
 _COMMENT = re.compile("#")
@@ -27,11 +26,8 @@ def read_lines(path, field, wanted, comment=_COMMENT) -> list[tuple[int, str]]:
     Raises:
         DataError: the file cannot be read or is in another encoding; names the file and the first line that cannot be decoded.
     """
-    file = expanded(path)
-    if os.path.exists(file) and not os.path.isfile(file):  # such as a pipe, which can be read once, and never ends without a writer
-        raise DataError(f"{field} {path} cannot be read (it is no regular file): name a text file with {wanted}")
     try:
-        data = file.read_bytes()
+        data = regular(expanded(path)).read_bytes()
     except OSError as error:
         raise DataError(f"{field} {path} cannot be read ({error}): name a text file with {wanted}") from error
     mark, encoding = next(((mark, encoding) for mark, encoding in _MARKS if data.startswith(mark)), (b"", "utf-8"))

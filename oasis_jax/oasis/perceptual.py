@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oasis_jax.files import expanded
+from oasis_jax.files import expanded, regular
 
 # Indices of convolutions in torchvision's `features`; "pool" halves the resolution. `_TAKEN` holds the weights of the layers that are used.
 _LAYERS = (0, 2, "pool", 5, 7, "pool", 10, 12, 14, 16, "pool", 19, 21, 23, 25, "pool", 28)
@@ -21,7 +21,7 @@ def load_features(path):
         ValueError: the file does not exist, is not an .npz, or lacks arrays, which the message names.
     """
     try:
-        with np.load(expanded(path), allow_pickle=False) as stored:
+        with np.load(regular(expanded(path)), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError) as error:
         raise ValueError(

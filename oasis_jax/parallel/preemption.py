@@ -1,8 +1,9 @@
-"""Stopping in time: Ctrl-C and SIGTERM, which is also how clouds announce that they take a machine back."""
+"""Stopping in time: Ctrl-C, a terminal that is closed, and SIGTERM, which is also how clouds announce that they take a machine back."""
 import contextlib
 import os
 import signal
 import socket
+import stat
 import sys
 import threading
 
@@ -11,7 +12,7 @@ from jax.experimental import multihost_utils
 
 from oasis_jax.interrupts import INTERRUPTED
 
-_SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+_SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGHUP: "the end of its terminal"}
 
 
 class Notice:
@@ -39,7 +40,7 @@ class Notice:
 
 @contextlib.contextmanager
 def notice():
-    """Yields the Notice of this run. Inside, SIGTERM and Ctrl-C do not end the process; a second Ctrl-C does, at once."""
+    """Yields the Notice of this run. Inside, the signals of _SIGNALS do not end the process; a second Ctrl-C does, at once."""
     received = Notice()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield received
@@ -47,11 +48,15 @@ def notice():
     joined = jax.distributed.is_initialized()
 
     def handle(number, _):
+        if number == signal.SIGHUP:  # here, too: the thread that answers may come later than the next line that is printed
+            _leave_terminal()
         received.reason = received.reason or _SIGNALS[number]
         if joined:  # SIGTERM belongs to JAX's service, which tells the other processes
             os.kill(os.getpid(), signal.SIGTERM)
 
-    handled = (signal.SIGINT,) if joined else tuple(_SIGNALS)
+    handled = [number for number in _SIGNALS if not (joined and number == signal.SIGTERM)]
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # started by nohup
+        handled.remove(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in handled}
     try:
         with _answered(received, joined):
@@ -85,14 +90,25 @@ def _answer(numbers, received, joined):
         name = _SIGNALS.get(number[0])
         if name is None:
             continue
+        if number[0] == signal.SIGHUP:
+            _leave_terminal()
         if name == "Ctrl-C" and asked:
             print("\nended at once by a second Ctrl-C; what was saved before stays", file=sys.stderr, flush=True)
             os._exit(INTERRUPTED)
         if received.idle and not joined:
             print(file=sys.stderr, flush=True)
-            print(f"stopped by {name} before the first step; {received.idle}", flush=True)
+            print(f"stopped by {name} before a step was trained; {received.idle}", flush=True)
             os._exit(0)
         asked = asked or name == "Ctrl-C"
         when = "the first step, which is compiled before" if received.idle else "this step"
         again = "; press it again to end at once" if name == "Ctrl-C" else ""
         print(f"\n{name}: saving after {when}, then ending{again}", file=sys.stderr, flush=True)
+
+
+def _leave_terminal():
+    """Lets go of a terminal that is gone: to print there would be an error, before the step is saved. Files and pipes stay."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        if stat.S_ISCHR(os.fstat(stream).st_mode):
+            os.dup2(nowhere, stream)
+    os.close(nowhere)

@@ -18,6 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from oasis_jax import compiler, target
+from oasis_jax.buckets import refuse_unreachable
 from oasis_jax.data.check import check_split
 from oasis_jax.data.columns import make_columns
 from oasis_jax.data.datasets import DataSpec, open_split
@@ -62,6 +63,7 @@ def survey_training_data(config, family):
     if statistic is None:
         return None
     spec = DataSpec.of_config(config.data)
+    refuse_unreachable({"--config.data.root": spec.root})
     return check_split(open_split(spec, "train", family.columns(config)), spec, statistic=statistic, remember=False)
 
 

@@ -54,6 +54,8 @@ def test_a_class_without_name_is_called_by_its_id(tmp_path):
     ("road 1 1 1", "whole numbers 0..255"),
     ("ff0000 x", "hexadecimal"),
     ("#c83c28 house", r"hexadecimal colours are not read: if it is one, write 200 60 40 house; if it is a comment, write a blank after #"),
+    ("#0f8 house", r"hexadecimal .* write 0 255 136 house; if it is a comment, write a blank after #"),
+    ("200 60 house", r"whole numbers 0\.\.255$"),
     ("20 20 20 255 road", "fourth number"),
     ("20,20,20,1.0", "fourth number"),
     ("1 20 20 20 road", "fourth number"),

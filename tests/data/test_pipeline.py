@@ -168,6 +168,7 @@ def cut_off(path, count):
     path.write_bytes(path.read_bytes()[:-count])
 
 
+ORIENTATION = 0x0112  # of EXIF
 IEND = 12  # bytes of the chunk that ends a PNG file, without which Pillow reads it nevertheless
 
 
@@ -230,15 +231,58 @@ def test_a_file_that_changes_its_size_after_the_check_is_refused(root, spec, kin
     assert f"pair3.{ending} is 64x48" in str(error.value)
 
 
-def test_a_file_that_is_another_one_after_the_check_is_refused(root, spec):
+@pytest.fixture
+def upright(root):
+    """A photo whose EXIF says that it is upright."""
     path = root / "train/photos/pair3.png"
-    turned = Image.Exif()
-    turned[0x0112] = 3  # upside down: its size stays
+    exif = Image.Exif()
+    exif[ORIENTATION] = 1
+    Image.open(path).save(path, exif=exif)
+    return path
+
+
+def turn(path):
+    """Turns a photo upside down by its EXIF: its sides and the size of the file stay."""
+    exif, size = Image.Exif(), path.stat().st_size
+    exif[ORIENTATION] = 3
+    Image.open(path).save(path, exif=exif)
+    assert path.stat().st_size == size
+
+
+def later(path):
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 3600))
+
+
+def test_a_photo_that_is_turned_after_the_check_is_refused(upright, spec):
     batches = train_batches(open_split(spec, "train"), spec, 7, seed=0)
     next(batches)
-    Image.open(path).save(path, exif=turned)
-    with pytest.raises(DataError, match=r"photos/pair3\.png has changed since the check of the data \(its size or date\)"):
+    turn(upright)
+    later(upright)
+    with pytest.raises(DataError, match=r"photos/pair3\.png has changed since the check of the data \(its date, and EXIF turns it\)"):
         take(batches, 8)
+
+
+def test_a_file_of_another_length_after_the_check_is_refused(root, spec):
+    batches = train_batches(open_split(spec, "train"), spec, 7, seed=0)
+    next(batches)
+    with (root / "train/labels/pair3.png").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(DataError, match=r"labels/pair3\.png has changed since the check of the data \(its size\)"):
+        take(batches, 8)
+
+
+def test_files_of_which_only_the_date_changes_are_read_on_and_that_is_told_once(root, spec):
+    spec = dataclasses.replace(spec, workers=3)
+    expected = take(train_batches(open_split(spec, "train"), spec, 7, seed=0), 8)
+    split = open_split(spec, "train")
+    batches = train_batches(split, spec, 7, seed=0)
+    first = next(batches)
+    for path in root.glob("train/*/*"):
+        later(path)
+    with pytest.warns(UserWarning, match=r"the date of .*train/.* has changed since the check of the data, but not its size") as told:
+        found = [first, *take(batches, 7)]
+    assert len(told) == 1
+    np.testing.assert_equal(found, expected)
 
 
 @pytest.mark.parametrize("kind", ["photos", "labels"])

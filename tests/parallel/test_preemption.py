@@ -1,5 +1,6 @@
-"""Laws of stopping in time: the first Ctrl-C is noticed and answered, a second one ends the process, even in a call that blocks Python."""
+"""Laws of stopping in time: the first signal is noticed and answered, a second one ends the process, even in a call that blocks Python."""
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -30,7 +31,10 @@ def begun(wait):
     return process
 
 
-@pytest.mark.parametrize("number, name", [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+SIGNALS = [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "the end of its terminal")]
+
+
+@pytest.mark.parametrize("number, name", SIGNALS)
 def test_the_first_signal_is_noticed_and_ends_nothing(number, name):
     process = begun(PATIENT)
     process.send_signal(number)
@@ -50,22 +54,55 @@ def test_a_second_ctrl_c_ends_at_once_even_in_a_call_that_blocks_python():
     assert time.monotonic() - before < 2
 
 
-@pytest.mark.parametrize("number, name", [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize("wait, code", [("received.idle = 'nothing is saved yet'", 0), ("pass", 7)])
+def test_a_terminal_that_is_closed_ends_nothing_by_itself(wait, code):
+    """It takes standard output away, so that printing fails, and sends SIGHUP to those who were started in it."""
+    lines = f"""{wait}; print("ready", flush=True)
+    open(0).readline()  # of this test, which has closed the terminal by then
+    while not received.reason: time.sleep(0.01)
+    for _ in range(200): print("a progress bar", flush=True); time.sleep(0.01)
+    import os; os._exit(7)
+"""
+    ours, theirs = pty.openpty()
+    start = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(1, termios.TIOCSCTTY, 0); "
+    code_of_run = f"exec({start!r}); " + "exec(" + repr(BLOCKED.replace("{wait}", lines)) + ")"
+    process = subprocess.Popen([sys.executable, "-c", code_of_run], stdin=subprocess.PIPE, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"ready" not in shown:
+        shown += os.read(ours, 100)
+    os.close(ours)
+    process.stdin.close()
+    assert process.wait(20) == code
+
+
+def test_a_run_started_by_nohup_ignores_a_hangup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with notice() as received:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.05)
+        assert not received.reason and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number, name", SIGNALS)
 def test_where_nothing_would_be_lost_the_first_signal_ends_the_process_even_in_a_call_that_blocks_python(number, name):
     process = begun(f"received.idle = 'step 3 is saved'; print('idle', flush=True); {IN_C}")
     assert process.stdout.readline() == "idle\n"
     before = time.monotonic()
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err.strip()) == (0, f"stopped by {name} before the first step; step 3 is saved\n", "")
+    assert (process.returncode, out, err.strip()) == (0, f"stopped by {name} before a step was trained; step 3 is saved\n", "")
     assert time.monotonic() - before < 2
 
 
 def test_signals_are_as_before_when_the_run_is_over():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number, _ in SIGNALS]
     with notice() as received:
         os.kill(os.getpid(), signal.SIGTERM)
         while not received.reason:
             time.sleep(0.001)
-    assert received.reason == "SIGTERM" and before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert received.reason == "SIGTERM" and before == [signal.getsignal(number) for number, _ in SIGNALS]
     assert signal.set_wakeup_fd(-1) == -1
