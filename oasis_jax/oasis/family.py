@@ -82,7 +82,7 @@ def train_step(config, survey=None):
         labelmix=loss.labelmix,
         perceptual=loss.vgg,
         ema_decay=train.ema_decay,
-        ema_ramp=train.get("ema_ramp", False),
+        ema_warmup=train.get("ema_warmup", False),
         sequential=train.discriminator_schedule == "sequential",
         init_gain=train.init_gain,
         accumulate=train.accumulate,

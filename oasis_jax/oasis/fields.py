@@ -62,7 +62,7 @@ def add_fields(config):
     train.shared_fakes = False
     train.coarse_steps = 0  # first steps, which train on images and label maps of half the height and width
     train.segmentation_steps = 0  # first steps, in which D alone learns, the classes of real photos; they take little time
-    train.ema_ramp = False  # the average forgets the initial weights: its decay is min(ema_decay, (1 + step) / (10 + step))
+    train.ema_warmup = False  # the average forgets the initial weights: its decay is min(ema_decay, (1 + step) / (10 + step))
 
 
 _WEIGHTS = several("three weights, of the coarse, the middle and the fine level", number(0), 3, 3)
@@ -105,5 +105,5 @@ ALLOWED = fields.ALLOWED | {
     **dict.fromkeys(("train.adam_b2", "train.ema_decay"), number(0, BELOW_ONE)),
     "train.ema_refresh_batches": whole(0, 10_000),  # their label maps stay in memory
     "train.discriminator_schedule": choice("batched", "sequential"),
-    **dict.fromkeys(("train.shared_fakes", "train.ema_ramp"), switch()),
+    **dict.fromkeys(("train.shared_fakes", "train.ema_warmup"), switch()),
 }

@@ -13,7 +13,6 @@ from oasis_jax.axes import rows_are_split
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
 from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables
-from oasis_jax.layers.resampling import downsample
 from oasis_jax.layers.spatial import render
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import Alignment, attended_blocks, attended_forward
@@ -22,6 +21,7 @@ from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis.draws import Draws as Draws
 from oasis_jax.oasis.draws import draw, draw_noise
+from oasis_jax.oasis.first_steps import halved, segmentation_loss
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
@@ -45,7 +45,7 @@ class Hyperparameters:
         labelmix: lambda of the LabelMix consistency loss, 0 for none.
         perceptual: weight of the feature loss, used if the step has a feature network.
         ema_decay: of every entry of G's variables.
-        ema_ramp: the decay after t updates is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets the initial weights.
+        ema_warmup: the decay after t updates is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets the initial weights.
         sequential: run D on fake, real and mixed images one after the other, with one power iteration each, as the published system does;
             otherwise as one batch with one power iteration.
         init_gain: of the Xavier-normal kernels.
@@ -65,7 +65,7 @@ class Hyperparameters:
     labelmix: float = 10.0
     perceptual: float = 0.0
     ema_decay: float = 0.9999
-    ema_ramp: bool = False
+    ema_warmup: bool = False
     sequential: bool = False
     init_gain: float = KERNEL_GAIN
     accumulate: int = 1
@@ -149,38 +149,30 @@ class TrainStep:
             (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch",
             with D as before its update (`oasis.disequilibrium`).
         """
-        step = self.step
+        chosen = self.whole_step
         for count, first_step in ((self.hyper.coarse_steps, self.coarse_step), (self.hyper.segmentation_steps, self.segmentation_step)):
             if count:
-                step = functools.partial(jax.lax.cond, state.step < count, first_step, step)
-        return step(state, batch)
-
-    def segmentation_step(self, state, batch):
-        """An update of D alone, by the classes of real photos; metrics that it has not are 0."""
-        image, label_map = normalise(batch["image"]), batch["label_map"].astype(jnp.int32)
-        weights = self.pixel_weights(label_map)
-
-        def loss(params, image, label_map, weights):
-            variables = {**state.discriminator, "params": params}
-            logits, statistics = self.discriminator.apply(variables, image, train=True, mutable=MUTABLE_D)
-            real = losses.real_target_loss(logits, label_map, weights)
-            return real, (real, statistics)
-
-        params, opt_state, (real, statistics) = descend(
-            loss, state.discriminator["params"], self.optimizer_d, state.opt_state_d, (image, label_map, weights), self.hyper.accumulate
-        )
-        metrics = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(self.step, state, batch)[1])
-        metrics["loss_d_real"] = real
-        discriminator = {"params": params, **statistics}
-        return state.replace(step=state.step + 1, discriminator=discriminator, opt_state_d=opt_state), metrics
+                chosen = functools.partial(jax.lax.cond, state.step < count, first_step, chosen)
+        return chosen(state, batch)
 
     def coarse_step(self, state, batch):
-        """The step at half the height and width: photos averaged, of label maps the upper left of four pixels."""
-        image = downsample(batch["image"].astype(jnp.float32))
-        return self.step(state, batch | {"image": image, "label_map": batch["label_map"][:, ::2, ::2]})
+        """The step at half the height and width."""
+        return self.whole_step(state, halved(batch))
 
-    def step(self, state, batch):
-        """The step at the size of the batch; arguments and results as of the call."""
+    def segmentation_step(self, state, batch):
+        """An update of D alone, by the classes of real photos; all metrics but "loss_d_real" are 0."""
+        label_map = batch["label_map"].astype(jnp.int32)
+        arguments = normalise(batch["image"]), label_map, self.pixel_weights(label_map)
+        loss = functools.partial(segmentation_loss, self.discriminator, state.discriminator, MUTABLE_D)
+        params, opt_state, (real, statistics) = descend(
+            loss, state.discriminator["params"], self.optimizer_d, state.opt_state_d, arguments, self.hyper.accumulate
+        )
+        others = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(self.whole_step, state, batch)[1])
+        state = state.replace(step=state.step + 1, discriminator={"params": params, **statistics}, opt_state_d=opt_state)
+        return state, others | {"loss_d_real": real}
+
+    def whole_step(self, state, batch):
+        """The step of both networks; arguments and results as of the call."""
         label_map = batch["label_map"].astype(jnp.int32)
         draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim, batch.get("heatmaps"))
         return self.update(state, normalise(batch["image"]), label_map, draws)
@@ -193,7 +185,7 @@ class TrainStep:
             state, fake = self.generate_for_discriminator(state, label_map, draws)
         state, metrics_d = self.update_discriminator(state, image, fake, label_map, weights, draws)
         decay = self.hyper.ema_decay
-        if self.hyper.ema_ramp:
+        if self.hyper.ema_warmup:
             decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
         with jax.named_scope(AVERAGE):
             ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)

@@ -18,7 +18,7 @@ from oasis_jax.updates import adam_without_momentum
 from tests.devices import compare, in_own_process
 
 N, SIZE, BATCH = 4, (64, 16), 8
-SHORT = {"ema_ramp": True, "max_weight": 3.0, "segmentation_steps": 1, "coarse_steps": 2}
+SHORT = {"ema_warmup": True, "max_weight": 3.0, "segmentation_steps": 1, "coarse_steps": 2}
 CASES = {
     "oasis": {"meshes": [(2, 1), (2, 2), (8, 1), (4, 2), (1, 8)]},
     "in parts": {"meshes": [(2, 1), (4, 2)], "accumulate": 2},

@@ -24,7 +24,7 @@ def run():
     """(plain step, states before and after a step of segmentation, a coarse one and a plain one, metrics of each), all of one program."""
     plain = tiny_step()
     states, metrics = [jax.jit(lambda: plain.init(SIZE))()], []
-    hyper = dataclasses.replace(plain.hyper, segmentation_steps=1, coarse_steps=2, ema_ramp=True)
+    hyper = dataclasses.replace(plain.hyper, segmentation_steps=1, coarse_steps=2, ema_warmup=True)
     step = jax.jit(dataclasses.replace(plain, hyper=hyper))
     for number in range(3):
         state, of_step = step(states[-1], batch_of(2, number))
