@@ -54,17 +54,18 @@ MEANINGFUL = {
         "model.region_share": OFF,
         "model.sel_blocks": ("absurd",),
         "model.sel_strength": (*OFF, HUGE),
-        **{f"model.{name}": (True,) for name in ("remat", "spatial_awareness", "isotropic")},
+        **{f"model.{name}": (True,) for name in ("remat", "spatial_awareness", "isotropic", "pixel_noise")},
+        "model.affine_blocks": (0,),
         **{f"loss.{name}": (True,) for name in ("balance", "mask_dontcare")},
-        **{f"loss.{name}": (*OFF, HUGE) for name in ("labelmix", "align")},
+        **{f"loss.{name}": (*OFF, HUGE) for name in ("labelmix", "align", "max_weight")},
         "loss.vgg": OFF,  # which needs loss.vgg_weights otherwise
         "loss.vgg_weights": NAMES,
         "loss.align_warmup": (0,),
         **{f"train.{name}": (HUGE,) for name in ("lr_g", "lr_d", "init_gain", "adam_eps")},  # a loss that diverges ends the run
-        "train.warmup_steps": (0,),
+        **{f"train.{name}": (0,) for name in ("warmup_steps", "segmentation_steps", "coarse_steps")},
         **{f"train.{name}": OFF for name in ("adam_b2", "ema_decay")},
         "train.ema_refresh_batches": (0,),
-        "train.shared_fakes": (True,),
+        **{f"train.{name}": (True,) for name in ("shared_fakes", "ema_warmup")},
     },
     "eqgan": {
         "model.num_reduced": (0,),

@@ -23,6 +23,7 @@ onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntim
 
 PLAIN, NOISELESS = {}, {"z_dim": 0, "num_blocks": 2}
 AWARE = {"spatial_awareness": True, "sel_blocks": "l1,none,cat"}
+GRAINY = {"pixel_noise": True, "affine_blocks": 2}
 ROUND = {"spatial_awareness": True, "sel_blocks": "l2,l3", "isotropic": True, "sel_strength": 2.0, "num_blocks": 2}
 SIZES = (16, 32), (36, 20), (4, 4)  # that of training, and others
 # Largest and mean difference from the model, in grey levels, by how weights are stored. The tiny model's weights are random: all matter.
@@ -38,7 +39,8 @@ def make_model(**fields):
 
     def fill(path, leaf):
         name = path[-1].key
-        spread = {"kernel": math.prod(leaf.shape[:-1]) ** -0.5, "weight": 1, "bias": 0.3, "u": 1, "v": 1, "mean": 0.1, "var": 0}[name]
+        spreads = {"weight": 1, "bias": 0.3, "strength": 0.5, "u": 1, "v": 1, "mean": 0.1, "var": 0}
+        spread = math.prod(leaf.shape[:-1]) ** -0.5 if name == "kernel" else spreads[name]
         values = rng.normal(name == "var", spread, leaf.shape).astype(np.float32)
         return values / np.linalg.norm(values) if name in "uv" else values * (0.5 if "conv_out" in str(path) else 1)
 
@@ -85,8 +87,8 @@ def plain():
 
 @pytest.mark.parametrize(
     ("fields", "sizes"),
-    [(PLAIN, SIZES[1:]), (NOISELESS, SIZES[:1]), (AWARE, SIZES[1:2]), (ROUND, SIZES[:1])],
-    ids=["plain", "noiseless", "aware", "round"],
+    [(PLAIN, SIZES[1:]), (NOISELESS, SIZES[:1]), (AWARE, SIZES[1:2]), (ROUND, SIZES[:1]), (GRAINY, SIZES[:2])],
+    ids=["plain", "noiseless", "aware", "round", "grainy"],
 )
 def test_onnx_is_the_same_at_any_size_densely_and_on_regions(fields, sizes):
     model = make_model(**fields)

@@ -29,6 +29,8 @@ def random_state(config, seed=0):
         name = getattr(path[-1], "key", "")
         if name in ("kernel", "weight", "bias"):
             return rng.normal(0.1, 1, leaf.shape).astype(leaf.dtype)
+        if name == "strength":  # of noise, beside activations that such weights make large
+            return np.full(leaf.shape, 20, leaf.dtype)
         if name in ("u", "v"):
             return np.full(leaf.shape, leaf.size**-0.5, leaf.dtype)
         return np.full(leaf.shape, name == "var", leaf.dtype)

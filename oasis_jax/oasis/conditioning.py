@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oasis_jax.oasis.dense import Dense
+from oasis_jax.oasis.grain import direction
 from oasis_jax.oasis.regions import Regions, look_up, make_plan
 
 FEWEST_ROWS = 64  # of the table of `from_regions`
@@ -50,6 +51,14 @@ class Conditioning:
             return Dense(self.dense(height, width))
         num_classes = self.table.shape[1]
         return Dense(jax.nn.one_hot(self._sampled(self.ids, height, width), num_classes, dtype=self.table.dtype), self.image_noise)
+
+    def directions(self, z_dim, height, width):
+        """`grain.direction` of each pixel's noise at a coarser level: (B, height, width, 8), or (B, 1, 1, 8) for one vector per image."""
+        if self.image_noise is not None:
+            return direction(self.image_noise)[:, None, None]
+        if self.pixel_noise is not None:
+            return direction(self._sampled(self.pixel_noise, height, width))
+        return look_up(direction(self.table[..., :z_dim]), self._sampled(self.ids, height, width))
 
     def regions(self, height, width, capacity, known_to_fit=False):
         """Regions of a coarser level, sampled as in `dense`; capacity and known_to_fit as in `make_plan`. Ignores pixel noise."""

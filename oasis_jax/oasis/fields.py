@@ -13,6 +13,8 @@ def add_fields(config):
     model.channels = 64  # ch of the generator: widths are 16, 16, 16, 8, 4, 2, 1 times this, cut at the coarse end for R < 6
     model.spade_hidden = 128  # channels of SPADE's hidden layer
     model.z_dim = 64  # length of a noise vector; 0 is the ablation without 3D noise
+    model.pixel_noise = False  # add noise that differs from pixel to pixel to the generator's activations: texture inside of wide regions
+    model.affine_blocks = 0  # so many of the finest blocks take scale and shift from a table of classes instead of SPADE's convolutions
     model.d_channels = (128, 128, 256, 256, 512, 512)  # encoder of the discriminator, fine to coarse; the first R are used
     model.d_last = 64  # channels before the discriminator's logits
     model.dtype = "auto"  # of activations: bfloat16 on TPU and GPU and float32 on CPU, or float32, bfloat16, float64
@@ -31,6 +33,7 @@ def add_fields(config):
     config.loss = loss = ml_collections.ConfigDict()
     loss.balance = True  # weight each class by its inverse frequency
     loss.balance_groups = 1  # count classes within this many groups of the global batch (published: 4, one per GPU)
+    loss.max_weight = 0.0  # no class weighs more than this; 0 for no limit
     loss.labelmix = 10.0  # weight of the LabelMix consistency loss; 0 turns it off
     loss.vgg = 0.0  # weight of the VGG19 feature loss (ablation; published with 10)
     loss.vgg_weights = ""  # .npz with torchvision's names of VGG19, needed if loss.vgg > 0: docs/evaluation.md says how to make it
@@ -57,6 +60,9 @@ def add_fields(config):
     train.discriminator_schedule = "batched"  # fake, real and mixed as one batch; "sequential": one power iteration each, as published
     # D learns from the fakes of the G update instead of new ones of the updated G: another algorithm than published, a pass through G less.
     train.shared_fakes = False
+    train.coarse_steps = 0  # first steps, which train on images and label maps of half the height and width
+    train.segmentation_steps = 0  # first steps, in which D alone learns, the classes of real photos; they take little time
+    train.ema_warmup = False  # the average forgets the initial weights: its decay is min(ema_decay, (1 + step) / (10 + step))
 
 
 _WEIGHTS = several("three weights, of the coarse, the middle and the fine level", number(0), 3, 3)
@@ -71,12 +77,14 @@ ALLOWED = fields.ALLOWED | {
     "model.num_blocks": whole(1, 6),
     **dict.fromkeys(("model.channels", "model.spade_hidden", "model.d_last"), SIDE),
     "model.z_dim": whole(0, 2**16),
+    "model.affine_blocks": whole(0, 6),
     "model.d_channels": several("one or more numbers of channels", SIDE, 1),
     "model.dtype": choice("auto", "float32", "bfloat16", "float64"),
     "model.conditioning": choice("auto", "dense", "regions"),
     "model.region_share": number(0, 1),
     "model.sel_blocks": text(may_be_empty=False),
     "model.sel_strength": number(0),
+    "model.pixel_noise": switch(),
     **dict.fromkeys(("model.remat", "model.spatial_awareness", "model.isotropic", "loss.balance", "loss.mask_dontcare"), switch()),
     "loss.balance_groups": BATCH,
     **dict.fromkeys(("loss.labelmix", "loss.align"), number(0, fix="give 0 to turn this loss off")),
@@ -92,9 +100,10 @@ ALLOWED = fields.ALLOWED | {
     "loss.attn_side": choice("decoder", "encoder", "both"),
     "loss.attn_objective": choice("ce", "fake"),
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),
-    "train.warmup_steps": whole(0),
+    **dict.fromkeys(("train.warmup_steps", "train.coarse_steps", "train.segmentation_steps"), whole(0)),
+    "loss.max_weight": number(0, fix="give 0 for no limit"),
     **dict.fromkeys(("train.adam_b2", "train.ema_decay"), number(0, BELOW_ONE)),
     "train.ema_refresh_batches": whole(0, 10_000),  # their label maps stay in memory
     "train.discriminator_schedule": choice("batched", "sequential"),
-    "train.shared_fakes": switch(),
+    **dict.fromkeys(("train.shared_fakes", "train.ema_warmup"), switch()),
 }

@@ -11,6 +11,7 @@ from oasis_jax.layers.normalised import Conv
 from oasis_jax.layers.spatial import HeatmapEncoder, SpatialEncoding, at_level, render
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.capacities import Capacity
+from oasis_jax.oasis.grain import of_block
 from oasis_jax.oasis.spade import SPADEResidualBlock, rematerialised
 
 WIDTHS = (16, 16, 8, 4, 2, 1)  # channels of the blocks, in multiples of `channels`
@@ -35,6 +36,8 @@ class Generator(nn.Module):
             generator of OASIS; otherwise it is spatially aware (EqGAN-SA) and takes heatmaps.
         sel_strength: strength of the SELs, in multiples of the published one.
         isotropic: heatmaps are round whatever the aspect ratio of the image.
+        pixel_noise: add noise that differs from pixel to pixel behind every convolution of the blocks (`oasis/grain.py`).
+        affine_blocks: number of the finest blocks with `ClassAffine` modulation instead of SPADE.
     """
 
     num_classes: int
@@ -49,6 +52,8 @@ class Generator(nn.Module):
     sel_blocks: tuple[str, ...] = ()
     sel_strength: float = 1.0
     isotropic: bool = False
+    pixel_noise: bool = False
+    affine_blocks: int = 0
 
     @nn.compact
     def __call__(self, label_map, noise=None, heatmaps=None, *, train=False):
@@ -84,9 +89,11 @@ class Generator(nn.Module):
         x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
             size = height * 2**i // coarsest, width * 2**i // coarsest
+            hidden = self.hidden(i)
             capacity = None if rows_are_split() or y.pixel_noise is not None else self.capacity(len(widths) - 1 - i)
             level = y.regions(*size, capacity, self.known_to_fit) if capacity else y.separately(*size)
-            x = block(features, self.spade_hidden, upsamples=i > 0, name=f"block_{i}")(x, level, train)
+            grain = of_block(y.directions(self.z_dim, *size), i, *size) if self.pixel_noise else None
+            x = block(features, hidden, upsamples=i > 0, name=f"block_{i}")(x, level, train, grain)
             if self.sel_blocks and self.sel_blocks[i] != "none":
                 feature = at_level(encoded, self.sel_blocks[i], size)
                 x = sel(self.sel_strength, name=f"sel_{i}")(x, feature)
@@ -102,12 +109,17 @@ class Generator(nn.Module):
         """Whether label maps, or a Conditioning, fit the capacities, so that no level falls back to the dense computation: () bool."""
         y = label_map if isinstance(label_map, cond.Conditioning) else cond.from_noise(label_map, None, self.num_classes)
         sides = [(y.size[0] >> level, y.size[1] >> level) for level in range(len(self.capacities))]
-        plans = [y.regions(*side, capacity).plan for side, capacity in zip(sides, self.capacities, strict=True) if capacity]
+        plans = [y.regions(*side, capacity).plan for level, side in enumerate(sides) if (capacity := self.capacity(level))]
         return jnp.all(jnp.asarray([plan.fits for plan in plans]))
 
+    def hidden(self, block):
+        """Channels of SPADE's hidden layer in a block; 0 for one with `ClassAffine`."""
+        return 0 if block >= self.num_blocks - self.affine_blocks else self.spade_hidden
+
     def capacity(self, halvings):
-        """Capacity of the level `halvings` below the full image, or None."""
-        return self.capacities[halvings] if halvings < len(self.capacities) else None
+        """Capacity of the level `halvings` below the full image, or None; a block without SPADE's convolutions needs none."""
+        listed = halvings < len(self.capacities) and self.hidden(self.num_blocks - 1 - halvings)
+        return self.capacities[halvings] if listed else None
 
     def condition(self, label_map, noise):
         """Conditioning of a label map and noise in the dtype of this generator; shapes and errors as in `__call__`."""
@@ -117,12 +129,12 @@ class Generator(nn.Module):
         return cond.from_noise(label_map, noise, self.num_classes, self.dtype)
 
 
-def check_sides(height, width, halvings):
-    """Raises ValueError, naming the nearest valid sizes, unless both sides are divisible by 2**halvings."""
+def check_sides(height, width, halvings, what=""):
+    """Raises ValueError, naming the nearest valid sizes, unless both sides are divisible by 2**halvings; `what` says which image size."""
     unit = 2**halvings
     if height % unit or width % unit or not height or not width:
         nearest = [" or ".join(str(unit * n) for n in sorted({max(side // unit, 1), max(-(-side // unit), 1)})) for side in (height, width)]
         raise ValueError(
-            f"image size {height}x{width} does not fit: both sides must be divisible by {unit}; "
+            f"image size {what}{height}x{width} does not fit: both sides must be divisible by {unit}; "
             f"nearest heights {nearest[0]}, widths {nearest[1]}"
         )

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 FAKE = 0  # target of a generated pixel; class c has target c + 1
 
 
-def class_weights(label_map, num_classes, dontcare_id=0, groups=1):
+def class_weights(label_map, num_classes, dontcare_id=0, groups=1, limit=0.0):
     """Weights pixels by inverse class frequency: omega_c = (B H W) / (K count_c), K the number of classes present.
 
     Args:
@@ -13,6 +13,7 @@ def class_weights(label_map, num_classes, dontcare_id=0, groups=1):
         num_classes: N.
         dontcare_id: class with weight 0 that does not count as present, or -1 for none.
         groups: number of equal groups of consecutive examples in which classes are counted separately; a divisor of B.
+        limit: larger weights are cut down to this; 0 for no limit.
 
     Returns:
         (B, H, W) float32, or float64 where that is enabled.
@@ -30,6 +31,8 @@ def class_weights(label_map, num_classes, dontcare_id=0, groups=1):
     present = jnp.sum(counts > 0, axis=1, keepdims=True)
     pixels = label_map.size // groups
     weights = jnp.where(counts > 0, pixels / (jnp.maximum(counts, 1) * jnp.maximum(present, 1)), 0)
+    if limit:
+        weights = jnp.minimum(weights, limit)
     return jax.vmap(lambda of_class, ids: of_class[ids])(jnp.repeat(weights, batch // groups, axis=0), label_map.astype(jnp.int32))
 
 

@@ -8,7 +8,9 @@ from oasis_jax.exporting.portable import IMAGE, Argument
 from oasis_jax.heatmaps import LEVELS
 from oasis_jax.layers.normalised import BatchNorm
 from oasis_jax.layers.spatial import ALL_LEVELS
+from oasis_jax.oasis.grain import LAYERS
 from oasis_jax.oasis.onnx_conditioning import DenseLevel, RegionsLevel, sampled
+from oasis_jax.oasis.onnx_grain import GrainOf
 
 REGION_LEVELS = 4  # finest levels that are computed on regions; on coarser ones nearly every neighbourhood is distinct
 
@@ -33,12 +35,20 @@ def to_onnx(generator, variables, arguments, weights, on_regions):
         maps = rendered(graph, "heatmaps", graph.side("ids", 0), graph.side("ids", 1), generator.isotropic)
         features = encoded(graph, variables["params"]["heatmap_encoder"], maps)
 
+    grain_of = GrainOf(graph, table, generator.z_dim) if generator.pixel_noise else None
     last = generator.num_blocks - 1
     x = graph.conv(DenseLevel(graph, sampled(graph, ids, 2**last), table).vectors, *blocks.kernel("conv_in"))
     for i in range(generator.num_blocks):
-        regional = on_regions and last - i < REGION_LEVELS
-        level = (RegionsLevel if regional else DenseLevel)(graph, sampled(graph, ids, 2 ** (last - i)), table)
-        x = blocks.block(f"block_{i}", x, level, upsamples=i > 0)
+        regional = on_regions and last - i < REGION_LEVELS and generator.hidden(i)
+        ids_of_level = sampled(graph, ids, 2 ** (last - i))
+        level = (RegionsLevel if regional else DenseLevel)(graph, ids_of_level, table)
+
+        def with_grain(x, stage, i=i, ids=ids_of_level):
+            if grain_of is None:
+                return x
+            return grain_of.added(x, variables["params"][f"block_{i}"][f"grain_{stage}"]["strength"], ids, LAYERS * i + stage)
+
+        x = blocks.block(f"block_{i}", x, level, i > 0, with_grain)
         if generator.sel_blocks and generator.sel_blocks[i] != "none":
             of_level = generator.sel_blocks[i]
             feature = at_size_of(graph, features, LEVELS if of_level == ALL_LEVELS else [of_level], x)
@@ -61,8 +71,11 @@ class _Blocks:
             kernel = kernel / (vectors["v"] @ kernel.reshape(-1, kernel.shape[-1]) @ vectors["u"])
         return kernel, np.asarray(weights["bias"], np.float64) if "bias" in weights else None
 
-    def block(self, name, x, level, upsamples):
-        """x (1, C, h, w) -> (1, features, h, w), or twice as high and wide if it upsamples; like `SPADEResidualBlock`."""
+    def block(self, name, x, level, upsamples, with_grain):
+        """x (1, C, h, w) -> (1, features, h, w), or twice as high and wide if it upsamples; like `SPADEResidualBlock`.
+
+        What its two convolutions give passes through with_grain(x, number of the convolution).
+        """
         graph = self._graph
         if "conv_s" in self._variables["params"][name]:
             shortcut = self._spade((name, "spade_s"), x, level, upsamples, after=self.kernel(name, "conv_s")[0][0, 0])
@@ -71,7 +84,8 @@ class _Blocks:
         for stage, resized in ((0, upsamples), (1, False)):
             x = graph.leaky_relu(self._spade((name, f"spade_{stage}"), x, level, resized))
             x = graph.conv(x, *self.kernel(name, f"conv_{stage}"))
-        return graph.add("Add", shortcut, x)
+            x = with_grain(x if stage == 0 else graph.add("Add", shortcut, x), stage)
+        return x
 
     def _spade(self, path, x, level, upsamples, after=None):
         """(x - mean) g + beta with g = (1 + gamma) / deviation; with `after` (C, F) each pixel is multiplied by it, (1, F, h, w)."""
@@ -81,7 +95,10 @@ class _Blocks:
         if after is not None:
             beta, of_beta = beta @ after, of_beta @ after
         kernel, bias = np.concatenate([gamma * inverse, beta], axis=-1), np.concatenate([(1 + of_gamma) * inverse, of_beta])
-        modulation = level.modulation(level.hidden(*self.kernel(*path, "shared")), kernel, bias)
+        if "shared" in _at(self._variables["params"], path):
+            modulation = level.modulation(level.hidden(*self.kernel(*path, "shared")), kernel, bias)
+        else:  # ClassAffine
+            modulation = graph.conv(level.vectors, kernel, bias)
         scale, shift = graph.add("Split", modulation, graph.ints([gamma.shape[-1], beta.shape[-1]]), outputs=2, axis=1)
         x = graph.add("Sub", x, graph.floats(mean[:, None, None]))
         scaled = graph.add("Mul", graph.upsample(x) if upsamples else x, scale)

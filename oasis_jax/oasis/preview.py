@@ -21,6 +21,7 @@ from oasis_jax.layers.spatial import STRENGTH, EqualizedConv, modulated, normali
 from oasis_jax.oasis import conditioning as cond
 from oasis_jax.oasis.dense import Dense
 from oasis_jax.oasis.generator import WIDTHS, Generator
+from oasis_jax.oasis.grain import of_block
 from oasis_jax.oasis.regions import look_up
 from oasis_jax.oasis.spade import SPADEResidualBlock
 from oasis_jax.oasis.windows import BLOCKS, STRIDE, joined, sides_for, windows_of
@@ -150,10 +151,15 @@ class GenerateWindow:
             step = 2 ** (generator.num_blocks - 1 - i)
             level = Dense(look_up(window["table"], ids[:, ::step, ::step]))
             features = generator.channels * WIDTHS[len(WIDTHS) - generator.num_blocks + i]
-            block = SPADEResidualBlock(features, generator.spade_hidden, upsamples=True)
-            x = block.apply(_of(variables, f"block_{i}"), x, level)
+            block = SPADEResidualBlock(features, generator.hidden(i), upsamples=True)
+            top, left = (start * STRIDE // step for start in (window["place"][1], window["place"][2]))
+            grain = None
+            if generator.pixel_noise:
+                conditioning = cond.Conditioning(ids, window["table"])
+                size = height // step, width // step
+                grain = of_block(conditioning.directions(generator.z_dim, *size), i, *size, top, left)
+            x = block.apply(_of(variables, f"block_{i}"), x, level, False, grain)
             if _has_sel(generator, i):
-                top, left = (start * STRIDE // step for start in (window["place"][1], window["place"][2]))
                 maps = lax.dynamic_slice(kept.maps[str(i)], (0, top, left, 0), (1, *x.shape[1:3], 2))
                 branch = EqualizedConv(features, zero_init=True)
                 y = modulated(normalised(x, *kept.normalisers[str(i)]), maps)

@@ -7,6 +7,8 @@ from oasis_jax.layers.convolution import by_rows, conv2d, leaky_relu
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.normalised import BatchNorm, Conv
 from oasis_jax.layers.resampling import upsample
+from oasis_jax.oasis.class_affine import ClassAffine
+from oasis_jax.oasis.grain import Grain
 from oasis_jax.oasis.regions import Regions, modulate, modulate_dense
 
 
@@ -50,7 +52,7 @@ class SPADE(nn.Module):
 class SPADEResidualBlock(nn.Module):
     """Two stages of SPADE, activation and convolution, with a learned 1x1 shortcut where the number of channels changes.
 
-    With `upsamples`, x is upsampled by two first.
+    With `upsamples`, x is upsampled by two first. With `hidden` 0, stages are `ClassAffine` instead of SPADE.
     """
 
     features: int
@@ -58,21 +60,27 @@ class SPADEResidualBlock(nn.Module):
     upsamples: bool = False
 
     @nn.compact
-    def __call__(self, x, y, train=False):
-        """x and conditioning y as for SPADE -> (B, h, w, features)."""
+    def __call__(self, x, y, train=False, grain=None):
+        """x and conditioning y as for SPADE, and grain (2, B, h, w) to be added behind the two convolutions -> (B, h, w, features)."""
         middle = min(x.shape[-1], self.features)
         if x.shape[-1] != self.features:
             shortcut = Conv(self.features, 1, use_bias=False, spectral_norm=True, name="conv_s")
             matrix = shortcut.weights(x.shape[-1], wide(x.dtype), train=train)[0][0, 0]
-            shortcut = SPADE(self.hidden, self.upsamples, name="spade_s")(x, y, train=train, after=matrix)
+            shortcut = self._modulation("spade_s", self.upsamples)(x, y, train=train, after=matrix)
         else:
             shortcut = upsample(x) if self.upsamples else x
-        x = leaky_relu(SPADE(self.hidden, self.upsamples, name="spade_0")(x, y, train=train))
+        x = leaky_relu(self._modulation("spade_0", self.upsamples)(x, y, train=train))
         x = Conv(middle, spectral_norm=True, name="conv_0")(x, train=train)
-        x = leaky_relu(SPADE(self.hidden, name="spade_1")(x, y, train=train))
-        return shortcut + Conv(self.features, spectral_norm=True, name="conv_1")(x, train=train)
+        if grain is not None:
+            x = Grain(name="grain_0")(x, grain[0])
+        x = leaky_relu(self._modulation("spade_1")(x, y, train=train))
+        x = shortcut + Conv(self.features, spectral_norm=True, name="conv_1")(x, train=train)
+        return x if grain is None else Grain(name="grain_1")(x, grain[1])
+
+    def _modulation(self, name, upsamples=False):
+        return SPADE(self.hidden, upsamples, name=name) if self.hidden else ClassAffine(upsamples, name=name)
 
 
 def rematerialised(block):
-    """The block with its activations recomputed in the backward pass. `train` is its last positional argument."""
+    """The block with its activations recomputed in the backward pass. `train` is its third argument."""
     return nn.remat(block, static_argnums=(3,), policy=jax.checkpoint_policies.nothing_saveable)

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,20 +12,23 @@ import optax
 from oasis_jax.axes import rows_are_split
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
-from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables, standard_normal
+from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables
 from oasis_jax.layers.spatial import render
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import Alignment, attended_blocks, attended_forward
 from oasis_jax.oasis.capacities import describe
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
+from oasis_jax.oasis.draws import Draws as Draws
+from oasis_jax.oasis.draws import draw, draw_noise
+from oasis_jax.oasis.first_steps import halved, segmentation_loss
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
 
 MUTABLE_G = ["batch_stats", "spectral_norm"]
 MUTABLE_D = ["spectral_norm"]
-REFRESH = 3  # purpose of the random numbers of `refresh_once`; a step uses 0 to 2
+REFRESH = 3  # purpose of the random numbers of `refresh_once`; a step uses those of `draws.draw`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +39,13 @@ class Hyperparameters:
         dontcare_id: class without loss weight, -1 for none.
         balance: weight classes by inverse frequency.
         balance_groups: groups of the global batch within which classes are counted.
+        max_weight: of a class; 0 for no limit.
+        coarse_steps: first steps, which train on images of half the height and width.
+        segmentation_steps: first steps, in which D alone learns, the classes of real photos.
         labelmix: lambda of the LabelMix consistency loss, 0 for none.
         perceptual: weight of the feature loss, used if the step has a feature network.
         ema_decay: of every entry of G's variables.
+        ema_warmup: the decay after t updates is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets the initial weights.
         sequential: run D on fake, real and mixed images one after the other, with one power iteration each, as the published system does;
             otherwise as one batch with one power iteration.
         init_gain: of the Xavier-normal kernels.
@@ -53,46 +59,18 @@ class Hyperparameters:
     dontcare_id: int = 0
     balance: bool = True
     balance_groups: int = 1
+    max_weight: float = 0.0
+    coarse_steps: int = 0
+    segmentation_steps: int = 0
     labelmix: float = 10.0
     perceptual: float = 0.0
     ema_decay: float = 0.9999
+    ema_warmup: bool = False
     sequential: bool = False
     init_gain: float = KERNEL_GAIN
     accumulate: int = 1
     shared_fakes: bool = False
     refresh_batches: int = 51
-
-
-@flax.struct.dataclass
-class Draws:
-    """The random numbers of one step.
-
-    Attributes:
-        noise_g, noise_d: (B, z_dim), for the fakes of the G update and of the D update; None without noise.
-        labelmix_mask: (B, H, W) of 0 and 1, 1 where the mixed image is real.
-        heatmaps_g, heatmaps_d: (B, 7, 3), for the two updates; None without spatial awareness.
-    """
-
-    noise_g: jax.Array | None
-    noise_d: jax.Array | None
-    labelmix_mask: jax.Array
-    heatmaps_g: jax.Array | None = None
-    heatmaps_d: jax.Array | None = None
-
-
-def draw(seed, step, label_map, num_classes, z_dim, heatmaps=None):
-    """The Draws of a step, a function of (seed, step, purpose) alone, whatever the sharding. Heatmaps (B, 2, 7, 3) come with the batch."""
-    keys = [jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), purpose) for purpose in range(3)]
-    batch = label_map.shape[0]
-    noise = [draw_noise(key, batch, z_dim) for key in keys[:2]]
-    bits = jax.random.bernoulli(keys[2], shape=(batch * num_classes,)).reshape(batch, num_classes)
-    of_updates = (None, None) if heatmaps is None else (heatmaps[:, 0], heatmaps[:, 1])
-    return Draws(*noise, losses.labelmix_mask(label_map, bits), *of_updates)
-
-
-def draw_noise(key, batch, z_dim):
-    """(batch, z_dim) standard normal, or None if z_dim is 0."""
-    return standard_normal(key, (batch, z_dim)) if z_dim else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +149,30 @@ class TrainStep:
             (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch",
             with D as before its update (`oasis.disequilibrium`).
         """
+        chosen = self.whole_step
+        for count, first_step in ((self.hyper.coarse_steps, self.coarse_step), (self.hyper.segmentation_steps, self.segmentation_step)):
+            if count:
+                chosen = functools.partial(jax.lax.cond, state.step < count, first_step, chosen)
+        return chosen(state, batch)
+
+    def coarse_step(self, state, batch):
+        """The step at half the height and width."""
+        return self.whole_step(state, halved(batch))
+
+    def segmentation_step(self, state, batch):
+        """An update of D alone, by the classes of real photos; all metrics but "loss_d_real" are 0."""
+        label_map = batch["label_map"].astype(jnp.int32)
+        arguments = normalise(batch["image"]), label_map, self.pixel_weights(label_map)
+        loss = functools.partial(segmentation_loss, self.discriminator, state.discriminator, MUTABLE_D)
+        params, opt_state, (real, statistics) = descend(
+            loss, state.discriminator["params"], self.optimizer_d, state.opt_state_d, arguments, self.hyper.accumulate
+        )
+        others = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(self.whole_step, state, batch)[1])
+        state = state.replace(step=state.step + 1, discriminator={"params": params, **statistics}, opt_state_d=opt_state)
+        return state, others | {"loss_d_real": real}
+
+    def whole_step(self, state, batch):
+        """The step of both networks; arguments and results as of the call."""
         label_map = batch["label_map"].astype(jnp.int32)
         draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim, batch.get("heatmaps"))
         return self.update(state, normalise(batch["image"]), label_map, draws)
@@ -183,6 +185,8 @@ class TrainStep:
             state, fake = self.generate_for_discriminator(state, label_map, draws)
         state, metrics_d = self.update_discriminator(state, image, fake, label_map, weights, draws)
         decay = self.hyper.ema_decay
+        if self.hyper.ema_warmup:
+            decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
         with jax.named_scope(AVERAGE):
             ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
         metrics = metrics_g | metrics_d
@@ -194,7 +198,8 @@ class TrainStep:
         """The weight omega_t of every pixel, (B, H, W); 1 without class balance."""
         if not self.hyper.balance:
             return 1.0
-        return losses.class_weights(label_map, self.generator.num_classes, self.hyper.dontcare_id, self.hyper.balance_groups)
+        hyper = self.hyper
+        return losses.class_weights(label_map, self.generator.num_classes, hyper.dontcare_id, hyper.balance_groups, hyper.max_weight)
 
     @jax.named_scope("update_generator")
     def update_generator(self, state, image, label_map, weights, draws):

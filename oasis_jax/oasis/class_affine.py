@@ -1,0 +1,33 @@
+"""Modulation without convolutions: scale and shift of a pixel are affine in its conditioning vector, its noise and label."""
+import jax.numpy as jnp
+from flax import linen as nn
+
+from oasis_jax.layers.convolution import by_rows, conv2d
+from oasis_jax.layers.normalised import BatchNorm, Conv
+from oasis_jax.layers.resampling import upsample
+
+
+class ClassAffine(nn.Module):
+    """Batch normalisation with a scale and a shift for each class (CLADE, Tan et al., 2021), and a part that is linear in the noise.
+
+    gamma, beta = W [z, onehot(class)] + b; out = BN(x) * (1 + gamma) + beta. With `upsamples`, x is upsampled by two first.
+    """
+
+    upsamples: bool = False
+
+    @nn.compact
+    def __call__(self, x, y, *, train=False, after=None):
+        """Arguments and result as of `SPADE`; y is Dense."""
+        normalised = BatchNorm(name="norm")(x, train=train, repeats=4 if self.upsamples else 1)
+        if self.upsamples:
+            normalised = upsample(normalised)
+        kernel, bias = Conv(2 * x.shape[-1], 1, name="gamma_beta").weights(y.channels, x.dtype)
+        if y.noise is not None:
+            z_dim = y.noise.shape[-1]
+            bias = bias + (y.noise @ kernel[0, 0, :z_dim])[:, None, None]
+            kernel = kernel[:, :, z_dim:]
+        gamma, beta = jnp.split(y.vectors @ kernel[0, 0] + bias, 2, axis=-1)
+        scaled = normalised * (1 + gamma)
+        if after is None:
+            return scaled + beta
+        return by_rows(conv2d, scaled + beta, after.astype(x.dtype)[None, None])
