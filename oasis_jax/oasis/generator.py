@@ -129,12 +129,12 @@ class Generator(nn.Module):
         return cond.from_noise(label_map, noise, self.num_classes, self.dtype)
 
 
-def check_sides(height, width, halvings, what=""):
-    """Raises ValueError, naming the nearest valid sizes, unless both sides are divisible by 2**halvings; `what` says which image size."""
+def check_sides(height, width, halvings):
+    """Raises ValueError, naming the nearest valid sizes, unless both sides are divisible by 2**halvings."""
     unit = 2**halvings
     if height % unit or width % unit or not height or not width:
         nearest = [" or ".join(str(unit * n) for n in sorted({max(side // unit, 1), max(-(-side // unit), 1)})) for side in (height, width)]
         raise ValueError(
-            f"image size {what}{height}x{width} does not fit: both sides must be divisible by {unit}; "
+            f"image size {height}x{width} does not fit: both sides must be divisible by {unit}; "
             f"nearest heights {nearest[0]}, widths {nearest[1]}"
         )

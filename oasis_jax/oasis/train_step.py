@@ -21,7 +21,6 @@ from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis.draws import Draws as Draws
 from oasis_jax.oasis.draws import draw, draw_noise
-from oasis_jax.oasis.first_steps import halved, segmentation_loss
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
@@ -40,8 +39,6 @@ class Hyperparameters:
         balance: weight classes by inverse frequency.
         balance_groups: groups of the global batch within which classes are counted.
         max_weight: of a class; 0 for no limit.
-        coarse_steps: first steps, which train on images of half the height and width.
-        segmentation_steps: first steps, in which D alone learns, the classes of real photos.
         labelmix: lambda of the LabelMix consistency loss, 0 for none.
         perceptual: weight of the feature loss, used if the step has a feature network.
         ema_decay: of every entry of G's variables.
@@ -60,8 +57,6 @@ class Hyperparameters:
     balance: bool = True
     balance_groups: int = 1
     max_weight: float = 0.0
-    coarse_steps: int = 0
-    segmentation_steps: int = 0
     labelmix: float = 10.0
     perceptual: float = 0.0
     ema_decay: float = 0.9999
@@ -149,30 +144,6 @@ class TrainStep:
             (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch",
             with D as before its update (`oasis.disequilibrium`).
         """
-        chosen = self.whole_step
-        for count, first_step in ((self.hyper.coarse_steps, self.coarse_step), (self.hyper.segmentation_steps, self.segmentation_step)):
-            if count:
-                chosen = functools.partial(jax.lax.cond, state.step < count, first_step, chosen)
-        return chosen(state, batch)
-
-    def coarse_step(self, state, batch):
-        """The step at half the height and width."""
-        return self.whole_step(state, halved(batch))
-
-    def segmentation_step(self, state, batch):
-        """An update of D alone, by the classes of real photos; all metrics but "loss_d_real" are 0."""
-        label_map = batch["label_map"].astype(jnp.int32)
-        arguments = normalise(batch["image"]), label_map, self.pixel_weights(label_map)
-        loss = functools.partial(segmentation_loss, self.discriminator, state.discriminator, MUTABLE_D)
-        params, opt_state, (real, statistics) = descend(
-            loss, state.discriminator["params"], self.optimizer_d, state.opt_state_d, arguments, self.hyper.accumulate
-        )
-        others = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(self.whole_step, state, batch)[1])
-        state = state.replace(step=state.step + 1, discriminator={"params": params, **statistics}, opt_state_d=opt_state)
-        return state, others | {"loss_d_real": real}
-
-    def whole_step(self, state, batch):
-        """The step of both networks; arguments and results as of the call."""
         label_map = batch["label_map"].astype(jnp.int32)
         draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim, batch.get("heatmaps"))
         return self.update(state, normalise(batch["image"]), label_map, draws)
