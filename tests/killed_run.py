@@ -9,8 +9,12 @@ import time
 from oasis_jax.config_flag import flat
 
 ROOT = pathlib.Path(__file__).parents[1]
-# Runs a command that heeds SIGINT, even if the tests were started in the background, whose processes ignore it.
-_HEED = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
+# Runs a command that heeds SIGINT and SIGHUP, even if the tests were started in the background or by nohup, whose processes ignore them.
+_HEED = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGHUP): signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 HEEDING = (sys.executable, "-c", _HEED)
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 

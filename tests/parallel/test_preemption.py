@@ -10,6 +10,7 @@ import pytest
 
 from oasis_jax.interrupts import INTERRUPTED
 from oasis_jax.parallel.preemption import notice
+from tests.killed_run import HEEDING
 
 BLOCKED = """
 import hashlib, time
@@ -26,7 +27,7 @@ IN_C = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)'
 
 def begun(wait):
     code = BLOCKED.replace("{wait}", wait)
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*HEEDING, sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begun\n"
     return process
 
@@ -66,7 +67,8 @@ def test_a_terminal_that_is_closed_ends_nothing_by_itself(wait, code):
     ours, theirs = pty.openpty()
     start = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(1, termios.TIOCSCTTY, 0); "
     code_of_run = f"exec({start!r}); " + "exec(" + repr(BLOCKED.replace("{wait}", lines)) + ")"
-    process = subprocess.Popen([sys.executable, "-c", code_of_run], stdin=subprocess.PIPE, stdout=theirs, stderr=theirs)
+    command = [*HEEDING, sys.executable, "-c", code_of_run]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
     while b"ready" not in shown:
