@@ -41,6 +41,9 @@ class TrainStep(Protocol):
     def __call__(self, state: Any, batch: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The new state, and scalar metrics; "loss_..." must be finite. Random numbers are functions of (seed, step, purpose)."""
 
+    def at(self, step: int) -> "TrainStep":
+        """The TrainStep of the update after `step` updates, another one for the first steps of some recipes. A TrainStep may lack it."""
+
     def averaged(self, state: Any, recent: Iterable[tuple[int, Mapping[str, Any]]]) -> Any:
         """The averaged generator's variables to sample with; `recent` has the number and the columns, except images, of recent batches."""
 
@@ -174,6 +177,11 @@ def own_networks(config, model, state, mesh):
     """
     networks = state if isinstance(state, dict) else vars(state)
     return find_family(config).scores(config, networks, mesh), dataclasses.replace(model, variables=networks["generator"])
+
+
+def step_at(train_step, step) -> TrainStep:
+    """The TrainStep of the update after `step` updates."""
+    return train_step.at(step) if hasattr(train_step, "at") else train_step
 
 
 def rules_of(family) -> Mapping[str, Any]:

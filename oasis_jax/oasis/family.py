@@ -12,6 +12,7 @@ from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import on_regions
 from oasis_jax.oasis.exported import portable as portable
 from oasis_jax.oasis.from_config import conditioning, make_alignment, make_discriminator, make_generator, make_model
+from oasis_jax.oasis.generator import check_sides
 from oasis_jax.oasis.onnx_generator import to_onnx
 from oasis_jax.oasis.perceptual import load_features
 from oasis_jax.oasis.preview import Previews, can_preview
@@ -69,11 +70,18 @@ def train_step(config, survey=None):
         )
     if train.shared_fakes and train.accumulate > 1:
         raise ValueError(f"train.shared_fakes=True needs train.accumulate=1, not {train.accumulate}: set one of the two back")
+    if train.get("coarse_steps"):  # older checkpoints lack the fields of short training
+        try:
+            check_sides(*(side // 2 for side in config.data.image_size), config.model.num_blocks)
+        except ValueError as error:
+            raise ValueError(f"train.coarse_steps={train.coarse_steps} needs images of half the height and width: {error}") from None
     hyper = Hyperparameters(
         dontcare_id=config.data.dontcare_id,
         balance=loss.balance,
         balance_groups=loss.balance_groups,
         max_weight=loss.get("max_weight", 0),
+        segmentation_steps=train.get("segmentation_steps", 0),
+        coarse_steps=train.get("coarse_steps", 0),
         labelmix=loss.labelmix,
         perceptual=loss.vgg,
         ema_decay=train.ema_decay,

@@ -60,6 +60,8 @@ def add_fields(config):
     train.discriminator_schedule = "batched"  # fake, real and mixed as one batch; "sequential": one power iteration each, as published
     # D learns from the fakes of the G update instead of new ones of the updated G: another algorithm than published, a pass through G less.
     train.shared_fakes = False
+    train.segmentation_steps = 0  # first steps, in which D alone learns, the classes of real photos; they take little time
+    train.coarse_steps = 0  # first steps, which train on images of half the height and width; the former are among them
     train.ema_warmup = False  # the average forgets the initial weights: its decay is min(ema_decay, (1 + step) / (10 + step))
 
 
@@ -98,7 +100,7 @@ ALLOWED = fields.ALLOWED | {
     "loss.attn_side": choice("decoder", "encoder", "both"),
     "loss.attn_objective": choice("ce", "fake"),
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),
-    "train.warmup_steps": whole(0),
+    **dict.fromkeys(("train.warmup_steps", "train.segmentation_steps", "train.coarse_steps"), whole(0)),
     "loss.max_weight": number(0, fix="give 0 for no limit"),
     **dict.fromkeys(("train.adam_b2", "train.ema_decay"), number(0, BELOW_ONE)),
     "train.ema_refresh_batches": whole(0, 10_000),  # their label maps stay in memory

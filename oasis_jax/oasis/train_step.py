@@ -21,6 +21,7 @@ from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis.draws import Draws as Draws
 from oasis_jax.oasis.draws import draw, draw_noise
+from oasis_jax.oasis.first_steps import halved, segmentation_loss
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
@@ -39,6 +40,8 @@ class Hyperparameters:
         balance: weight classes by inverse frequency.
         balance_groups: groups of the global batch within which classes are counted.
         max_weight: of a class; 0 for no limit.
+        segmentation_steps: first steps, in which D alone learns, the classes of real photos.
+        coarse_steps: first steps, which train on images of half the height and width; those of `segmentation_steps` are among them.
         labelmix: lambda of the LabelMix consistency loss, 0 for none.
         perceptual: weight of the feature loss, used if the step has a feature network.
         ema_decay: of every entry of G's variables.
@@ -57,6 +60,8 @@ class Hyperparameters:
     balance: bool = True
     balance_groups: int = 1
     max_weight: float = 0.0
+    segmentation_steps: int = 0
+    coarse_steps: int = 0
     labelmix: float = 10.0
     perceptual: float = 0.0
     ema_decay: float = 0.9999
@@ -80,6 +85,7 @@ class TrainStep:
         features: image (B, H, W, 3) -> sequence of (weight, feature map), for the perceptual loss; None omits that loss.
         alignment: Alignment of G's heatmaps with D's attention, for a spatially aware generator; None omits it.
         schedules: (name, step -> learning rate) pairs, to be logged.
+        kind: "whole", "coarse" or "segmentation"; see `at`.
     """
 
     generator: Generator
@@ -91,6 +97,7 @@ class TrainStep:
     features: Callable[[jax.Array], Any] | None = None
     alignment: Alignment | None = None
     schedules: tuple[tuple[str, Callable], ...] = ()
+    kind: str = "whole"
 
     splits_rows = True
     legend = {"di_seg_of_batch": DI_SEG_FORMULA, "di_seg": DI_SEG_FORMULA}
@@ -103,6 +110,13 @@ class TrainStep:
     def learning_rates(self, step):
         """{name: float}, after `step` updates."""
         return {name: float(schedule(step)) for name, schedule in self.schedules}
+
+    def at(self, step):
+        """The TrainStep after `step` updates: one of another kind for the first ones, if the hyperparameters say so."""
+        for count, kind in ((self.hyper.segmentation_steps, "segmentation"), (self.hyper.coarse_steps, "coarse")):
+            if step < count:
+                return dataclasses.replace(self, kind=kind)
+        return self
 
     def describe(self, image_size):
         """A line of text: how conditioning is computed for images of a size (H, W)."""
@@ -144,9 +158,24 @@ class TrainStep:
             (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch",
             with D as before its update (`oasis.disequilibrium`).
         """
+        if self.kind == "segmentation":
+            return self.learn_segmentation(state, batch)
+        if self.kind == "coarse":
+            batch = halved(batch)
         label_map = batch["label_map"].astype(jnp.int32)
         draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim, batch.get("heatmaps"))
         return self.update(state, normalise(batch["image"]), label_map, draws)
+
+    def learn_segmentation(self, state, batch):
+        """An update of D alone, by the classes of real photos -> (state, {"loss_d_real"})."""
+        label_map = batch["label_map"].astype(jnp.int32)
+        arguments = normalise(batch["image"]), label_map, self.pixel_weights(label_map)
+        loss = functools.partial(segmentation_loss, self.discriminator, state.discriminator, MUTABLE_D)
+        params, opt_state, (real, statistics) = descend(
+            loss, state.discriminator["params"], self.optimizer_d, state.opt_state_d, arguments, self.hyper.accumulate
+        )
+        discriminator = {"params": params, **statistics}
+        return state.replace(step=state.step + 1, discriminator=discriminator, opt_state_d=opt_state), {"loss_d_real": real}
 
     def update(self, state, image, label_map, draws):
         """The step for given random numbers; image (B, H, W, 3) in [-1, 1]."""

@@ -14,7 +14,7 @@ from oasis_jax.checkpoint import FOLDER, Checkpoints, load_ema
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import valid_json, write_report
-from oasis_jax.family import name_of, own_networks
+from oasis_jax.family import name_of, own_networks, step_at
 from oasis_jax.files import one_line
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
@@ -81,15 +81,12 @@ def train(run, kept=None):
         else:
             if is_first():
                 print(f"{run.workdir} is trained to step {first_step} already; to train further, set a larger train.num_steps")
-            stopped = False
-            scores = shown.evaluate(first_step, state, load_ema(run.workdir)[0])
-    if stopped and is_first():
+            scores, stopped = shown.evaluate(first_step, state, load_ema(run.workdir)[0]), False
+    if is_first() and stopped:
         print(f"stopped by {received.reason} at step {int(state.step)}, which is saved; the same command resumes from there")
-    if stopped:
-        return None
-    if is_first():
+    elif is_first():
         shown.print_summary(int(state.step), scores)
-    return scores
+    return None if stopped else scores
 
 
 def restore_or_create(run, checkpoints, kept=None):
@@ -119,17 +116,18 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
     for _ in range(start, first_step):
         recent.append(without_image(next(batches)))
 
-    compiled, upcoming = None, ReadAhead(batches, run.mesh)
-    pending, scores, began, saved, waited = [], {}, time.monotonic(), checkpoints.latest_step(), 0.0
+    train_step, compiled, upcoming = None, None, ReadAhead(batches, run.mesh)
+    pending, scores, began, saved, waited, window = [], {}, time.monotonic(), checkpoints.latest_step(), 0.0, 0.0
     progress = tqdm.tqdm(total=run.num_steps, initial=first_step, unit="step", dynamic_ncols=True, smoothing=0.05, disable=not is_first())
     with progress:
         for done in range(first_step + 1, run.num_steps + 1):
             batch, placed = upcoming.take()
             recent.append(without_image(batch))
-            if compiled is None:
-                compiled = shown.compile(state, placed)
+            if train_step != (needed := step_at(run.train_step, done - 1)):
+                paused, train_step = time.monotonic(), needed
+                compiled = shown.compile(train_step, state, placed)
                 received.idle = ""
-                window = time.monotonic()
+                window = window + time.monotonic() - paused if pending else time.monotonic()
                 progress.unpause()  # the estimated time left is that of steps, not of compiling
             state, metrics = compiled(state, placed)
             pending.append(metrics)
@@ -200,12 +198,13 @@ class Progress:
         """Flushes and closes the writer."""
         self.writer.close()
 
-    def compile(self, state, batch):
-        """The compiled step, with a line on how long that took and what its metrics mean."""
+    def compile(self, train_step, state, batch):
+        """The compiled step, with a line on how long that took and what its metrics mean. The step that most of the run takes is kept."""
         run, began = self.run, time.monotonic()
         say = tqdm.tqdm.write if is_first() else lambda _: None
         say(f"compiling the training step for {run.mesh.size} {jax.devices()[0].device_kind} ...")
-        compiled = self.kept.compiled(state, batch) if self.kept else compile_step(run.train_step, run.mesh, state, batch)
+        kept = self.kept and train_step == run.train_step
+        compiled = self.kept.compiled(state, batch) if kept else compile_step(train_step, run.mesh, state, batch)
         legend = "".join(f"; in the lines that follow, {formula}" for formula in dict.fromkeys(run.train_step.legend.values()))
         say(f"compiled in {time.monotonic() - began:.0f} s{legend}")
         return compiled
@@ -283,7 +282,8 @@ def check_finite(run, pending, done, saved):
         for name, value in metrics.items():
             if name.startswith("loss_") and not np.isfinite(value):
                 raise divergence(run, f"step {step}: {name} is {value}", saved)
-    return {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[0]}
+    names = dict.fromkeys(itertools.chain(*fetched))  # the first steps of a run may have fewer
+    return {name: float(np.mean([metrics[name] for metrics in fetched if name in metrics])) for name in names}
 
 
 def check_state(run, state, done, saved):

@@ -1,12 +1,69 @@
-"""Laws of what is for short runs: an average that forgets how it began, and class weights with a limit."""
+"""Laws of what is for short runs: first steps of other kinds, an average that forgets how it began, and class weights with a limit."""
 import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from configs import default
+from oasis_jax.family import step_at
+from oasis_jax.layers.resampling import downsample
+from oasis_jax.oasis import family
 from oasis_jax.oasis.losses import class_weights
-from tests.oasis.test_train_step import batch_of, differences, first_state, tiny_step
+from tests.oasis.test_train_step import N, batch_of, differences, first_state, tiny_step
+
+SIZE = (8, 16)
+
+
+def large_batch():
+    rng = np.random.default_rng(0)
+    return {"image": rng.integers(0, 256, (2, *SIZE, 3), np.uint8), "label_map": rng.integers(0, N, (2, *SIZE), np.uint8)}
+
+
+def with_first_steps(**counts):
+    plain = tiny_step()
+    return dataclasses.replace(plain, hyper=dataclasses.replace(plain.hyper, **counts))
+
+
+def test_the_number_of_a_step_says_its_kind():
+    step = with_first_steps(segmentation_steps=2, coarse_steps=3)
+    assert [step_at(step, number).kind for number in range(5)] == ["segmentation", "segmentation", "coarse", "whole", "whole"]
+    assert step_at(step, 3) == step
+    plain = tiny_step()
+    assert all(step_at(plain, number) is plain for number in range(3))
+
+
+def test_steps_of_segmentation_change_the_discriminator_alone():
+    step = with_first_steps(segmentation_steps=100)
+    update, before = jax.jit(step.at(0)), first_state(step)
+    after, metrics = update(before, batch_of(2))
+    assert after.step == 1 and list(metrics) == ["loss_d_real"]
+    for name in ("generator", "ema", "opt_state_g"):
+        assert max(differences(getattr(before, name), getattr(after, name))) == 0, name
+    moved = np.asarray(differences(before.discriminator["params"], after.discriminator["params"]))
+    assert np.mean(moved > 0.0019) > 0.8  # by Adam's first step, its rate
+    for _ in range(50):
+        after, later = update(after, batch_of(2))
+    assert later["loss_d_real"] < metrics["loss_d_real"] - 0.1
+
+
+def test_a_coarse_step_is_the_step_on_half_the_height_and_width():
+    step, batch = with_first_steps(coarse_steps=1), large_batch()
+    before = jax.jit(lambda: step.init(SIZE))()
+    halved = {"image": downsample(batch["image"].astype(jnp.float32)), "label_map": batch["label_map"][:, ::2, ::2]}
+    expected, metrics = jax.jit(step)(before, halved)
+    after, found = jax.jit(step.at(0))(before, batch)
+    assert max(differences(after, expected)) < 1e-6
+    assert sorted(metrics) == sorted(found) and abs(float(metrics["loss_g"] - found["loss_g"])) < 1e-6
+
+
+def test_coarse_steps_need_images_that_can_be_halved():
+    config = default.get_config()
+    config.data.num_classes, config.data.image_size, config.train.coarse_steps = 4, (64, 192), 5
+    with pytest.raises(ValueError, match="train.coarse_steps=5 needs images of half the height and width: image size 32x96 does not fit"):
+        family.train_step(config)
+
 
 
 def test_an_average_with_a_warm_up_forgets_how_it_began():
