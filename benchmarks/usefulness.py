@@ -43,6 +43,7 @@ from oasis_jax.metrics.segmentation import MeanOver, confusion_matrix, iou_per_c
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.losses import cross_entropy
 from oasis_jax.ranges import normalise
+from oasis_jax.updates import descend
 
 ALONE = "real photos alone"
 _EVALUATED = 8  # photos at once
@@ -82,9 +83,9 @@ class Segmenter:
         def update(state, image, label_map, weights):
             variables, opt_state = state
             params, others = variables["params"], {name: each for name, each in variables.items() if name != "params"}
-            grads, others = jax.grad(loss, has_aux=True)(params, others, normalise(image), label_map.astype(jnp.int32), weights)
-            updates, opt_state = optimizer.update(grads, opt_state, params)
-            return {"params": optax.apply_updates(params, updates), **others}, opt_state
+            batch = others, normalise(image), label_map.astype(jnp.int32), weights
+            params, opt_state, others = descend(loss, params, optimizer, opt_state, batch)
+            return {"params": params, **others}, opt_state
 
         def predict(variables, image):
             return jnp.argmax(jnp.where(known, network.apply(variables, normalise(image)), -jnp.inf), axis=-1)

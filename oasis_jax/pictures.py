@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from oasis_jax.files import one_line, write_whole
 
 CONTACT_SHEET = "contact_sheet.png"  # a picture of all images of a folder, among them
+SHEET_ROWS = 32  # of it: no more label maps or rows of samples are shown
 _LINE = 14  # height of a line of text
 _PAPER = 250  # grey of the background
 _INK = (40, 40, 40)

@@ -41,7 +41,7 @@ from tqdm import tqdm
 from oasis_jax import command_line, config_flag, editing, pictures, recipe_file, sample_dataset, sampling, series
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError
-from oasis_jax.files import LONGEST_NAME, expanded, new_folder
+from oasis_jax.files import expanded, new_folder
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, end_together, failing_at_once, join, leave
 from oasis_jax.sample_labels import (
@@ -49,13 +49,12 @@ from oasis_jax.sample_labels import (
     find_label_files,
     label_fields,
     label_map_subjects,
+    move_long_names,
     parse_size,
     refuse_found_again,
 )
 from oasis_jax.sample_options import Plan, make_plan
 from oasis_jax.sample_recipe import load_for, refuse_others
-
-SHEET_ROWS = 32  # of the contact sheet
 
 
 def sample_all(model, subjects, count, output, plan):
@@ -78,7 +77,7 @@ def sample_all(model, subjects, count, output, plan):
     class_names = getattr(model, "class_names", ())
     with tqdm(total=count * len(plan.recipes), unit="image", desc="sampling") as progress:
         for name, fields, batch, label_picture in subjects:
-            shown = plan.cells[: max(SHEET_ROWS - len(rows), 0)]
+            shown = plan.cells[: max(pictures.SHEET_ROWS - len(rows), 0)]
             on_sheet, images = {number for row in shown for number in row}, {}
             for k, recipe in enumerate(plan.recipes):
                 image = model.images(model.inputs([recipe], batch))[0]
@@ -119,14 +118,9 @@ def _subjects(model, options, num_recipes):
     model.check_size(*size)
     if not options.labels:
         examples = example_subjects(model, size)
-        if not examples:
-            raise ValueError("this model takes label maps: give --labels=DIR")
-        print(f"no --labels are given: the label maps are {len(examples)} procedural scenes", file=sys.stderr)
         return size, examples, len(examples)
     label_files, faults = find_label_files(options.labels)
-    longest = LONGEST_NAME - len(f"_{num_recipes - 1}.png")
-    for name in [name for name in label_files if len(os.fsencode(os.path.basename(name))) > longest]:
-        faults.append(f"{label_files.pop(name)} has too long a name for those of its samples ({longest} bytes and .png): shorten it")
+    move_long_names(label_files, faults, f"_{num_recipes - 1}.png")
     images = (f"{name}_{k}.png" for name in label_files for k in range(num_recipes))
     refuse_found_again(options.labels, options.output, label_files.values(), itertools.chain(images, [pictures.CONTACT_SHEET]))
     changed = options.config and options.config.data

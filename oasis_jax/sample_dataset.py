@@ -7,7 +7,6 @@ import functools
 import os
 import re
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,20 +21,21 @@ from oasis_jax.recipes import Recipe
 from oasis_jax.sample_labels import (
     TO_TRAIN_ON,
     class_colours,
-    example_label_maps,
     find_label_files,
     label_map_reader,
     label_rule,
+    move_long_names,
     parse_size,
     refuse_found_again,
+    scenes_instead,
 )
 from oasis_jax.sample_options import find_class, make_plan
 
 PHOTOS, LABELS = "train/photos", "train/labels"  # the defaults of data.train_photos and data.train_labels
 TRAIN_LIST, PALETTE = "train.txt", "palette.txt"
 _SCENES = 32  # label maps of a model of procedural scenes, if no others are given
-_SHEET_ROWS = 32
 _KEPT = 256  # label maps in memory, to draw from
+_MIRRORED = "_mirrored"  # in the names of pairs
 _UNUSED = "unused"  # name in the palette of an id that no class is stored by
 
 _DRAWING = ("mix", "favour_rare")
@@ -96,7 +96,7 @@ class Dataset:
             pictures.save_png(output / written, self.stored[labels])
             records.append({"file": photo, "labels": written} | fields | recipe.as_json(self.model.class_names))
             listed.append(f"{photo} {written}\n")
-            if len(rows) < _SHEET_ROWS:
+            if len(rows) < pictures.SHEET_ROWS:
                 rows.append([pictures.colour_label_map(labels, self.model.num_classes), image])
                 notes.append([name, series.caption(recipe)])
         write_whole(output / TRAIN_LIST, os.fsencode("".join(listed)))
@@ -165,7 +165,7 @@ def prepare(model, options):
         kinds = (False, True) if options.mirror else (False,)
         takes = [(i, mirrored) for i in range(len(sources)) for mirrored in kinds for _ in range(options.count)]
         counted = (k for _ in range(len(sources) * len(kinds)) for k in range(options.count))
-        names = [f"{sources[i][0]}{'_mirrored' * mirrored}_{k}" for (i, mirrored), k in zip(takes, counted, strict=True)]
+        names = [f"{sources[i][0]}{_MIRRORED * mirrored}_{k}" for (i, mirrored), k in zip(takes, counted, strict=True)]
         labels = functools.partial(_in_order, sources, read, takes)
     names = [re.sub(r"\s", "_", name) for name in names]  # blanks separate the columns of the train list
     if len(set(names)) < len(names):
@@ -181,12 +181,11 @@ def prepare(model, options):
 def _sources(model, options, size):
     """[(name, fields of a record)] of the label maps that are given, and the function that reads each by its number."""
     if not options.labels:
-        maps = example_label_maps(model, size, _SCENES, TO_TRAIN_ON)
-        if not maps:
-            raise ValueError("this model takes label maps: give --labels=DIR")
-        print(f"no --labels are given: the label maps are {len(maps)} procedural scenes", file=sys.stderr)
+        maps = scenes_instead(model, size, _SCENES, TO_TRAIN_ON)
         return [(name, {"scene": name}) for name in maps], list(maps.values()).__getitem__
     files, faults = find_label_files(options.labels)
+    if not options.examples:
+        move_long_names(files, faults, f"{_MIRRORED * options.mirror}_{options.count - 1}.png")
     changed = options.config and options.config.data
     read = label_map_reader(model, files, size, changed, chosen=bool(options.size), faults=faults)
     paths = list(files.values())

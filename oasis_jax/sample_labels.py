@@ -13,7 +13,7 @@ from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_la
 from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, list_images
 from oasis_jax.data.palette import palette_of, palette_of_run
 from oasis_jax.data.scenes import CLASS_NAMES, Scenes
-from oasis_jax.files import expanded, one_line
+from oasis_jax.files import LONGEST_NAME, expanded, one_line
 
 _NOTICED = 0.02  # relative difference of aspect ratios that is told
 _UNSEEN = 1  # seed of the scenes of validation
@@ -70,6 +70,13 @@ def find_label_files(given):
     if not faults and not found:
         raise DataError(one_line(f"no label files {missing}"))
     return found, faults
+
+
+def move_long_names(label_files, faults, ending):
+    """Moves label files to the faults, both as of `find_label_files`, if their images with this ending would have too long a name."""
+    longest = LONGEST_NAME - len(ending)
+    for name in [name for name in label_files if len(os.fsencode(os.path.basename(name))) > longest]:
+        faults.append(f"{label_files.pop(name)} has too long a name for those of its samples ({longest} bytes and .png): shorten it")
 
 
 def refuse_found_again(given, output, label_files, images):
@@ -156,10 +163,19 @@ def label_map_reader(model, label_files, size, changed=None, chosen=True, faults
     return lambda path: resize_label_map(read_label_map(path, rule), size)
 
 
+def scenes_instead(model, size, count=4, seed=_UNSEEN):
+    """`example_label_maps`, with a line that tells of them, where no --labels are given; raises ValueError if there are none."""
+    maps = example_label_maps(model, size, count, seed)
+    if not maps:
+        raise ValueError("this model takes label maps: give --labels=DIR")
+    print(f"no --labels are given: the label maps are {len(maps)} procedural scenes", file=sys.stderr)
+    return maps
+
+
 def example_subjects(model, size):
-    """What `sample_all` samples for label maps that need no files: those of `example_label_maps`."""
+    """What `sample_all` samples where no --labels are given; tells and raises as `scenes_instead`."""
     colour = functools.partial(pictures.colour_label_map, num_classes=model.num_classes)
-    return [(name, {}, {"label_map": ids[None]}, [colour(ids)]) for name, ids in example_label_maps(model, size).items()]
+    return [(name, {}, {"label_map": ids[None]}, [colour(ids)]) for name, ids in scenes_instead(model, size).items()]
 
 
 def example_label_maps(model, size, count=4, seed=_UNSEEN):

@@ -12,6 +12,7 @@ from jax import lax
 from oasis_jax.layers.convolution import by_rows, conv2d, stored
 from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.initial import kernel_init
+from oasis_jax.layers.resampling import upsample
 
 
 class Conv(nn.Module):
@@ -126,3 +127,12 @@ class BatchNorm(nn.Module):
                 var.value += self.momentum * (used_var * (count / max(count - 1, 1)) - var.value)
         scale = lax.rsqrt(used_var + self.epsilon)
         return ((x - used_mean) * scale).astype(x.dtype)
+
+
+def batch_normalised(x, *, train=False, upsamples=False):
+    """x through a BatchNorm, "norm" of the module that calls this, and then upsampled by two if `upsamples`.
+
+    The statistics are those of x upsampled, of a quarter as many pixels.
+    """
+    normalised = BatchNorm(name="norm")(x, train=train, repeats=4 if upsamples else 1)
+    return upsample(normalised) if upsamples else normalised

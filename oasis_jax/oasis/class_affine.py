@@ -3,8 +3,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from oasis_jax.layers.convolution import by_rows, conv2d
-from oasis_jax.layers.normalised import BatchNorm, Conv
-from oasis_jax.layers.resampling import upsample
+from oasis_jax.layers.normalised import Conv, batch_normalised
 
 
 class ClassAffine(nn.Module):
@@ -18,16 +17,11 @@ class ClassAffine(nn.Module):
     @nn.compact
     def __call__(self, x, y, *, train=False, after=None):
         """Arguments and result as of `SPADE`; y is Dense."""
-        normalised = BatchNorm(name="norm")(x, train=train, repeats=4 if self.upsamples else 1)
-        if self.upsamples:
-            normalised = upsample(normalised)
         kernel, bias = Conv(2 * x.shape[-1], 1, name="gamma_beta").weights(y.channels, x.dtype)
         if y.noise is not None:
             z_dim = y.noise.shape[-1]
             bias = bias + (y.noise @ kernel[0, 0, :z_dim])[:, None, None]
             kernel = kernel[:, :, z_dim:]
         gamma, beta = jnp.split(y.vectors @ kernel[0, 0] + bias, 2, axis=-1)
-        scaled = normalised * (1 + gamma)
-        if after is None:
-            return scaled + beta
-        return by_rows(conv2d, scaled + beta, after.astype(x.dtype)[None, None])
+        modulated = batch_normalised(x, train=train, upsamples=self.upsamples) * (1 + gamma) + beta
+        return modulated if after is None else by_rows(conv2d, modulated, after.astype(x.dtype)[None, None])

@@ -89,11 +89,9 @@ class Generator(nn.Module):
         x = Conv(widths[0], name="conv_in")(y.dense(height // coarsest, width // coarsest))
         for i, features in enumerate(widths):
             size = height * 2**i // coarsest, width * 2**i // coarsest
-            hidden = self.hidden(i)
             capacity = None if rows_are_split() or y.pixel_noise is not None else self.capacity(len(widths) - 1 - i)
             level = y.regions(*size, capacity, self.known_to_fit) if capacity else y.separately(*size)
-            grain = of_block(y.directions(self.z_dim, *size), i, *size) if self.pixel_noise else None
-            x = block(features, hidden, upsamples=i > 0, name=f"block_{i}")(x, level, train, grain)
+            x = block(features, self.hidden(i), upsamples=i > 0, name=f"block_{i}")(x, level, train, self.grain(y, i, size))
             if self.sel_blocks and self.sel_blocks[i] != "none":
                 feature = at_level(encoded, self.sel_blocks[i], size)
                 x = sel(self.sel_strength, name=f"sel_{i}")(x, feature)
@@ -111,6 +109,10 @@ class Generator(nn.Module):
         sides = [(y.size[0] >> level, y.size[1] >> level) for level in range(len(self.capacities))]
         plans = [y.regions(*side, capacity).plan for level, side in enumerate(sides) if (capacity := self.capacity(level))]
         return jnp.all(jnp.asarray([plan.fits for plan in plans]))
+
+    def grain(self, y, block, size, place=(0, 0)):
+        """Noise by pixel of a block with Conditioning y, (2, B, h, w) for a size (h, w) whose corner is at a place; None without it."""
+        return of_block(y.directions(self.z_dim, *size), block, *size, *place) if self.pixel_noise else None
 
     def hidden(self, block):
         """Channels of SPADE's hidden layer in a block; 0 for one with `ClassAffine`."""

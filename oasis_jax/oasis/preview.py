@@ -19,10 +19,7 @@ from oasis_jax.layers.dtype import wide
 from oasis_jax.layers.normalised import Conv
 from oasis_jax.layers.spatial import STRENGTH, EqualizedConv, modulated, normalised, statistics
 from oasis_jax.oasis import conditioning as cond
-from oasis_jax.oasis.dense import Dense
 from oasis_jax.oasis.generator import WIDTHS, Generator
-from oasis_jax.oasis.grain import of_block
-from oasis_jax.oasis.regions import look_up
 from oasis_jax.oasis.spade import SPADEResidualBlock
 from oasis_jax.oasis.windows import BLOCKS, STRIDE, joined, sides_for, windows_of
 from oasis_jax.ranges import to_bytes
@@ -143,22 +140,18 @@ class GenerateWindow:
     generator: Generator
 
     def __call__(self, variables, window):
-        generator, kept, ids = self.generator, window["kept"], window["ids"]
-        height, width = ids.shape[1:]
+        generator, kept, conditioning = self.generator, window["kept"], cond.Conditioning(window["ids"], window["table"])
+        height, width = conditioning.size
         channels = kept.features.shape[-1]
         x = lax.dynamic_slice(kept.features, window["place"], (1, height // STRIDE, width // STRIDE, channels))
         for i in _fine_blocks(generator):
             step = 2 ** (generator.num_blocks - 1 - i)
-            level = Dense(look_up(window["table"], ids[:, ::step, ::step]))
+            size = height // step, width // step
             features = generator.channels * WIDTHS[len(WIDTHS) - generator.num_blocks + i]
             block = SPADEResidualBlock(features, generator.hidden(i), upsamples=True)
             top, left = (start * STRIDE // step for start in (window["place"][1], window["place"][2]))
-            grain = None
-            if generator.pixel_noise:
-                conditioning = cond.Conditioning(ids, window["table"])
-                size = height // step, width // step
-                grain = of_block(conditioning.directions(generator.z_dim, *size), i, *size, top, left)
-            x = block.apply(_of(variables, f"block_{i}"), x, level, False, grain)
+            grain = generator.grain(conditioning, i, size, (top, left))
+            x = block.apply(_of(variables, f"block_{i}"), x, conditioning.separately(*size), False, grain)
             if _has_sel(generator, i):
                 maps = lax.dynamic_slice(kept.maps[str(i)], (0, top, left, 0), (1, *x.shape[1:3], 2))
                 branch = EqualizedConv(features, zero_init=True)

@@ -5,7 +5,7 @@ from flax import linen as nn
 
 from oasis_jax.layers.convolution import by_rows, conv2d, leaky_relu
 from oasis_jax.layers.dtype import wide
-from oasis_jax.layers.normalised import BatchNorm, Conv
+from oasis_jax.layers.normalised import Conv, batch_normalised
 from oasis_jax.layers.resampling import upsample
 from oasis_jax.oasis.class_affine import ClassAffine
 from oasis_jax.oasis.grain import Grain
@@ -36,9 +36,7 @@ class SPADE(nn.Module):
         Returns:
             (B, h, w, C), or (B, h, w, F) with `after`.
         """
-        normalised = BatchNorm(name="norm")(x, train=train, repeats=4 if self.upsamples else 1)
-        if self.upsamples:  # after normalisation, whose statistics are those of fewer pixels
-            normalised = upsample(normalised)
+        normalised = batch_normalised(x, train=train, upsamples=self.upsamples)
         shared = Conv(self.hidden, name="shared").weights(y.channels, x.dtype)
         gamma_beta = Conv(2 * x.shape[-1], name="gamma_beta").weights(self.hidden, x.dtype if after is None else after.dtype)
         scale, shift = zip(*(jnp.split(weights, 2, axis=-1) for weights in gamma_beta), strict=True)

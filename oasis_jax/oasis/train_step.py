@@ -21,7 +21,7 @@ from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis.draws import Draws as Draws
 from oasis_jax.oasis.draws import draw, draw_noise
-from oasis_jax.oasis.first_steps import halved, segmentation_loss
+from oasis_jax.oasis.first_steps import halved
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
@@ -170,12 +170,8 @@ class TrainStep:
         """An update of D alone, by the classes of real photos -> (state, {"loss_d_real"})."""
         label_map = batch["label_map"].astype(jnp.int32)
         arguments = normalise(batch["image"]), label_map, self.pixel_weights(label_map)
-        loss = functools.partial(segmentation_loss, self.discriminator, state.discriminator, MUTABLE_D)
-        params, opt_state, (real, statistics) = descend(
-            loss, state.discriminator["params"], self.optimizer_d, state.opt_state_d, arguments, self.hyper.accumulate
-        )
-        discriminator = {"params": params, **statistics}
-        return state.replace(step=state.step + 1, discriminator=discriminator, opt_state_d=opt_state), {"loss_d_real": real}
+        state, metrics = self._descend_discriminator(state, self.segmentation_loss, *arguments)
+        return state.replace(step=state.step + 1), metrics
 
     def update(self, state, image, label_map, draws):
         """The step for given random numbers; image (B, H, W, 3) in [-1, 1]."""
@@ -279,15 +275,25 @@ class TrainStep:
     @jax.named_scope("update_discriminator")
     def update_discriminator(self, state, image, fake, label_map, weights, draws):
         """Adam step of D -> (state, metrics)."""
+        return self._descend_discriminator(state, self.discriminator_loss, image, fake, label_map, weights, draws)
+
+    def _descend_discriminator(self, state, loss, *batch):
+        """Adam step of D by loss(params, state, *batch) -> (state, metrics)."""
         params, opt_state, (metrics, statistics_d) = descend(
-            lambda params, *part: self.discriminator_loss(params, state, *part),
+            lambda params, *part: loss(params, state, *part),
             state.discriminator["params"],
             self.optimizer_d,
             state.opt_state_d,
-            (image, fake, label_map, weights, draws),
+            batch,
             self.hyper.accumulate,
         )
         return state.replace(discriminator={"params": params, **statistics_d}, opt_state_d=opt_state), metrics
+
+    def segmentation_loss(self, params, state, image, label_map, weights):
+        """Real by class alone -> (loss, (metrics, new statistics of D))."""
+        (on_real,), statistics = self._one_by_one({**state.discriminator, "params": params}, [image])
+        metrics = {"loss_d_real": losses.real_target_loss(on_real, label_map, weights)}
+        return metrics["loss_d_real"], (metrics, statistics)
 
     def discriminator_loss(self, params, state, image, fake, label_map, weights, draws):
         """Real by class, fake as fake, and the LabelMix consistency -> (loss, (metrics, new statistics of D))."""

@@ -4,6 +4,7 @@ All that follows, the generation of code, takes most of the time and changes no 
 """
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -149,9 +150,9 @@ def read(folder, machine, log=""):
         complaint = f"{memory / 2**30:.2f} GiB exceed the {machine.chip.memory / 2**30:.2f} GiB of the chip"
     known = json.loads((folder / KNOWN).read_text())
     known["split"] = tuple(known["split"])
-    with program.open() as lines:
-        found = tuple(costs(parse(lines)))
-    return Compiled(memory=memory, complaint=complaint, costs=found, own_count=count_as_compiler(program.read_text()), **known)
+    text = program.read_text()
+    found = tuple(costs(parse(io.StringIO(text))))
+    return Compiled(memory=memory, complaint=complaint, costs=found, own_count=count_as_compiler(text), **known)
 
 
 def count_as_compiler(program):
