@@ -128,19 +128,19 @@ def _cut(batch, parts):
     return jax.tree.map(cut, batch)
 
 
-def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0):
+def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0, half_life=0):
     """Adam with beta1 = 0: no memory is spent on a first moment that equals the gradient.
 
     Args:
         learning_rate: float.
         b2: decay of the second moments.
         eps: added to their root.
-        warmup_steps: of `rate_at`; the published recipe has none.
+        warmup_steps, half_life: of `rate_at`; the published recipe has neither.
     """
     return optax.chain(
         optax.scale_by_rms(decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True),
-        # A schedule with and without warm-up: a run may be resumed with another one, so the state must have the same structure.
-        optax.scale_by_learning_rate(lambda count: rate_at(count, learning_rate, warmup_steps)),
+        # A schedule even for a constant rate: a run may be resumed with another one, so the state must have the same structure.
+        optax.scale_by_learning_rate(lambda count: rate_at(count, learning_rate, warmup_steps, half_life)),
     )
 
 
@@ -148,7 +148,8 @@ for _state in jax.eval_shape(adam_without_momentum(0.0).init, {}):  # computes n
     export.register_namedtuple_serialization(type(_state), serialized_name=f"optax.{type(_state).__name__}")
 
 
-def rate_at(count, learning_rate, warmup_steps):
-    """The learning rate after `count` steps: it rises linearly over `warmup_steps`, then stays at `learning_rate`."""
+def rate_at(count, learning_rate, warmup_steps=0, half_life=0):
+    """The learning rate after `count` steps: it rises linearly over `warmup_steps`, and halves in every `half_life`, if any."""
     done = jnp.asarray(count + 1, jnp.result_type(float))  # an integer divided would be float32, and the rate with it, even where x64 is on
-    return learning_rate * jnp.minimum(1.0, done / max(warmup_steps, 1))
+    rate = learning_rate * jnp.minimum(1.0, done / max(warmup_steps, 1))
+    return rate * jnp.exp2(-done / half_life) if half_life else rate

@@ -215,6 +215,6 @@ def test_what_does_not_fit_the_label_maps_is_told(run, labels, tmp_path):
     with pytest.raises(DataError, match="would find samples in .* as label maps"):
         written(run, tmp_path / "one", tmp_path / "one/out")
     (tmp_path / f"one/{'x' * 245}.png").write_bytes((labels / "a.png").read_bytes())
-    with pytest.raises(DataError, match=r"x\.png has too long a name for those of its samples \(239 bytes and \.png\): shorten it"):
+    with pytest.raises(DataError, match=r"x\.png has too long a name for those of its samples \(240 bytes and \.png\): shorten it"):
         written(run, tmp_path / "one", tmp_path / "out", mirror=True)
     assert not (tmp_path / "out").exists() and not (tmp_path / "one/out").exists()

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from oasis_jax.updates import descend, in_parts
+from oasis_jax.updates import adam_without_momentum, descend, in_parts, rate_at
 
 BATCH = 12
 
@@ -39,3 +39,19 @@ def test_what_is_computed_in_parts_is_joined_in_order():
     joined, mean = in_parts(lambda x, scale: (x * scale, x.mean()), (jnp.arange(6.0), 3.0), 3)
     np.testing.assert_array_equal(joined, 3 * np.arange(6))
     assert mean == 2.5
+
+
+def test_learning_rates_rise_stay_and_halve(float64):
+    counts = np.array([0, 4, 9, 99, 199])
+    np.testing.assert_allclose([rate_at(count, 0.3) for count in counts], 0.3)
+    np.testing.assert_allclose([rate_at(count, 0.3, warmup_steps=10) for count in counts], [0.03, 0.15, 0.3, 0.3, 0.3])
+    np.testing.assert_allclose([rate_at(count, 0.3, half_life=100) for count in counts], 0.3 * 0.5 ** ((counts + 1) / 100))
+    np.testing.assert_allclose(rate_at(199, 0.3, warmup_steps=400, half_life=100), 0.3 / 8)
+
+
+def test_adam_takes_steps_of_the_rate():
+    optimizer, gradient = adam_without_momentum(0.3, warmup_steps=2, half_life=3), jnp.array([2.0, -5.0])
+    state = optimizer.init(gradient)
+    for count in range(7):  # with a constant gradient, whatever its size
+        step, state = optimizer.update(gradient, state)
+        np.testing.assert_allclose(step, -rate_at(count, 0.3, 2, 3) * np.sign(gradient), rtol=1e-5)

@@ -64,7 +64,7 @@ def make_train_step(config):
         ratio = interval / (interval + 1)
         rate = train[name] * ratio
         optimizers[name] = adam_without_momentum(rate, train.adam_b2**ratio, train.adam_eps)
-        schedules.append((name, functools.partial(rate_at, learning_rate=rate, warmup_steps=0)))
+        schedules.append((name, functools.partial(rate_at, learning_rate=rate)))
     return TrainStep(
         generator=generator,
         discriminator=discriminator,

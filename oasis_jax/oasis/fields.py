@@ -53,6 +53,8 @@ def add_fields(config):
     # losses jump, and Adam remembers that for a thousand steps. Short runs need a gain of 1 and some steps of warm-up.
     train.init_gain = 0.02  # of the Xavier-normal kernels
     train.warmup_steps = 0  # over which the learning rates rise linearly from 0
+    # Steps in which the learning rates halve; 0: they stay. High rates learn fast, and their noise keeps images from getting sharper.
+    train.half_life = 0
     train.adam_b2 = 0.999  # beta1 is 0
     train.adam_eps = 1e-8
     train.ema_decay = 0.9999
@@ -100,7 +102,7 @@ ALLOWED = fields.ALLOWED | {
     "loss.attn_side": choice("decoder", "encoder", "both"),
     "loss.attn_objective": choice("ce", "fake"),
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),
-    **dict.fromkeys(("train.warmup_steps", "train.segmentation_steps", "train.coarse_steps"), whole(0)),
+    **dict.fromkeys(("train.warmup_steps", "train.half_life", "train.segmentation_steps", "train.coarse_steps"), whole(0)),
     "loss.max_weight": number(0, fix="give 0 for no limit"),
     **dict.fromkeys(("train.adam_b2", "train.ema_decay"), number(0, BELOW_ONE)),
     "train.ema_refresh_batches": whole(0, 10_000),  # their label maps stay in memory
