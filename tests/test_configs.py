@@ -49,7 +49,7 @@ def parse(monkeypatch):
 
 
 def test_there_are_the_promised_configs():
-    assert {"default", "custom", "scenes", "camvid", *RECIPES} <= set(NAMES)
+    assert {"default", "custom", "custom_small", "scenes", "camvid", *RECIPES} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,7 +78,7 @@ def test_recipe_is_the_published_one(name):
     assert config.loss.balance and config.loss.vgg == 0 and data.flip and data.dontcare_id == 0
 
 
-VARIED = ["cityscapes", "ade20k", "ade20k_outdoors", "coco_stuff", "camvid", "camvid_small", "custom", "scenes"]
+VARIED = ["cityscapes", "ade20k", "ade20k_outdoors", "coco_stuff", "camvid", "camvid_small", "custom", "custom_small", "scenes"]
 
 
 @pytest.mark.parametrize("name", VARIED)
