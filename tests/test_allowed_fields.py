@@ -54,8 +54,8 @@ MEANINGFUL = {
         "model.region_share": OFF,
         "model.sel_blocks": ("absurd",),
         "model.sel_strength": (*OFF, HUGE),
-        **{f"model.{name}": (True,) for name in ("remat", "spatial_awareness", "isotropic", "pixel_noise")},
-        "model.affine_blocks": (0,),
+        **{f"model.{name}": (True,) for name in ("remat", "spatial_awareness", "isotropic")},
+        **{f"model.{name}": (0,) for name in ("pixel_noise", "affine_blocks")},
         **{f"loss.{name}": (True,) for name in ("balance", "mask_dontcare")},
         **{f"loss.{name}": (*OFF, HUGE) for name in ("labelmix", "align", "max_weight")},
         "loss.vgg": OFF,  # which needs loss.vgg_weights otherwise

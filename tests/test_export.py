@@ -23,7 +23,7 @@ onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntim
 
 PLAIN, NOISELESS = {}, {"z_dim": 0, "num_blocks": 2}
 AWARE = {"spatial_awareness": True, "sel_blocks": "l1,none,cat"}
-GRAINY = {"pixel_noise": True, "affine_blocks": 2}
+GRAINY = {"pixel_noise": 2, "affine_blocks": 2}
 ROUND = {"spatial_awareness": True, "sel_blocks": "l2,l3", "isotropic": True, "sel_strength": 2.0, "num_blocks": 2}
 SIZES = (16, 32), (36, 20), (4, 4)  # that of training, and others
 # Largest and mean difference from the model, in grey levels, by how weights are stored. The tiny model's weights are random: all matter.

@@ -13,7 +13,7 @@ def add_fields(config):
     model.channels = 64  # ch of the generator: widths are 16, 16, 16, 8, 4, 2, 1 times this, cut at the coarse end for R < 6
     model.spade_hidden = 128  # channels of SPADE's hidden layer
     model.z_dim = 64  # length of a noise vector; 0 is the ablation without 3D noise
-    model.pixel_noise = False  # add noise that differs from pixel to pixel to the generator's activations: texture inside of wide regions
+    model.pixel_noise = 0  # so many of the finest blocks add noise that differs from pixel to pixel: texture inside of wide regions
     model.affine_blocks = 0  # so many of the finest blocks take scale and shift from a table of classes instead of SPADE's convolutions
     model.d_channels = (128, 128, 256, 256, 512, 512)  # encoder of the discriminator, fine to coarse; the first R are used
     model.d_last = 64  # channels before the discriminator's logits
@@ -79,14 +79,13 @@ ALLOWED = fields.ALLOWED | {
     "model.num_blocks": whole(1, 6),
     **dict.fromkeys(("model.channels", "model.spade_hidden", "model.d_last"), SIDE),
     "model.z_dim": whole(0, 2**16),
-    "model.affine_blocks": whole(0, 6),
+    **dict.fromkeys(("model.pixel_noise", "model.affine_blocks"), whole(0, 6)),
     "model.d_channels": several("one or more numbers of channels", SIDE, 1),
     "model.dtype": choice("auto", "float32", "bfloat16", "float64"),
     "model.conditioning": choice("auto", "dense", "regions"),
     "model.region_share": number(0, 1),
     "model.sel_blocks": text(may_be_empty=False),
     "model.sel_strength": number(0),
-    "model.pixel_noise": switch(),
     **dict.fromkeys(("model.remat", "model.spatial_awareness", "model.isotropic", "loss.balance", "loss.mask_dontcare"), switch()),
     "loss.balance_groups": BATCH,
     **dict.fromkeys(("loss.labelmix", "loss.align"), number(0, fix="give 0 to turn this loss off")),

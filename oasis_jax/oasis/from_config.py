@@ -21,8 +21,9 @@ def make_generator(config, survey=None):
     model = config.model
     if config.data.num_classes < 1:
         raise ValueError("data.num_classes is not set: give the number of classes N, including the don't-care class")
-    if model.get("pixel_noise") and not model.z_dim:
-        raise ValueError("model.pixel_noise needs noise vectors, of which it is a function: set model.z_dim to 8 or more, or leave it off")
+    grain_blocks = model.get("pixel_noise", 0)  # older checkpoints lack the field, or have a switch
+    if grain_blocks and not model.z_dim:
+        raise ValueError("model.pixel_noise needs noise vectors, of which it is a function: set model.z_dim to 8 or more, or leave it 0")
     check_sides(*config.data.image_size, model.num_blocks)
     regional, capacities = on_regions(conditioning(config), config.data.image_size), ()
     if regional and survey is not None and survey.statistic is not None:
@@ -36,8 +37,8 @@ def make_generator(config, survey=None):
         dtype=compute_dtype(model.dtype),
         remat=model.remat,
         capacities=capacities,
-        pixel_noise=model.get("pixel_noise", False),  # older checkpoints lack these fields
-        affine_blocks=model.get("affine_blocks", 0),
+        grain_blocks=model.num_blocks if grain_blocks is True else grain_blocks,
+        affine_blocks=model.get("affine_blocks", 0),  # older checkpoints lack the field
         **_spatial_fields(model),
     )
 

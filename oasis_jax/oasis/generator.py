@@ -36,7 +36,7 @@ class Generator(nn.Module):
             generator of OASIS; otherwise it is spatially aware (EqGAN-SA) and takes heatmaps.
         sel_strength: strength of the SELs, in multiples of the published one.
         isotropic: heatmaps are round whatever the aspect ratio of the image.
-        pixel_noise: add noise that differs from pixel to pixel behind every convolution of the blocks (`oasis/grain.py`).
+        grain_blocks: number of the finest blocks that add noise by pixel behind their convolutions (`oasis/grain.py`).
         affine_blocks: number of the finest blocks with `ClassAffine` modulation instead of SPADE.
     """
 
@@ -52,7 +52,7 @@ class Generator(nn.Module):
     sel_blocks: tuple[str, ...] = ()
     sel_strength: float = 1.0
     isotropic: bool = False
-    pixel_noise: bool = False
+    grain_blocks: int = 0
     affine_blocks: int = 0
 
     @nn.compact
@@ -112,7 +112,11 @@ class Generator(nn.Module):
 
     def grain(self, y, block, size, place=(0, 0)):
         """Noise by pixel of a block with Conditioning y, (2, B, h, w) for a size (h, w) whose corner is at a place; None without it."""
-        return of_block(y.directions(self.z_dim, *size), block, *size, *place) if self.pixel_noise else None
+        return of_block(y.directions(self.z_dim, *size), block, *size, *place) if self.has_grain(block) else None
+
+    def has_grain(self, block):
+        """Whether a block adds noise by pixel."""
+        return block >= self.num_blocks - self.grain_blocks
 
     def hidden(self, block):
         """Channels of SPADE's hidden layer in a block; 0 for one with `ClassAffine`."""

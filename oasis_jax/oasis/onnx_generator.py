@@ -35,7 +35,7 @@ def to_onnx(generator, variables, arguments, weights, on_regions):
         maps = rendered(graph, "heatmaps", graph.side("ids", 0), graph.side("ids", 1), generator.isotropic)
         features = encoded(graph, variables["params"]["heatmap_encoder"], maps)
 
-    grain_of = GrainOf(graph, table, generator.z_dim) if generator.pixel_noise else None
+    grain_of = GrainOf(graph, table, generator.z_dim) if generator.grain_blocks else None
     last = generator.num_blocks - 1
     x = graph.conv(DenseLevel(graph, sampled(graph, ids, 2**last), table).vectors, *blocks.kernel("conv_in"))
     for i in range(generator.num_blocks):
@@ -44,7 +44,7 @@ def to_onnx(generator, variables, arguments, weights, on_regions):
         level = (RegionsLevel if regional else DenseLevel)(graph, ids_of_level, table)
 
         def with_grain(x, stage, i=i, ids=ids_of_level):
-            if grain_of is None:
+            if not generator.has_grain(i):
                 return x
             return grain_of.added(x, variables["params"][f"block_{i}"][f"grain_{stage}"]["strength"], ids, LAYERS * i + stage)
 

@@ -40,7 +40,7 @@ def make_step(aware=False, capacities=(), short=False, **hyper):
             dtype=jnp.float64,
             capacities=capacities,
             sel_blocks=("l1", "cat", "l3", "none") if aware else (),
-            pixel_noise=short,
+            grain_blocks=3 * short,
             affine_blocks=int(short),
         ),
         discriminator=Discriminator(num_classes=N, num_blocks=4, channels=(3, 4, 4, 5), last=2, dtype=jnp.float64),

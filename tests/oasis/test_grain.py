@@ -5,17 +5,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from oasis_jax.noise import noise_vector
 from oasis_jax.oasis.conditioning import from_noise, from_regions
+from oasis_jax.oasis.from_config import make_generator
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.oasis.grain import FIELDS, direction, fields, grain, tile
+from tests.tiny_run import tiny_config
 
 N, Z, SIZE = 4, 16, (32, 64)
 
 
-def generator(**more):
-    return Generator(num_classes=N, num_blocks=3, channels=2, spade_hidden=3, z_dim=Z, pixel_noise=True, **more)
+def generator(grain_blocks=3):
+    return Generator(num_classes=N, num_blocks=3, channels=2, spade_hidden=3, z_dim=Z, grain_blocks=grain_blocks)
 
 
 def vectors(*seeds):
@@ -93,7 +96,7 @@ def test_another_vector_of_a_class_changes_the_grain_of_its_pixels_alone():
 def test_without_strength_the_image_is_that_of_the_generator_without_grain():
     label_map, z = labels(), vectors(7)
     made = generator().init(jax.random.key(0), label_map, z)
-    plain = generator().clone(pixel_noise=False)
+    plain = generator(0)
     params = {name: {k: v for k, v in block.items() if not k.startswith("grain")} for name, block in made["params"].items()}
     np.testing.assert_array_equal(generator().apply(made, label_map, z), plain.apply({**made, "params": params}, label_map, z))
 
@@ -106,3 +109,16 @@ def test_the_inside_of_one_class_varies_from_pixel_to_pixel(variables):
     without = np.asarray(generator().apply(plain, flat, vectors(1)))[0]
     inside = np.s_[12:20, 20:44]
     assert np.abs(np.diff(image[inside], axis=1)).mean() > 10 * np.abs(np.diff(without[inside], axis=1)).mean()
+
+
+def test_the_finest_blocks_have_grain():
+    params = jax.eval_shape(lambda: generator(2).init(jax.random.key(0), labels(), vectors(0)))["params"]
+    assert [any(name.startswith("grain") for name in params[f"block_{i}"]) for i in range(3)] == [False, True, True]
+
+
+def test_the_switch_of_older_checkpoints_means_all_blocks():
+    config = tiny_config()
+    for value, blocks in ((False, 0), (True, 3), (0, 0), (1, 1), (2, 2)):
+        with config.unlocked():
+            config.model = ConfigDict(config.model.to_dict() | {"pixel_noise": value})
+        assert make_generator(config).grain_blocks == blocks

@@ -12,7 +12,7 @@ SIZE = (128, 160)
 
 @pytest.fixture(scope="module", params=["dense", pytest.param("regions", marks=pytest.mark.slow)])
 def model(request):
-    config = tiny_config(conditioning=request.param, spatial_awareness=True, pixel_noise=True)
+    config = tiny_config(conditioning=request.param, spatial_awareness=True, pixel_noise=2)
     config.data.image_size = SIZE
     return family.model(config, random_state(config).ema, 5)
 

@@ -238,7 +238,7 @@ def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path
 
 @pytest.mark.slow
 def test_a_spatially_aware_run_with_other_first_steps_resumed_equals_the_uninterrupted_one_and_samples(tmp_path, capsys):
-    fields = {"train__segmentation_steps": 1, "train__coarse_steps": 3, "model__pixel_noise": True}
+    fields = {"train__segmentation_steps": 1, "train__coarse_steps": 3, "model__pixel_noise": 2}
     fields |= {"model__spatial_awareness": True, "model__num_blocks": 3, "model__d_channels": (4, 4, 4), "model__sel_blocks": "l1,cat,none"}
     fields |= {"train__batch_size": 2, "checkpoint__every_steps": 2, "log__every_steps": 2, "eval__max_examples": 2}
     for folder, stops in (("once", (4,)), ("twice", (2, 4))):
