@@ -14,6 +14,7 @@ class, of others no more than 8 pixels from it, and of those that are farther aw
 this comes from the receptive field.
 """
 import argparse
+import sys
 
 import numpy as np
 from scipy import ndimage
@@ -64,12 +65,15 @@ def change_by_distance(before, after, chosen):
 
 
 def measure(run, root, count):
-    """((n, 4) steps of the photos, (n, 4) of the images, (count, 3) changes by distance) of a run."""
+    """(step of the run, (n, 4) steps of the photos, (n, 4) of the images, (count, 3) changes by distance)."""
     model = oasis_jax.load(run)
+    if "label_map" not in model.columns:
+        sys.exit(f"{run} takes no label maps, so that its images have no regions: give a run of OASIS")
     config = model.config
     config.data.root = root or config.data.root
     spec = DataSpec.of_config(config.data)
-    split = open_split(spec, "val").spread(count)
+    split = open_split(spec, "val")
+    split = split.spread(min(count, len(split)))
     found = [], [], []
     for number, batch in enumerate(eval_batches(split, spec, _BATCH)):
         label_maps, seeds = batch["label_map"].astype(np.int32), range(number * _BATCH, (number + 1) * _BATCH)
@@ -88,7 +92,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="workdirs of runs, of one data set, or names of packed models")
     parser.add_argument("--root", default="", help="folder of the data set; by default that of each run's config")
-    parser.add_argument("--count", type=int, default=101, help="number of label maps")
+    parser.add_argument("--count", type=int, default=101, help="number of label maps, evenly spaced over the validation split")
     args = parser.parse_args()
     print("steps of 255       at columns: of pixels, shared   at rows: of pixels, shared   change of the class, near it, farther")
     for number, run in enumerate(args.runs):

@@ -1,4 +1,4 @@
-"""A small OASIS on data of your own, 96x128: a few hundred photos and label maps, and an hour on two CPU cores or some minutes on a GPU.
+"""A small OASIS on data of your own, 96x128: a few hundred photos and label maps, and an hour on two CPU cores.
 
     python -m oasis_jax.main --config=configs/custom_small.py --config.data.root=DIR --config.data.num_classes=N --workdir=runs/custom_small
 

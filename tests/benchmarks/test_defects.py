@@ -49,7 +49,7 @@ def test_the_command_prints_photos_and_runs(tmp_path, monkeypatch, capsys):
     config = tiny_config()
     config.data.update(layout="scenes", num_classes=12, class_names=(), image_size=(64, 128), scenes_val=3)
     save_run(tmp_path / "run", config)
-    monkeypatch.setattr(sys, "argv", ["defects", "--count=3", str(tmp_path / "run")])
+    monkeypatch.setattr(sys, "argv", ["defects", "--count=30", str(tmp_path / "run")])
     defects.main()
     _, photos, images = capsys.readouterr().out.splitlines()
     of_photos, of_images = ([float(each) for each in line.rsplit("  ")[1:] if each] for line in (photos, images))
