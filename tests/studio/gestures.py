@@ -45,17 +45,20 @@ def array(page, expression, dtype=np.uint8):
 
 def labels(page, dtype=np.uint8):
     """The label map (H, W)."""
+    settled(page)
     height, width = page.evaluate(f"[{DESK}.session.state.height, {DESK}.session.state.width]")
     return array(page, f"{DESK}.session.state.labels", dtype).reshape(height, width)
 
 
 def values(page):
     """Seeds and heatmaps of the image."""
+    settled(page)
     return page.evaluate(f"{DESK}.session.state.values")
 
 
 def photo(page):
     """The exact photo (H, W, 3) of the image as it is now, once it is shown."""
+    settled(page)
     until(page, "!desk.loop.running && !desk.loop.next && desk.photos.ofSteps.get(desk.photos.key())?.rgb")
     height, width = page.evaluate(f"[{DESK}.photos.current.height, {DESK}.photos.current.width]")
     return array(page, f"{DESK}.photos.current.rgb").reshape(height, width, 3)
@@ -89,10 +92,11 @@ def until(page, condition):
 
 
 def settled(page):
-    """Waits until the panels show the state."""
+    """Waits until what was pressed has been done and the panels show it: a browser may confirm a key before the page has seen it."""
     page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
 
 
 def steps(page):
     """Names of the steps up to now."""
+    settled(page)
     return page.evaluate(f"{DESK}.session.history.steps.slice(0, {DESK}.session.history.position).map((step) => step.name)")

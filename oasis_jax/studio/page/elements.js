@@ -56,6 +56,12 @@ export function icon(name) {
   return svg;
 }
 
+/** Enables or disables a control. The focus of one that is disabled would be lost, and with it the keys: it goes to what surrounds it. */
+export function enable(control, enabled) {
+  if (!enabled && control.matches(":focus")) control.parentElement.closest('[tabindex="-1"]')?.focus();
+  control.disabled = !enabled;
+}
+
 /** A button with an icon, a text or both. `title` names it, and its shortcut `keys` if it has one. */
 export function button({name = null, text = "", title = text, keys = "", onclick, ...rest}) {
   const element = make("button", {type: "button", title: keys ? `${title} (${keys})` : title, onclick, ...rest});

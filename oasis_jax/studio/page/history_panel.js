@@ -1,5 +1,5 @@
 /** All steps, the newest first: each can be gone back to, and compared with. */
-import {button, make, press, section, walkable} from "./elements.js";
+import {button, enable, make, press, section, walkable} from "./elements.js";
 
 export class HistoryPanel {
   shown = null;
@@ -59,6 +59,6 @@ export class HistoryPanel {
       Math.min(this.list.scrollTop, element.offsetTop),
       element.offsetTop + element.offsetHeight - this.list.clientHeight,
     );
-    this.restart.disabled = position === session.history.opening;
+    enable(this.restart, position !== session.history.opening);
   }
 }

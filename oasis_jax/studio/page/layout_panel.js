@@ -1,5 +1,5 @@
 /** Where things lie: the centres of the heatmaps over the photo, their widths, and pictures of heatmaps and of what changes. */
-import {button, choices, make, section, slider} from "./elements.js";
+import {button, choices, enable, make, section, slider} from "./elements.js";
 import {changePicture, heatmapPicture, movedRows, rowsBetween, widenedRows} from "./heatmap_rows.js";
 
 const LEVEL_NAMES = ["coarse", "middle", "fine"];
@@ -233,7 +233,7 @@ export class LayoutPanel {
     if (!info.spatial) return;
     this.centres.checked = ui.centres;
     this.follow.show(ui.follow);
-    this.reset.disabled = !session.state.values.heatmaps;
+    enable(this.reset, Boolean(session.state.values.heatmaps));
     this.width.input.disabled = !rows;
     if (!rows) return;
     const spread = rows[this.chosen][2];

@@ -1,5 +1,5 @@
 /** Where noise comes from, and other noise for the image, a class or a selection: anew, by variations, or on the way to another one. */
-import {button, choices, icon, make, section, slider} from "./elements.js";
+import {button, choices, enable, icon, make, section, slider} from "./elements.js";
 import {copyOf} from "./history.js";
 import {classMask, isEmpty} from "./ids.js";
 import {Layer} from "./layers.js";
@@ -245,8 +245,8 @@ export class NoisePanel {
       icon(locked ? "unlock" : "lock"),
       make("span", {textContent: locked ? (target.kind === "image" ? "Unlock all" : "Unlock") : "Lock"}),
     );
-    this.lock.disabled = target?.kind === "image" && !locked;
-    this.renew.disabled = this.blend.input.disabled = this.other.disabled = source === null;
+    enable(this.lock, target?.kind !== "image" || locked);
+    for (const control of [this.renew, this.blend.input, this.other]) enable(control, source !== null);
   }
 }
 

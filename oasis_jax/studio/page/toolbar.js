@@ -1,5 +1,5 @@
 /** The bar over the pictures, and the tools beside them. */
-import {button, choices, make, press, slider, walkable} from "./elements.js";
+import {button, choices, enable, make, press, slider, walkable} from "./elements.js";
 import {toolsFor} from "./pen.js";
 
 /** The bar: files, undo, view. */
@@ -52,8 +52,8 @@ export function barOf(desk) {
   return {
     element,
     update() {
-      undo.disabled = !desk.session.history.canUndo;
-      redo.disabled = !desk.session.history.canRedo;
+      enable(undo, desk.session.history.canUndo);
+      enable(redo, desk.session.history.canRedo);
       mode.show(desk.ui.mode);
       opacity.element.hidden = desk.ui.mode !== "overlay";
       opacity.show(desk.ui.opacity, `${Math.round(100 * desk.ui.opacity)} %`);
