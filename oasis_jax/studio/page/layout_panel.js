@@ -234,7 +234,7 @@ export class LayoutPanel {
     this.centres.checked = ui.centres;
     this.follow.show(ui.follow);
     enable(this.reset, Boolean(session.state.values.heatmaps));
-    this.width.input.disabled = !rows;
+    enable(this.width.input, Boolean(rows));
     if (!rows) return;
     const spread = rows[this.chosen][2];
     this.width.show(Math.log(spread), spread.toFixed(2));
