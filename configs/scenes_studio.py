@@ -2,9 +2,9 @@
 
     python -m oasis_jax.main --config=scenes_studio --workdir=runs/scenes_studio
 
-As scenes.py:sa, with twice its channels, 4,000 scenes and batches of 16: 1.4 million parameters, 2.8 MB in float16. On one H200, a step took
-10 to 12 ms, so 12,000 steps are two and a half minutes after two of compiling. Two CPU cores take hours: with train.batch_size=4, about 1 s a
-step, and images are recognisable after an hour. Not a published experiment.
+As scenes.py:sa, with twice its channels, 4,000 scenes and batches of 16: 1.4 million parameters, 2.8 MB in float16. A step took 10 to
+12 ms on one H200: after two minutes of compiling, 12,000 steps are two and a half. On two CPU cores, with train.batch_size=4, a step takes
+about 1 s, and images are recognisable after an hour. Not a published experiment.
 """
 from configs import scenes
 
