@@ -101,11 +101,8 @@ def test_a_model_without_label_maps_is_seeded_truncated_mixed_and_moved_and_draw
         assert is_new() and values(page)["truncation"] == 0.7
         page.get_by_label("Mix from row").fill("4")
         assert is_new() and list(values(page)["style_seeds"]) == ["4", "5"]
-        for _ in range(8):  # some seeds differ by less than half a level
-            page.get_by_role("button", name="Another second seed").click()
-            if is_new():
-                break
-        assert (images[-1] != images[-2]).any() and len(set(values(page)["style_seeds"].values())) == 1
+        page.get_by_role("button", name="Another second seed").click()
+        assert is_new() and len(set(values(page)["style_seeds"].values())) == 1
         for follow, moved in (("One", [0]), ("Level", [1, 2]), ("All", range(7))):
             page.get_by_role("button", name=follow, exact=True).click()
             centre(page, f".centre.level{2 if follow == 'Level' else 1}")
