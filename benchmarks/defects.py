@@ -22,11 +22,12 @@ from scipy import ndimage
 import oasis_jax
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import eval_batches
+from oasis_jax.editing import mean_absolute_change
+from oasis_jax.metrics.texture import BRIGHTNESS
 from oasis_jax.recipes import Recipe
 
 SIDE = 16  # of the squares
 NEAR = 8
-_BRIGHTNESS = np.array([0.299, 0.587, 0.114])
 _BATCH = 8
 _OTHER = 1_000_000  # added to a seed, for noise drawn anew
 
@@ -47,7 +48,7 @@ def steps(image, corners):
 
     They are those between columns, of single pixels and shared by all of a column of the square, and those between rows.
     """
-    grey, found = image @ _BRIGHTNESS, []
+    grey, found = image @ BRIGHTNESS, []
     for top, left in corners:
         square = grey[top : top + SIDE, left : left + SIDE]
         both = [np.diff(square, axis=1), np.diff(square, axis=0)]
@@ -58,7 +59,7 @@ def steps(image, corners):
 
 def change_by_distance(before, after, chosen):
     """Mean absolute change, of 255, of the pixels `chosen` (H, W) bool, of others within NEAR of one, and of the rest; NaN of no pixels."""
-    change = np.abs(after.astype(float) - before).mean(-1)
+    change = mean_absolute_change([before, after])
     distance = ndimage.distance_transform_edt(~chosen)
     parts = distance == 0, (distance > 0) & (distance <= NEAR), distance > NEAR
     return [change[part].mean() if part.any() else np.nan for part in parts]

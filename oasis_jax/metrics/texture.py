@@ -12,6 +12,7 @@ from oasis_jax.metrics.colour import chi_square
 from oasis_jax.metrics.metric import PHOTOS, SAMPLES, Finding, sum_counts
 
 PATTERNS = 256
+BRIGHTNESS = np.array([0.299, 0.587, 0.114])  # weights of red, green and blue
 # Offsets (dy, dx) of a pixel's neighbours, lowest bit first.
 _NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
 
@@ -31,7 +32,7 @@ def texture_histogram(images):
     height, width = images.shape[-3:-1]
     if min(height, width) < 3:
         raise ValueError(f"images of {height}x{width} pixels have no local binary patterns: both sides must be at least 3")
-    grey = np.floor(images @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)
+    grey = np.floor(images @ BRIGHTNESS + 0.5).astype(np.uint8)
     centre = grey[..., 1:-1, 1:-1]
     pattern = np.zeros(centre.shape, np.uint8)
     for bit, (dy, dx) in enumerate(_NEIGHBOURS):
