@@ -110,6 +110,9 @@ def parse(lines):
             current = None
         elif match := _INSTRUCTION.match(line):
             instruction = _instruction(match[2], match[3], bool(match[1]))
+            for operand in instruction.operands:
+                if "#" in operand and operand not in current:
+                    current[operand] = _element(operand, current)
             current[instruction.name] = instruction
     if not entry:
         raise ValueError("the text is not an XLA program: it has no ENTRY")
@@ -123,8 +126,26 @@ def _instruction(name, text, root):
     arguments, attributes = text[opcode.end() : close], text[close + 1 :]
     op_name = re.search(r'op_name="([^"]*)"', attributes)
     # In some dumps operands are written with their types, whose layouts hold commas: a name is what follows a percent sign.
-    operands = re.findall(r"%([\w.\-]+)", arguments)
+    operands = re.findall(r"%([\w.\-]+(?:#\d+)*)", arguments)
     return Instruction(name, opcode[1], text[:end], arguments, tuple(operands), attributes, op_name[1] if op_name else "", root)
+
+
+def _element(name, computation):
+    """The instruction that newer compilers leave out: `%tuple#2` is the element 2 of what `%tuple` gives, by the computation so far."""
+    whole, _, number = name.rpartition("#")
+    given = computation[whole] if whole in computation else _element(whole, computation)
+    return Instruction(name, "get-tuple-element", _types(given.type)[int(number)], f"%{whole}", (whole,), f", index={number}", "", False)
+
+
+def _types(text):
+    """The types that the type of a tuple is made of; tuples among them are whole."""
+    found, depth, start = [], 0, 1
+    for match in re.compile(r"[()\[\]{},]").finditer(text):
+        depth += (match[0] in "([{") - (match[0] in ")]}")
+        if (match[0] == "," and depth == 1) or not depth:
+            found.append(text[start : match.start()].strip())
+            start = match.end()
+    return found
 
 
 def _closing(text, start):

@@ -83,6 +83,22 @@ def test_a_branch_without_an_interval_counts_as_the_cheaper_one(program):
     assert sum(cost.flops for cost in costs(changed)) == 2 * CONVOLUTION + 30 * PRODUCT
 
 
+def test_an_element_of_a_tuple_may_be_named_by_its_number_alone():
+    pair = "%pair = ((f32[7]{0:T(8,128)}, s32[]), /*index=1*/f32[7,8]{1,0}) custom-call(), custom_call_target=\"f\""
+    product = "ROOT %product = f32[7,9]{{1,0}} dot(%{left}, %right), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}"
+
+    def read(*lines):
+        right = "%right = f32[8,9]{1,0} custom-call(), custom_call_target=\"f\""
+        return costs(parse(["ENTRY %main () -> f32[7,9] {", f"  {pair}", f"  {right}", *lines, "}"]))
+
+    short = read("  " + product.format(left="pair#1"))
+    spelled_out = read("  %left = f32[7,8]{1,0} get-tuple-element(%pair), index=1", "  " + product.format(left="left"))
+    assert short == spelled_out
+    assert sum(cost.flops for cost in short) == 2 * 7 * 8 * 9
+    nested = parse(["ENTRY %main () -> f32[7] {", f"  {pair}", "  ROOT %copy = f32[7]{0} copy(%pair#0#0)", "}"])
+    assert nested.computations["main"]["pair#0#0"].results[0].dims == (7,)
+
+
 @pytest.mark.parametrize(
     "text, operands, expected",
     [
