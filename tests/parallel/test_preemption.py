@@ -64,7 +64,10 @@ def test_a_terminal_that_is_closed_ends_nothing_by_itself(wait, code):
     for _ in range(200): print("a progress bar", flush=True); time.sleep(0.01)
     import os; os._exit(7)
 """
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as error:  # as where /dev/pts is not mounted
+        pytest.skip(f"there are no terminals here: {error}")
     start = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(1, termios.TIOCSCTTY, 0); "
     code_of_run = f"exec({start!r}); " + "exec(" + repr(BLOCKED.replace("{wait}", lines)) + ")"
     command = [*HEEDING, sys.executable, "-c", code_of_run]
