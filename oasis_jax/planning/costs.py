@@ -13,6 +13,12 @@ FREE = {
     "after-all", "async-done", "async-update", "bitcast", "constant", "copy-done", "get-tuple-element", "iota", "opt-barrier", "parameter",
     "partition-id", "replica-id", "tuple", *(f"{name}-done" for name in COLLECTIVES),
 }
+# Instructions that only move values: what consists of them alone is a copy, or fetches what another instruction needs.
+MOVES = FREE | {
+    "async-start", "broadcast", "concatenate", "copy", "copy-start", "dynamic-slice", "dynamic-update-slice", "fusion", "gather", "pad",
+    "reshape", "reverse", "slice", "transpose",
+}
+PRODUCTS, SUMS, COPIES, ELEMENTWISE = "convolutions, products", "sums", "copies, prefetches", "elementwise"  # kinds of instructions
 FREE_TARGETS = re.compile(r'custom_call_target="\w*(ConcatBitcast|SliceBitcast|AllocateBuffer)')
 
 
@@ -26,6 +32,7 @@ class Cost:
         traffic: bytes read from and written to the large memory.
         times: how often it runs in an average step.
         sent: {kind of collective: bytes of its result}, each time.
+        kind: PRODUCTS, SUMS, COPIES or ELEMENTWISE, or that of a collective. What is fused with a product or a sum is of its kind.
     """
 
     op_name: str
@@ -33,6 +40,7 @@ class Cost:
     traffic: float
     times: float
     sent: dict[str, float]
+    kind: str = ELEMENTWISE
 
 
 def costs(program: Program) -> list[Cost]:
@@ -59,7 +67,8 @@ class _Walk:
                 counted, sent = self.flops(instruction, body), self.sent(instruction)
                 moved = 0 if counts_nothing(instruction) else self.traffic(instruction, body)
                 if counted or sent or moved:
-                    yield Cost(self.purpose(instruction, name), times * counted, times * moved, times, sent)
+                    purpose, kind = self.purpose(instruction, name), self.kind(instruction, counted, sent)
+                    yield Cost(purpose, times * counted, times * moved, times, sent, kind)
 
     def trips(self, loop):
         """How often a loop runs: the compiler's own count, or the limit of its counter, which starts at 0; 1 if neither is known."""
@@ -80,7 +89,8 @@ class _Walk:
         for found, share in ((ordered[0], 1 - often), (ordered[-1], often)):
             for cost in found if share else ():
                 factor = times * share
-                yield Cost(cost.op_name, factor * cost.flops, factor * cost.traffic, factor * cost.times, cost.sent)
+                scaled = {field: factor * getattr(cost, field) for field in ("flops", "traffic", "times")}
+                yield dataclasses.replace(cost, **scaled)
 
     def flops(self, instruction, body):
         """Arithmetic of an instruction, with that of what it fuses."""
@@ -99,6 +109,20 @@ class _Walk:
         if kind in COLLECTIVES:
             found[kind] += _result_bytes(instruction)
         return dict(found)
+
+    def kind(self, instruction, counted, sent):
+        """The kind of an instruction whose arithmetic is `counted` and that sends `sent`."""
+        if counted or sent:
+            return PRODUCTS if counted else next(iter(sent))
+        opcodes = self.opcodes(instruction)
+        if opcodes & {"reduce", "reduce-window"}:
+            return SUMS
+        return COPIES if opcodes <= MOVES else ELEMENTWISE
+
+    def opcodes(self, instruction):
+        """The opcodes of an instruction and of all that it fuses."""
+        inner = self.fused(instruction) or {}
+        return {instruction.opcode}.union(*map(self.opcodes, inner.values()))
 
     def fused(self, instruction):
         """The computation that a fusion, or what runs asynchronously, consists of; None for other instructions."""

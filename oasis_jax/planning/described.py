@@ -1,6 +1,6 @@
 """Compiled steps and searches, in text."""
 from oasis_jax.planning.recipe import num_steps
-from oasis_jax.planning.roofline import bound, collectives, shares
+from oasis_jax.planning.roofline import bound, collectives, shares, traffic_by_kind
 from oasis_jax.planning.search import as_flags, changed, ranked
 
 GIB = 2**30
@@ -48,6 +48,8 @@ def describe(machine, config, compiled, steps=0):
         "",
         *_part_table(compiled.costs),
         "",
+        *_kind_table(compiled.costs),
+        "",
         *_collective_table(compiled.costs),
         "",
         *_caveats(machine),
@@ -87,6 +89,11 @@ def _part_table(costs):
         for part, of_flops, of_traffic in shares(costs)
     ]
     return table(("part of the step", "TFLOP", "", "GB", ""), rows)
+
+
+def _kind_table(costs):
+    rows = [(kind, f"{moved / 1e9:.2f}", f"{share:.0%}") for kind, moved, share in traffic_by_kind(costs)]
+    return table(("operations", "GB", ""), rows)
 
 
 def _collective_table(costs):

@@ -65,3 +65,12 @@ def shares(costs):
     found = parts(costs)
     totals = [sum(part.flops for part in found) or 1, sum(part.traffic for part in found) or 1]
     return [(part, part.flops / totals[0], part.traffic / totals[1]) for part in found]
+
+
+def traffic_by_kind(costs):
+    """[(kind of instructions, their bytes, their share of the traffic)], those with most bytes first."""
+    found = collections.Counter()
+    for cost in costs:
+        found[cost.kind] += cost.traffic
+    total = found.total() or 1
+    return [(kind, moved, moved / total) for kind, moved in found.most_common() if moved]

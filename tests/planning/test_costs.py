@@ -9,11 +9,11 @@ import pathlib
 import pytest
 
 from oasis_jax.planning.arithmetic import flops
-from oasis_jax.planning.costs import costs
+from oasis_jax.planning.costs import COPIES, ELEMENTWISE, PRODUCTS, SUMS, costs
 from oasis_jax.planning.hlo import arrays, parse
 from oasis_jax.planning.machines import CHIPS
 from oasis_jax.planning.parts import REST, part_of, parts
-from oasis_jax.planning.roofline import bound, collectives, shares
+from oasis_jax.planning.roofline import bound, collectives, shares, traffic_by_kind
 
 CONVOLUTION = 2 * (2 * 46**2) * 128 * 128  # 46 of 48 pairs of a tap and a pixel meet the image along an axis of 16; two images per chip
 PRODUCT = 2 * 128**3
@@ -51,6 +51,20 @@ def test_traffic_is_what_crosses_the_border_of_the_chip(found):
     expected = 2 * KERNEL + 2 * IMAGE + MATRIX + KERNEL + MATRIX
     assert sum(cost.traffic for cost in found) == pytest.approx(expected, abs=1000)  # and some scalars
     assert {part.name for part in parts(found) if part.traffic > 1000} >= {"G update: G forward", "optimizer and average"}
+
+
+def test_traffic_is_told_apart_by_what_causes_it():
+    """Of a product of (7, 8) and (8, 9), a sum of its 7 rows, a doubled and a copied (7, 9): fused or not, each is of its kind."""
+    double = ["%double (p: f32[7,9]) -> f32[7,9] {", "  %p = f32[7,9] parameter(0)", "  ROOT %twice = f32[7,9] add(%p, %p)", "}"]
+    total = ["%total (q: f32[7,9]) -> f32[9] {", "  %q = f32[7,9] parameter(0)", "  %z = f32[] constant(0)"]
+    total += ["  ROOT %sum = f32[9] reduce(%q, %z), dimensions={0}, to_apply=%adder", "}"]
+    moved = ["%moved (r: f32[7,9]) -> f32[9,7] {", "  %r = f32[7,9] parameter(0)", "  ROOT %turned = f32[9,7] transpose(%r)", "}"]
+    entry = ["ENTRY %main (a: f32[7,8], b: f32[8,9]) -> f32[9] {", "  %a = f32[7,8] parameter(0)", "  %b = f32[8,9] parameter(1)"]
+    entry += ["  %ab = f32[7,9] dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}"]
+    entry += ["  %two = f32[7,9] fusion(%ab), kind=kLoop, calls=%double", "  %other = f32[9,7] fusion(%two), kind=kLoop, calls=%moved"]
+    entry += ["  %back = f32[9,7] copy(%other)", "  ROOT %rows = f32[9] fusion(%two), kind=kInput, calls=%total", "}"]
+    found = {kind: moved for kind, moved, _ in traffic_by_kind(costs(parse(double + total + moved + entry)))}
+    assert found == {PRODUCTS: 4 * (56 + 72 + 63), ELEMENTWISE: 8 * 63, COPIES: 16 * 63, SUMS: 4 * (63 + 9)}
 
 
 def test_the_gradient_is_summed_over_the_chips_once(found):
