@@ -211,8 +211,10 @@ def test_no_family_reads_its_host_fields_to_make_a_step(config):
 
 @pytest.mark.slow
 def test_on_several_devices_every_start_computes_the_same_bits_and_what_the_step_itself_does(tmp_path):
-    same_bits, difference = in_own_process(__file__, str(tmp_path))
-    assert same_bits and difference <= 1e-9  # JAX 0.12 partitions an exported program otherwise than the direct one, so roundings differ
+    same_bits, as_direct, difference = in_own_process(__file__, str(tmp_path))
+    assert same_bits and difference <= 1e-9
+    # From JAX 0.11 on, an exported program is partitioned otherwise than the direct one, so that roundings differ.
+    assert as_direct or jax.__version_info__ >= (0, 11)
 
 
 if __name__ == "__main__":
@@ -234,4 +236,4 @@ if __name__ == "__main__":
     direct = trained_here(compile_step(step, mesh, state, batch))
     kept, read = (trained_here(KeptStep(run).compiled(state, batch)) for _ in range(2))  # traced and kept, then read
     assert len(list(pathlib.Path(sys.argv[1]).glob("*.stablehlo"))) == 1
-    print(json.dumps([kept.tobytes() == read.tobytes(), float(np.abs(kept - direct).max())]))
+    print(json.dumps([kept.tobytes() == read.tobytes(), kept.tobytes() == direct.tobytes(), float(np.abs(kept - direct).max())]))
