@@ -158,5 +158,21 @@ def test_the_step_of_each_family_is_compiled_for_a_tpu(make_config):
     assert ("D regularisation: D backward" in text) == ("r1_gamma" in config.loss)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", ["v4:2x2x1", "v5p:2x2x1", "v6e:2x2", "2xv5e:2x2", "h100:2"])
+def test_the_step_is_compiled_for_every_kind_of_machine(topology):
+    machine = find_machine(topology)
+    try:
+        machine.require_compiler()
+    except ValueError as error:
+        pytest.skip(str(error))
+    config = tiny_oasis()
+    config.train.update(batch_size=8, num_steps=1000)
+    found = compile_for(machine, config)
+    assert found.fits and found.split == (machine.chips, 1)
+    done, moved = (sum(getattr(cost, name) for cost in found.costs) for name in ("flops", "traffic"))
+    assert done > 1e6 and moved > 1e6 and any(cost.sent for cost in found.costs)
+
+
 def test_the_demonstrations_plan_needs_no_data():
     assert batch_shapes(scenes.get_config(), ("image", "label_map"))["image"].shape == (4, 64, 128, 3)
