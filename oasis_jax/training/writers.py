@@ -1,4 +1,4 @@
-"""Where a run's numbers and pictures are written: TensorBoard files in the workdir, and lines on the console."""
+"""Where a run's numbers and pictures are written: TensorBoard files and PNG files in the workdir, and lines on the console."""
 import concurrent.futures
 import contextlib
 import pathlib
@@ -11,20 +11,41 @@ from absl import logging
 from clu import metric_writers
 
 from oasis_jax.parallel.processes import is_first
+from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import FILE
 
 
-class ConsoleWriter(metric_writers.MetricWriter):
-    """Prints scalars as one line above the progress bar; everything else is left to TensorBoard."""
-
-    def write_scalars(self, step, scalars):
-        tqdm.tqdm.write(f"step {step}: " + "  ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
+class _Ignoring(metric_writers.MetricWriter):
+    """Writes nothing of what a subclass does not say how to write."""
 
     def _ignore(self, *_args, **_kwargs):
         pass
 
-    write_summaries = write_images = write_videos = write_audios = write_texts = write_histograms = write_hparams = _ignore
+    write_scalars = write_images = _ignore
+    write_summaries = write_videos = write_audios = write_texts = write_histograms = write_hparams = _ignore
     flush = close = _ignore
+
+
+class ConsoleWriter(_Ignoring):
+    """Prints scalars as one line above the progress bar."""
+
+    def write_scalars(self, step, scalars):
+        tqdm.tqdm.write(f"step {step}: " + "  ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
+
+
+class PngWriter(_Ignoring):
+    """Writes the images of a name as NAME/step_0000000.png.
+
+    Args:
+        folder: path of the folders.
+    """
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def write_images(self, step, images):
+        for name, (image,) in images.items():
+            save_png(self._folder / name / f"step_{step:07d}.png", image)
 
 
 class BucketWriter(metric_writers.SummaryWriter):
@@ -77,15 +98,16 @@ def _guarded(name):
 
 
 class DispensableWriter(metric_writers.MetricWriter):
-    """Writes TensorBoard files until one cannot be written: a log is not worth the run. Then it warns, once, and drops what follows.
+    """Writes files until one cannot be written: a log is not worth the run. Then it warns, once, and drops what follows.
 
     Args:
-        folder: path, for the warning.
+        kind: of files, for the warning.
+        folder: path that they are in.
         create: () -> the writer.
     """
 
-    def __init__(self, folder, create):
-        self._folder, self._writer = folder, None
+    def __init__(self, kind, folder, create):
+        self._kind, self._folder, self._writer = kind, folder, None
         with self._giving_up():
             self._writer = create()
 
@@ -105,16 +127,17 @@ class DispensableWriter(metric_writers.MetricWriter):
             text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error))  # TensorFlow's names of operations
             reason = text.strip().partition("\n")[0]
             warnings.warn(
-                f"TensorBoard files in {self._folder} cannot be written ({reason}): training continues without them, and {FILE} there "
+                f"{self._kind} in {self._folder} cannot be written ({reason}): training continues without them, and {FILE} there "
                 "keeps the losses. Make room, or correct the permissions; the next start of the same command writes them again",
                 stacklevel=1,
             )
 
 
 def create_writer(workdir):
-    """A clu writer to TensorBoard files in the workdir and to the console; of several processes, only the first writes."""
+    """A clu writer to the console and, in threads of its own, to files in the workdir; of several processes, only the first writes."""
     if not is_first():
         return metric_writers.MultiWriter([])
     create = BucketWriter if "://" in str(workdir) else lambda folder: metric_writers.SummaryWriter(str(folder))
-    to_files = DispensableWriter(workdir, lambda: create(workdir))
-    return metric_writers.MultiWriter([ConsoleWriter(), metric_writers.AsyncWriter(to_files)])
+    curves = DispensableWriter("TensorBoard files", workdir, lambda: create(workdir))
+    pictures = DispensableWriter("Sample pictures", workdir, lambda: PngWriter(workdir))
+    return metric_writers.MultiWriter([ConsoleWriter(), metric_writers.AsyncMultiWriter([curves, pictures])])
