@@ -3,14 +3,19 @@
     python -m benchmarks.studio --checkpoint=scenes
     python -m benchmarks.studio --checkpoint=scenes --height=128 --width=256
     python -m benchmarks.studio --published --height=256 --width=512 --repeats=3
+    python -m benchmarks.studio --checkpoint=scenes --browser --repeats=20
 
 Label maps are of procedural scenes, whose classes are taken modulo the model's. With --published, the model has the widths of the
 published one and random weights. Each stroke is a square of another class. Seconds are medians, of the clock and of the processor.
 Errors are mean grey levels within the square: of the preview, and of the photo as it was, both compared with the exact photo.
+
+With --browser, strokes are those of a mouse on the page in Chromium, which needs Playwright: seconds of the clock until a photo is drawn
+on the page, from putting the pen down to the first, and from lifting it to the exact one.
 """
 import argparse
 import contextlib
 import http.client
+import shutil
 import threading
 import time
 
@@ -22,10 +27,34 @@ import oasis_jax
 from benchmarks import label_maps
 from benchmarks.exports import published
 from oasis_jax.studio import framing, renderer
+from oasis_jax.studio.examples import Examples
 from oasis_jax.studio.model_facts import model_facts
 from oasis_jax.studio.server import create_app
 
 STROKES = (8, 40, 72)  # sides in pixels; each needs a larger window
+DESK = "document.querySelector('.oasis-studio').studio"
+# Times of a stroke, in ms: of the events of its pen, and of the frames that show its first photo and its exact one.
+WATCH = f"""() => {{
+    const desk = {DESK}, canvas = document.querySelector(".pane.labels canvas");
+    window.stroke = {{}};
+    canvas.addEventListener("pointerdown", ({{timeStamp}}) => (window.stroke = {{down: timeStamp}}), true);
+    canvas.addEventListener("pointerup", ({{timeStamp}}) => (stroke.up = timeStamp), true);
+    const drawn = () => {{
+        const exact = stroke.up && desk.photos.ofSteps.get(desk.photos.key())?.rgb;
+        requestAnimationFrame(() => {{
+            stroke.first ??= performance.now();
+            if (exact) stroke.exact ??= performance.now();
+        }});
+    }};
+    new MutationObserver(drawn).observe(desk.element, {{attributeFilter: ["data-photo"]}});
+}}"""
+# Takes a class that is not where a stroke begins, and says where its points lie in the window.
+AIM = f"""(points) => {{
+    const {{info, stage, session}} = {DESK}, {{left, top}} = document.querySelector(".pane.labels canvas").getBoundingClientRect();
+    const [x, y] = points[0];
+    {DESK}.set({{id: (session.state.labels[y * session.state.width + x] + 1) % info.classes.length, size: 8}});
+    return points.map(([x, y]) => stage.camera.toPane({{x, y}})).map((at) => [at.x + left, at.y + top]);
+}}"""
 
 
 @contextlib.contextmanager
@@ -67,6 +96,30 @@ def strokes(labels, side, count, num_classes):
         yield changed, top, left
 
 
+def in_browser(address, size, count):
+    """Seconds (count, 2) of strokes on the page: from pen down to the first photo, and from pen up to the exact one."""
+    from playwright.sync_api import sync_playwright
+
+    rng, seconds = np.random.default_rng(0), []
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=shutil.which("chromium")) as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(address)
+        page.wait_for_selector("[data-photo]")
+        page.evaluate(WATCH)
+        for _ in range(count + 1):
+            x, y = (int(rng.integers(8, side - 8)) for side in size[::-1])
+            points = page.evaluate(AIM, [[x, y], [x + 4, y + 2], [x + 8, y]])
+            page.mouse.move(*points[0])
+            page.mouse.down()
+            for point in points[1:]:
+                page.mouse.move(*point, steps=4)
+            page.mouse.up()
+            page.wait_for_function("() => stroke.exact")
+            times = page.evaluate("stroke")
+            seconds.append([times["first"] - times["down"], times["exact"] - times["up"]])
+    return np.array(seconds[1:]) / 1000
+
+
 def run(args):
     size = args.height, args.width
     model = published(size) if args.published else oasis_jax.load(args.checkpoint)
@@ -78,8 +131,16 @@ def run(args):
     computing.compile()
     seconds = time.perf_counter() - start, time.process_time() - computed
     print("compiled in {:.0f} s, {:.0f} s of the processor".format(*seconds), "and with previews" if computing.previews else "")
+    examples = Examples({"first": lambda: (labels, None)})
+    app = create_app(computing, model_facts(model, args.checkpoint, size, examples.names, computing.previews is not None), examples)
+    if args.browser:
+        with serving(app) as port:
+            times = in_browser(f"http://127.0.0.1:{port}/", size, args.repeats)
+        print(f"{'':28}{'median':>8}{'maximum':>9}")
+        for name, column in zip(("pen down, first photo", "pen up, exact photo"), times.T, strict=True):
+            print(f"{name:28}{np.median(column):7.3f}s{column.max():8.3f}s")
+        return
     print(f"{'':20}{'clock':>8}{'processor':>11}{'error':>8}{'left as it was':>16}")
-    app = create_app(computing, model_facts(model, args.checkpoint, size))
     with serving(app) as port, contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
         times = [asked(connection, labels)[3] for _ in range(args.repeats + 1)][1:]
         print(f"{'exact':20}" + "{:7.3f}s{:10.3f}s".format(*np.median(times, 0)))
@@ -103,6 +164,7 @@ def main():
     parser.add_argument("--checkpoint", default="scenes", help="a run, or the name of a model of the package")
     parser.add_argument("--published", action="store_true", help="published widths and random weights instead of a checkpoint")
     parser.add_argument("--repeats", type=int, default=10, help="timed round trips of each kind")
+    parser.add_argument("--browser", action="store_true", help="strokes on the page in Chromium instead of requests")
     run(parser.parse_args())
 
 

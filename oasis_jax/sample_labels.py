@@ -201,15 +201,17 @@ def unseen_scenes(model, size, count, seed=_UNSEEN):
     return Scenes(count, size, seed)
 
 
-def class_colours(model):
+def class_colours(model, rule=None):
     """Colours of the classes of a model that takes label maps, uint8 (N, 3), all different.
 
-    They are those of the palette that it was trained with, and of `pictures.colours` for classes that have none in it.
+    They are those of the palette of `rule`, a LabelRule, or else of the palette that the model was trained with, and of `pictures.colours`
+    for classes that have none in it.
     """
-    rule = label_rule(model)
+    if rule is None or rule.palette is None:
+        rule = label_rule(model)
     stored = () if rule.palette is None else rule.palette
     known = {int(rule.table[i]): tuple(stored[i].tolist()) for i in reversed(range(len(stored))) if rule.table[i] >= 0}
-    taken = set(known.values())
+    taken = set(map(tuple, np.asarray(stored).tolist()))  # also the colours of ids that share a class, or have none
     spare = (tuple(colour) for colour in pictures.colours(model.num_classes + len(taken)).tolist())
     others = (colour for colour in spare if colour not in taken)
     return np.array([known[i] if i in known else next(others) for i in range(model.num_classes)], np.uint8)

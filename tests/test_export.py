@@ -199,6 +199,11 @@ def test_the_command_writes_a_file_and_its_description_which_onnx_also_holds(run
     assert "'" in capsys.readouterr().out  # quoted, so that it can be pasted
 
 
+def test_the_page_of_the_model_in_the_box_is_at_most_8_mb(tmp_path):
+    export.run(options("scenes", tmp_path / "studio.html", format="page"))
+    assert (tmp_path / "studio.html").stat().st_size <= 8_000_000
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

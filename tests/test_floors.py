@@ -78,10 +78,17 @@ def test_every_part_has_a_floor():
 def test_no_import_goes_back_up(path):
     own, imported = part_of(path), imported_parts(path)
     if own in GROUND:
-        allowed = set(GROUND_ORDER[: GROUND_ORDER.index(own) + 1])
+        allowed = set(GROUND_ORDER[: GROUND_ORDER.index(own) + 1]) | ({"parallel"} if own == "checkpoint" else set())
+    elif own == "parallel":  # on which checkpoints stand: all processes save and read them together
+        allowed = set(GROUND_ORDER[: GROUND_ORDER.index("checkpoint")]) | {own}
     else:
         allowed = MAY_IMPORT[own] | GROUND | {own}
     assert imported <= allowed, f"{path.relative_to(PACKAGE)} imports {', '.join(sorted(imported - allowed))}"
+
+
+def test_only_parallel_asks_jax_about_processes():
+    asking = re.compile(r"process_count|process_index|process_allgather|multihost|jax\.distributed")
+    assert {part_of(path) for path in modules() if asking.search(path.read_text())} == {"parallel"}
 
 
 def test_the_families_are_found_by_their_folders():

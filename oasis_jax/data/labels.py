@@ -9,6 +9,7 @@ from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.fields import MAX_IDS
 
 IGNORED_IDS = (-1, 255, 65535)  # by convention: pixels without a class
+_PALETTE_FILE = "data.palette"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,6 +22,7 @@ class LabelRule:
         mapping: {stored id: class}; ids of signed types may be negative, such as -1.
         palette: uint8 (K, 3) colours of RGB label maps, all different; the stored id of a pixel is the row of its colour.
         fixed: whether num_classes is that of a trained model, so that no message may ask for another number.
+        palette_source: where the palette is from, for messages; only a palette file can be given another line.
 
     Raises:
         DataError: num_classes or the mapping is out of range.
@@ -31,6 +33,7 @@ class LabelRule:
     mapping: Mapping[int, int] = dataclasses.field(default_factory=dict)
     palette: np.ndarray | None = None
     fixed: bool = False
+    palette_source: str = _PALETTE_FILE
 
     def __post_init__(self):
         if not 0 < self.num_classes <= MAX_IDS:
@@ -110,15 +113,18 @@ class LabelRule:
         y, x = np.argwhere(unknown)[0]
         nearest = int(np.square(self.palette.astype(int) - rgb[y, x]).sum(1).argmin())
         first = f"{_text(rgb[y, x])} (at row {y}, column {x}; nearest is class {nearest}, {_text(self.palette[nearest])})"
+        one, each = ("add a line for it", "add a line for each")
+        if self.palette_source != _PALETTE_FILE:
+            one, each = ("give it the colour of a class", "give each the colour of a class")
         if len(colours) == 1:
-            return f"the colour {first} in {counts[0]} pixels, which data.palette lacks: add a line for it"
-        some = f"{len(colours)} colours in {counts.sum()} pixels ({unknown.mean():.1%}) that data.palette lacks, such as {first}"
+            return f"the colour {first} in {counts[0]} pixels, which {self.palette_source} lacks: {one}"
+        some = f"{len(colours)} colours in {counts.sum()} pixels ({unknown.mean():.1%}) that {self.palette_source} lacks, such as {first}"
         if _blended(colours, counts, *np.unique(rgb[~unknown], axis=0, return_counts=True)):
             return (
                 f"{some}: they look like blends of its colours at borders (antialiased). Draw or resize label maps without antialiasing "
                 "(nearest neighbour), and save them without loss"
             )
-        return f"{some}: add a line for each, or check that the file is a label map"
+        return f"{some}: {each}, or check that the file is a label map"
 
     def _out_of_range(self, wrong, stored):
         """What is wrong with the ids `wrong` of all ids `stored`, both sorted, and how to fix it."""

@@ -8,7 +8,8 @@ It compiles all that it needs, prints the address of the page, and opens it. Wha
 address with its token. Behind a proxy, such as that of a notebook, give --token. It needs pip install 'oasis_jax[studio]'.
 
 --labels says which label maps the page offers; without it, they are procedural scenes, if the model was trained on them. Label files are
-read as those of the training data; --config.data.label_map=255:0, --config.data.label_offset and --config.data.palette change how.
+read as those of the training data; --config.data.label_map=255:0, --config.data.label_offset and --config.data.palette change how. They may
+also be palette PNG or RGB in the colours of the page.
 """
 import os
 import secrets

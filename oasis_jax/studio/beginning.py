@@ -26,7 +26,7 @@ class Beginning:
         model: family.Model.
         checkpoint: the model as recipes name it (`saved.reference`).
         size: (H, W) of the images.
-        rule: LabelRule by which label files are read; None for a model without label maps.
+        rule: LabelRule of the ids in label files; None for a model without label maps.
         examples: Examples.
     """
 
@@ -38,7 +38,7 @@ class Beginning:
 
     def facts(self, renderer):
         """What a page has to know (`model_facts`), once a Renderer is compiled."""
-        return model_facts(self.model, self.checkpoint, self.size, self.examples.names, renderer.previews is not None)
+        return model_facts(self.model, self.checkpoint, self.size, self.examples.names, renderer.previews is not None, self.rule)
 
 
 def begin_with(given, labels=None, size=None, best=False, changed=None):

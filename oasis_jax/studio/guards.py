@@ -51,21 +51,22 @@ def check_origin(headers, token, for_page):
 
     Args:
         headers: of the request, whose names are compared without case.
-        token: that requests must name; other sites do not know it. None for servers that only this machine can reach; Host must then be a
-            name of it, since a name that others own can be made to lead here (DNS rebinding).
-        for_page: whether it asks for a file of the page, which holds nothing private and where the token is not known yet.
+        token: that requests must name; other sites do not know it. Host may then be any name, and Origin another than Host, as behind a
+            proxy. None for servers that only this machine can reach; Host must then be a name of it, since a name that others own can be
+            made to lead here (DNS rebinding).
+        for_page: whether it asks for a file of the page, which holds nothing private, where the token is not known yet, and to which a
+            link or a frame of another site may lead.
     """
-    if token:
-        if not for_page and not secrets.compare_digest(headers.get(TOKEN_HEADER, "").encode(), token.encode()):
-            raise Refused(403, "the token of this studio is missing or wrong: open the address that the command has printed")
-        return
     host = headers.get("host", "")
-    if _name(host) not in LOOPBACK:
+    if not token and _name(host) not in LOOPBACK:
         raise Refused(403, f"Host {host[:100]!r} is not a name of this machine: open the address that the command has printed")
     if for_page:
         return
+    if token and not secrets.compare_digest(headers.get(TOKEN_HEADER, "").encode(), token.encode()):
+        raise Refused(403, "the token of this studio is missing or wrong: open the address that the command has printed")
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site not in (None, *_OWN_SITE) or (site is None and origin is not None and urlsplit(origin).netloc != host):
+    elsewhere = not token and site is None and origin is not None and urlsplit(origin).netloc != host
+    if site not in (None, *_OWN_SITE) or elsewhere:
         raise Refused(403, "the request comes from the page of another site")
 
 

@@ -10,7 +10,7 @@ from oasis_jax.studio.image_request import class_names
 _LARGEST_UNIT = 1 << 12
 
 
-def model_facts(model, checkpoint, size, examples=(), preview=False):
+def model_facts(model, checkpoint, size, examples=(), preview=False, rule=None):
     """JSON values on a `family.Model`.
 
     Args:
@@ -19,6 +19,7 @@ def model_facts(model, checkpoint, size, examples=(), preview=False):
         size: (H, W) of the images.
         examples: names of examples.
         preview: whether a part of an image can be computed faster than the whole.
+        rule: LabelRule of label files, whose palette gives the classes their colours; by default that of the model.
 
     Returns:
         dict; `found` says whether the sampling command finds the model that a recipe names, without --checkpoint; colours are [r, g, b]
@@ -37,7 +38,7 @@ def model_facts(model, checkpoint, size, examples=(), preview=False):
         "multiple": _unit(model),
         "min": [height, width],
         "max": [height, width],
-        "classes": _classes(model) if class_names(model) else [],
+        "classes": _classes(model, rule) if class_names(model) else [],
         "labels": bool(class_names(model)),
         "noise": model.has_noise,
         "spatial": model.spatially_aware,
@@ -70,8 +71,8 @@ def _unit(model):
     return unit
 
 
-def _classes(model):
-    dontcare, colours = model.config.data.get("dontcare_id"), class_colours(model)
+def _classes(model, rule):
+    dontcare, colours = model.config.data.get("dontcare_id"), class_colours(model, rule)
     return [
         {"id": number, "name": name, "color": colours[number].tolist(), "dont_care": number == dontcare}
         for number, name in enumerate(class_names(model))

@@ -1,7 +1,7 @@
-"""Files that people open in the page: label maps, as the sampling command reads them, and recipes, which hold a whole image."""
+"""Files that people open in the page: label maps and recipes, which hold a whole image."""
 from oasis_jax import recipe_file
 from oasis_jax.data.image_files import DataError, open_bytes
-from oasis_jax.data.labels import stored_ids
+from oasis_jax.studio.file_rule import classes_of, file_rule
 from oasis_jax.studio.fitting import fitted
 from oasis_jax.studio.image_request import ImageRequest, class_names, id_dtype, read_request, write_image
 
@@ -16,7 +16,7 @@ def open_file(data, name, model, rule, size):
         data: bytes.
         name: of the file, for messages.
         model: family.Model.
-        rule: LabelRule by which its label files are read; None for a model without label maps.
+        rule: LabelRule of the ids in its label files; None for a model without label maps.
         size: (H, W) of its images.
 
     Returns:
@@ -30,7 +30,7 @@ def open_file(data, name, model, rule, size):
         return _recipe(data, name, model, size)
     if rule is None:
         raise DataError(f"{name} is no recipe.json, and this model takes no label maps")
-    labels, notice = fitted(model, label_map_of(data, name, rule), size)
+    labels, notice = fitted(model, label_map_of(data, name, file_rule(model, rule)), size)
     header = dict(zip(("height", "width"), size, strict=True)) | ({"notice": notice} if notice else {})
     return header, labels.astype(id_dtype(model)), None
 
@@ -41,7 +41,7 @@ def label_map_of(data, name, rule):
     Args:
         data: bytes of the file.
         name: of the file, for messages.
-        rule: LabelRule.
+        rule: FileRule.
 
     Raises:
         DataError: it is no label map that `rule` can read; or it has too many pixels, which is known before they are decoded.
@@ -50,7 +50,7 @@ def label_map_of(data, name, rule):
     height, width = file.size
     if height * width > MAX_PIXELS:
         raise DataError(f"{name} is {height}x{width}, but at most {MAX_PIXELS} pixels are read here: make it smaller by nearest neighbour")
-    return rule(stored_ids(file, rule), f"label map {name}")
+    return classes_of(file, rule)
 
 
 def _recipe(data, name, model, size):

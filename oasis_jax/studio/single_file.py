@@ -10,6 +10,7 @@ from oasis_jax.id_maps import png_of
 from oasis_jax.sample_labels import class_colours, label_rule
 from oasis_jax.studio import assets
 from oasis_jax.studio.examples import find_examples
+from oasis_jax.studio.file_rule import file_rule
 from oasis_jax.studio.model_facts import model_facts, name_of_run
 
 _MOST_EXAMPLES = 12
@@ -33,7 +34,8 @@ def page_of(model, checkpoint, network, labels=None):
     Raises:
         DataError: the label files cannot be used.
     """
-    examples = find_examples(model, model.image_size, label_rule(model), labels)
+    rule = label_rule(model)
+    examples = find_examples(model, model.image_size, rule, labels)
     colours, coded = class_colours(model), []
     for name in examples.names[:_MOST_EXAMPLES]:
         ids, photo, notice = examples.read(name)
@@ -41,6 +43,7 @@ def page_of(model, checkpoint, network, labels=None):
         coded.append({"name": name, "notice": notice} | {kind: _base64(data) for kind, data in files.items()})
     facts = {
         "info": model_facts(model, name_of_run(saved.reference(checkpoint)), model.image_size, [each["name"] for each in coded]),
+        "files": file_rule(model, rule).facts(),
         "noise_length": model.generator.z_dim,
         "heatmaps": formula_of_seed(),
         "examples": coded,

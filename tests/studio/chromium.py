@@ -1,4 +1,4 @@
-"""A browser for tests: any Chromium at hand, pages whose console is watched, and a server of plain files for pages with a fake model."""
+"""A browser for tests: any Chromium at hand, pages whose console is watched, and hosts of plain files, as of a page with a fake model."""
 import contextlib
 import functools
 import http.server
@@ -53,24 +53,33 @@ def watched(page):
     return page
 
 
-class _Files(http.server.SimpleHTTPRequestHandler):
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class _Files(_Quiet):
     def translate_path(self, path):
         folder, _, name = path.partition("?")[0].lstrip("/").partition("/")
         return str({"page": PAGE, "fake": FAKE}.get(folder, FAKE) / pathlib.PurePosixPath(name).name)
 
-    def log_message(self, *_):
-        pass
+
+@contextlib.contextmanager
+def file_server(folder, handler=_Quiet):
+    """The address of a static host of a folder."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @contextlib.contextmanager
 def fake_server():
     """The address of the page with a fake model."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Files, directory=str(FAKE)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/fake"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with file_server(FAKE, _Files) as address:
+        yield f"{address}/fake"

@@ -64,6 +64,26 @@ def photo(page):
     return array(page, f"{DESK}.photos.current.rgb").reshape(height, width, 3)
 
 
+def shown(page, pane):
+    """The colour (H, W, 3) in which a pane shows the middle of each pixel of the image."""
+    settled(page)
+    script = f"""([pane]) => {{
+        const {{stage, session}} = {DESK};
+        const canvas = document.querySelector(`.pane.${{pane}} canvas`);
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        const {{data}} = copy.getImageData(0, 0, canvas.width, canvas.height);
+        const {{height, width}} = session.state;
+        return Array.from({{length: height * width}}, (_, i) => {{
+            const at = stage.camera.toPane({{x: (i % width) + 0.5, y: Math.floor(i / width) + 0.5}});
+            const start = 4 * (Math.floor(at.y * devicePixelRatio) * canvas.width + Math.floor(at.x * devicePixelRatio));
+            return [...data.subarray(start, start + 3)];
+        }});
+    }}"""
+    height, width = page.evaluate(f"[{DESK}.session.state.height, {DESK}.session.state.width]")
+    return np.reshape(page.evaluate(script, [pane]), (height, width, 3))
+
+
 def centre(page, selector=".centre.level1"):
     """Where the middle of a centre lies in the window, once the centres are those of the image."""
     page.locator(selector).first.wait_for()

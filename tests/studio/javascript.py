@@ -1,4 +1,4 @@
-"""Runs the studio's modules outside of a browser."""
+"""Runs the studio's modules without a page: in Node.js, which is quick, or in Chromium where it is not installed."""
 import json
 import pathlib
 import shutil
@@ -7,8 +7,11 @@ import subprocess
 import pytest
 
 from oasis_jax import studio
+from tests.studio.chromium import browser, fake_server, page_of
 
 PAGE = pathlib.Path(studio.__file__).with_name("page")
+NODE = shutil.which("node")
+MARKS = [] if NODE else [pytest.mark.browser]  # of the tests that call `run`
 
 
 def run(folder, script, given):
@@ -16,12 +19,13 @@ def run(folder, script, given):
 
     Args:
         folder: an empty one, for copies of the modules.
-        script: JavaScript; `const { noiseVector } = await import("./seeds.js")` imports from a module.
+        script: JavaScript that any engine knows; `const { noiseVector } = await import("./seeds.js")` imports from a module.
         given: JSON values.
     """
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("Node.js is not installed")
+    return _in_node(folder, script, given) if NODE else _in_chromium(script, given)
+
+
+def _in_node(folder, script, given):
     for module in PAGE.glob("*.js"):
         shutil.copy(module, folder)
     pathlib.Path(folder, "package.json").write_text('{"type": "module"}')
@@ -31,6 +35,16 @@ const call = async (given) => {{ {script} }};
 console.log(JSON.stringify(await call(JSON.parse(readFileSync(0, "utf8")))));
 """
     pathlib.Path(folder, "run.mjs").write_text(main)
-    done = subprocess.run([node, "run.mjs"], cwd=folder, input=json.dumps(given), capture_output=True, text=True, timeout=60)
+    done = subprocess.run([NODE, "run.mjs"], cwd=folder, input=json.dumps(given), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def _in_chromium(script, given):
+    call = f"""async (text) => {{
+        document.head.append(Object.assign(document.createElement("base"), {{ href: "../page/" }}));
+        const call = async (given) => {{ {script} }};
+        return JSON.stringify(await call(JSON.parse(text)));
+    }}"""
+    with browser() as chromium, fake_server() as address, page_of(chromium, f"{address}/checks.html", ready="body") as page:
+        return json.loads(page.evaluate(call, json.dumps(given)))

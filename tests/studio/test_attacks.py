@@ -94,6 +94,16 @@ def test_with_the_token_any_name_and_proxy_leads_here(guarded):
     assert asyncio.run(ask(guarded, "POST", "/render", [image_message(LABELS)], headers)).status == 200
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_other_sites_cannot_ask_even_with_the_token_but_may_lead_to_the_page(guarded, site):
+    headers = {"x-token": TOKEN, "host": "hub.example", "sec-fetch-site": site}
+    for method, path in (("GET", "/info"), ("GET", "/example"), ("POST", "/render"), ("POST", "/open"), ("POST", "/heatmaps")):
+        answer = asyncio.run(ask(guarded, method, path, [image_message(LABELS)], headers))
+        assert answer.status == 403 and "another site" in answer.error and answer.taken == 0
+    for path in ("/", "/start.js"):  # a link in a mail, the frame of a notebook
+        assert asyncio.run(ask(guarded, "GET", path, headers={"host": "hub.example", "sec-fetch-site": site})).status == 200
+
+
 def test_a_token_is_needed_where_other_machines_reach():
     assert all(map(is_loopback, ("127.0.0.1", "::1", "localhost"))) and not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.5", "host")))
 

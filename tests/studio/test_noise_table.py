@@ -3,8 +3,9 @@ import numpy as np
 
 from oasis_jax.noise import noise_vector, slerp
 from oasis_jax.recipes import Recipe
-from tests.studio.javascript import run
+from tests.studio.javascript import MARKS, run
 
+pytestmark = MARKS
 CLASSES = [{"id": i, "name": name} for i, name in enumerate(["sky", "road", "car"])]
 SCRIPT = """
     const { tableMaker } = await import("./noise_table.js");

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import oasis_jax
 from oasis_jax import recipe_file
 from oasis_jax.data.labels import LabelRule
 from oasis_jax.noise import Regions
@@ -16,8 +17,9 @@ from oasis_jax.oasis import family
 from oasis_jax.recipes import Recipe
 from oasis_jax.studio import framing
 from oasis_jax.studio.examples import find_examples
-from oasis_jax.studio.image_request import MAX_PAIRS, ImageRequest, read_request, schema, write_image
+from oasis_jax.studio.image_request import MAX_PAIRS, SEED, ImageRequest, read_request, schema, write_image
 from oasis_jax.studio.json_fields import Named, OrNull, Real, Record, Row, Several, Text, Whole
+from tests.eqgan import tiny_run as eqgan_run
 from tests.studio_client import app_of, ask, get, image_message, post
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, random_state, tiny_config
 
@@ -42,6 +44,26 @@ def app(model):
     renderer.close()
 
 
+@pytest.fixture(scope="module")
+def unconditional(tmp_path_factory):
+    """An EqGAN-SA, and its application."""
+    workdir = tmp_path_factory.mktemp("eqgan")
+    eqgan_run.save_run(workdir)
+    found, renderer = app_of(oasis_jax.load(workdir))
+    yield renderer.model, found
+    renderer.close()
+
+
+@pytest.fixture(params=["label maps", "unconditional"])
+def asked(request):
+    """(model, application, the arrays of an image, the names of all its fields) of a model of each family."""
+    if request.param == "label maps":
+        return request.getfixturevalue("model"), request.getfixturevalue("app"), (LABELS, REGION_MAP), {*SIZED, *FULL}
+    both = {"end", "t", "heatmaps", "preview", "tab"}
+    return *request.getfixturevalue("unconditional"), (), {*SIZED, *both, "truncation", "style_seeds"}
+
+
+SIZED = ("height", "width", "seed")
 FULL = {
     "class_seeds": {"car": 5},
     "end": {"seed": 7, "class_seeds": {"sky": 8}},
@@ -128,7 +150,7 @@ def test_an_example_of_another_shape_is_squeezed_and_that_is_said(model, tmp_pat
         (png(np.full(IMAGE_SIZE, 9, np.uint8)), "label map a.png holds id 9, but data.num_classes is 4"),
         (b"", "a.png cannot be read as an image (it is empty"),
         (b"\x89PNG\r\n\x1a\n damaged", "a.png cannot be read as an image"),
-        (png(RNG.integers(0, 256, (4, 4, 3)).astype(np.uint8)), "a.png holds colours, not ids"),
+        (png(RNG.integers(0, 256, (4, 4, 3)).astype(np.uint8)), "a.png holds 16 colours in 16 pixels (100.0%) that the palette of the"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n%%EOF\n", "a.png is a file of the format EPS"),
         (b"{}", "a.png: it is no recipe.json"),
     ],
@@ -234,29 +256,45 @@ def right_value(kind):
             return {name: right_value(each) for name, each in fields.items()}
 
 
-def test_every_wrong_value_of_every_field_is_refused_in_one_line_and_the_next_request_is_answered(app, model):
-    record = schema(model, IMAGE_SIZE)
-    wrong = list(wrong_values(record))
-    good = right_value(record)
+async def refuses_all(app, path, wrong, body_of):
+    """That an application refuses each value in one line, as a mistake of who asks."""
+    for value in wrong:
+        answer = await ask(app, "POST", path, [body_of(json.dumps(value).encode())])
+        assert answer.status in (400, 422), value
+        assert set(answer.json) == {"error"} and "\n" not in answer.error and len(answer.error) < 500, answer.error
+
+
+def test_every_wrong_value_of_every_field_is_refused_in_one_line_and_the_next_request_is_answered(asked):
+    model, app, arrays, names = asked
+    record = schema(model, model.image_size)
+    wrong, good = list(wrong_values(record)), right_value(record)
     changed = {name for header in wrong if isinstance(header, dict) for name in good if header.get(name) != good[name]}
-    assert changed == record.fields.keys() == {"height", "width", "seed", *FULL} and len(wrong) > 250
+    assert changed == record.fields.keys() == names and len(wrong) > 200
 
     async def all_of_them():
-        for header in wrong:
-            text = json.dumps(header).encode()
-            body = len(text).to_bytes(4, "little") + text + LABELS.tobytes() + REGION_MAP.tobytes()
-            answer = await ask(app, "POST", "/render", [body])
-            assert answer.status in (400, 422), header
-            assert set(answer.json) == {"error"} and "\n" not in answer.error and len(answer.error) < 500, answer.error
-        return await ask(app, "POST", "/render", [image_message(LABELS)])
+        behind = b"".join(each.tobytes() for each in arrays)
+        await refuses_all(app, "/render", wrong, lambda text: len(text).to_bytes(4, "little") + text + behind)
+        return await ask(app, "POST", "/render", [framing.pack(good, *arrays[:1])])
+
+    assert asyncio.run(all_of_them()).status == 200  # with right values alone: each of the others was refused for its wrong one
+
+
+def test_every_wrong_value_of_a_request_for_heatmaps_is_refused_and_the_next_request_is_answered(asked):
+    _, app, _, _ = asked
+
+    async def all_of_them():
+        await refuses_all(app, "/heatmaps", wrong_values(Record({"seed": SEED})), lambda text: text)
+        return await ask(app, "POST", "/heatmaps", [json.dumps({"seed": SEED.most}).encode()])
 
     assert asyncio.run(all_of_them()).status == 200
 
 
-def test_the_wrong_values_are_wrong_by_themselves(app, model):
-    """A request with only right values is answered: the test above refuses for the value that it means."""
-    header = right_value(schema(model, IMAGE_SIZE))
-    assert post(app, "/render", framing.pack(header, LABELS)).status == 200
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b"[" * 60_000, b'{"seed": 1, "seed": 2}', b'{"seed": 1} 2', b'{"seed": ' + b"9" * 5000 + b"}"]
+)
+def test_a_request_for_heatmaps_that_is_no_json_is_refused(asked, body):
+    answer = post(asked[1], "/heatmaps", body)
+    assert answer.status in (400, 422) and "\n" not in answer.error and len(answer.error) < 500
 
 
 @pytest.mark.parametrize(

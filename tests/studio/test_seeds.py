@@ -2,8 +2,9 @@
 import numpy as np
 
 from oasis_jax import heatmaps, noise
-from tests.studio.javascript import run
+from tests.studio.javascript import MARKS, run
 
+pytestmark = MARKS
 SEEDS = 0, 1, 7, 123_456, 2**31, 2**32 - 1
 
 

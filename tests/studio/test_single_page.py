@@ -1,6 +1,7 @@
-"""The studio as one HTML file, opened from a disk: no server, and the images of the sampling command to within one grey level."""
+"""The studio as one HTML file, from a disk or any host, shows the images of the sampling command to within one grey level."""
 import io
 import json
+import pathlib
 import types
 import urllib.request
 
@@ -13,7 +14,7 @@ from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.studio.fitting import squeezed_note
 from oasis_jax.studio.frame import page_frame
 from tests.sample_options import sample_options
-from tests.studio.chromium import browser, fake_server, page_of
+from tests.studio.chromium import browser, fake_server, file_server, page_of
 from tests.studio.gestures import choose, click, drag, labels, photo, saved, steps, until, values
 from tests.tiny_run import IMAGE_SIZE
 
@@ -125,6 +126,21 @@ def test_examples_undo_reload_and_files_of_another_size(chromium, address, run):
         assert page.locator(".alert.notice").count() == 1
         assert squeezed_note(sampling.load(str(run)), square.shape, IMAGE_SIZE) in page.get_by_role("alert").inner_text()
         assert (labels(page) == ROAD).all()
+
+
+def test_a_static_host_is_asked_for_the_file_alone(chromium, address, run):
+    file = pathlib.Path(urllib.request.url2pathname(address.removeprefix("file://")))
+    with file_server(file.parent) as host, page_of(chromium, f"{host}/{file.name}") as page:
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        page.wait_for_selector("[data-photo]", state="attached")
+        choose(page, "car")
+        drag(page, (8, 10), (20, 12))
+        seed = values(page)["seed"]
+        assert_same(photo(page), sampling.load(str(run)).sample(labels(page), seed=seed)[0])
+        assert (labels(page) == CAR).any() and len(saved(page, "Photo")) > 100
+        assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [f"{host}/{file.name}"]
 
 
 def test_what_cannot_be_read_is_said_and_changes_nothing(chromium, address):

@@ -28,20 +28,20 @@ from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE
 LABELS = np.random.default_rng(0).integers(0, 4, IMAGE_SIZE).astype(np.uint8)
 
 
-@pytest.fixture(scope="module")
-def studio(run):
-    """A running studio: (its address as (host, port), what it has printed)."""
-    command = [*HEEDING, sys.executable, "-u", "-m", "oasis_jax.studio", f"--checkpoint={run}", "--port=0", "--no_browser"]
+@contextlib.contextmanager
+def started(run, *flags):
+    """What a studio has printed when its page can be opened; it is interrupted at the end."""
+    command = [*HEEDING, sys.executable, "-u", "-m", "oasis_jax.studio", f"--checkpoint={run}", "--port=0", "--no_browser", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     printed = []
     try:
         for line in process.stdout:
             printed.append(line)
-            if found := re.search(r"http://([\d.]+):(\d+)/", line):
+            if "http://" in line:
                 break
         else:
             raise AssertionError(process.stderr.read())
-        yield (found[1], int(found[2])), printed
+        yield printed
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130 and "Traceback" not in process.stderr.read()
     finally:
@@ -49,6 +49,14 @@ def studio(run):
         process.wait()
         process.stdout.close()
         process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def studio(run):
+    """A running studio: (its address as (host, port), what it has printed)."""
+    with started(run) as printed:
+        found = re.search(r"http://([\d.]+):(\d+)/ ", printed[-1])
+        yield (found[1], int(found[2])), printed
 
 
 def asked(address, method, path, body=None, headers=None):
@@ -98,6 +106,22 @@ def test_hosts_and_sites_are_checked_and_paths_stay_in_the_page(studio):
     assert asked(address, "GET", "/info", headers={"Host": "evil.example"})[0] == 403
     assert asked(address, "POST", "/render", image_message(LABELS), {"Sec-Fetch-Site": "cross-site"})[0] == 403
     assert asked(address, "GET", "/../__main__.py")[0] == 404
+
+
+def test_where_other_machines_reach_it_only_who_knows_the_printed_address_is_answered(run):
+    with started(run, "--host=0.0.0.0") as printed:
+        host, port, token = re.search(r"http://([^/:]+):(\d+)/\?token=([\w-]{16,}) ", printed[-1]).groups()
+        assert host == socket.gethostname()
+        address, named = ("127.0.0.1", int(port)), {"Host": f"{host}:{port}"}
+        for method, path, body in (("GET", "/info", None), ("POST", "/render", image_message(LABELS))):
+            for unknown in ({}, {"X-Token": ""}, {"X-Token": token[:-1]}):
+                status, _, answer = asked(address, method, path, body, named | unknown)
+                assert status == 403 and token.encode() not in answer
+            known = named | {"X-Token": token}
+            assert asked(address, method, path, body, known)[0] == 200
+            assert asked(address, method, path, body, known | {"Sec-Fetch-Site": "cross-site"})[0] == 403
+        assert asked(address, "GET", f"/?token={token}", headers=named | {"Sec-Fetch-Site": "cross-site"})[0] == 200
+        assert asked(address, "GET", f"/info?token={token}", headers=named)[0] == 403  # addresses are kept in logs
 
 
 def test_broken_off_and_many_requests_at_once_leave_the_session_alive(studio):

@@ -1,5 +1,10 @@
 /** Where an image lies on a pane: a scale and an offset, in CSS pixels. Both panes share one, so that they show the same part. */
 
+/** How far a wheel was turned by an event, in CSS pixels: downwards is positive, and a notch of a mouse is 60. */
+export function turnOf({deltaMode, deltaY}) {
+  return Math.max(-60, Math.min(60, deltaMode ? 30 * deltaY : deltaY));
+}
+
 export class Camera {
   scale = 1;
   x = 0;

@@ -51,7 +51,7 @@ export function openDialog(desk) {
     make("p", {
       class: "quiet",
       textContent: info.labels
-        ? "A label map (ids, palette PNG, or RGB in the palette's colours) or a recipe.json. Files can also be dropped on the picture."
+        ? "A label map (ids in grey or as a palette PNG, or the colours of the classes as a palette PNG or RGB) or a recipe.json. Files can also be dropped on the picture."
         : "A recipe.json.",
     }),
     make(

@@ -1,4 +1,5 @@
 /** Where things lie: the centres of the heatmaps over the photo, their widths, and pictures of heatmaps and of what changes. */
+import {turnOf} from "./camera.js";
 import {button, choices, enable, make, section, slider} from "./elements.js";
 import {changePicture, heatmapPicture, movedRows, rowsBetween, widenedRows} from "./heatmap_rows.js";
 
@@ -94,15 +95,17 @@ export class LayoutPanel {
         this.grip = null;
         this.desk.session.commit("Move centres");
       },
+      onpointerleave: () => this.endTurn(),
     });
     element.addEventListener(
       "wheel",
       (event) => {
         event.preventDefault();
+        if (!event.deltaY) return; // turned sideways
         this.choose(row);
-        this.widen(event.deltaY < 0 ? 1.1 : 1 / 1.1);
+        this.widen(Math.exp(-turnOf(event) / 600));
         clearTimeout(this.pause);
-        this.pause = setTimeout(() => this.desk.session.commit("Width of centres"), 400);
+        this.pause = setTimeout(() => this.endTurn(), 400);
       },
       {passive: false},
     );
@@ -124,6 +127,14 @@ export class LayoutPanel {
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  /** The wheel rests, or the pointer goes on elsewhere: what was turned becomes a step. */
+  endTurn() {
+    if (!this.pause) return;
+    clearTimeout(this.pause);
+    this.pause = null;
+    this.desk.session.commit("Width of centres");
   }
 
   choose(row) {

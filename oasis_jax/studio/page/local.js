@@ -39,8 +39,8 @@ function heatmapsBetween({seed, end = null, t = 0}, rule) {
 /**
  * The transport of `mount`.
  *
- * `facts` is {info, noise_length, heatmaps (the rule of `heatmapsOf`), examples: [{name, notice, labels, photo}], the last two PNG bytes in base64}; `parts` are
- * {worker, runtime, glue (texts of scripts), wasm, model (Uint8Array)}. It resolves when the network is ready.
+ * `facts` is {info, files (the rule of `readLabelMap`), noise_length, heatmaps (the rule of `heatmapsOf`), examples: [{name, notice, labels, photo}], the last
+ * two PNG bytes in base64}; `parts` are {worker, runtime, glue (texts of scripts), wasm, model (Uint8Array)}. It resolves when the network is ready.
  */
 export async function localTransport(facts, {worker, ...parts}) {
   const {info} = facts;
@@ -74,7 +74,7 @@ export async function localTransport(facts, {worker, ...parts}) {
       const {data, dims} = await call({feeds});
       return {height: dims[0], width: dims[1], rgb: data, top: 0, left: 0, exact: true};
     },
-    open: (file, name) => openFile(file, name, info),
+    open: (file, name) => openFile(file, name, info, facts.files),
     async example(name) {
       const found = facts.examples.find((each) => each.name === name);
       if (!found) throw new Error(`there is no example ${name}`);

@@ -89,13 +89,13 @@ function squeezedNote({height, width}, info) {
   return `is ${height}x${width} and was squeezed into ${info.height}x${info.width}, the size of the images here. To keep its shape, crop it, or start the studio with the size ${high}x${wide} (--size=${high}x${wide}).`;
 }
 
-/** What a file holds, as the transport's `open` gives it. Throws an Error that names the file. */
-export async function openFile(file, name, info) {
+/** What a file holds, as the transport's `open` gives it; `rule` is that of `readLabelMap`. Throws an Error that names the file. */
+export async function openFile(file, name, info, rule) {
   try {
     if (file.size > MOST_BYTES) throw new Error(`it has ${(file.size / 1e6).toFixed(0)} MB, which is too large`);
     const bytes = new Uint8Array(await file.arrayBuffer());
     if (bytes[0] === "{".charCodeAt(0)) return await openRecipe(new TextDecoder().decode(bytes), info);
-    const found = await readLabelMap(bytes, info.classes);
+    const found = await readLabelMap(bytes, rule);
     return {...resizeNearest(found, info), notice: squeezedNote(found, info)};
   } catch (error) {
     throw new Error(`${name}: ${error.message}`);

@@ -1,14 +1,14 @@
-/** Class ids of a PNG without a server: palette indices, grey levels, or colours of the palette. The browser's own decoder gives colours alone. */
+/** Classes of a PNG without a server, read as `file_rule.py` does. The browser's own decoder gives colours alone. */
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}; // by colour type
 const MOST_PIXELS = 4096 * 4096;
 
-/** {header, palette, data} of the chunks of a PNG; `bytes` is a Uint8Array. */
+/** {header, palette, alphas (of the colours of the palette), data} of the chunks of a PNG; `bytes` is a Uint8Array. */
 function chunksOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (SIGNATURE.some((each, i) => bytes[i] !== each)) throw new Error("it is not a PNG file: save the label map as PNG");
-  const found = {palette: null, data: []};
+  const found = {palette: null, alphas: [], data: []};
   for (let at = 8; at + 12 <= bytes.length; ) {
     const length = view.getUint32(at);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
@@ -19,6 +19,7 @@ function chunksOf(bytes) {
       found.header = {width, height, depth: body[8], type: body[9], interlaced: body[12] !== 0};
     }
     if (type === "PLTE") found.palette = body;
+    if (type === "tRNS") found.alphas = body;
     if (type === "IDAT") found.data.push(body);
     if (type === "IEND") return found;
     at += length + 12;
@@ -65,9 +66,19 @@ function unfilter(bytes, height, stride, unit) {
   return rows;
 }
 
-/** Reads {height, width, values (one number for each pixel and channel), channels, palette (RGB bytes or null)}. Throws an Error for people. */
+const packed = (r, g, b) => (r << 16) | (g << 8) | b;
+const named = (colour) => (colour === undefined ? "(none)" : `(${colour >> 16} ${(colour >> 8) & 255} ${colour & 255})`);
+
+function colourTable(bytes) {
+  return Array.from({length: Math.floor(bytes.length / 3)}, (_, i) => packed(...bytes.subarray(3 * i, 3 * i + 3)));
+}
+
+/**
+ * Reads {height, width, values (one number for each pixel and channel), channels, depth, palette (packed colours, or null), alphas (of the
+ * palette)}. Throws an Error for people.
+ */
 async function decode(bytes) {
-  const {header, palette, data} = chunksOf(bytes);
+  const {header, palette, alphas, data} = chunksOf(bytes);
   const channels = CHANNELS[header?.type];
   if (!channels || header.interlaced) throw new Error("PNG files of this kind (interlaced) are not read here: save it without interlacing");
   const {width, height, depth} = header;
@@ -81,7 +92,7 @@ async function decode(bytes) {
       values[y * width * channels + i] = depth === 16 ? (row[2 * i] << 8) | row[2 * i + 1] : (row[(i * depth) >> 3] >> shift) & ((1 << depth) - 1);
     }
   });
-  return {height, width, values, channels, depth, palette: header.type === 3 ? palette : null};
+  return {height, width, values, channels, depth, palette: header.type === 3 ? colourTable(palette ?? []) : null, alphas};
 }
 
 /** What the pixels of a PNG of one channel are stored as: {height, width, values}. */
@@ -107,31 +118,50 @@ function refuse(what, wrong) {
   throw new Error(`it holds ${what} ${shown}${wrong.size > 5 ? ` and ${wrong.size - 5} more` : ""}`);
 }
 
+/** The packed colour of the pixel whose values begin at a place; undefined for an index beyond the palette. */
+function colourAt({values, channels, palette}, at) {
+  if (palette) return palette[values[at]];
+  return channels > 2 ? packed(values[at], values[at + 1], values[at + 2]) : packed(values[at], values[at], values[at]);
+}
+
+/** Whether the pixels of a decoded PNG are to be read by their colours: `_holds_colours` of `file_rule.py`. */
+function holdsColours({values, channels, palette}, known, own) {
+  if (channels === 1 && !palette) return false;
+  if (own) return true;
+  if (!palette) return channels > 2 && values.some((value, i) => i % channels < 3 && value !== values[i - (i % channels)]);
+  const used = new Set([...new Set(values)].map((index) => palette[index]));
+  return [...used].every((colour) => known.has(colour)) && (used.size > 1 || palette.every((colour) => known.has(colour)));
+}
+
+function refuseTransparent({values, channels, depth, palette, alphas}) {
+  const opaque = depth === 16 ? 65535 : 255;
+  const isTransparent = palette ? (value) => (alphas[value] ?? opaque) < opaque : (value, i) => i % channels === channels - 1 && value < opaque;
+  if (values.some(isTransparent)) throw new Error("it has transparent pixels, whose class is unknown: save it without transparency");
+}
+
 /**
- * The label map in a PNG file: {height, width, labels (Uint8Array or Uint16Array)}.
+ * The label map in a PNG file: {height, width, labels (Uint8Array or Uint16Array)}. Throws an Error for people, which names what is wrong.
  *
- * A palette image is read by its colours if all of them are colours of `classes` ([{id, color: [r, g, b]}]), else by its indices; a grey one
- * by its levels, and so is an RGB one with equal channels; other RGB images by colour. Throws an Error for people, which names what is wrong.
+ * `rule` is {count, offset, map, colours, own} of `FileRule.facts`. Grey images hold ids. If the model has a palette of its own, images in
+ * colours hold its colours. If it has none, its classes have the colours that the page shows. A palette image then holds colours if all that
+ * its pixels have are colours of classes. Else its indices are ids, and so they are if its pixels have one colour alone and its palette has
+ * others that no class has. An RGB image of three equal channels holds ids, any other holds colours.
  */
-export async function readLabelMap(bytes, classes) {
-  const {height, width, values, channels, depth, palette} = await decode(bytes);
-  const idOf = new Map(classes.map(({id, color}) => [color.join(" "), id]));
-  const count = height * width;
-  const labels = classes.length > 256 ? new Uint16Array(count) : new Uint8Array(count);
-  const colourOf = (i) => {
-    const [source, at] = palette ? [palette, 3 * values[i]] : [values, channels * i];
-    return `${source[at]} ${source[at + 1]} ${source[at + 2]}`;
-  };
-  const everyPixel = (test) => labels.every((_, i) => test(i));
-  const grey = (i) => values[channels * i] === values[channels * i + 1] && values[channels * i] === values[channels * i + 2];
-  const byColour = palette ? everyPixel((i) => idOf.has(colourOf(i))) : channels > 2 && !everyPixel(grey);
-  const wrong = new Set();
-  for (let i = 0; i < count; i++) {
-    const id = byColour ? idOf.get(colourOf(i)) : values[channels * i];
-    if (id === undefined || id >= classes.length) wrong.add(byColour ? `(${colourOf(i)})` : id);
-    else labels[i] = id;
-  }
+export async function readLabelMap(bytes, {count, offset, map, colours, own}) {
+  const decoded = await decode(bytes);
+  const {height, width, values, channels, depth, palette} = decoded;
+  const classOfColour = new Map(colours.map(([r, g, b, number]) => [packed(r, g, b), number]));
+  const byColour = holdsColours(decoded, classOfColour, own);
   if (byColour && depth === 16) throw new Error("it has 16 bits for each colour: save it with 8");
-  if (wrong.size) refuse(byColour ? "colours that are in no class:" : `ids beyond 0..${classes.length - 1}:`, wrong);
+  if (palette ? byColour : channels % 2 === 0) refuseTransparent(decoded);
+  const labels = count > 256 ? new Uint16Array(height * width) : new Uint8Array(height * width);
+  const wrong = new Set();
+  for (let i = 0; i < labels.length; i++) {
+    const stored = byColour ? colourAt(decoded, channels * i) : values[channels * i];
+    const number = byColour ? classOfColour.get(stored) : (map[stored] ?? stored + offset);
+    if (number >= 0 && number < count) labels[i] = number;
+    else wrong.add(byColour ? named(stored) : stored);
+  }
+  if (wrong.size) refuse(byColour ? "colours that no class has:" : `ids of no class (there are ${count}):`, wrong);
   return {height, width, labels};
 }

@@ -10,21 +10,25 @@ export class Session {
     this.history = history;
     this.state = copyOf(history.state);
     this.changed = changed;
+    this.isLive = false; // whether something has changed since the last step
   }
 
   /** Pixels of the labels were painted: {left, top, right, bottom}. */
   painted(rect) {
+    this.isLive = true;
     this.changed({live: true, rect});
   }
 
   /** Other noise or heatmaps, while a slider or a centre moves: {values, regionMap}. */
   live({values, regionMap = this.state.regionMap}) {
+    this.isLive = true;
     this.state = {...this.state, values, regionMap};
     this.changed({live: true, rect: null});
   }
 
   /** Makes a step of what has changed since the last one. */
   commit(name) {
+    this.isLive = false;
     this.history.push(name, this.state);
     this.changed({live: false, rect: null});
   }
@@ -48,13 +52,15 @@ export class Session {
 
   /** Goes to a position in the history, within its ends. */
   move(position) {
+    this.isLive = false;
     this.history.move(Math.max(0, Math.min(this.history.steps.length, position)));
     this.state = copyOf(this.history.state);
     this.changed({live: false, rect: null});
   }
 
+  /** Takes back what is not a step yet, or else the last step. */
   undo() {
-    this.move(this.history.position - 1);
+    this.move(this.history.position - (this.isLive ? 0 : 1));
   }
 
   redo() {

@@ -2,7 +2,7 @@
  * The panes that show label map and photo, and what lies over both: selection, locks, lasso and brush. Pointers and keys become pixels
  * here.
  */
-import {Camera} from "./camera.js";
+import {Camera, turnOf} from "./camera.js";
 import {make} from "./elements.js";
 import {diskCorner, diskRows, maskEdges} from "./ids.js";
 import {Layer, pathOf} from "./layers.js";
@@ -254,9 +254,8 @@ export class Stage {
 
   wheel(event) {
     event.preventDefault();
-    const amount = Math.max(-60, Math.min(60, event.deltaMode ? 30 * event.deltaY : event.deltaY));
     if (event.shiftKey || event.altKey) this.hooks.resizeBrush(Math.sign(event.deltaX || event.deltaY) < 0 ? 1 : -1);
-    else this.zoom(Math.exp(-amount / 300), this.pointOf(event));
+    else this.zoom(Math.exp(-turnOf(event) / 300), this.pointOf(event));
   }
 
   /** Arrow keys move the pen by a pixel, with Shift by eight; Enter puts it down and lifts it. */

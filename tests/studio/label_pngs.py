@@ -1,0 +1,41 @@
+"""PNG files of label maps, and how a page without a server reads them."""
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from tests.studio.javascript import run
+
+_READ = """
+    const { readLabelMap } = await import("./read_png.js");
+    const results = [];
+    for (const file of given.files) {
+        try {
+            const { height, width, labels } = await readLabelMap(Uint8Array.from(atob(file), (each) => each.charCodeAt(0)), given.rule);
+            results.push({ height, width, labels: [...labels] });
+        } catch (error) {
+            results.push({ error: error.message });
+        }
+    }
+    return results;
+"""
+
+
+def read_by_page(folder, rule, *files):
+    """What `readLabelMap` gives for each file, {height, width, labels} or {error}, by the `facts` of a FileRule."""
+    return run(folder, _READ, {"files": [base64.b64encode(each).decode() for each in files], "rule": rule})
+
+
+def png(image, **options):
+    """The bytes of an Image or a uint8 or uint16 array."""
+    stream = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, "png", **options)
+    return stream.getvalue()
+
+
+def palette_png(indices, colours, **options):
+    """A palette PNG of integer indices (H, W) into colours (K, 3)."""
+    image = Image.frombytes("P", np.shape(indices)[::-1], np.asarray(indices, np.uint8).tobytes())
+    image.putpalette(np.asarray(colours, np.uint8).ravel().tolist())
+    return png(image, **options)

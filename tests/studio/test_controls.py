@@ -1,0 +1,161 @@
+"""Controls of the page that are turned, slid or only looked at, in a browser with a model in a few lines of JavaScript."""
+import numpy as np
+import pytest
+
+from tests.studio.chromium import browser, fake_server, page_of
+from tests.studio.gestures import DESK, array, centre, choose, click, drag, labels, photo, place, shown, steps, until, values
+
+pytestmark = pytest.mark.browser
+BUILDING, TREE = 2, 5
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def address():
+    with fake_server() as address:
+        yield f"{address}/index.html"
+
+
+@pytest.fixture
+def page(chromium, address):
+    with page_of(chromium, address) as page:
+        yield page
+
+
+def colours(page):
+    """The colours of all classes (N, 3)."""
+    return np.array(page.evaluate(f"{DESK}.info.classes.map((each) => each.color)"))
+
+
+def widths(page):
+    return np.array(page.evaluate(f"{DESK}.rows"))[:, 2]
+
+
+def test_the_label_map_lies_over_the_photo_as_opaque_as_the_slider_says(page):
+    slider = page.get_by_role("slider", name="Label map", exact=True)
+    assert slider.count() == 0  # while they lie side by side
+    page.keyboard.press("o")
+    slider.fill("0")
+    bare, of_classes = shown(page, "photo"), colours(page)[labels(page)]
+    assert np.abs(bare - photo(page))[2:-2, 2:-2].mean() < 2
+    for opacity in (1, 0.25):
+        slider.fill(str(opacity))
+        until(page, f"desk.ui.opacity === {opacity}")
+        np.testing.assert_allclose(shown(page, "photo"), opacity * of_classes + (1 - opacity) * bare, atol=2)
+    assert page.get_by_text("25 %", exact=True).is_visible() and steps(page) == []
+    page.keyboard.press("o")
+    slider.wait_for(state="hidden")
+
+
+def test_the_wheel_with_shift_or_alt_changes_the_size_of_the_brush_and_not_the_view(page):
+    scale = page.evaluate(f"{DESK}.stage.camera.scale")
+    page.mouse.move(*place(page, 40, 20))
+    for key, turn, size in (("Shift", (0, -100), 7), ("Shift", (-100, 0), 8), ("Alt", (0, 100), 7)):  # Shift may turn a wheel sideways
+        page.keyboard.down(key)
+        page.mouse.wheel(*turn)
+        page.keyboard.up(key)
+        until(page, f"desk.ui.size === {size}")
+    assert page.get_by_text("7 px", exact=True).is_visible()
+    page.keyboard.down("Shift")
+    for _ in range(10):
+        page.mouse.wheel(0, 100)
+    page.keyboard.up("Shift")
+    until(page, "desk.ui.size === 1")
+    assert page.evaluate(f"{DESK}.stage.camera.scale") == scale and steps(page) == []
+
+
+@pytest.mark.parametrize("size", [1, 4, 7])
+@pytest.mark.parametrize("pane", ["labels", "photo"])
+def test_the_brush_at_the_cursor_covers_what_a_click_paints(page, pane, size):
+    choose(page, "tree")
+    page.get_by_label("Size").fill(str(size))
+    page.mouse.move(1, 1)
+    before, bare = labels(page), shown(page, pane)
+    page.mouse.move(*place(page, 40.3, 28.4, pane))
+    over = shown(page, pane)
+    np.testing.assert_array_equal(labels(page), before)
+    page.mouse.move(1, 1)
+    np.testing.assert_array_equal(shown(page, pane), bare)
+    click(page, 40.3, 28.4, pane)
+    covered = labels(page) == TREE
+    assert covered[28, 40]
+    np.testing.assert_array_equal((over != bare).any(-1), covered)
+    np.testing.assert_allclose(over[covered], 0.55 * colours(page)[TREE] + 0.45 * bare[covered], atol=2)
+
+
+def test_a_slider_widens_the_chosen_centre_and_what_follows_it(page):
+    page.keyboard.press("c")
+    page.get_by_role("button", name="One", exact=True).click()
+    centre(page)
+    before = widths(page)
+    page.locator(".centre.level2").first.focus()
+    slider = page.get_by_role("slider", name="Width")
+    slider.fill("-0.69")
+    one = np.array(values(page)["heatmaps"])[:, 2]
+    np.testing.assert_allclose(one, [before[0], np.exp(-0.69), *before[2:]], rtol=1e-6)
+    assert page.get_by_text("0.50", exact=True).is_visible()
+    page.get_by_role("button", name="All", exact=True).click()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    np.testing.assert_allclose(np.array(values(page)["heatmaps"])[:, 2], one * np.exp(0.01), rtol=1e-4)
+    photo(page)
+    np.testing.assert_array_equal(page.evaluate("asked.at(-1).image.heatmaps"), values(page)["heatmaps"])
+    assert steps(page) == ["Width of centres", "Width of centres"]
+
+
+def test_the_wheel_over_a_centre_widens_it_in_one_step(page):
+    page.keyboard.press("r")
+    page.keyboard.press("c")
+    page.get_by_role("button", name="One", exact=True).click()
+    x, y = centre(page, ".centre.level3")
+    before, scale = widths(page), page.evaluate(f"{DESK}.stage.camera.scale")
+    page.mouse.move(x, y)
+    page.mouse.wheel(100, 0)  # sideways
+    page.locator(".centre.level3").first.evaluate(
+        "(handle) => { for (const deltaY of [-100, -100, 100]) handle.dispatchEvent(new WheelEvent('wheel', { deltaY })); }"
+    )
+    until(page, "desk.session.history.position === 2")
+    (row,) = np.flatnonzero(widths(page) != before)
+    assert row in (3, 4, 5, 6) and 1.05 < widths(page)[row] / before[row] < 1.15
+    before = widths(page)
+    page.mouse.wheel(0, -1)  # as of a touchpad
+    until(page, f"desk.rows[{row}][2] !== {before[row]}")
+    assert 1 < widths(page)[row] / before[row] < 1.01
+    page.mouse.move(1, 1)  # the wheel need not rest
+    assert steps(page)[1:] == ["Width of centres"] * 2 and page.evaluate(f"{DESK}.stage.camera.scale") == scale
+
+
+def test_what_is_not_a_step_yet_is_undone_alone(page):
+    page.keyboard.press("r")
+    page.keyboard.press("c")
+    x, y = centre(page)
+    before = widths(page)
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -100)
+    until(page, f"desk.rows[0][2] > {1.05 * before[0]}")
+    page.keyboard.press("Control+Z")
+    assert steps(page) == ["New noise for the image"] and values(page)["heatmaps"] is None
+    page.keyboard.press("Control+Z")
+    assert steps(page) == []
+
+
+def test_resampling_a_brushed_mask_changes_the_noise_of_its_pixels_alone(page):
+    before, map_before = photo(page), labels(page)
+    page.keyboard.press("m")
+    page.get_by_label("Size").fill("5")
+    drag(page, (10.5, 14.5), (30.5, 14.5))  # over three classes
+    mask = array(page, f"{DESK}.ui.selection").reshape(32, 64).astype(bool)
+    assert mask[12:17, 10:31].all() and mask.sum() < 5 * 26 and len(np.unique(map_before[mask])) == 3
+    page.get_by_role("button", name="New noise").click()
+    np.testing.assert_array_equal((photo(page) != before).any(-1), mask)
+    np.testing.assert_array_equal(array(page, f"{DESK}.session.state.regionMap").reshape(32, 64) != 0, mask)
+    np.testing.assert_array_equal(labels(page), map_before)
+    assert values(page)["class_seeds"] == {} and len(values(page)["regions"]) == 1
+    assert steps(page) == ["New noise for the selection"]
+    page.keyboard.press("Control+Z")
+    np.testing.assert_array_equal(photo(page), before)

@@ -1,0 +1,151 @@
+"""A label file is the same map wherever it is opened: in the studio, as one of its examples, and in a page without a server."""
+import functools
+import types
+
+import numpy as np
+import pytest
+
+import oasis_jax
+from oasis_jax.data.palette import as_field
+from oasis_jax.oasis import family
+from oasis_jax.sample_labels import class_colours, label_rule
+from oasis_jax.studio.beginning import begin_with
+from oasis_jax.studio.examples import find_examples
+from oasis_jax.studio.file_rule import file_rule
+from oasis_jax.studio.opening import open_file
+from tests.studio.javascript import MARKS
+from tests.studio.label_pngs import palette_png, png, read_by_page
+from tests.studio_client import app_of, post
+from tests.tiny_run import IMAGE_SIZE, random_state, tiny_config
+
+pytestmark = MARKS
+CLASSES = np.random.default_rng(0).integers(0, 4, IMAGE_SIZE)
+FOREIGN = (1, 2, 3)
+OWN = np.array([(20, 20, 20), (200, 60, 40), (128, 64, 128), (70, 130, 180), (9, 9, 9)], np.uint8)
+FIELDS = {
+    "no palette": {},
+    "no palette, shifted ids": {"label_offset": 1, "label_map": "255:0"},
+    "a palette": {"palette_colours": as_field(OWN[:4])},
+    "a palette that lacks a class": {"palette_colours": as_field(OWN[:3]), "label_offset": 1},
+    "a palette with two colours of a class": {"palette_colours": as_field(OWN), "label_map": "4:1"},
+}
+
+
+@functools.cache
+def model_with(name):
+    config = tiny_config()
+    config.data.update(FIELDS[name])
+    return family.model(config, random_state(config).ema, 5)
+
+
+@pytest.fixture(params=FIELDS)
+def model(request):
+    return model_with(request.param)
+
+
+def everywhere(model, folder, *files):
+    """What each file is: its classes (H, W), or the words about it in the studio and in the page."""
+    rule, found = label_rule(model), []
+    of_page = read_by_page(folder, file_rule(model, rule).facts(), *files)
+    app, renderer = app_of(model, rule=rule)
+    for number, (file, there) in enumerate(zip(files, of_page, strict=True)):
+        answer = post(app, "/open", file, "name=a.png")
+        if answer.status != 200:
+            found.append((answer.error, there["error"]))
+            continue
+        here = np.frombuffer(answer.message[1], np.uint8)
+        assert here.tolist() == there["labels"], number
+        (folder / "example.png").write_bytes(file)
+        example = find_examples(model, IMAGE_SIZE, rule, str(folder / "example.png")).read("example")
+        np.testing.assert_array_equal(example.labels.ravel(), here)
+        found.append(here.reshape(IMAGE_SIZE))
+    renderer.close()
+    return found
+
+
+def stored(model, classes=CLASSES):
+    """The ids of classes in the files of a model's data set, and which of the classes have one of 8 bits."""
+    ids = label_rule(model).inverse[classes]
+    return np.where(ids < 0, 0, ids).astype(np.uint8), np.where(ids < 0, label_rule(model).table[0], classes)
+
+
+def test_ids_and_the_colours_of_the_studio_in_any_order_are_the_same_map_everywhere(model, tmp_path):
+    colours, order = class_colours(model), [2, 0, 3, 1]
+    rgb, (ids, of_ids) = colours[CLASSES], stored(model)
+    opaque = np.full(IMAGE_SIZE, 255, np.uint8)
+    found = everywhere(
+        model, tmp_path, png(ids), png(ids.astype(np.uint16)),
+        png(rgb), png(np.dstack([rgb, opaque])), palette_png(CLASSES, colours), palette_png(np.argsort(order)[CLASSES], colours[order]),
+    )
+    for each, expected in zip(found, [of_ids] * 2 + [CLASSES] * 4, strict=True):
+        np.testing.assert_array_equal(each, expected)
+
+
+def test_a_colour_of_no_class_is_named_everywhere(model, tmp_path):
+    rgb = class_colours(model)[CLASSES]
+    rgb[3, 4] = FOREIGN
+    ((here, there),) = everywhere(model, tmp_path, png(rgb))
+    assert here.startswith("a.png holds the colour 1 2 3 (at row 3, column 4;") and "in 1 pixels" in here and "(1 2 3)" in there
+    has_file = label_rule(model).palette is not None
+    assert ("data.palette lacks: add a line" in here) == has_file and ("give it the colour of a class" in here) != has_file
+
+
+def test_transparent_pixels_and_ids_of_no_class_are_refused_everywhere(model, tmp_path):
+    rgb, alpha = class_colours(model)[CLASSES], np.where(CLASSES == 1, 0, 255).astype(np.uint8)
+    hidden = palette_png(CLASSES, class_colours(model), transparency=1)
+    for here, there in everywhere(model, tmp_path, png(np.dstack([rgb, alpha])), hidden, png(np.full(IMAGE_SIZE, 99, np.uint8))):
+        assert ("transparent" in here) == ("transparent" in there) == ("99" not in here) == ("99" not in there)
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name.startswith("no")])
+def test_without_a_palette_indices_of_other_colours_and_equal_channels_are_ids(tmp_path, name):
+    model = model_with(name)
+    ids, _ = stored(model)
+    of_pillow = np.repeat(np.arange(256)[:, None], 3, 1)
+    of_data_set = np.random.default_rng(2).integers(0, 256, (256, 3))
+    of_data_set[0] = 0
+    mixed = of_data_set.copy()
+    mixed[:3] = class_colours(model)[[2, 3, 1]]  # all that the pixels have but one are colours of classes
+    files = [palette_png(ids, colours) for colours in (of_pillow, of_data_set, mixed)]
+    for each in everywhere(model, tmp_path, *files, png(np.dstack([ids] * 3))):
+        np.testing.assert_array_equal(each, CLASSES)
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name.startswith("no")])
+def test_one_colour_is_no_evidence_if_the_palette_has_others(tmp_path, name):
+    """The black of index 0 in the palette of a data set is not that of class 0."""
+    model = model_with(name)
+    blank = np.zeros(IMAGE_SIZE, np.uint8)
+    of_data_set, of_studio = everywhere(model, tmp_path, palette_png(blank, [(0, 0, 0), FOREIGN]), palette_png(blank, class_colours(model)))
+    assert (of_data_set == label_rule(model).table[0]).all() and (of_studio == 0).all()
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name.startswith("a palette")])
+def test_with_a_palette_images_in_colours_hold_its_colours_alone(tmp_path, name):
+    model = model_with(name)
+    rule = label_rule(model)
+    rows = np.random.default_rng(1).integers(0, len(rule.palette), IMAGE_SIZE)
+    grey = np.full(IMAGE_SIZE, 20, np.uint8)
+    *found, refused = everywhere(
+        model, tmp_path, png(rule.palette[rows]), palette_png(rows, rule.palette), png(np.dstack([grey] * 3)),
+        palette_png(rows, np.vstack([rule.palette[:1], [FOREIGN] * 4])),
+    )
+    for each, expected in zip(found, [rows, rows, np.zeros_like(rows)], strict=True):
+        np.testing.assert_array_equal(each, rule.table[expected])
+    assert "1 2 3" in refused[0] and "empty data.palette" in refused[0] and "(1 2 3)" in refused[1]
+
+
+def test_a_palette_that_the_command_is_given_is_shown_and_read(tmp_path):
+    (tmp_path / "palette.txt").write_text("\n".join(" ".join(map(str, colour)) for colour in OWN[1:]))
+    begun = begin_with(model_with("a palette"), changed={"palette": str(tmp_path / "palette.txt")})
+    facts = begun.facts(types.SimpleNamespace(previews=None))
+    np.testing.assert_array_equal([each["color"] for each in facts["classes"]], OWN[1:])
+    _, labels, _ = open_file(png(OWN[1:][CLASSES]), "a.png", begun.model, begun.rule, IMAGE_SIZE)
+    np.testing.assert_array_equal(labels, CLASSES)
+
+
+def test_the_model_in_the_box_opens_what_is_drawn_in_the_colours_of_its_page():
+    model = oasis_jax.load("scenes")
+    classes = np.random.default_rng(0).integers(0, model.num_classes, model.image_size)
+    _, labels, _ = open_file(png(class_colours(model)[classes]), "a.png", model, label_rule(model), model.image_size)
+    np.testing.assert_array_equal(labels, classes)
