@@ -17,9 +17,9 @@ import shutil
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 
 from oasis_jax import files
+from oasis_jax.parallel.processes import broadcast, is_first
 
 FOLDER = "checkpoints"
 SCORES = "scores.json"  # {step: metrics} of steps that were evaluated after they were saved
@@ -62,7 +62,7 @@ class Checkpoints:
         )
         try:
             # One answer for all processes: the first to pass here creates the folder.
-            if multihost_utils.broadcast_one_to_all(self.directory.exists()):
+            if broadcast(self.directory.exists()):
                 _check_steps(self.directory)
             self._delete_superseded()  # of a killed run
             self._manager = ocp.CheckpointManager(self.directory, options=options)
@@ -111,7 +111,7 @@ class Checkpoints:
     def add_scores(self, step, metrics):
         """Adds metrics, name to float, of a step that is saved already: what is evaluated is saved first. Every process must call this."""
         self._scores[step] = {name: float(value) for name, value in metrics.items()}
-        if jax.process_index() == 0:
+        if is_first():
             kept = {str(each): found for each, found in self._scores.items() if each in self._manager.all_steps()}
             with self._save_errors():
                 files.write_whole(self.directory / SCORES, json.dumps(kept).encode())
@@ -156,7 +156,7 @@ class Checkpoints:
 
     def _delete_superseded(self):
         folder = self.directory / SUPERSEDED
-        if not self._read_only and jax.process_index() == 0 and folder.exists():
+        if not self._read_only and is_first() and folder.exists():
             try:
                 folder.rmtree()
             except OSError as error:  # such as a file in use; nothing is lost, and the next save tries again

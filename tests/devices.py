@@ -7,6 +7,7 @@ import sys
 
 import jax
 import numpy as np
+import optax
 
 from oasis_jax.parallel.mesh import make_mesh, put_batch
 from oasis_jax.training.step import compile_step, state_template
@@ -30,29 +31,35 @@ def in_own_process(file, case):
 def compare(step, initial, batches, meshes, shard_state=False):
     """What steps on several devices differ in from those on one.
 
+    The second moments after the first step say what the gradients were, to their sign. The state alone would not: Adam's steps do not
+    depend on the scale of a gradient, and the squares of small ones are below any tolerance.
+
     Args:
-        step: TrainStep.
+        step: TrainStep, with optimizers that keep second moments ("nu").
         initial: TrainState of numpy arrays.
         batches: one for each step.
         meshes: (data, space) pairs.
         shard_state: divide optimizer states and the averaged generator, as mesh.shard_state does.
 
     Returns:
-        (whether every metric of one device was once not zero, [for each mesh: its largest difference of a metric that both know and of the
-        state, its share of the operations, and how many rows the activations have that its program gathers]), for JSON.
+        (whether every metric of one device was once not zero, [for each mesh: its largest difference of a metric that both know, of the
+        state and of the first gradients, relative to the largest one of their network, its share of the operations, and how many rows the
+        activations have that its program gathers]), for JSON.
     """
     alone, found = _train(step, initial, batches, (1, 1), False), []
     for mesh in meshes:
         one = _train(step, initial, batches, mesh, shard_state)
         losses = max(float(np.abs(alone[1][name] - one[1][name]).max()) for name in alone[1].keys() & one[1].keys())
         state = float(np.abs(alone[2] - one[2]).max())
-        found.append({"mesh": mesh, "losses": losses, "state": state, "work": one[0] / alone[0], "gathered rows": one[3]})
+        gradients = max(float(np.abs(a - b).max() / b.max()) for a, b in zip(one[4], alone[4], strict=True))
+        differences = {"losses": losses, "state": state, "gradients": gradients}
+        found.append({"mesh": mesh, **differences, "work": one[0] / alone[0], "gathered rows": one[3]})
     return all(bool(values.any()) for values in alone[1].values()), found
 
 
 def _train(step, state, batches, mesh, shard_state):
     data, space = mesh
-    mesh, metrics = make_mesh(jax.devices()[: data * space], space), []
+    mesh, metrics, gradients = make_mesh(jax.devices()[: data * space], space), [], []
     template = state_template(step, batches[0]["image"].shape[1:3], mesh, shard_state)
     state = jax.device_put(state, jax.tree.map(lambda leaf: leaf.sharding, template))
     placed = [put_batch(batch, mesh) for batch in batches]
@@ -60,9 +67,15 @@ def _train(step, state, batches, mesh, shard_state):
     for batch in placed:
         state, of_step = compiled(state, batch)
         metrics.append(jax.device_get(of_step))
+        gradients = gradients or [_gradients(of_network) for of_network in (state.opt_state_g, state.opt_state_d)]
     metrics = {name: np.array([of_step[name] for of_step in metrics]) for name in metrics[0]}
     leaves = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state)])
-    return compiled.cost_analysis()["flops"], metrics, leaves, _gathered_rows(compiled.as_text())
+    return compiled.cost_analysis()["flops"], metrics, leaves, _gathered_rows(compiled.as_text()), gradients
+
+
+def _gradients(opt_state):
+    """The roots of the second moments of one network: after one update, its gradients to their sign and one factor."""
+    return np.concatenate([np.ravel(np.sqrt(leaf)) for leaf in jax.tree.leaves(optax.tree_utils.tree_get(opt_state, "nu"))])
 
 
 def _gathered_rows(text):

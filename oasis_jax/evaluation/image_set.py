@@ -11,14 +11,13 @@ import tempfile
 import time
 import zipfile
 
-import jax
 import numpy as np
 import PIL
 from tqdm import tqdm
 
 from oasis_jax.evaluation.cache import key_of, locked, replacing
 from oasis_jax.metrics.metric import Measured
-from oasis_jax.parallel.processes import gather, gather_rows, is_first, part_of
+from oasis_jax.parallel.processes import gather, gather_rows, is_first, num_processes, part_of
 
 SAVE_EVERY_SECONDS = 60.0
 
@@ -142,7 +141,7 @@ class Tally:
 
 def _merge_processes(tally):
     """The Measured of the whole set, of which every process has a part."""
-    if jax.process_count() == 1:
+    if num_processes() == 1:
         return Measured(tally.images, tally.counts, tally.rows)
     parts = gather({"images": tally.images, "counts": tally.counts})
     counts = functools.reduce(tally.metric.merge, (each["counts"] for each in parts))

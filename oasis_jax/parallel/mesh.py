@@ -133,6 +133,11 @@ def _left_over(devices, count):
     return [device for own in of_process.values() for device in own[count // len(of_process) :]]
 
 
+def num_processes_of(devices):
+    """The number of processes that devices belong to; the devices may be those of a machine that is only described."""
+    return len({device.process_index for device in devices})
+
+
 def make_local_mesh():
     """Makes a mesh of the devices of this process."""
     return make_mesh(jax.local_devices())

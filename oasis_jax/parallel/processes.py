@@ -160,9 +160,19 @@ def by_first(function):
         multihost_utils.sync_global_devices("done by the first process")
 
 
+def num_processes():
+    """The number of processes that have joined, 1 if this one is alone."""
+    return jax.process_count()
+
+
 def is_first():
     """Whether this process is the one that writes files and shows progress."""
     return jax.process_index() == 0
+
+
+def broadcast(value):
+    """The first process's value (a number or bool) in every process. Every process must call this."""
+    return value if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(value).item()
 
 
 def any_process(*flags):

@@ -25,7 +25,7 @@ from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
 from oasis_jax.family import find_family
 from oasis_jax.heatmaps import NUM_MAPS
-from oasis_jax.parallel.mesh import describe_split, mesh_of_split
+from oasis_jax.parallel.mesh import describe_split, mesh_of_split, num_processes_of
 from oasis_jax.planning.machines import Machine
 from oasis_jax.training.step import lower_step, split_of_run, state_template
 
@@ -75,7 +75,7 @@ def lowered_step(config, machine):
     """
     family, size = find_family(config), tuple(config.data.image_size)
     train_step, devices = family.train_step(config, survey_training_data(config, family)), machine.devices()
-    split = split_of_run(config, train_step, len(devices), len({device.process_index for device in devices}))
+    split = split_of_run(config, train_step, len(devices), num_processes_of(devices))
     mesh = mesh_of_split(split, devices)
     with jax.set_mesh(mesh):
         description = train_step.describe(size)

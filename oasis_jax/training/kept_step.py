@@ -17,7 +17,7 @@ from jax import export
 from oasis_jax import compiler
 from oasis_jax.config_flag import flat
 from oasis_jax.files import expanded, write_whole
-from oasis_jax.parallel.processes import is_first
+from oasis_jax.parallel.processes import is_first, num_processes
 from oasis_jax.training.step import compile_step, jit_step
 
 PACKAGE = pathlib.Path(__file__).parents[1]
@@ -128,7 +128,7 @@ def fingerprint(run):
         "source": [hashlib.sha256(path.read_bytes()).hexdigest() for path in source],
         "libraries": [version(name) for name in LIBRARIES],
         "options": {name: repr(value) for name, value in jax.config.values.items() if name not in _OF_THE_CACHE},
-        "devices": [device.platform, device.device_kind, dict(run.mesh.shape), jax.process_count()],
+        "devices": [device.platform, device.device_kind, dict(run.mesh.shape), num_processes()],
         "survey": run.survey.as_memory(),
         "files": [_stamp(value) for value in config.values() if isinstance(value, str) and os.path.isfile(os.path.expanduser(value))],
         "config": config,

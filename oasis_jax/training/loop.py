@@ -18,7 +18,7 @@ from oasis_jax.family import name_of, own_networks, step_at
 from oasis_jax.files import one_line
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
-from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others
+from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others, num_processes
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
 from oasis_jax.training.resuming import check_config_fits
@@ -141,7 +141,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
             # One answer for all processes, which must leave the loop together.
             stopped, over = received.reached(done), time_is_over(config, began, done)
             last = done == run.num_steps or stopped or over
-            lost = upcoming is not None and upcoming.failure is not None and jax.process_count() == 1  # the others would not know
+            lost = upcoming is not None and upcoming.failure is not None and num_processes() == 1  # the others would not know
             due = {name: last or lost or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
             # A run that was told to stop saves, and draws and evaluates nothing.
             due["images"] = not stopped and (last or is_due(done, config.log.images_every_steps))
@@ -169,7 +169,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                     if due["images"]:
                         shown.draw(done, averaged)
                 except Exception:
-                    if saved != done and jax.process_count() == 1:  # the others, which draw nothing, would not know
+                    if saved != done and num_processes() == 1:  # the others, which draw nothing, would not know
                         save(run, checkpoints, shown, done, state, averaged, saved)
                     raise
                 scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
@@ -224,7 +224,6 @@ class Progress:
         """Writes a sample grid of the averaged generator."""
         if is_first():
             picture = self.grid.picture(self.run.model(variables, step))
-            save_png(self.run.workdir / "samples" / f"step_{step:07d}.png", picture)
             self.writer.write_images(step, {"samples": picture[None]})
 
     def evaluate(self, step, state, variables):
@@ -302,7 +301,7 @@ def divergence(run, what, saved):
 
 def time_is_over(config, began, done):
     """Whether train.max_minutes have passed. Several processes ask each other, and only when they log, or now and then."""
-    if not config.train.max_minutes or (jax.process_count() > 1 and not is_due(done, config.log.every_steps or ASK_EVERY)):
+    if not config.train.max_minutes or (num_processes() > 1 and not is_due(done, config.log.every_steps or ASK_EVERY)):
         return False
     return any_process(time.monotonic() - began > 60 * config.train.max_minutes)[0]
 

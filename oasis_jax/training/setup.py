@@ -18,7 +18,7 @@ from oasis_jax.family import Family, TrainStep, find_family, rules_of
 from oasis_jax.files import expanded, write_whole
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
-from oasis_jax.parallel.processes import is_first
+from oasis_jax.parallel.processes import is_first, num_processes
 from oasis_jax.training.kept_palette import keep_palette, refuse_exchanged_classes
 from oasis_jax.training.length import count_steps
 from oasis_jax.training.step import split_of_run
@@ -156,7 +156,7 @@ def make_run_mesh(config, train_step):
         ValueError: the batch or mesh.space does not fit the devices, or the family cannot split rows.
     """
     devices = jax.devices()
-    split = split_of_run(config, train_step, len(devices), jax.process_count())
+    split = split_of_run(config, train_step, len(devices), num_processes())
     if is_first() and len(devices) > 1:
         print(describe_split(split, config.train.batch_size, devices))
     return mesh_of_split(split)

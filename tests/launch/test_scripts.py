@@ -10,6 +10,7 @@ from tests.launch.stand_ins import ROOT, TRAIN, StandIns
 
 SCRIPTS = sorted([*(ROOT / "launch").glob("*.sh"), *(ROOT / "launch").glob("*.sbatch")])
 TPU, XPK = ["--name=pod", "--zone=us-west4-a"], ["--workload=run", "--cluster=pods"]
+STOPPED = 75  # exit status of a training that was stopped and has saved (launch/attempt.sh)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
@@ -31,17 +32,22 @@ def test_script_passes_shellcheck(script):
         ["xpk.sh", "train", *XPK, *TRAIN, "--image=own", "--num_slices=2", "--zone=z", "--project=p"],
         ["xpk.sh", "list", *XPK],
         ["xpk.sh", "delete", *XPK],
+        ["slurm.sbatch", *TRAIN],
     ],
     ids=" ".join,
 )
 def test_dry_run_prints_what_is_run(arguments, tmp_path):
-    """What is printed calls, pasted into a shell, the same commands with the same words; the dry run itself calls none."""
-    commands = StandIns(tmp_path / "bin", git="", xpk="", gcloud="print('ACTIVE')")
+    """What is printed calls, pasted into a shell, the same commands with the same words; the dry run itself calls none.
+
+    The training of a SLURM job is stopped here, so that the job is queued again, which is the last command that is printed.
+    """
+    commands = StandIns(tmp_path / "bin", git="", xpk="", gcloud="print('ACTIVE')", srun=f"sys.exit({STOPPED})", scontrol="")
     command = ["bash", f"launch/{arguments[0]}", *arguments[1:]]
-    done = commands.run(*command)
-    assert done.returncode == 0, done.stderr
+    job = {"SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "node1"}
+    done = commands.run(*command, **job)
+    assert done.returncode == (STOPPED if arguments[0] == "slurm.sbatch" else 0), done.stderr
     run = commands.calls()
-    dry = commands.run(*command, "--dry_run")
+    dry = commands.run(*command, "--dry_run", **job)
     assert dry.returncode == 0 and commands.calls() == []
     assert commands.run("bash", "-c", dry.stdout).returncode == 0
     assert commands.calls() == run != []
