@@ -60,7 +60,7 @@ def test_gradients_of_few_rows_are_those_of_one_device():
 def test_without_the_least_number_of_rows_gradients_are_wrong():
     _, unguarded = on_devices()
     if not unguarded:
-        pytest.skip("XLA has mended its gradients of few rows: LEAST_ROWS can go")
+        pytest.skip("XLA now computes gradients of few rows correctly: LEAST_ROWS can be removed")
     assert max(unguarded.values()) > 1e-3, unguarded
 
 

@@ -112,7 +112,8 @@ class LabelRule:
         colours, counts = np.unique(rgb[unknown], axis=0, return_counts=True)
         y, x = np.argwhere(unknown)[0]
         nearest = int(np.square(self.palette.astype(int) - rgb[y, x]).sum(1).argmin())
-        first = f"{_text(rgb[y, x])} (at row {y}, column {x}; nearest is class {nearest}, {_text(self.palette[nearest])})"
+        of_class = f" of class {self.table[nearest]}" if self.table[nearest] >= 0 else ""
+        first = f"{_text(rgb[y, x])} (at row {y}, column {x}; nearest is {_text(self.palette[nearest])}{of_class})"
         one, each = ("add a line for it", "add a line for each")
         if self.palette_source != _PALETTE_FILE:
             one, each = ("give it the colour of a class", "give each the colour of a class")

@@ -171,7 +171,7 @@ def is_first():
 
 
 def broadcast(value):
-    """The first process's value (a number or bool) in every process. Every process must call this."""
+    """The first process's value (bool) in every process. Every process must call this."""
     return value if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(value).item()
 
 

@@ -3,7 +3,7 @@ import dataclasses
 
 import numpy as np
 
-from oasis_jax.data.labels import LabelRule, stored_ids
+from oasis_jax.data.labels import DataError, LabelRule, stored_ids
 from oasis_jax.sample_labels import class_colours
 
 
@@ -58,7 +58,9 @@ def file_rule(model, rule):
     for stored, colour in enumerate(rule.palette.tolist() if own else ()):
         if rule.table[stored] >= 0:  # several ids may be of one class
             class_of.setdefault(tuple(colour), int(rule.table[stored]))
-    source = {} if own else {"palette_source": "the palette of the classes"}
+    unused = own and (rule.table[: len(rule.palette)] < 0).any()
+    named = "the part of data.palette that has classes" if own else "the palette of the classes"
+    source = {"palette_source": named} if unused or not own else {}
     colours = LabelRule(rule.num_classes, 0, dict(enumerate(class_of.values())), np.array(list(class_of), np.uint8), fixed=True, **source)
     return FileRule(dataclasses.replace(rule, palette=None), colours, own)
 
@@ -73,22 +75,23 @@ def classes_of(file, rule):
     Raises:
         DataError: it holds no ids or colours of classes, or as `stored_ids` does; it names the file.
     """
-    chosen = rule.colours if _holds_colours(file.decode(), rule) else rule.ids
+    chosen = rule.colours if not file.lossy and _holds_colours(file.decode(), rule, f"label map {file.source}") else rule.ids
     return chosen(stored_ids(file, chosen), f"label map {file.source}")
 
 
-def _holds_colours(image, rule):
-    """Whether the pixels of an Image are to be read by their colours."""
+def _holds_colours(image, rule, source):
+    """Whether the pixels of an Image are to be read by their colours. Raises DataError for colours that are not there."""
     if image.mode not in ("P", "RGB", "RGBA", "LA"):
         return False
-    if rule.own:
-        return True
     if image.mode != "P":
         rgb = np.asarray(image.convert("RGB"))
-        return bool((rgb != rgb[..., :1]).any())
-    palette, known = list(_triples(image.getpalette())), set(map(tuple, rule.colours.palette.tolist()))
-    used = {palette[i] if i < len(palette) else None for i in np.unique(np.asarray(image)).tolist()}
-    return used <= known and (len(used) > 1 or known.issuperset(palette))
+        return rule.own or bool((rgb != rgb[..., :1]).any())
+    palette, known = list(_triples(image.getpalette() or ())), set(map(tuple, rule.colours.palette.tolist()))
+    indices = np.unique(np.asarray(image)).tolist()
+    if rule.own and indices[-1] >= len(palette):
+        raise DataError(f"{source} holds index {indices[-1]}, but its own palette has {len(palette)} colours: save it with all of them")
+    used = {palette[i] if i < len(palette) else None for i in indices}
+    return rule.own or used <= known and (len(used) > 1 or known.issuperset(palette))
 
 
 def _triples(values):

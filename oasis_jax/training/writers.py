@@ -10,6 +10,7 @@ import tqdm
 from absl import logging
 from clu import metric_writers
 
+from oasis_jax.files import one_line
 from oasis_jax.parallel.processes import is_first
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import FILE
@@ -34,7 +35,7 @@ class ConsoleWriter(_Ignoring):
 
 
 class PngWriter(_Ignoring):
-    """Writes the images of a name as NAME/step_0000000.png.
+    """Writes the images of a name as NAME/step_0000000.png. One that cannot be written is a warning, and the next one is tried again.
 
     Args:
         folder: path of the folders.
@@ -45,7 +46,11 @@ class PngWriter(_Ignoring):
 
     def write_images(self, step, images):
         for name, (image,) in images.items():
-            save_png(self._folder / name / f"step_{step:07d}.png", image)
+            try:
+                save_png(self._folder / name / f"step_{step:07d}.png", image)
+            except Exception as error:  # a picture is not worth the run
+                reason = one_line(str(error))
+                warnings.warn(f"the picture of {name} at step {step} cannot be written: {reason}; training continues", stacklevel=1)
 
 
 class BucketWriter(metric_writers.SummaryWriter):
@@ -98,16 +103,15 @@ def _guarded(name):
 
 
 class DispensableWriter(metric_writers.MetricWriter):
-    """Writes files until one cannot be written: a log is not worth the run. Then it warns, once, and drops what follows.
+    """Writes TensorBoard files until one cannot be written: a log is not worth the run. Then it warns, once, and drops what follows.
 
     Args:
-        kind: of files, for the warning.
-        folder: path that they are in.
+        folder: path, for the warning.
         create: () -> the writer.
     """
 
-    def __init__(self, kind, folder, create):
-        self._kind, self._folder, self._writer = kind, folder, None
+    def __init__(self, folder, create):
+        self._folder, self._writer = folder, None
         with self._giving_up():
             self._writer = create()
 
@@ -127,7 +131,7 @@ class DispensableWriter(metric_writers.MetricWriter):
             text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error))  # TensorFlow's names of operations
             reason = text.strip().partition("\n")[0]
             warnings.warn(
-                f"{self._kind} in {self._folder} cannot be written ({reason}): training continues without them, and {FILE} there "
+                f"TensorBoard files in {self._folder} cannot be written ({reason}): training continues without them, and {FILE} there "
                 "keeps the losses. Make room, or correct the permissions; the next start of the same command writes them again",
                 stacklevel=1,
             )
@@ -138,6 +142,5 @@ def create_writer(workdir):
     if not is_first():
         return metric_writers.MultiWriter([])
     create = BucketWriter if "://" in str(workdir) else lambda folder: metric_writers.SummaryWriter(str(folder))
-    curves = DispensableWriter("TensorBoard files", workdir, lambda: create(workdir))
-    pictures = DispensableWriter("Sample pictures", workdir, lambda: PngWriter(workdir))
-    return metric_writers.MultiWriter([ConsoleWriter(), metric_writers.AsyncMultiWriter([curves, pictures])])
+    to_files = [DispensableWriter(workdir, lambda: create(workdir)), PngWriter(workdir)]
+    return metric_writers.MultiWriter([ConsoleWriter(), metric_writers.AsyncMultiWriter(to_files)])

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 FIRST_PORT = 61440  # of SLURM jobs: JAX adds the job's number modulo 4096
+CLUSTERS = ("SLURM", "KUBERNETES", "TPU_", "MEGASCALE", "JAX_")  # how variables begin that tell of the cluster that this test may run on
 TPU = {"JAX_FORCE_TPU_INIT": "1"}  # JAX takes this host for one with TPUs
 JOIN = """
 import os, sys
@@ -88,10 +89,11 @@ def test_two_processes_join_by_what_the_scheduler_tells_them(told):
     at = {"SLURM_JOB_ID": str(port - FIRST_PORT)} if told is slurm else {"JAX_COORDINATOR_PORT": str(port)}
     for own, server in zip(variables, servers, strict=True):
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(CLUSTERS)}
         host = {"JAX_PLATFORMS": "cpu", "GCE_METADATA_IP": f"127.0.0.1:{server.server_port}", "no_proxy": "127.0.0.1,localhost"}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         command = [sys.executable, "-c", JOIN, told.__name__]
-        processes.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | host | at | own, **options))
+        processes.append(subprocess.Popen(command, cwd=ROOT, env=outside | host | at | own, **options))
     try:
         said = [process.communicate(timeout=120)[0] for process in processes]
     finally:

@@ -1,6 +1,8 @@
 """PNG files of label maps, and how a page without a server reads them."""
 import base64
 import io
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -32,6 +34,21 @@ def png(image, **options):
     stream = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, "png", **options)
     return stream.getvalue()
+
+
+def raw_png(values, depth, palette=None):
+    """A PNG as Pillow does not write it, of so many bits: grey or indices (H, W), or colours (H, W, 3); palette is uint8 (K, 3)."""
+    height, width = values.shape[:2]
+    if depth == 16:
+        rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
+    else:
+        bits = np.unpackbits(values.astype(np.uint8)[..., None], axis=-1)[..., 8 - depth :]
+        rows = np.packbits(bits.reshape(height, -1), axis=-1)
+    data = zlib.compress(np.pad(rows, [(0, 0), (1, 0)]).tobytes())
+    header = struct.pack(">IIBBBBB", width, height, depth, 3 if palette is not None else 2 * (values.ndim > 2), 0, 0, 0)
+    chunks = [(b"IHDR", header), *([] if palette is None else [(b"PLTE", palette.tobytes())]), (b"IDAT", data), (b"IEND", b"")]
+    parts = (struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def palette_png(indices, colours, **options):

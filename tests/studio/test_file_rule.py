@@ -14,7 +14,7 @@ from oasis_jax.studio.examples import find_examples
 from oasis_jax.studio.file_rule import file_rule
 from oasis_jax.studio.opening import open_file
 from tests.studio.javascript import MARKS
-from tests.studio.label_pngs import palette_png, png, read_by_page
+from tests.studio.label_pngs import palette_png, png, raw_png, read_by_page
 from tests.studio_client import app_of, post
 from tests.tiny_run import IMAGE_SIZE, random_state, tiny_config
 
@@ -87,6 +87,7 @@ def test_a_colour_of_no_class_is_named_everywhere(model, tmp_path):
     ((here, there),) = everywhere(model, tmp_path, png(rgb))
     assert here.startswith("a.png holds the colour 1 2 3 (at row 3, column 4;") and "in 1 pixels" in here and "(1 2 3)" in there
     has_file = label_rule(model).palette is not None
+    assert "nearest is " in here and ("of class" in here) == bool((classes := here.partition("of class ")[2]) and 0 <= int(classes[0]) < 4)
     assert ("data.palette lacks: add a line" in here) == has_file and ("give it the colour of a class" in here) != has_file
 
 
@@ -95,6 +96,17 @@ def test_transparent_pixels_and_ids_of_no_class_are_refused_everywhere(model, tm
     hidden = palette_png(CLASSES, class_colours(model), transparency=1)
     for here, there in everywhere(model, tmp_path, png(np.dstack([rgb, alpha])), hidden, png(np.full(IMAGE_SIZE, 99, np.uint8))):
         assert ("transparent" in here) == ("transparent" in there) == ("99" not in here) == ("99" not in there)
+
+
+def test_what_decoders_would_read_differently_is_refused_everywhere(model, tmp_path):
+    """Grey of few bits, colours of 16 bits, a transparent colour, and indices that the palette lacks if its colours count."""
+    rgb, (ids, _) = class_colours(model)[CLASSES], stored(model)
+    key = tuple(map(int, rgb[3, 4]))
+    files = [raw_png(ids & 3, 2), raw_png(ids & 3, 4), raw_png(rgb.astype(np.uint16) * 257, 16), png(rgb, transparency=key)]
+    if label_rule(model).palette is not None:
+        files.append(raw_png(CLASSES, 8, class_colours(model)[:2]))
+    for number, refusals in enumerate(everywhere(model, tmp_path, *files)):
+        assert len(refusals) == 2 and all(isinstance(each, str) for each in refusals), number
 
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if name.startswith("no")])

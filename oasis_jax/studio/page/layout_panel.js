@@ -79,6 +79,7 @@ export class LayoutPanel {
       onkeyup: (event) => (event.key in CENTRE_STEPS || "+=-_".includes(event.key)) && this.desk.session.commit("Move centres"),
       onpointerdown: (event) => {
         if (event.button) return;
+        this.endTurn();
         element.setPointerCapture(event.pointerId);
         this.grip = {x: event.clientX, y: event.clientY};
       },
@@ -134,7 +135,7 @@ export class LayoutPanel {
     if (!this.pause) return;
     clearTimeout(this.pause);
     this.pause = null;
-    this.desk.session.commit("Width of centres");
+    if (this.desk.session.isLive) this.desk.session.commit("Width of centres");
   }
 
   choose(row) {

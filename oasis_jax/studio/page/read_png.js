@@ -133,9 +133,13 @@ function holdsColours({values, channels, palette}, known, own) {
   return [...used].every((colour) => known.has(colour)) && (used.size > 1 || palette.every((colour) => known.has(colour)));
 }
 
-function refuseTransparent({values, channels, depth, palette, alphas}) {
-  const opaque = depth === 16 ? 65535 : 255;
-  const isTransparent = palette ? (value) => (alphas[value] ?? opaque) < opaque : (value, i) => i % channels === channels - 1 && value < opaque;
+function refuseTransparent({values, channels, palette, alphas}) {
+  const key = alphas.length === 6 ? packed(alphas[1], alphas[3], alphas[5]) : null; // the transparent colour of an RGB image
+  const isTransparent = palette
+    ? (value) => (alphas[value] ?? 255) < 255
+    : channels === 3
+      ? (value, i) => i % 3 === 0 && packed(value, values[i + 1], values[i + 2]) === key
+      : (value, i) => i % channels === channels - 1 && value < 255;
   if (values.some(isTransparent)) throw new Error("it has transparent pixels, whose class is unknown: save it without transparency");
 }
 
@@ -152,8 +156,9 @@ export async function readLabelMap(bytes, {count, offset, map, colours, own}) {
   const {height, width, values, channels, depth, palette} = decoded;
   const classOfColour = new Map(colours.map(([r, g, b, number]) => [packed(r, g, b), number]));
   const byColour = holdsColours(decoded, classOfColour, own);
-  if (byColour && depth === 16) throw new Error("it has 16 bits for each colour: save it with 8");
-  if (palette ? byColour : channels % 2 === 0) refuseTransparent(decoded);
+  if (channels > 1 && depth === 16) throw new Error("it has 16 bits for each colour: save it with 8");
+  if (channels === 1 && !palette && (depth === 2 || depth === 4)) throw new Error(`it holds grey of ${depth} bits: save the ids with 8`);
+  if (palette ? byColour : channels > 1) refuseTransparent(decoded);
   const labels = count > 256 ? new Uint16Array(height * width) : new Uint8Array(height * width);
   const wrong = new Set();
   for (let i = 0; i < labels.length; i++) {

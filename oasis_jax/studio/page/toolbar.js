@@ -52,7 +52,7 @@ export function barOf(desk) {
   return {
     element,
     update() {
-      enable(undo, desk.session.history.canUndo);
+      enable(undo, desk.session.isLive || desk.session.history.canUndo);
       enable(redo, desk.session.history.canRedo);
       mode.show(desk.ui.mode);
       opacity.element.hidden = desk.ui.mode !== "overlay";
