@@ -110,7 +110,7 @@ def test_a_signal_to_one_process_stops_all_at_one_saved_step(tmp_path, number, c
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count, killed", [(2, 0), (2, 1), (4, 0), (4, 3)])
+@pytest.mark.parametrize("count, killed", [(2, 1), (4, 0)])
 def test_when_a_process_is_killed_the_others_stop_within_a_minute_and_say_why(tmp_path, count, killed):
     processes = start(tmp_path / "run", 100_000, count=count)
     wait_for_checkpoint(tmp_path / "run", processes[0])
