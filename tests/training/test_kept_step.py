@@ -224,7 +224,7 @@ if __name__ == "__main__":
     step = test_devices.make_step()
     mesh = make_mesh(jax.devices(), 2)
     run = make_run(step, mesh)
-    batch = put_batch(test_devices.batch_of(0, False), mesh)
+    batch = put_batch(test_devices.batch_of(0, False, test_devices.SIZE), mesh)
     state = initial_state(step, test_devices.SIZE, mesh, shard_state=True)
 
     def trained_here(compiled):
