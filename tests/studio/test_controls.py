@@ -2,29 +2,10 @@
 import numpy as np
 import pytest
 
-from tests.studio.chromium import browser, fake_server, page_of
 from tests.studio.gestures import DESK, array, centre, choose, click, drag, labels, photo, place, shown, steps, until, values
 
 pytestmark = pytest.mark.browser
 BUILDING, TREE = 2, 5
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def address():
-    with fake_server() as address:
-        yield f"{address}/index.html"
-
-
-@pytest.fixture
-def page(chromium, address):
-    with page_of(chromium, address) as page:
-        yield page
 
 
 def colours(page):

@@ -7,29 +7,11 @@ import pytest
 from PIL import Image
 
 from oasis_jax.studio import assets
-from tests.studio.chromium import browser, fake_server, page_of, watched
+from tests.studio.chromium import page_of, watched
 from tests.studio.gestures import array, centre, choose, click, drag, labels, photo, place, settled, steps, until, values
 
 pytestmark = pytest.mark.browser
 SKY, BUILDING, ROAD, TREE, CAR = 1, 2, 3, 5, 7
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def address():
-    with fake_server() as address:
-        yield f"{address}/index.html"
-
-
-@pytest.fixture
-def page(chromium, address):
-    with page_of(chromium, address) as page:
-        yield page
 
 
 def test_it_opens_with_an_example_and_class_names_are_text(page):

@@ -84,7 +84,6 @@ export class Desk {
   changed({live, rect}) {
     const {session, ui, info} = this;
     const {state} = session;
-    this.isLive = live;
     if (rect) this.touched = this.touched ? joined(this.touched, rect) : rect;
     if (!live && ui.selection && ui.selection.length !== state.height * state.width) ui.selection = null;
     if (!live && this.compared && this.photos.key(ui.compared) !== this.comparedKey) this.compareWith(null);
@@ -111,7 +110,7 @@ export class Desk {
     return {
       image: imageOf(state),
       preview: urgent && touched ? windowAround(touched, state) : null,
-      tag: this.isLive ? null : this.photos.key(),
+      tag: this.session.isLive ? null : this.photos.key(),
     };
   }
 
@@ -163,7 +162,7 @@ export class Desk {
   /** Two photos whose difference is shown: before (null until it is there) and now. */
   change() {
     const {history} = this.session;
-    const position = this.ui.compared ?? Math.max(0, history.position - (this.isLive ? 0 : 1));
+    const position = this.ui.compared ?? Math.max(0, history.position - (this.session.isLive ? 0 : 1));
     const before = this.photos.ofSteps.get(this.photos.key(position));
     if (!before)
       this.photos.at(position).then(
