@@ -107,7 +107,7 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
     faults = list(split.faults) + [fault for result in results for fault in result.faults]
     if faults:
         raise DataError(_report(split, spec, faults))
-    pixels = images = measured = None
+    pixels = images = measured = largest = None
     if split.column("label_map"):
         pixels = np.sum([result.pixels for result in results], axis=0)
         images = np.sum([result.pixels > 0 for result in results], axis=0)
@@ -116,9 +116,10 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
             fault = f"all pixels of all label maps are of class {spec.dontcare_id} ({name}), which is don't-care: nothing could be learned"
             raise DataError(_report(split, spec, [f"{fault}. Correct data.dontcare_id (-1: none), data.label_offset or data.label_map"]))
         if statistic is not None:
-            measured = np.quantile([result.statistic for result in results], _QUANTILE, axis=0, method="higher").astype(np.int64)
+            found = np.asarray([result.statistic for result in results], np.int64)
+            measured, largest = np.quantile(found, _QUANTILE, axis=0, method="higher").astype(np.int64), found.max(0)
     notes = list(_notes(split, results))
-    survey = Survey(pixels=pixels, statistic=measured, images=images, notes=(*split.notes, *notes), **facts)
+    survey = Survey(pixels=pixels, statistic=measured, largest=largest, images=images, notes=(*split.notes, *notes), **facts)
     if memory and remember:
         memory.parent.mkdir(parents=True, exist_ok=True)
         result = {"key": key, "notes": notes} | survey.as_memory()

@@ -5,6 +5,7 @@ import numpy as np
 
 from oasis_jax.files import one_line
 
+_ARRAYS = ("pixels", "statistic", "largest", "images")
 _SHOWN = 24  # classes that are all shown; of more, the largest and the rarest
 _LARGEST, _RAREST, _NAMED = 10, 8, 10
 
@@ -18,6 +19,7 @@ class Survey:
         pixels: int64 (num_classes,) pixels of each class, at the stored sizes; None without label maps.
         statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
             if nothing was asked for.
+        largest: int64 array, the largest of each number of the statistic over all examples; None as before, and as older versions found.
         images: int64 (num_classes,) examples that hold each class; None without label maps.
         notes: what users should know of the files and that is no fault, one line each.
         split: train or val.
@@ -28,6 +30,7 @@ class Survey:
     num_examples: int
     pixels: np.ndarray | None
     statistic: np.ndarray | None
+    largest: np.ndarray | None = None
     images: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     split: str = "train"
@@ -73,13 +76,13 @@ class Survey:
 
     def as_memory(self):
         """What was counted as a JSON value."""
-        arrays = {name: getattr(self, name) for name in ("pixels", "statistic", "images")}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         return {name: None if array is None else array.tolist() for name, array in arrays.items()}
 
 
 def recalled(memory, **facts):
     """The Survey of a JSON value of `as_memory`; `facts` are its other fields."""
-    arrays = {name: memory.get(name) for name in ("pixels", "statistic", "images")}
+    arrays = {name: memory.get(name) for name in _ARRAYS}
     return Survey(**{name: None if values is None else np.asarray(values, np.int64) for name, values in arrays.items()}, **facts)
 
 

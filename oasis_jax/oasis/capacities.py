@@ -82,9 +82,14 @@ def of_size(size):
     return tuple(Capacity(*row) for row in rooms.tolist())
 
 
+def hold(capacities, counts):
+    """Whether capacities hold boundary counts (levels, 4), so that no level of a map with as many at most is computed densely for it."""
+    return all(np.all(row <= np.asarray(capacity)) for capacity, row in zip(capacities, counts, strict=False) if capacity)
+
+
 def fit(ids, capacities):
-    """Whether integer ids (H, W), not negative, fit capacities without dense levels."""
-    return bool(np.all(boundary_counts(ids, len(capacities)) <= np.asarray(capacities)))
+    """Whether integer ids (H, W), not negative, fit capacities."""
+    return hold(capacities, boundary_counts(ids, len(capacities)))
 
 
 def _without_dense_end(capacities):

@@ -2,7 +2,7 @@
 from oasis_jax.layers.dtype import compute_dtype
 from oasis_jax.layers.spatial import FEATURES
 from oasis_jax.oasis.alignment import Alignment
-from oasis_jax.oasis.capacities import choose_capacities, on_regions
+from oasis_jax.oasis.capacities import choose_capacities, hold, on_regions
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.generator import Generator, check_sides
 from oasis_jax.oasis.model import Model
@@ -41,6 +41,16 @@ def make_generator(config, survey=None):
         affine_blocks=model.get("affine_blocks", 0),  # older checkpoints lack the field
         **_spatial_fields(model),
     )
+
+
+def make_trained_generator(config, survey=None):
+    """The Generator of the train step; arguments and errors as for `make_generator`.
+
+    Where the survey proves that every label map of the training fits the capacities, no level has a dense form beside that on regions.
+    """
+    generator = make_generator(config, survey)
+    proven = generator.capacities and survey.largest is not None and hold(generator.capacities, survey.largest)
+    return generator.clone(known_to_fit=bool(proven))
 
 
 def _spatial_fields(model):

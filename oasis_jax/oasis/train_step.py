@@ -114,8 +114,8 @@ class TrainStep:
     def at(self, step):
         """The TrainStep after `step` updates: one of another kind for the first ones, if the hyperparameters say so."""
         for count, kind in ((self.hyper.segmentation_steps, "segmentation"), (self.hyper.coarse_steps, "coarse")):
-            if step < count:
-                return dataclasses.replace(self, kind=kind)
+            if step < count:  # whether maps fit is known of the full size alone
+                return dataclasses.replace(self, kind=kind, generator=self.generator.clone(known_to_fit=False))
         return self
 
     def describe(self, image_size):
@@ -180,14 +180,15 @@ class TrainStep:
         if not self.hyper.shared_fakes:
             state, fake = self.generate_for_discriminator(state, label_map, draws)
         state, metrics_d = self.update_discriminator(state, image, fake, label_map, weights, draws)
-        decay = self.hyper.ema_decay
-        if self.hyper.ema_warmup:
-            decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+        decay, t = self.hyper.ema_decay, state.step
+        decay = jnp.minimum(decay, (1 + t) / (10 + t)) if self.hyper.ema_warmup else decay
         with jax.named_scope(AVERAGE):
             ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
         metrics = metrics_g | metrics_d
         if self.generator.capacities and not rows_are_split():
-            metrics["dense_fallback"] = 1.0 - self.generator.fits(label_map)  # averaged over steps: the share that exceeded the capacities
+            metrics["dense_fallback"] = 1.0 - (fits := self.generator.fits(label_map))  # averaged: the share of steps beyond the capacities
+            if self.generator.known_to_fit:  # a label map was changed after the data check: the run must not go on
+                metrics["loss_g"] = jnp.where(fits, metrics["loss_g"], jnp.nan)
         return state.replace(step=state.step + 1, ema=ema), metrics
 
     def pixel_weights(self, label_map):
@@ -221,8 +222,7 @@ class TrainStep:
     def generator_loss(self, params, state, image, label_map, weights, draws):
         """mean(omega_t CE(D(fake), t + 1)), and alignment and perceptual loss if any.
 
-        Returns:
-            (loss, (metrics, new statistics of G, of D, the fakes if D learns from them, else None)).
+        Returns (loss, (metrics, new statistics of G, of D, the fakes if D learns from them, else None)).
         """
         variables = {**state.generator, "params": params}
         fake, statistics_g = self.generator.apply(variables, label_map, draws.noise_g, draws.heatmaps_g, train=True, mutable=MUTABLE_G)

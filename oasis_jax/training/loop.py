@@ -296,7 +296,8 @@ def divergence(run, what, saved):
     """The error that says what diverged and how to continue."""
     good = "no checkpoint was saved before" if saved is None else f"last good checkpoint: {run.workdir / FOLDER / str(saved)}"
     rates = " and ".join(f"train.{name}" for name in run.train_step.learning_rates(0))
-    return TrainingDivergedError(f"{what}; {good}; lower {rates}, or look at the data of this step, and start again")
+    data = "look at the data of this step (was a label map changed after the data check?)"
+    return TrainingDivergedError(f"{what}; {good}; lower {rates}, or {data}, and start again")
 
 
 def time_is_over(config, began, done):

@@ -57,6 +57,16 @@ def test_a_statistic_is_measured_on_request_of_a_map_and_its_mirror_image(spec, 
     np.testing.assert_array_equal(check_split(split, spec, tmp_path, row_sums).statistic, measured)
 
 
+def test_the_largest_statistic_is_known_beside_the_usual_one_and_remembered(spec, tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "_QUANTILE", 0.5)
+    split = open_split(spec, "train")
+    survey = check_split(split, spec, tmp_path, row_sums)
+    of_maps = [np.maximum(row_sums(ids), row_sums(ids[:, ::-1])) for ids in (split.read(i)["label_map"].astype(int) for i in range(7))]
+    np.testing.assert_array_equal(survey.largest, np.max(of_maps, axis=0))
+    assert np.all(survey.statistic <= survey.largest) and np.any(survey.statistic < survey.largest)
+    np.testing.assert_array_equal(check_split(split, spec, tmp_path, row_sums).largest, survey.largest)
+
+
 def test_photos_alone_are_checked_too(root, spec):
     split = open_split(spec, "train", ("image",))
     survey = check_split(split, spec)

@@ -265,7 +265,7 @@ def blended(ids, antialiased=True):
 
 def test_blended_borders_are_recognised_and_counted(tmp_path):
     path = save(tmp_path / "a.png", blended(IDS))
-    message = r"holds \d+ colours in \d+ pixels \(\d+\.\d%\) that data.palette lacks, such as .*; nearest is [\d ]+ of class [0-3]\).*antialiased"
+    message = r"\d+ colours in \d+ pixels \(\d+\.\d%\) that data.palette lacks, such as .*; nearest is [\d ]+ of class [0-3]\).*antialiased"
     refused(path, message, lambda path: read_stored_ids(path, COLOUR_RULE))
     save(path, blended(IDS, antialiased=False))
     assert read_stored_ids(path, COLOUR_RULE).shape == (48, 64)
