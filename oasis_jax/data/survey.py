@@ -5,7 +5,7 @@ import numpy as np
 
 from oasis_jax.files import one_line
 
-_ARRAYS = ("pixels", "statistic", "largest", "images")
+_ARRAYS = ("pixels", "statistic", "images", "largest")
 _SHOWN = 24  # classes that are all shown; of more, the largest and the rarest
 _LARGEST, _RAREST, _NAMED = 10, 8, 10
 
@@ -19,8 +19,9 @@ class Survey:
         pixels: int64 (num_classes,) pixels of each class, at the stored sizes; None without label maps.
         statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
             if nothing was asked for.
-        largest: int64 array, the largest of each number of the statistic over all examples; None as before, and as older versions found.
         images: int64 (num_classes,) examples that hold each class; None without label maps.
+        largest: int64 array, the largest of each number of the statistic over all examples; None if nothing was asked for, or if an older
+            version made the check.
         notes: what users should know of the files and that is no fault, one line each.
         split: train or val.
         class_names: one for each class; () without label maps.
@@ -30,8 +31,8 @@ class Survey:
     num_examples: int
     pixels: np.ndarray | None
     statistic: np.ndarray | None
-    largest: np.ndarray | None = None
     images: np.ndarray | None = None
+    largest: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     split: str = "train"
     class_names: tuple[str, ...] = ()

@@ -162,6 +162,7 @@ def result(process):
     return json.loads(output.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_device_count(alone, tmp_path):
     found = result(start(tmp_path, 8))
     for report in ("report", "unconditional"):

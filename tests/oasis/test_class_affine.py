@@ -18,7 +18,7 @@ def labels(seed=0):
 
 def drawn(module, *inputs):
     """Variables with random parameters."""
-    made = module.init(jax.random.key(0), *inputs)
+    made = jax.jit(module.init)(jax.random.key(0), *inputs)
     rng = np.random.default_rng(0)
     return {**made, "params": jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.5, leaf.shape), leaf.dtype), made["params"])}
 
@@ -68,7 +68,8 @@ def test_such_blocks_are_never_computed_on_regions(inputs):
     generator = Generator(num_classes=N, num_blocks=3, channels=2, spade_hidden=3, z_dim=Z, affine_blocks=2)
     variables = drawn(generator, label_map, z)
     on_regions = generator.clone(capacities=(Capacity(1, 1, 1, 1), Capacity(1, 1, 1, 1), Capacity(*[400] * 4)))
-    assert on_regions.fits(label_map)  # the first two capacities, in which nothing fits, are not asked
-    np.testing.assert_allclose(on_regions.apply(variables, label_map, z), generator.apply(variables, label_map, z), atol=1e-5)
+    assert jax.jit(on_regions.fits)(label_map)  # the first two capacities, in which nothing fits, are not asked
+    images = [jax.jit(module.apply)(variables, label_map, z) for module in (on_regions, generator)]
+    np.testing.assert_allclose(*images, atol=1e-5)
     names = {name for name, block in variables["params"].items() if name.startswith("block") and "shared" in block["spade_0"]}
     assert names == {"block_0"}

@@ -1,4 +1,5 @@
 """Laws of noise by pixel: white, a function of vector and position alone, local, and without effect at the start."""
+import functools
 import hashlib
 
 import jax
@@ -21,6 +22,16 @@ def generator(grain_blocks=3):
     return Generator(num_classes=N, num_blocks=3, channels=2, spade_hidden=3, z_dim=Z, grain_blocks=grain_blocks)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def initial(module, *inputs):
+    return module.init(jax.random.key(0), *inputs)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def image_of(module, variables, *inputs):
+    return module.apply(variables, *inputs)
+
+
 def vectors(*seeds):
     return jnp.asarray(np.stack([noise_vector(seed, Z) for seed in seeds]))
 
@@ -32,7 +43,7 @@ def labels(seed=0):
 @pytest.fixture(scope="module")
 def variables():
     """Of a generator whose grain has an effect: strengths are not zero."""
-    made = generator().init(jax.random.key(0), labels(), vectors(0))
+    made = initial(generator(), labels(), vectors(0))
 
     def strengthen(path, leaf):
         return jnp.ones_like(leaf) if path[-1].key == "strength" else leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape)
@@ -77,11 +88,11 @@ def test_grain_changes_continuously_with_the_vector():
 def test_every_form_of_one_noise_has_one_grain(variables):
     label_map, z = labels(), vectors(7)
     images = [
-        generator().apply(variables, label_map, noise)
+        image_of(generator(), variables, label_map, noise)
         for noise in (z, jnp.broadcast_to(z[:, None], (1, N, Z)), jnp.broadcast_to(z[:, None, None], (1, *SIZE, Z)))
     ]
     regions = from_regions(label_map, np.zeros_like(label_map), np.asarray(z)[:, None], N)
-    images.append(generator().apply(variables, regions))
+    images.append(image_of(generator(), variables, regions))
     for image in images[1:]:
         np.testing.assert_allclose(image, images[0], atol=2e-5)
 
@@ -95,18 +106,18 @@ def test_another_vector_of_a_class_changes_the_grain_of_its_pixels_alone():
 
 def test_without_strength_the_image_is_that_of_the_generator_without_grain():
     label_map, z = labels(), vectors(7)
-    made = generator().init(jax.random.key(0), label_map, z)
+    made = initial(generator(), label_map, z)
     plain = generator(0)
     params = {name: {k: v for k, v in block.items() if not k.startswith("grain")} for name, block in made["params"].items()}
-    np.testing.assert_array_equal(generator().apply(made, label_map, z), plain.apply({**made, "params": params}, label_map, z))
+    np.testing.assert_array_equal(image_of(generator(), made, label_map, z), image_of(plain, {**made, "params": params}, label_map, z))
 
 
 def test_the_inside_of_one_class_varies_from_pixel_to_pixel(variables):
     flat = np.zeros((1, *SIZE), np.int32)
-    image = np.asarray(generator().apply(variables, flat, vectors(1)))[0]
+    image = np.asarray(image_of(generator(), variables, flat, vectors(1)))[0]
     plain = {**variables, "params": jax.tree_util.tree_map_with_path(
         lambda path, leaf: jnp.zeros_like(leaf) if path[-1].key == "strength" else leaf, variables["params"])}
-    without = np.asarray(generator().apply(plain, flat, vectors(1)))[0]
+    without = np.asarray(image_of(generator(), plain, flat, vectors(1)))[0]
     inside = np.s_[12:20, 20:44]
     assert np.abs(np.diff(image[inside], axis=1)).mean() > 10 * np.abs(np.diff(without[inside], axis=1)).mean()
 

@@ -21,8 +21,8 @@ def large_batch():
     return {"image": rng.integers(0, 256, (2, *SIZE, 3), np.uint8), "label_map": rng.integers(0, N, (2, *SIZE), np.uint8)}
 
 
-def with_first_steps(**counts):
-    plain = tiny_step()
+def with_first_steps(num_blocks=2, **counts):
+    plain = tiny_step(num_blocks)
     return dataclasses.replace(plain, hyper=dataclasses.replace(plain.hyper, **counts))
 
 
@@ -49,7 +49,7 @@ def test_steps_of_segmentation_change_the_discriminator_alone():
 
 
 def test_a_coarse_step_is_the_step_on_half_the_height_and_width():
-    step, batch = with_first_steps(coarse_steps=1), large_batch()
+    step, batch = with_first_steps(num_blocks=1, coarse_steps=1), large_batch()
     before = jax.jit(lambda: step.init(SIZE))()
     halved = {"image": downsample(batch["image"].astype(jnp.float32)), "label_map": batch["label_map"][:, ::2, ::2]}
     expected, metrics = jax.jit(step)(before, halved)
@@ -67,7 +67,7 @@ def test_coarse_steps_need_images_that_can_be_halved():
 
 
 def test_an_average_with_a_warm_up_forgets_how_it_began():
-    plain = tiny_step()
+    plain = tiny_step(num_blocks=1)
     step = jax.jit(dataclasses.replace(plain, hyper=dataclasses.replace(plain.hyper, ema_decay=0.9, ema_warmup=True)))
     before = first_state(plain)
     for number, decay in ((0, 0.1), (5, 6 / 15), (1000, 0.9)):

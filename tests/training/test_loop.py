@@ -103,7 +103,8 @@ def test_resume_after_sigkill_equals_uninterrupted_run(uninterrupted, tmp_path):
     assert_identical(saved_state(tmp_path), saved_state(uninterrupted[0]))
 
 
-@pytest.mark.parametrize("number, name", [(signal.SIGTERM, "SIGTERM"), pytest.param(signal.SIGINT, "Ctrl-C", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number, name", [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
 def test_a_run_that_is_told_to_stop_saves_first_and_resume_equals_uninterrupted_run(uninterrupted, tmp_path, number, name):
     output, code = run_until_killed(tmp_path, number, after_step=10)
     assert code == 0 and f"stopped by {name} at step" in output and "Traceback" not in output
@@ -222,18 +223,25 @@ def test_rates_and_warmup_may_change_when_a_run_is_resumed(uninterrupted, capsys
     assert "trained to step 60 already" in capsys.readouterr().out
 
 
-def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path, monkeypatch, capsys):
+def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path, monkeypatch):
     monkeypatch.setenv("OASIS_JAX_CACHE", str(tmp_path / "cache"))
     fields = {"train__num_steps": 2, "eval__every_steps": 1, "checkpoint__every_steps": 1, "eval__max_examples": 3}
-    fields |= {"model__conditioning": "regions", "model__region_share": 1.0}
     scores = train_and_evaluate(tiny_config(eval__protocol="plain", eval__score="texture_distance", **fields), tmp_path)
-    assert "conditioning on regions at 16x32 (capacity: " in capsys.readouterr().out
     assert 0 < scores["texture_distance"] < 1 and scores["colour_distance"] < 1 and np.isfinite(scores["di_seg"])
     report = (tmp_path / "evaluation" / "training" / "report.md").read_text()
     assert "protocol plain, first 3 examples" in report and "| generated images | 3 |" in report
     scored = json.loads((tmp_path / "checkpoints" / "scores.json").read_text())
     measured = {int(step): found["texture_distance"] for step, found in scored.items()}
     assert len(measured) > 1 and load_ema(tmp_path, best=True)[2] == min(measured, key=measured.get)
+
+
+@pytest.mark.slow
+def test_a_run_on_regions_says_so_and_its_label_maps_fit(tmp_path, capsys):
+    fields = {"model__conditioning": "regions", "model__region_share": 1.0, "train__num_steps": 2, "log__every_steps": 1}
+    config = tiny_config(**fields)
+    assert np.isfinite(train_and_evaluate(config, tmp_path)["di_seg"])
+    assert "conditioning on regions at 16x32 (capacity: " in capsys.readouterr().out
+    assert set_up(config, tmp_path).train_step.generator.known_to_fit
 
 
 @pytest.mark.slow
