@@ -1,7 +1,7 @@
 """Files that people open in the page: label maps and recipes, which hold a whole image."""
 from oasis_jax import recipe_file
 from oasis_jax.data.image_files import DataError, open_bytes
-from oasis_jax.studio.file_rule import classes_of, file_rule
+from oasis_jax.studio.file_rule import classes_of
 from oasis_jax.studio.fitting import fitted
 from oasis_jax.studio.image_request import ImageRequest, class_names, id_dtype, read_request, write_image
 
@@ -16,7 +16,7 @@ def open_file(data, name, model, rule, size):
         data: bytes.
         name: of the file, for messages.
         model: family.Model.
-        rule: LabelRule of the ids in its label files; None for a model without label maps.
+        rule: FileRule of label files; None for a model without label maps.
         size: (H, W) of its images.
 
     Returns:
@@ -30,7 +30,7 @@ def open_file(data, name, model, rule, size):
         return _recipe(data, name, model, size)
     if rule is None:
         raise DataError(f"{name} is no recipe.json, and this model takes no label maps")
-    labels, notice = fitted(model, label_map_of(data, name, file_rule(model, rule)), size)
+    labels, notice = fitted(model, label_map_of(data, name, rule), size)
     header = dict(zip(("height", "width"), size, strict=True)) | ({"notice": notice} if notice else {})
     return header, labels.astype(id_dtype(model)), None
 

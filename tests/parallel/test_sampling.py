@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def sampled(folder, address=None):
     """The files that `sample` writes as one process, or as two that meet at an address: {name: bytes}."""
-    command = [sys.executable, "-m", "oasis_jax.sample", "--checkpoint=scenes", f"--output={folder}", "--noise=class", "--seed=3"]
+    command = [sys.executable, "-m", "oasis_jax.sample", "--checkpoint=scenes", f"--output={folder}", "--seed=3"]
     options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     job = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
     own = [job | {"JAX_PROCESS_ID": str(index)} for index in range(2)] if address else [{}]

@@ -152,12 +152,12 @@ def test_a_palette_that_the_command_is_given_is_shown_and_read(tmp_path):
     begun = begin_with(model_with("a palette"), changed={"palette": str(tmp_path / "palette.txt")})
     facts = begun.facts(types.SimpleNamespace(previews=None))
     np.testing.assert_array_equal([each["color"] for each in facts["classes"]], OWN[1:])
-    _, labels, _ = open_file(png(OWN[1:][CLASSES]), "a.png", begun.model, begun.rule, IMAGE_SIZE)
+    _, labels, _ = open_file(png(OWN[1:][CLASSES]), "a.png", begun.model, file_rule(begun.model, begun.rule), IMAGE_SIZE)
     np.testing.assert_array_equal(labels, CLASSES)
 
 
 def test_the_model_in_the_box_opens_what_is_drawn_in_the_colours_of_its_page():
     model = oasis_jax.load("scenes")
     classes = np.random.default_rng(0).integers(0, model.num_classes, model.image_size)
-    _, labels, _ = open_file(png(class_colours(model)[classes]), "a.png", model, label_rule(model), model.image_size)
+    _, labels, _ = open_file(png(class_colours(model)[classes]), "a.png", model, file_rule(model, label_rule(model)), model.image_size)
     np.testing.assert_array_equal(labels, classes)
