@@ -2,8 +2,9 @@
 
     python -m oasis_jax.main --config=configs/scenes.py --workdir=runs/scenes
 
-At most five minutes on two CPU cores: train.max_minutes ends the training if train.num_steps has not. `scenes.py:sa` is spatially aware,
-with heatmaps that can be edited (colabs/edit.ipynb). Not a published experiment.
+At most five minutes on two CPU cores: train.max_minutes ends the training if train.num_steps has not. Steps are what is missing in so
+short a time: batches of two, and 800 steps at half the size first, are better than 600 steps of four (docs/results.md). `scenes.py:sa`
+is spatially aware, with heatmaps that can be edited (colabs/edit.ipynb). Not a published experiment.
 """
 from configs import default
 
@@ -22,8 +23,9 @@ def get_config(variant=""):
     config.model.d_channels = (16, 32, 32, 64)
     config.model.d_last = 16
     config.loss.labelmix = 5.0
-    config.train.batch_size = 4
-    config.train.num_steps = 600
+    config.train.batch_size = 2
+    config.train.num_steps = 2400
+    config.train.coarse_steps = 800
     config.train.max_minutes = 3.5
     config.train.lr_g = 6e-4
     config.train.lr_d = 6e-4
@@ -33,10 +35,10 @@ def get_config(variant=""):
     config.train.ema_decay = 0.98
     config.train.ema_refresh_batches = 10
     config.log.every_steps = 20
-    config.log.images_every_steps = 200
+    config.log.images_every_steps = 600
     config.eval.every_steps = 0
     config.eval.max_examples = 32
-    config.checkpoint.every_steps = 200
+    config.checkpoint.every_steps = 400
     if variant == "sa":
         config.model.sel_blocks = "l1,l2,l3,none"
         config.loss.align_warmup = 100

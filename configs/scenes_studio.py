@@ -19,6 +19,7 @@ def get_config():
     config.model.d_last = 32
     config.loss.align_warmup = 500
     config.train.batch_size = 16
+    config.train.coarse_steps = 0
     config.train.num_steps = 12_000
     config.train.max_minutes = 0.0
     config.train.lr_g = 3e-4

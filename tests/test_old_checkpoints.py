@@ -24,6 +24,7 @@ OVERRIDES = {
     "model.d_last": 4,
     "train.batch_size": 2,
     "train.num_steps": 6,
+    "train.coarse_steps": 0,
     "train.max_minutes": 0.0,
     "train.ema_refresh_batches": 2,
     "log.images_every_steps": 0,

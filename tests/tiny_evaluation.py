@@ -61,7 +61,7 @@ def make_config():
     config = scenes.get_config()
     config.data.update(image_size=(16, 32), scenes_train=4, scenes_val=10, num_classes=len(CLASS_NAMES))
     config.model.update(num_blocks=2, channels=2, spade_hidden=4, z_dim=4, d_channels=(4, 4), d_last=4)
-    config.eval.batch_size = 4
+    config.eval.batch_size, config.train.coarse_steps = 4, 0
     return config
 
 

@@ -175,4 +175,4 @@ def test_the_step_is_compiled_for_every_kind_of_machine(topology):
 
 
 def test_the_demonstrations_plan_needs_no_data():
-    assert batch_shapes(scenes.get_config(), ("image", "label_map"))["image"].shape == (4, 64, 128, 3)
+    assert batch_shapes(scenes.get_config(), ("image", "label_map"))["image"].shape == (2, 64, 128, 3)

@@ -49,7 +49,7 @@ def test_chips_have_sensible_numbers():
 def test_steps_follow_from_the_config_where_it_says_enough():
     assert num_steps(cityscapes.get_config()) == 29_750
     assert num_steps(ade20k.get_config()) == 126_312
-    assert num_steps(scenes.get_config()) == 600
+    assert num_steps(scenes.get_config()) == 2400
     assert num_steps(eqgan_ffhq.get_config()) == 390_625
     assert num_steps(custom.get_config()) == 0
     assert num_steps(custom.get_config(), given=320) == 2000

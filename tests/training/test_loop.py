@@ -37,6 +37,7 @@ OVERRIDES = {
     "model.d_last": 4,
     "train.batch_size": 8,  # divides over the devices that the tests simulate
     "train.num_steps": 60,
+    "train.coarse_steps": 0,
     "train.max_minutes": 0.0,
     "train.ema_refresh_batches": 2,
     "log.every_steps": 10,
