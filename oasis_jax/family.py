@@ -29,11 +29,13 @@ class TrainStep(Protocol):
         recent_batches: how many of the latest batches `averaged` needs.
         splits_rows: whether the networks say where image rows lie (`axes.along_rows`), so that they can be split over devices.
         legend: {metric: formula}, for metrics that need an explanation.
+        advice: {metric: what to do before the run is started again}, for metrics besides losses that must be finite.
     """
 
     recent_batches: int
     splits_rows: bool
     legend: Mapping[str, str]
+    advice: Mapping[str, str]
 
     def init(self, image_size: tuple[int, int]) -> Any:
         """The train state at step 0, a pytree with a field `step`: a pure function of the run's seed."""

@@ -7,6 +7,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
+from configs import scenes
 from oasis_jax import config_flag
 from oasis_jax.config_flag import flat, nearest_field, parse_flags
 from oasis_jax.oasis import family
@@ -337,7 +338,7 @@ def test_config_files_import_those_of_the_project_and_their_neighbours(tmp_path)
     for file in [*(ROOT / "oasis_jax").iterdir(), ROOT / "configs"]:
         (package / file.name).symlink_to(file)
     process = subprocess.run([sys.executable, "-c", CONFIGS_OF_ONES_OWN], cwd=tmp_path, capture_output=True, text=True)
-    assert process.stdout.split() == ["7", "600"], process.stderr
+    assert process.stdout.split() == ["7", str(scenes.get_config().train.num_steps)], process.stderr
 
 
 def test_fields_are_overridden_only_with_a_config():

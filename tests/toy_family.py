@@ -69,6 +69,7 @@ class TrainStep:
     recent_batches: ClassVar = 0
     splits_rows: ClassVar = False
     legend: ClassVar = {"score_gap": "mean D(real) - mean D(fake)"}
+    advice: ClassVar = {}
 
     def init(self, image_size):
         keys = jax.random.split(jax.random.key(self.seed))

@@ -20,8 +20,7 @@ class Survey:
         statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
             if nothing was asked for.
         images: int64 (num_classes,) examples that hold each class; None without label maps.
-        largest: int64 array, the largest of each number of the statistic over all examples; None if nothing was asked for, or if an older
-            version made the check.
+        largest: int64 array, the maximum of each number of the statistic over all examples; None if nothing was asked for.
         notes: what users should know of the files and that is no fault, one line each.
         split: train or val.
         class_names: one for each class; () without label maps.

@@ -120,6 +120,7 @@ class TrainStep:
     recent_batches = 0
     splits_rows = False  # its resampling is exact on parts of images, but the whole step has not been compared with that of one device
     legend = {"di_of_batch": DI_FORMULA}
+    advice = {}
 
     def learning_rates(self, step):
         """{name: float}, after `step` updates."""

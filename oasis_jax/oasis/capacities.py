@@ -83,8 +83,9 @@ def of_size(size):
 
 
 def hold(capacities, counts):
-    """Whether capacities hold boundary counts (levels, 4), so that no level of a map with as many at most is computed densely for it."""
-    return all(np.all(row <= np.asarray(capacity)) for capacity, row in zip(capacities, counts, strict=False) if capacity)
+    """Whether capacities hold boundary counts (levels, 4), so that no map with at most these counts needs the dense form."""
+    levels = zip(capacities, counts[: len(capacities)], strict=True)
+    return all(np.all(row <= np.asarray(capacity)) for capacity, row in levels if capacity)
 
 
 def fit(ids, capacities):

@@ -11,7 +11,7 @@ from oasis_jax.oasis.alignment import attended
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import on_regions
 from oasis_jax.oasis.exported import portable as portable
-from oasis_jax.oasis.from_config import conditioning, make_alignment, make_discriminator, make_model, make_trained_generator
+from oasis_jax.oasis.from_config import conditioning, make_alignment, make_discriminator, make_model, make_training_generator
 from oasis_jax.oasis.generator import check_sides
 from oasis_jax.oasis.onnx_generator import to_onnx
 from oasis_jax.oasis.perceptual import load_features
@@ -96,7 +96,7 @@ def train_step(config, survey=None):
     optimizers = [adam_without_momentum(rate, train.adam_b2, train.adam_eps, **over_time) for rate in (train.lr_g, train.lr_d)]
     schedule = functools.partial(rate_at, **over_time)
     return TrainStep(
-        generator=make_trained_generator(config, survey),
+        generator=make_training_generator(config, survey),
         discriminator=make_discriminator(config),
         optimizer_g=optimizers[0],
         optimizer_d=optimizers[1],

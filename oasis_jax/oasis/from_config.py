@@ -43,14 +43,15 @@ def make_generator(config, survey=None):
     )
 
 
-def make_trained_generator(config, survey=None):
+def make_training_generator(config, survey=None):
     """The Generator of the train step; arguments and errors as for `make_generator`.
 
-    Where the survey proves that every label map of the training fits the capacities, no level has a dense form beside that on regions.
+    Where the survey proves that every label map of the training fits the capacities, no level has a dense form beside that on regions. Of
+    random crops, which have other boundaries than the map that the survey has counted, nothing is known.
     """
-    generator = make_generator(config, survey)
-    proven = generator.capacities and survey.largest is not None and hold(generator.capacities, survey.largest)
-    return generator.clone(known_to_fit=bool(proven))
+    generator, size = make_generator(config, survey), tuple(config.data.image_size)
+    cropped = tuple(config.data.get("resize_size") or size) != size
+    return generator.clone(known_to_fit=bool(generator.capacities) and not cropped and hold(generator.capacities, survey.largest))
 
 
 def _spatial_fields(model):

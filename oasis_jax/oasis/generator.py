@@ -14,6 +14,7 @@ from oasis_jax.oasis.capacities import Capacity
 from oasis_jax.oasis.grain import of_block
 from oasis_jax.oasis.spade import SPADEResidualBlock, rematerialised
 
+MUTABLE_G = ["batch_stats", "spectral_norm"]  # collections that a forward pass of the training updates
 WIDTHS = (16, 16, 8, 4, 2, 1)  # channels of the blocks, in multiples of `channels`
 
 

@@ -20,15 +20,15 @@ from oasis_jax.oasis.capacities import describe
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
 from oasis_jax.oasis.draws import Draws as Draws
-from oasis_jax.oasis.draws import draw, draw_noise
+from oasis_jax.oasis.draws import draw
 from oasis_jax.oasis.first_steps import halved
-from oasis_jax.oasis.generator import Generator
+from oasis_jax.oasis.generator import MUTABLE_G, Generator
+from oasis_jax.oasis.refresh import refresh_once
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
 
-MUTABLE_G = ["batch_stats", "spectral_norm"]
 MUTABLE_D = ["spectral_norm"]
-REFRESH = 3  # purpose of the random numbers of `refresh_once`; a step uses those of `draws.draw`
+UNFIT = "a label map has more boundaries than the data check found, so its file was changed since: delete data_check.json in the workdir"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +101,7 @@ class TrainStep:
 
     splits_rows = True
     legend = {"di_seg_of_batch": DI_SEG_FORMULA, "di_seg": DI_SEG_FORMULA}
+    advice = {"dense_fallback": UNFIT}
 
     @property
     def recent_batches(self):
@@ -114,7 +115,7 @@ class TrainStep:
     def at(self, step):
         """The TrainStep after `step` updates: one of another kind for the first ones, if the hyperparameters say so."""
         for count, kind in ((self.hyper.segmentation_steps, "segmentation"), (self.hyper.coarse_steps, "coarse")):
-            if step < count:  # whether maps fit is known of the full size alone
+            if step < count:  # the data check has counted label maps of the full size alone
                 return dataclasses.replace(self, kind=kind, generator=self.generator.clone(known_to_fit=False))
         return self
 
@@ -142,9 +143,9 @@ class TrainStep:
             state: TrainState.
             recent: iterable of (number of the batch, batch), batches as for the call, without images.
         """
-        ema = state.ema
+        ema, generator = state.ema, self.generator.clone(known_to_fit=False)  # the first steps do not ask whether their label maps fit
         for number, batch in recent:
-            ema = refresh_once(self.generator, ema, batch, np.uint32(self.seed), number)
+            ema = refresh_once(generator, ema, batch, np.uint32(self.seed), number)
         return ema
 
     def __call__(self, state, batch):
@@ -180,16 +181,22 @@ class TrainStep:
         if not self.hyper.shared_fakes:
             state, fake = self.generate_for_discriminator(state, label_map, draws)
         state, metrics_d = self.update_discriminator(state, image, fake, label_map, weights, draws)
-        decay, t = self.hyper.ema_decay, state.step
-        decay = jnp.minimum(decay, (1 + t) / (10 + t)) if self.hyper.ema_warmup else decay
+        decay = self.hyper.ema_decay
+        if self.hyper.ema_warmup:
+            decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
         with jax.named_scope(AVERAGE):
             ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
-        metrics = metrics_g | metrics_d
-        if self.generator.capacities and not rows_are_split():
-            metrics["dense_fallback"] = 1.0 - (fits := self.generator.fits(label_map))  # averaged: the share of steps beyond the capacities
-            if self.generator.known_to_fit:  # a label map was changed after the data check: the run must not go on
-                metrics["loss_g"] = jnp.where(fits, metrics["loss_g"], jnp.nan)
-        return state.replace(step=state.step + 1, ema=ema), metrics
+        return state.replace(step=state.step + 1, ema=ema), metrics_g | metrics_d | self.fallback(label_map)
+
+    def fallback(self, label_map):
+        """{"dense_fallback": 1 if a label map exceeds a capacity, else 0}; averaged over steps, the share that is computed densely.
+
+        It is NaN, which ends the run, where the step has no dense form. Empty where nothing is computed on regions.
+        """
+        if not self.generator.capacities or rows_are_split():
+            return {}
+        exceeded = jnp.nan if self.generator.known_to_fit else 1.0
+        return {"dense_fallback": jnp.where(self.generator.fits(label_map), 0.0, exceeded)}
 
     def pixel_weights(self, label_map):
         """The weight omega_t of every pixel, (B, H, W); 1 without class balance."""
@@ -222,7 +229,8 @@ class TrainStep:
     def generator_loss(self, params, state, image, label_map, weights, draws):
         """mean(omega_t CE(D(fake), t + 1)), and alignment and perceptual loss if any.
 
-        Returns (loss, (metrics, new statistics of G, of D, the fakes if D learns from them, else None)).
+        Returns:
+            (loss, (metrics, new statistics of G, of D, the fakes if D learns from them, else None)).
         """
         variables = {**state.generator, "params": params}
         fake, statistics_g = self.generator.apply(variables, label_map, draws.noise_g, draws.heatmaps_g, train=True, mutable=MUTABLE_G)
@@ -326,25 +334,3 @@ class TrainStep:
         result, statistics = self.discriminator.apply(variables, stacked.reshape(-1, *stacked.shape[2:]), train=True, mutable=MUTABLE_D)
         result = result.reshape(*stacked.shape[:2], *result.shape[1:])
         return [result[:, i] for i in range(len(images))], statistics
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def refresh_once(generator, variables, batch, seed, number):
-    """One forward pass of the averaged generator in training mode (OASIS section 6).
-
-    Args:
-        generator: Generator module.
-        variables: of the averaged generator.
-        batch: {"label_map": (B, H, W) integer}, and "heatmaps" (B, 2, 7, 3) for a spatially aware generator, of which those of the G update
-            are used.
-        seed: of the run.
-        number: of this batch; together with the seed it determines the noise.
-
-    Returns:
-        The variables with updated batch statistics and singular vectors, and the same params.
-    """
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), REFRESH)
-    label_map, heatmaps = batch["label_map"].astype("int32"), batch["heatmaps"][:, 0] if generator.spatially_aware else None
-    noise = draw_noise(key, len(label_map), generator.z_dim)
-    _, statistics = generator.apply(variables, label_map, noise, heatmaps, train=True, mutable=MUTABLE_G)
-    return {**variables, **statistics}

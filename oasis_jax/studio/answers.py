@@ -26,7 +26,7 @@ class Answers:
     def __init__(self, renderer, facts, examples, rule):
         """Of a Renderer, a function that gives `model_facts` once it is compiled, Examples, and the LabelRule of files or None."""
         self._renderer, self._facts, self._examples, self._model = renderer, facts, examples, renderer.model
-        self._rule = rule and file_rule(self._model, rule)
+        self._rule = None if rule is None else file_rule(self._model, rule)
         maps = 0 if not class_names(self._model) else (id_dtype(self._model).itemsize + 1) * renderer.size[0] * renderer.size[1]
         self.longest = {"info": 0, "example": 0, "render": maps + MAX_HEADER + 4, "open": MAX_BYTES, "heatmaps": MAX_HEADER}
 

@@ -275,12 +275,12 @@ def save(run, checkpoints, shown, step, state, averaged, saved):
 
 
 def check_finite(run, pending, done, saved):
-    """Means of the pending metrics; raises TrainingDivergedError at the first loss that is not finite."""
-    fetched = jax.device_get(pending)
+    """Means of the pending metrics; raises TrainingDivergedError at the first loss, or metric with advice, that is not finite."""
+    fetched, advice = jax.device_get(pending), run.train_step.advice
     for step, metrics in enumerate(fetched, done - len(fetched) + 1):
         for name, value in metrics.items():
-            if name.startswith("loss_") and not np.isfinite(value):
-                raise divergence(run, f"step {step}: {name} is {value}", saved)
+            if (name.startswith("loss_") or name in advice) and not np.isfinite(value):
+                raise divergence(run, f"step {step}: {name} is {value}", saved, advice.get(name))
     names = dict.fromkeys(itertools.chain(*fetched))  # the first steps of a run may have fewer
     return {name: float(np.mean([metrics[name] for metrics in fetched if name in metrics])) for name in names}
 
@@ -292,12 +292,11 @@ def check_state(run, state, done, saved):
             raise divergence(run, f"step {done}: {jax.tree_util.keystr(path)} is not finite after the update", saved)
 
 
-def divergence(run, what, saved):
+def divergence(run, what, saved, advice=None):
     """The error that says what diverged and how to continue."""
     good = "no checkpoint was saved before" if saved is None else f"last good checkpoint: {run.workdir / FOLDER / str(saved)}"
     rates = " and ".join(f"train.{name}" for name in run.train_step.learning_rates(0))
-    data = "look at the data of this step (was a label map changed after the data check?)"
-    return TrainingDivergedError(f"{what}; {good}; lower {rates}, or {data}, and start again")
+    return TrainingDivergedError(f"{what}; {good}; {advice or f'lower {rates}, or look at the data of this step'}, and start again")
 
 
 def time_is_over(config, began, done):

@@ -20,7 +20,7 @@ from oasis_jax.data.pipeline import train_batches
 from oasis_jax.heatmaps import of_seed
 from oasis_jax.pictures import colour_label_map, grid
 from oasis_jax.sampling import load
-from oasis_jax.training.loop import Progress, TrainingDivergedError, check_state, plain, restore_or_create, train_and_evaluate
+from oasis_jax.training.loop import Progress, TrainingDivergedError, check_finite, check_state, plain, restore_or_create, train_and_evaluate
 from oasis_jax.training.setup import set_up
 from tests import killed_run
 from tests.sample_options import sample_options
@@ -173,6 +173,14 @@ def test_diverged_loss_stops_the_run_with_step_and_term_and_checkpoint(tmp_path)
     with pytest.raises(TrainingDivergedError, match=r"step \d+: loss_\w+ is (nan|inf); no checkpoint was saved before"):
         train_and_evaluate(config, tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_metric_with_advice_ends_the_run_by_it(tmp_path):
+    train_step = types.SimpleNamespace(advice={"fit": "mend the files"}, learning_rates=lambda _: {"lr_g": 1.0})
+    run, good = types.SimpleNamespace(train_step=train_step, workdir=tmp_path), {"loss_g": 1.0, "fit": 0.0, "di_seg": np.nan}
+    assert check_finite(run, [good, good], 8, None)["fit"] == 0
+    with pytest.raises(TrainingDivergedError, match="step 8: fit is nan; no checkpoint was saved before; mend the files, and start again"):
+        check_finite(run, [good, good | {"fit": np.nan}], 8, None)
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")])

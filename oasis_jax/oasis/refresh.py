@@ -1,0 +1,31 @@
+"""Batch statistics of the averaged generator, computed anew from batches of the training (OASIS section 6)."""
+import functools
+
+import jax
+
+from oasis_jax.oasis.draws import draw_noise
+from oasis_jax.oasis.generator import MUTABLE_G
+
+REFRESH = 3  # purpose of the random numbers of `refresh_once`; a step uses those of `draws.draw`
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def refresh_once(generator, variables, batch, seed, number):
+    """One forward pass of the averaged generator in training mode (OASIS section 6).
+
+    Args:
+        generator: Generator module.
+        variables: of the averaged generator.
+        batch: {"label_map": (B, H, W) integer}, and "heatmaps" (B, 2, 7, 3) for a spatially aware generator, of which those of the G update
+            are used.
+        seed: of the run.
+        number: of this batch; together with the seed it determines the noise.
+
+    Returns:
+        The variables with updated batch statistics and singular vectors, and the same params.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), REFRESH)
+    label_map, heatmaps = batch["label_map"].astype("int32"), batch["heatmaps"][:, 0] if generator.spatially_aware else None
+    noise = draw_noise(key, len(label_map), generator.z_dim)
+    _, statistics = generator.apply(variables, label_map, noise, heatmaps, train=True, mutable=MUTABLE_G)
+    return {**variables, **statistics}
