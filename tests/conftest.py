@@ -20,9 +20,10 @@ atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_e
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests come first, so that no worker is left with one while the other has nothing to do."""
+    """Files with slow tests come first, the longest before all, so that no worker is left with one while the other has nothing to do."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    longest = {path for path in slow if path.name == "test_processes.py" and path.parent.name == "training"}
+    items.sort(key=lambda item: (item.path not in longest, item.path not in slow))
 
 
 @pytest.fixture

@@ -247,6 +247,7 @@ def test_the_protocol_of_the_config_is_measured_and_can_choose_the_best(tmp_path
 @pytest.mark.slow
 def test_a_run_on_regions_says_so_and_its_label_maps_fit(tmp_path, capsys):
     fields = {"model__conditioning": "regions", "model__region_share": 1.0, "train__num_steps": 2, "log__every_steps": 1}
+    fields |= {"model__num_blocks": 1, "model__d_channels": (4,)}
     config = tiny_config(**fields)
     assert np.isfinite(train_and_evaluate(config, tmp_path)["di_seg"])
     assert "conditioning on regions at 16x32 (capacity: " in capsys.readouterr().out
