@@ -116,8 +116,8 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
             fault = f"all pixels of all label maps are of class {spec.dontcare_id} ({name}), which is don't-care: nothing could be learned"
             raise DataError(_report(split, spec, [f"{fault}. Correct data.dontcare_id (-1: none), data.label_offset or data.label_map"]))
         if statistic is not None:
-            found = np.asarray([result.statistic for result in results], np.int64)
-            measured, largest = np.quantile(found, _QUANTILE, axis=0, method="higher").astype(np.int64), found.max(0)
+            counted = np.asarray([result.statistic for result in results], np.int64)
+            measured, largest = np.quantile(counted, _QUANTILE, axis=0, method="higher").astype(np.int64), counted.max(0)
     notes = list(_notes(split, results))
     survey = Survey(pixels=pixels, statistic=measured, largest=largest, images=images, notes=(*split.notes, *notes), **facts)
     if memory and remember:

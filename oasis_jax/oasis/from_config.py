@@ -46,8 +46,8 @@ def make_generator(config, survey=None):
 def make_training_generator(config, survey=None):
     """The Generator of the train step; arguments and errors as for `make_generator`.
 
-    Where the survey proves that every label map of the training fits the capacities, no level has a dense form beside that on regions. Of
-    random crops, which have other boundaries than the map that the survey has counted, nothing is known.
+    Where the survey proves that every label map of the training fits the capacities, no level has a dense form beside that on regions.
+    Nothing is known about random crops: their boundaries differ from those of the whole map, which the survey counted.
     """
     generator, size = make_generator(config, survey), tuple(config.data.image_size)
     cropped = tuple(config.data.get("resize_size") or size) != size

@@ -28,7 +28,7 @@ from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
 
 MUTABLE_D = ["spectral_norm"]
-UNFIT = "a label map has more boundaries than the data check found, so its file was changed since: delete data_check.json in the workdir"
+UNFIT = "a label map has more boundaries than the data check found, so its file has changed since: delete data_check.json in the workdir"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ class TrainStep:
             state: TrainState.
             recent: iterable of (number of the batch, batch), batches as for the call, without images.
         """
-        ema, generator = state.ema, self.generator.clone(known_to_fit=False)  # the first steps do not ask whether their label maps fit
+        ema, generator = state.ema, self.generator.clone(known_to_fit=False)  # first steps do not ask whether label maps fit
         for number, batch in recent:
             ema = refresh_once(generator, ema, batch, np.uint32(self.seed), number)
         return ema
