@@ -22,8 +22,7 @@ atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_e
 def pytest_collection_modifyitems(items):
     """Files with slow tests come first, the longest before all, so that no worker is left with one while the other has nothing to do."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    longest = {path for path in slow if path.name == "test_processes.py" and path.parent.name == "training"}
-    items.sort(key=lambda item: (item.path not in longest, item.path not in slow))
+    items.sort(key=lambda item: (not item.path.match("training/test_processes.py"), item.path not in slow))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
@@ -30,6 +29,7 @@ from oasis_jax.metrics.texture import TextureDistance
 from oasis_jax.oasis import family
 from oasis_jax.pictures import save_png
 from oasis_jax.training.setup import score_direction
+from tests.loopback import places
 from tests.tiny_evaluation import NETWORKS, PROTOCOL, everything, extract, make_config, make_model, make_validation
 from tests.tiny_run import random_state
 
@@ -170,11 +170,7 @@ def test_scores_do_not_depend_on_the_device_count(alone, tmp_path):
 
 
 def test_several_processes_find_what_one_finds(alone, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-    processes = [start(tmp_path, 1, **dict(zip(names, (address, "2", str(i)), strict=True))) for i in range(2)]
+    processes = [start(tmp_path, 1, **place) for place in places(2)]
     first, second = (result(process) for process in processes)
     assert first == second
     assert_same(first, alone)

@@ -3,7 +3,6 @@ import importlib.util
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 
 from oasis_jax.parallel import processes
 from oasis_jax.parallel.processes import gather, gather_rows, join, part_of
+from tests.loopback import places
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORKER = """
@@ -91,12 +91,8 @@ def test_computing_on_cpu_is_foreseen_where_nothing_else_can_be_chosen(monkeypat
 
 def start(tmp_path, *seconds):
     """Processes that have joined, each of which is done after so many seconds; their output goes to files."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     started = []
-    for index, each in enumerate(seconds):
-        place = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(len(seconds)), "JAX_PROCESS_ID": str(index)}
+    for index, (each, place) in enumerate(zip(seconds, places(len(seconds)), strict=True)):
         with (tmp_path / f"{index}.log").open("w") as log:
             command = [sys.executable, "-c", WORKER, str(each)]
             environment = os.environ | place | {"JAX_PLATFORMS": "cpu"}

@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,10 +13,10 @@ import numpy as np
 import pytest
 
 from oasis_jax.checkpoint import load_state
+from tests.loopback import places
 from tests.training.test_loop import OVERRIDES
 
 ROOT = pathlib.Path(__file__).parents[2]
-VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 FLOAT64 = {"model.dtype": "float64", "log.every_steps": 1}
 SAME = 1e-9  # of the largest value of an array
 ROUNDING = 1e-12  # what biases before a normalisation grow to: their gradient is only rounding
@@ -25,15 +24,11 @@ ROUNDING = 1e-12  # what biases before a normalisation grow to: their gradient i
 
 def start(workdir, num_steps, count=1, **fields):
     """`count` processes of one run, whose output goes to files."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     fields = OVERRIDES | {"train.num_steps": num_steps, "checkpoint.every_steps": 3, **fields}
     flags = [f"--config.{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in fields.items()]
     command = [sys.executable, "-m", "oasis_jax.main", "--config=configs/scenes.py", f"--workdir={workdir}", *flags]
     processes = []
-    for index in range(count):
-        joined = dict(zip(VARIABLES, (address, str(count), str(index)), strict=True)) if count > 1 else {}
+    for index, joined in enumerate(places(count)):
         precise = {"JAX_ENABLE_X64": "1"} if fields.get("model.dtype") == "float64" else {}
         environment = os.environ | {"JAX_PLATFORMS": "cpu"} | precise | joined
         with pathlib.Path(f"{workdir}_{index}.log").open("w") as log:
