@@ -7,6 +7,7 @@ import numpy as np
 
 from oasis_jax.studio import framing
 from oasis_jax.studio.examples import Examples
+from oasis_jax.studio.file_rule import file_rule
 from oasis_jax.studio.model_facts import model_facts
 from oasis_jax.studio.renderer import Renderer
 from oasis_jax.studio.server import create_app
@@ -109,4 +110,5 @@ def app_of(model, size=None, readers=None, rule=None, token=None):
     """(application, its Renderer) of a model; nothing is compiled beforehand."""
     size = size or model.image_size
     renderer, examples = Renderer(model, size), Examples(readers or {})
-    return create_app(renderer, model_facts(model, "runs/tiny", size, examples.names), examples, rule, token), renderer
+    of_files = None if rule is None else file_rule(model, rule)
+    return create_app(renderer, model_facts(model, "runs/tiny", size, examples.names), examples, of_files, token), renderer

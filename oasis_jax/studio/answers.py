@@ -3,7 +3,6 @@ import logging
 
 from oasis_jax.data.image_files import DataError
 from oasis_jax.studio import framing
-from oasis_jax.studio.file_rule import file_rule
 from oasis_jax.studio.framing import MAX_HEADER, FramingError
 from oasis_jax.studio.image_request import SEED, class_names, id_dtype, read_request
 from oasis_jax.studio.json_fields import Record
@@ -24,9 +23,9 @@ class Answers:
     """
 
     def __init__(self, renderer, facts, examples, rule):
-        """Of a Renderer, a function that gives `model_facts` once it is compiled, Examples, and the LabelRule of files or None."""
-        self._renderer, self._facts, self._examples, self._model = renderer, facts, examples, renderer.model
-        self._rule = None if rule is None else file_rule(self._model, rule)
+        """Of a Renderer, a function that gives `model_facts` once it is compiled, Examples, and the FileRule of label files or None."""
+        self._renderer, self._facts, self._examples, self._rule = renderer, facts, examples, rule
+        self._model = renderer.model
         maps = 0 if not class_names(self._model) else (id_dtype(self._model).itemsize + 1) * renderer.size[0] * renderer.size[1]
         self.longest = {"info": 0, "example": 0, "render": maps + MAX_HEADER + 4, "open": MAX_BYTES, "heatmaps": MAX_HEADER}
 

@@ -11,6 +11,7 @@ from oasis_jax.data.labels import LabelRule
 from oasis_jax.family import Model
 from oasis_jax.sample_labels import label_rule
 from oasis_jax.studio.examples import Examples, find_examples
+from oasis_jax.studio.file_rule import FileRule, file_rule
 from oasis_jax.studio.fitting import fitted
 from oasis_jax.studio.image_request import class_names
 from oasis_jax.studio.model_facts import model_facts
@@ -27,6 +28,7 @@ class Beginning:
         checkpoint: the model as recipes name it (`saved.reference`).
         size: (H, W) of the images.
         rule: LabelRule of the ids in label files; None for a model without label maps.
+        file_rule: FileRule of label files, as `rule` has it; None for a model without label maps.
         examples: Examples.
     """
 
@@ -34,6 +36,7 @@ class Beginning:
     checkpoint: str
     size: tuple[int, int]
     rule: LabelRule | None
+    file_rule: FileRule | None
     examples: Examples
 
     def facts(self, renderer):
@@ -60,11 +63,12 @@ def begin_with(given, labels=None, size=None, best=False, changed=None):
     model = sampling.load(given, best) if is_path else given
     size = _checked_size(model, size)
     rule = label_rule(model, changed) if class_names(model) else None
+    of_files = None if rule is None else file_rule(model, rule)
     if labels is not None and rule is None:
         raise ValueError("this model takes no label maps: omit labels (--labels)")
     of_arrays = labels is not None and not isinstance(labels, str | os.PathLike)
-    examples = _of_arrays(model, size, labels) if of_arrays else find_examples(model, size, rule, labels)
-    return Beginning(model, saved.reference(given) if is_path else _OF_PYTHON, size, rule, examples)
+    examples = _of_arrays(model, size, labels) if of_arrays else find_examples(model, size, of_files, labels)
+    return Beginning(model, saved.reference(given) if is_path else _OF_PYTHON, size, rule, of_files, examples)
 
 
 def digest(labels):

@@ -9,7 +9,7 @@ import numpy as np
 from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.files import one_line
 from oasis_jax.sample_labels import find_label_files, unseen_scenes
-from oasis_jax.studio.file_rule import classes_of, file_rule
+from oasis_jax.studio.file_rule import classes_of
 from oasis_jax.studio.fitting import fitted
 from oasis_jax.studio.image_request import class_names
 
@@ -54,7 +54,7 @@ def find_examples(model, size, rule, labels=None):
     Args:
         model: family.Model.
         size: (H, W) of the images, which label maps are resized to.
-        rule: LabelRule of the ids in label files; None for a model without label maps.
+        rule: FileRule of label files; None for a model without label maps.
         labels: a file, folder or pattern of label files; None for procedural scenes, if the model was trained on them.
 
     Raises:
@@ -64,7 +64,6 @@ def find_examples(model, size, rule, labels=None):
         files, faults = find_label_files(labels)
         if faults:
             raise DataError("\n  ".join(["label files cannot be used:", *map(one_line, faults)]))
-        rule = file_rule(model, rule)
         return Examples({_shown(name): _file_reader(model, path, rule, size) for name, path in list(files.items())[:MAX_EXAMPLES]})
     scenes = unseen_scenes(model, size, _SCENES) if class_names(model) and min(size) >= _LEAST_SIDE else None
     return Examples({} if scenes is None else {f"scene {number + 1}": _scene_reader(scenes, number) for number in range(_SCENES)})

@@ -58,9 +58,11 @@ def file_rule(model, rule):
     for stored, colour in enumerate(rule.palette.tolist() if own else ()):
         if rule.table[stored] >= 0:  # several ids may be of one class
             class_of.setdefault(tuple(colour), int(rule.table[stored]))
-    unused = own and (rule.table[: len(rule.palette)] < 0).any()
-    named = "the part of data.palette that has classes" if own else "the palette of the classes"
-    source = {"palette_source": named} if unused or not own else {}
+    source = {}
+    if not own:
+        source = {"palette_source": "the palette of the classes"}
+    elif (rule.table[: len(rule.palette)] < 0).any():
+        source = {"palette_source": "the part of data.palette that has classes"}
     colours = LabelRule(rule.num_classes, 0, dict(enumerate(class_of.values())), np.array(list(class_of), np.uint8), fixed=True, **source)
     return FileRule(dataclasses.replace(rule, palette=None), colours, own)
 

@@ -24,7 +24,7 @@ def create_app(renderer, facts, examples=None, rule=None, token=None):
         renderer: Renderer, compiled.
         facts: of `model_facts`.
         examples: Examples; None for none.
-        rule: LabelRule by which files are read; None for a model without label maps.
+        rule: FileRule by which files are read; None for a model without label maps.
         token: that requests must name, or None.
     """
     routes = _Routes(renderer, Answers(renderer, lambda: facts, examples or Examples({}), rule))

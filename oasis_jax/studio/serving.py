@@ -9,7 +9,7 @@ class StudioServer(uvicorn.Server):
 
     def __init__(self, begun, renderer, token=None, ready=lambda: None):
         """Of a Beginning, its Renderer, compiled, the token that requests must name, and what is called when the page can be opened."""
-        app = create_app(renderer, begun.facts(renderer), begun.examples, begun.rule, token)
+        app = create_app(renderer, begun.facts(renderer), begun.examples, begun.file_rule, token)
         super().__init__(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False))
         self._ready = ready
 

@@ -34,7 +34,7 @@ def page_of(model, checkpoint, network, labels=None):
     Raises:
         DataError: the label files cannot be used.
     """
-    rule = label_rule(model)
+    rule = file_rule(model, label_rule(model))
     examples = find_examples(model, model.image_size, rule, labels)
     colours, coded = class_colours(model), []
     for name in examples.names[:_MOST_EXAMPLES]:
@@ -43,7 +43,7 @@ def page_of(model, checkpoint, network, labels=None):
         coded.append({"name": name, "notice": notice} | {kind: _base64(data) for kind, data in files.items()})
     facts = {
         "info": model_facts(model, name_of_run(saved.reference(checkpoint)), model.image_size, [each["name"] for each in coded]),
-        "files": file_rule(model, rule).facts(),
+        "files": rule.facts(),
         "noise_length": model.generator.z_dim,
         "heatmaps": formula_of_seed(),
         "examples": coded,

@@ -172,7 +172,8 @@ class Studio(anywidget.AnyWidget):
         if self._renderer is None:
             self._renderer = Renderer(self.model, self._begun.size)
             renderer, begun = self._renderer, self._begun
-            self._answers = Answers(renderer, lambda: begun.facts(renderer) | {"beginning": self._beginning}, begun.examples, begun.rule)
+            facts = {"beginning": self._beginning}
+            self._answers = Answers(renderer, lambda: begun.facts(renderer) | facts, begun.examples, begun.file_rule)
             renderer.begin(lambda line: self._send_if_open({"progress": line}))
 
     def _free(self):

@@ -9,13 +9,12 @@ import pytest
 
 
 @contextlib.contextmanager
-def served(checkpoint, readers=None, rule=None, token=None):
+def served(checkpoint, readers=None, token=None):
     """The address of a studio over a checkpoint.
 
     Args:
         checkpoint: run or model of the package.
         readers: {name: function} of `Examples`; by default those that the command offers.
-        rule: LabelRule of files that are opened; by default that of the checkpoint.
         token: of its address.
     """
     pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[test]'")
@@ -25,7 +24,7 @@ def served(checkpoint, readers=None, rule=None, token=None):
     from oasis_jax.studio.serving import StudioServer
 
     begun = begin_with(checkpoint)
-    begun = dataclasses.replace(begun, examples=Examples(readers) if readers else begun.examples, rule=rule or begun.rule)
+    begun = dataclasses.replace(begun, examples=Examples(readers) if readers else begun.examples)
     renderer = Renderer(begun.model, begun.size)
     renderer.compile()
     server = StudioServer(begun, renderer, token)

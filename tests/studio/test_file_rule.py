@@ -46,7 +46,8 @@ def model(request):
 def everywhere(model, folder, *files):
     """What each file is: its classes (H, W), or the words about it in the studio and in the page."""
     rule, found = label_rule(model), []
-    of_page = read_by_page(folder, file_rule(model, rule).facts(), *files)
+    of_files = file_rule(model, rule)
+    of_page = read_by_page(folder, of_files.facts(), *files)
     app, renderer = app_of(model, rule=rule)
     for number, (file, there) in enumerate(zip(files, of_page, strict=True)):
         answer = post(app, "/open", file, "name=a.png")
@@ -56,7 +57,7 @@ def everywhere(model, folder, *files):
         here = np.frombuffer(answer.message[1], np.uint8)
         assert here.tolist() == there["labels"], number
         (folder / "example.png").write_bytes(file)
-        example = find_examples(model, IMAGE_SIZE, rule, str(folder / "example.png")).read("example")
+        example = find_examples(model, IMAGE_SIZE, of_files, str(folder / "example.png")).read("example")
         np.testing.assert_array_equal(example.labels.ravel(), here)
         found.append(here.reshape(IMAGE_SIZE))
     renderer.close()
@@ -152,7 +153,7 @@ def test_a_palette_that_the_command_is_given_is_shown_and_read(tmp_path):
     begun = begin_with(model_with("a palette"), changed={"palette": str(tmp_path / "palette.txt")})
     facts = begun.facts(types.SimpleNamespace(previews=None))
     np.testing.assert_array_equal([each["color"] for each in facts["classes"]], OWN[1:])
-    _, labels, _ = open_file(png(OWN[1:][CLASSES]), "a.png", begun.model, file_rule(begun.model, begun.rule), IMAGE_SIZE)
+    _, labels, _ = open_file(png(OWN[1:][CLASSES]), "a.png", begun.model, begun.file_rule, IMAGE_SIZE)
     np.testing.assert_array_equal(labels, CLASSES)
 
 

@@ -17,6 +17,7 @@ from oasis_jax.oasis import family
 from oasis_jax.recipes import Recipe
 from oasis_jax.studio import framing
 from oasis_jax.studio.examples import find_examples
+from oasis_jax.studio.file_rule import file_rule
 from oasis_jax.studio.image_request import MAX_PAIRS, SEED, ImageRequest, read_request, schema, write_image
 from oasis_jax.studio.json_fields import Named, OrNull, Real, Record, Row, Several, Text, Whole
 from tests.eqgan import tiny_run as eqgan_run
@@ -136,7 +137,7 @@ def test_a_label_file_of_another_shape_is_squeezed_and_that_is_said(app, model):
 def test_an_example_of_another_shape_is_squeezed_and_that_is_said(model, tmp_path):
     for name, shape in (("square", (20, 20)), ("wide", (8, 16))):
         Image.fromarray(np.ones(shape, np.uint8)).save(tmp_path / f"{name}.png")
-    examples = find_examples(model, IMAGE_SIZE, LabelRule(4, fixed=True), str(tmp_path))
+    examples = find_examples(model, IMAGE_SIZE, file_rule(model, LabelRule(4, fixed=True)), str(tmp_path))
     app, renderer = app_of(model, readers=examples.readers)
     header, data = get(app, "/example", "name=square").message
     assert "squeezed" in header["notice"] and len(data) == LABELS.size
