@@ -128,19 +128,19 @@ def _cut(batch, parts):
     return jax.tree.map(cut, batch)
 
 
-def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, warmup_steps=0, half_life=0):
+def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, **over_time):
     """Adam with beta1 = 0: no memory is spent on a first moment that equals the gradient.
 
     Args:
         learning_rate: float.
         b2: decay of the second moments.
         eps: added to their root.
-        warmup_steps, half_life: of `rate_at`; the published recipe has neither.
+        over_time: arguments of `rate_at`; the published recipe has none.
     """
     return optax.chain(
         optax.scale_by_rms(decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True),
         # A schedule even for a constant rate: a run may be resumed with another one, so the state must have the same structure.
-        optax.scale_by_learning_rate(lambda count: rate_at(count, learning_rate, warmup_steps, half_life)),
+        optax.scale_by_learning_rate(lambda count: rate_at(count, learning_rate, **over_time)),
     )
 
 
@@ -148,8 +148,21 @@ for _state in jax.eval_shape(adam_without_momentum(0.0).init, {}):  # computes n
     export.register_namedtuple_serialization(type(_state), serialized_name=f"optax.{type(_state).__name__}")
 
 
-def rate_at(count, learning_rate, warmup_steps=0, half_life=0):
-    """The learning rate after `count` steps: it rises linearly over `warmup_steps`, and halves in every `half_life`, if any."""
+def rate_at(count, learning_rate, warmup_steps=0, half_life=0, linear_decay=()):
+    """The learning rate after `count` steps.
+
+    Args:
+        count: number of steps.
+        learning_rate: float.
+        warmup_steps: over which it rises linearly.
+        half_life: steps in which it halves, again and again; 0 for no halving.
+        linear_decay: (first, last), the steps between which it falls linearly to zero, where it stays; () for none.
+    """
     done = jnp.asarray(count + 1, jnp.result_type(float))  # an integer divided would be float32, and the rate with it, even where x64 is on
     rate = learning_rate * jnp.minimum(1.0, done / max(warmup_steps, 1))
-    return rate * jnp.exp2(-done / half_life) if half_life else rate
+    if half_life:
+        rate = rate * jnp.exp2(-done / half_life)
+    if linear_decay:
+        first, last = linear_decay
+        rate = rate * jnp.clip((last - done) / (last - first), 0.0, 1.0)
+    return rate

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from absl import flags
 from ml_collections import config_flags
@@ -110,6 +111,24 @@ def test_a_variant_that_does_not_exist_is_an_error(parse, tmp_path):
 def test_levels_of_blocks_can_be_overridden(parse):
     config = parse("--config.model.sel_blocks=l1,none,cat", "--config.model.num_blocks=3", config=f"{ROOT / 'configs' / 'camvid.py'}:sa")
     assert make_generator(config).sel_blocks == ("l1", "none", "cat")
+
+
+def test_the_learning_rates_follow_their_fields():
+    config = load("camvid_small")
+    config.train.update(lr_g=0.2, lr_d=0.8, warmup_steps=10, half_life=100, linear_decay=(100, 300))
+    rates = [family.train_step(config).learning_rates(step) for step in (4, 99, 199, 299, 400)]
+    np.testing.assert_allclose([at["lr_g"] for at in rates], [0.1 * 2**-0.05, 0.1, 0.025, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose([at["lr_d"] for at in rates], [0.4 * 2**-0.05, 0.4, 0.1, 0, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [(20, 20), (30, 20), (20,), (1, 2, 3), (-1, 20), (0.5, 20), 20])
+def test_a_linear_decay_lies_between_two_steps(steps):
+    config = load("camvid_small")
+    config.train.update(linear_decay=())
+    with config.unlocked(), config.ignore_type():
+        config.train.linear_decay = steps
+    with pytest.raises(ValueError, match=r"train.linear_decay=.* is not the steps between which rates fall, .* or \(\) for no fall"):
+        family.train_step(config)
 
 
 @pytest.mark.parametrize(

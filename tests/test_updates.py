@@ -41,17 +41,20 @@ def test_what_is_computed_in_parts_is_joined_in_order():
     assert mean == 2.5
 
 
-def test_learning_rates_rise_stay_and_halve(float64):
+def test_learning_rates_rise_stay_halve_and_fall(float64):
     counts = np.array([0, 4, 9, 99, 199])
     np.testing.assert_allclose([rate_at(count, 0.3) for count in counts], 0.3)
     np.testing.assert_allclose([rate_at(count, 0.3, warmup_steps=10) for count in counts], [0.03, 0.15, 0.3, 0.3, 0.3])
     np.testing.assert_allclose([rate_at(count, 0.3, half_life=100) for count in counts], 0.3 * 0.5 ** ((counts + 1) / 100))
     np.testing.assert_allclose(rate_at(199, 0.3, warmup_steps=400, half_life=100), 0.3 / 8)
+    np.testing.assert_allclose([rate_at(count, 0.3, linear_decay=(50, 150)) for count in counts], [0.3, 0.3, 0.3, 0.15, 0.0], atol=1e-12)
+    np.testing.assert_allclose(rate_at(99, 0.3, half_life=100, linear_decay=(50, 150)), 0.3 / 4)
 
 
 def test_adam_takes_steps_of_the_rate():
-    optimizer, gradient = adam_without_momentum(0.3, warmup_steps=2, half_life=3), jnp.array([2.0, -5.0])
+    over_time = {"warmup_steps": 2, "half_life": 3, "linear_decay": (4, 7)}
+    optimizer, gradient = adam_without_momentum(0.3, **over_time), jnp.array([2.0, -5.0])
     state = optimizer.init(gradient)
     for count in range(7):  # with a constant gradient, whatever its size
         step, state = optimizer.update(gradient, state)
-        np.testing.assert_allclose(step, -rate_at(count, 0.3, 2, 3) * np.sign(gradient), rtol=1e-5)
+        np.testing.assert_allclose(step, -rate_at(count, 0.3, **over_time) * np.sign(gradient), rtol=1e-5)

@@ -2,7 +2,7 @@
 import ml_collections
 
 from oasis_jax import fields
-from oasis_jax.allowed import BELOW_ONE, SMALL, Rule, choice, number, several, switch, text, whole
+from oasis_jax.allowed import BELOW_ONE, SMALL, Rule, choice, either, number, several, switch, text, whole
 from oasis_jax.fields import BATCH, SIDE
 
 
@@ -55,6 +55,7 @@ def add_fields(config):
     train.warmup_steps = 0  # over which the learning rates rise linearly from 0
     # Steps in which the learning rates halve; 0: they stay. High rates learn fast, and their noise keeps images from getting sharper.
     train.half_life = 0
+    train.linear_decay = ()  # (13000, 26000): between these two steps the learning rates fall linearly to zero, where they stay
     train.adam_b2 = 0.999  # beta1 is 0
     train.adam_eps = 1e-8
     train.ema_decay = 0.9999
@@ -67,11 +68,16 @@ def add_fields(config):
     train.ema_warmup = False  # the average forgets the initial weights: its decay is min(ema_decay, (1 + step) / (10 + step))
 
 
+_STEPS = several("two numbers of steps", whole(0), 2, 2)
 _WEIGHTS = several("three weights, of the coarse, the middle and the fine level", number(0), 3, 3)
 
 
 def _some_weight(value, config):
     return _WEIGHTS.accepts(value, config) and any(value)
+
+
+def _rising_steps(value, config):
+    return _STEPS.accepts(value, config) and value[0] < value[1]
 
 
 # What the fields of an OASIS config may be, by themselves: the shared ones and its own.
@@ -102,6 +108,10 @@ ALLOWED = fields.ALLOWED | {
     "loss.attn_objective": choice("ce", "fake"),
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),
     **dict.fromkeys(("train.warmup_steps", "train.half_life", "train.segmentation_steps", "train.coarse_steps"), whole(0)),
+    "train.linear_decay": either(
+        Rule("the steps between which rates fall, such as 13000,26000, smaller one first", _rising_steps),
+        several("() for no fall", whole(0), 0, 0),
+    ),
     "loss.max_weight": number(0, fix="give 0 for no limit"),
     **dict.fromkeys(("train.adam_b2", "train.ema_decay"), number(0, BELOW_ONE)),
     "train.ema_refresh_batches": whole(0, 10_000),  # their label maps stay in memory
