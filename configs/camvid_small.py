@@ -2,11 +2,11 @@
 
     python -m oasis_jax.main --config=configs/camvid_small.py --config.data.root=DIR --workdir=runs/camvid_small
 
-Data as for camvid.py. An hour of training on two CPU cores: train.max_minutes ends it after some 8,000 steps. For three hours, add
---config.train.max_minutes=0 --config.train.num_steps=26000 --config.train.linear_decay=13000,26000 --config.train.ema_decay=0.9995.
-Measured after 12,000 steps of that: mIoU of ESPNet 0.604 (real photos: 0.635), FD-VGG16 146 (training photos: 127); after 22,400 steps
-0.611 and 135 (docs/results.md; trained on a GPU). `camvid_small.py:sa` is spatially aware. Not a published
-experiment.
+Data as for camvid.py. An hour of training on two CPU cores: train.max_minutes ends it, after some 8,000 steps at 0.455 s each. Scores of
+this length are not measured. For three hours and a quarter, add --config.train.max_minutes=0 --config.train.num_steps=26000
+--config.train.linear_decay=13000,26000 --config.train.ema_decay=0.9995. Measured in one such run, on a GPU (docs/results.md): after
+12,000 steps mIoU of ESPNet 0.604 (real photos: 0.635) and FD-VGG16 146 (training photos: 127), after 22,400 steps 0.610 and 135.
+`camvid_small.py:sa` is spatially aware. Not a published experiment.
 """
 from configs import camvid
 

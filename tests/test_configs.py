@@ -124,10 +124,9 @@ def test_the_learning_rates_follow_their_fields():
 @pytest.mark.parametrize("steps", [(20, 20), (30, 20), (20,), (1, 2, 3), (-1, 20), (0.5, 20), 20])
 def test_a_linear_decay_lies_between_two_steps(steps):
     config = load("camvid_small")
-    config.train.update(linear_decay=())
     with config.unlocked(), config.ignore_type():
         config.train.linear_decay = steps
-    with pytest.raises(ValueError, match=r"train.linear_decay=.* is not the steps between which rates fall, .* or \(\) for no fall"):
+    with pytest.raises(ValueError, match=r"train.linear_decay=.* is not two numbers of steps, .*, or \(\) for no decay"):
         family.train_step(config)
 
 

@@ -92,8 +92,11 @@ def train_step(config, survey=None):
         shared_fakes=train.shared_fakes,
         refresh_batches=train.ema_refresh_batches,
     )
-    decays = {"half_life": train.get("half_life", 0), "linear_decay": tuple(train.get("linear_decay", ()))}
-    over_time = {"warmup_steps": train.warmup_steps, **decays}
+    over_time = {
+        "warmup_steps": train.warmup_steps,
+        "half_life": train.get("half_life", 0),
+        "linear_decay": tuple(train.get("linear_decay", ())),
+    }
     optimizers = [adam_without_momentum(rate, train.adam_b2, train.adam_eps, **over_time) for rate in (train.lr_g, train.lr_d)]
     schedule = functools.partial(rate_at, **over_time)
     return TrainStep(

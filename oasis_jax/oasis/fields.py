@@ -109,8 +109,7 @@ ALLOWED = fields.ALLOWED | {
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),
     **dict.fromkeys(("train.warmup_steps", "train.half_life", "train.segmentation_steps", "train.coarse_steps"), whole(0)),
     "train.linear_decay": either(
-        Rule("the steps between which rates fall, such as 13000,26000, smaller one first", _rising_steps),
-        several("() for no fall", whole(0), 0, 0),
+        Rule("two numbers of steps, the smaller one first, such as 13000,26000", _rising_steps), several("() for no decay", whole(0), 0, 0)
     ),
     "loss.max_weight": number(0, fix="give 0 for no limit"),
     **dict.fromkeys(("train.adam_b2", "train.ema_decay"), number(0, BELOW_ONE)),

@@ -228,7 +228,7 @@ def test_state_that_is_not_finite_is_not_saved_as_good(tmp_path):
 
 
 def test_rates_and_warmup_may_change_when_a_run_is_resumed(uninterrupted, capsys):
-    train_and_evaluate(tiny_config(train__warmup_steps=0, train__lr_g=1e-5), uninterrupted[0])
+    train_and_evaluate(tiny_config(train__warmup_steps=0, train__lr_g=1e-5, train__linear_decay=(10, 90)), uninterrupted[0])
     assert "trained to step 60 already" in capsys.readouterr().out
 
 
