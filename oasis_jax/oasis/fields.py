@@ -55,7 +55,7 @@ def add_fields(config):
     train.warmup_steps = 0  # over which the learning rates rise linearly from 0
     # Steps in which the learning rates halve; 0: they stay. High rates learn fast, and their noise keeps images from getting sharper.
     train.half_life = 0
-    train.linear_decay = ()  # (13000, 26000): between these two steps the learning rates fall linearly to zero, where they stay
+    train.linear_decay = ()  # (13000, 26000): between these two steps the learning rates fall linearly to zero; no run is longer
     train.adam_b2 = 0.999  # beta1 is 0
     train.adam_eps = 1e-8
     train.ema_decay = 0.9999

@@ -12,3 +12,14 @@ def count_steps(config, num_examples):
     if num_steps > MOST:
         raise ValueError(f"train.num_epochs={train.num_epochs} of {num_examples} training examples is {num_steps} steps: {MOST} at most")
     return num_steps
+
+
+def check_rates_last(train_step, num_steps):
+    """Raises ValueError if the learning rates of a TrainStep are 0 before the last of `num_steps` steps: it would learn nothing."""
+    rates = train_step.learning_rates(max(num_steps - 2, 0))
+    if not any(rates.values()):
+        fields = ", ".join(f"train.{name}" for name in rates)
+        raise ValueError(
+            f"the learning rates ({fields}) are 0 before the last of {num_steps} steps: set a smaller train.num_steps, "
+            "or let them fall to 0 later (train.linear_decay)"
+        )

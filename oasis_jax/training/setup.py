@@ -20,7 +20,7 @@ from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
 from oasis_jax.parallel.processes import is_first, num_processes
 from oasis_jax.training.kept_palette import keep_palette, refuse_exchanged_classes
-from oasis_jax.training.length import count_steps
+from oasis_jax.training.length import check_rates_last, count_steps
 from oasis_jax.training.step import split_of_run
 from oasis_jax.training.workdir import prepare_workdir
 
@@ -95,8 +95,9 @@ def set_up(config, workdir) -> Run:
     config.data.update(train_split.resolved_fields())
     if saved:
         refuse_exchanged_classes(config.data, saved["data"])
-    mesh = make_run_mesh(config, family.train_step(config))  # raises for fields that do not fit, before all data are read
-    num_steps = count_steps(config, len(train_split))
+    train_step = family.train_step(config)  # raises for fields that do not fit, before all data are read
+    mesh, num_steps = make_run_mesh(config, train_step), count_steps(config, len(train_split))
+    check_rates_last(train_step, num_steps)
 
     protocol = protocol_of_run(config)
     evaluated = {"train": train_split, "val": val_split}[protocol.split]

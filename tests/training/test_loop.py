@@ -227,6 +227,10 @@ def test_state_that_is_not_finite_is_not_saved_as_good(tmp_path):
         check_state(run, state.replace(discriminator=state.discriminator | {"params": params}), 7, None)
 
 
+def test_rates_may_fall_to_zero_with_the_last_step(tmp_path):
+    assert set_up(tiny_config(train__linear_decay=(10, 60)), tmp_path).train_step.learning_rates(58)["lr_g"] > 0
+
+
 def test_rates_and_warmup_may_change_when_a_run_is_resumed(uninterrupted, capsys):
     train_and_evaluate(tiny_config(train__warmup_steps=0, train__lr_g=1e-5, train__linear_decay=(10, 90)), uninterrupted[0])
     assert "trained to step 60 already" in capsys.readouterr().out
@@ -289,6 +293,7 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
         ({"loss__balance_groups": 3}, "loss.balance_groups=3 does not divide train.batch_size=8"),
         ({"train__shared_fakes": True, "train__accumulate": 2}, "train.shared_fakes=True needs train.accumulate=1, not 2"),
         ({"train__num_steps": 0, "train__num_epochs": 0}, "is not one step: set train.num_steps"),
+        ({"train__linear_decay": (10, 59)}, r"\(train.lr_g, train.lr_d\) are 0 before the last of 60 steps: set a smaller"),
     ],
 )
 def test_fields_that_do_not_fit_are_errors(tmp_path, fields, message):
