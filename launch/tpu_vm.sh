@@ -219,7 +219,7 @@ watch() {
       ACTIVE)
         ended=$(outcome)
         echo "the training is $ended" >&2
-        # A training that failed before this watch began is started again: its cause may have been mended.
+        # A training that failed before this watch began is started again: its cause may have been fixed.
         if [[ $ended == failed ]] && ! $seen_alive; then ended=absent; fi
         case $ended in
           running) seen_alive=true ;;
@@ -237,7 +237,7 @@ watch() {
             ;;
           finished) return ;;
           failed)
-            echo "the training has failed: see $0 tail; once the cause is mended, watch again" >&2
+            echo "the training has failed: see $0 tail; fix the cause, then watch again" >&2
             return 1
             ;;
         esac
