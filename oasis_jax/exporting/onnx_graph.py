@@ -1,6 +1,6 @@
-"""Building an ONNX graph by hand, operation by operation.
+"""Builds an ONNX graph by hand, operation by operation.
 
-Images are NCHW with a batch of one, as ONNX has them; kernels are given as HWIO, as the networks store them.
+Images are NCHW with a batch of one, as in ONNX; kernels are passed as HWIO, as the networks store them.
 """
 import math
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from oasis_jax.exporting.stored_weights import SMALL, quantised
 
-OPSET, IR_VERSION = 17, 8  # of 2022: every runtime of the last years reads them
-END = np.iinfo(np.int64).max  # of a slice
+OPSET, IR_VERSION = 17, 8  # from 2022: every runtime of recent years reads them
+END = np.iinfo(np.int64).max  # end of a slice that is open
 
 
 class Graph:
-    """The operations and tensors of a graph. A tensor is known by its name.
+    """The operations and tensors of a graph. Tensors are referred to by name.
 
     Args:
-        weights: how weights are stored, of `stored_weights.FORMATS`. They are computed with in float32; a runtime converts them once, when
-            it loads the file.
+        weights: format in which weights are stored, one of `stored_weights.FORMATS`. The graph computes in float32; a runtime converts the
+            weights once, when it loads the file.
 
     Raises:
         ImportError: the package onnx is missing.
@@ -30,14 +30,14 @@ class Graph:
         self._nodes, self._tensors, self._constants = [], [], {}
 
     def add(self, operation, *inputs, outputs=1, **attributes):
-        """Adds an operation; `inputs` are names, None for one that is left out. Returns the name of its result, or names of several."""
+        """Adds an operation; `inputs` are names, None for an omitted one. Returns the name of the result, or a list of names."""
         first = f"{operation.lower()}_{len(self._nodes)}"
         names = [first, *(f"{first}_{i}" for i in range(1, outputs))]
         self._nodes.append(self._onnx.helper.make_node(operation, [name or "" for name in inputs], names, name=first, **attributes))
         return first if outputs == 1 else names
 
     def constant(self, values, dtype):
-        """A tensor that is stored as it is; equal small ones are stored once."""
+        """Adds a constant tensor and returns its name; equal small constants are stored once."""
         values = np.ascontiguousarray(np.asarray(values, dtype)).reshape(np.shape(values))
         key = (values.tobytes(), values.shape, values.dtype) if values.size <= SMALL else len(self._constants)
         if key not in self._constants:
@@ -50,11 +50,11 @@ class Graph:
         return self.constant(values, np.float32)
 
     def ints(self, values):
-        """An int64 constant, as shapes, axes and indices are."""
+        """An int64 constant, such as a shape, axes or indices."""
         return self.constant(values, np.int64)
 
     def weight(self, values, axis=-1):
-        """Weights, stored in the format of the graph, as a float32 tensor; `axis` is that of output channels."""
+        """A float32 tensor of weights that are stored in the format of the graph; `axis` is that of the output channels."""
         if self._weights == "float32" or np.size(values) <= SMALL:
             return self.floats(values)
         if self._weights == "float16":
@@ -63,7 +63,7 @@ class Graph:
         return self.add("Mul", self.add("Cast", self.constant(integers, np.int8), to=self._onnx.TensorProto.FLOAT), self.floats(scale))
 
     def cast(self, x, dtype):
-        """x in another dtype of numpy."""
+        """x cast to a numpy dtype."""
         return self.add("Cast", x, to=self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def conv(self, x, kernel, bias=None):
@@ -82,7 +82,7 @@ class Graph:
         return self.add("Resize", x, None, self.floats([1, 1, 2, 2]), **how)
 
     def cut(self, x, starts, ends, axes, steps=None):
-        """x[starts:ends:steps] along some axes; END leaves an axis whole."""
+        """x[starts:ends:steps] along `axes`; END as an end means the end of the axis."""
         return self.add("Slice", x, *(self.ints(values) for values in (starts, ends, axes, steps or [1] * len(axes))))
 
     def side(self, x, axis):
@@ -90,7 +90,7 @@ class Graph:
         return self.add("Shape", x, start=axis, end=axis + 1)
 
     def reshape(self, x, *sides):
-        """x in another shape; sides are ints, of which one may be -1, or names of int64 tensors (1,)."""
+        """x reshaped; sides are ints, one of which may be -1, or names of int64 tensors (1,)."""
         if all(isinstance(side, int) for side in sides):
             return self.add("Reshape", x, self.ints(sides))
         return self.add("Reshape", x, self.add("Concat", *(self.ints([s]) if isinstance(s, int) else s for s in sides), axis=0))
@@ -102,12 +102,12 @@ class Graph:
         return self.cast(self.add("Round", rows), np.uint8)
 
     def finish(self, inputs, result, output):
-        """The checked onnx.ModelProto.
+        """Returns the onnx.ModelProto, checked by `onnx.checker`.
 
         Args:
             inputs: {name: `portable.Argument`}.
-            result: name of the tensor that is returned.
-            output: (name, Argument) that it is called.
+            result: name of the tensor to return.
+            output: (name, Argument) of the model's output.
         """
         helper = self._onnx.helper
 
@@ -124,7 +124,7 @@ class Graph:
 
 
 def serialised(model, metadata):
-    """An onnx.ModelProto as the bytes of a file that also holds {name: text}."""
+    """The bytes of an ONNX file: an onnx.ModelProto with metadata {name: text}."""
     import onnx
 
     onnx.helper.set_model_props(model, metadata)
@@ -132,6 +132,6 @@ def serialised(model, metadata):
 
 
 def equalised(weights, gain=1.0):
-    """Kernel (k, k, C, D) and bias (D,) of a `layers.spatial.EqualizedConv`, its result multiplied by a gain."""
+    """Kernel (k, k, C, D) and bias (D,) of a `layers.spatial.EqualizedConv` whose result is multiplied by `gain`."""
     kernel = np.asarray(weights["weight"], np.float64)
     return gain * kernel / math.sqrt(math.prod(kernel.shape[:3])), gain * np.asarray(weights["bias"], np.float64)

@@ -1,4 +1,4 @@
-"""Heatmaps, their encoder and SELs (`layers/spatial.py`) as ONNX."""
+"""ONNX graphs of heatmaps, their encoder and SELs (`layers/spatial.py`)."""
 import math
 
 from oasis_jax.exporting.onnx_graph import END, equalised
@@ -22,7 +22,7 @@ def rendered(graph, heatmaps, height, width, isotropic):
 
 
 def _positions(graph, side):
-    """`side` numbers from -1 to 1 (-1 alone if there is one)."""
+    """`side` evenly spaced numbers from -1 to 1; [-1] if `side` is 1."""
     steps = graph.cast(graph.add("Range", graph.ints(0), graph.add("Squeeze", side), graph.ints(1)), "float32")
     intervals = graph.cast(graph.add("Max", graph.add("Sub", side, graph.ints([1])), graph.ints([1])), "float32")
     return graph.add("Sub", graph.add("Div", graph.add("Mul", steps, graph.floats(2)), intervals), graph.floats(1))
@@ -33,14 +33,14 @@ def encoded(graph, params, maps):
     features, first = {}, 0
     for level, count in LEVELS.items():
         x = graph.cut(maps, [first], [first + count], [1])
-        x = graph.leaky_relu(graph.conv(x, *equalised(params[f"{level}_0"], math.sqrt(2))))  # scaling by a positive number commutes
+        x = graph.leaky_relu(graph.conv(x, *equalised(params[f"{level}_0"], math.sqrt(2))))  # a positive factor commutes with leaky ReLU
         features[level] = graph.leaky_relu(graph.conv(x, *equalised(params[f"{level}_1"])))
         first += count
     return features
 
 
 def at_size_of(graph, features, levels, x):
-    """Features of some levels, resized to the size of x (1, C, h, w): (1, their channels, h, w), like `layers.spatial.at_level`."""
+    """Features of some levels, resized to x (1, C, h, w) and concatenated: (1, sum of channels, h, w), like `layers.spatial.at_level`."""
     size = graph.cut(graph.add("Shape", x), [2], [END], [0])
     how = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
     resized = []

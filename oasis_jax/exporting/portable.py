@@ -1,4 +1,4 @@
-"""A model as a function of plain arrays of one image, which a program without this package can make."""
+"""A model as a function of plain arrays for one image, which a program without this package can create."""
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 IMAGE = "image"  # name of the output
-CHECKED_SEED = 0  # the first numbers that it means are among the facts
+CHECKED_SEED = 0  # the facts hold the first random numbers of this seed, as a check
 HEATMAPS = "one row for each map: centre y, centre x (the image is [-1, 1] along both, y downwards), width"
 
 
@@ -16,9 +16,9 @@ class Argument:
     """An array that an exported model takes or returns.
 
     Attributes:
-        shape: sides; a letter is one that may be chosen for every image, as `Portable.sizes` says.
-        dtype: its name in numpy.
-        meaning: for people.
+        shape: sizes of the axes; a letter is a size that may be chosen for every image, within `Portable.sizes`.
+        dtype: numpy's name of the dtype.
+        meaning: description for people.
     """
 
     shape: tuple[int | str, ...]
@@ -28,14 +28,14 @@ class Argument:
 
 @dataclasses.dataclass(frozen=True)
 class Portable:
-    """What is exported.
+    """A model in the form in which it is exported.
 
     Attributes:
         generate: (variables, {name: array}) -> (H, W, 3), nominally in [-1, 1]; pure.
         arguments: {name: Argument}.
         image: the Argument that is returned, uint8 (H, W, 3).
         sizes: {letter: what it must be a multiple of}.
-        facts: JSON values on the model for who uses it, such as its classes, and what a seed means.
+        facts: JSON values about the model for its users, such as its classes, and what a seed means.
     """
 
     generate: Callable[[Any, Mapping[str, Any]], Any]
@@ -45,7 +45,7 @@ class Portable:
     facts: Mapping[str, Any]
 
     def described(self, **facts):
-        """All of it but the function, as JSON values."""
+        """Everything but the function, as JSON values."""
         return {
             **facts,
             "inputs": {name: dataclasses.asdict(argument) for name, argument in self.arguments.items()},
@@ -56,7 +56,7 @@ class Portable:
 
 
 def of_inputs(model, **facts):
-    """The Portable of a `family.Model` without columns: the arrays of its `inputs` by their own names, in their own sizes."""
+    """The Portable of a `family.Model` without columns: it takes the arrays of the model's `inputs`, with their names and fixed sizes."""
     inputs, generate = model.inputs([CHECKED_SEED], {}), model.generate
     example = {name: value for name, value in inputs.items() if value is not None}
     missing = dict.fromkeys(inputs.keys() - example.keys())

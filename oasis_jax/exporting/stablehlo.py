@@ -1,4 +1,4 @@
-"""Models as StableHLO by `jax.export`: one file for CPU, GPU and TPU, which JAX alone runs."""
+"""Exports models as StableHLO with `jax.export`: one file for CPU, GPU and TPU, which runs in JAX only."""
 import jax
 import jax.numpy as jnp
 
@@ -9,12 +9,12 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(portable, variables, weights="float32"):
-    """Compiles a model into StableHLO, its weights inside.
+    """Lowers a model to StableHLO, with its weights inside.
 
     Args:
-        portable: Portable. Sides that it names by letters stay free, with its multiples.
-        variables: of the model.
-        weights: of `stored_weights.FORMATS`.
+        portable: Portable. Sizes that are letters become symbolic, with the multiples in its `sizes`.
+        variables: the model's variables.
+        weights: one of `stored_weights.FORMATS`.
 
     Returns:
         bytes for `jax.export.deserialize`, whose `call` takes the arrays of the portable by position and returns uint8 (H, W, 3).
@@ -22,13 +22,13 @@ def to_stablehlo(portable, variables, weights="float32"):
     Raises:
         ImportError: the package flatbuffers is missing.
     """
-    import flatbuffers  # noqa: F401  what jax.export needs to write; better known before compiling
+    import flatbuffers  # noqa: F401  jax.export needs it to serialise; fail before the slow part
 
     constants, restored = stored(jax.device_get(variables), weights)
 
     def image(*arrays):
         named = dict(zip(portable.arguments, arrays, strict=True))
-        # Behind the barrier, XLA takes them for arguments: it would compute for minutes, when it compiles, what depends on weights alone.
+        # Behind the barrier, XLA treats the weights as arguments; otherwise constant folding would take minutes when it compiles.
         behind = jax.lax.optimization_barrier(jax.tree.map(jnp.asarray, constants))
         return to_bytes(portable.generate(restored(behind), named))
 
@@ -37,7 +37,7 @@ def to_stablehlo(portable, variables, weights="float32"):
 
 
 def _arguments(portable):
-    """jax.ShapeDtypeStructs with symbolic sides: "H" with the multiple 8 is 8*H', so that all that follows divides."""
+    """jax.ShapeDtypeStructs with symbolic sizes: "H" with the multiple 8 is 8*h, so that it is known to be divisible by 8."""
     scope = jax.export.SymbolicScope()
 
     def side(value):

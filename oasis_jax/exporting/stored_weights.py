@@ -1,21 +1,21 @@
-"""How the weights of an exported model are stored. It computes in float32 whatever they are stored in."""
+"""Storage formats for the weights of an exported model, which computes in float32 whatever the format."""
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 FORMATS = ("float32", "float16", "int8")
-SMALL = 256  # arrays of at most so many values, such as biases, are always stored as float32
+SMALL = 256  # arrays with at most this many values, such as biases, are always stored as float32
 
 
 def quantised(values, axis=-1):
-    """Weights as integers and a scale for each output channel.
+    """Quantises weights to integers, with a scale for each output channel.
 
     Args:
         values: array of floats.
-        axis: of the output channels.
+        axis: axis of the output channels.
 
     Returns:
-        (int8 in -127..127 of the same shape, float32 scales to multiply by, of the same number of axes).
+        (int8 in -127..127 of the same shape, float32 scales to multiply by, with the same number of axes).
     """
     axes = tuple(i for i in range(values.ndim) if i != axis % values.ndim)
     scale = np.abs(values).max(axes, keepdims=True) / 127
@@ -24,14 +24,14 @@ def quantised(values, axis=-1):
 
 
 def stored(variables, weights):
-    """Variables with their kernels in a format, and what makes them float32 again.
+    """Converts the kernels of variables to a storage format, and returns a function that converts them back to float32.
 
     Args:
-        variables: of a network, with kernels in the collection "params"; other values are left as they are, and so are all in float32.
-        weights: of FORMATS.
+        variables: a network's variables, with kernels in the collection "params". All other values stay as they are.
+        weights: one of FORMATS; "float32" leaves the kernels as they are too.
 
     Returns:
-        (stored variables, a pytree; the function of them that returns variables like the given ones, to be traced).
+        (stored variables, a pytree; a traceable function of them that returns variables like the given ones).
     """
     params, tree = jax.tree.flatten(variables["params"])
     packed = {**variables, "params": [_packed(leaf, weights) for leaf in params]}

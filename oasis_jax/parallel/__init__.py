@@ -1,1 +1,1 @@
-"""Devices and processes: the mesh, where arrays lie on it, and what each of several processes does."""
+"""Devices and processes: the mesh, the shardings of arrays, and the work of several processes."""

@@ -31,18 +31,19 @@ class Split:
 
 
 def choose_split(batch_size, height, devices, space=0, processes=1, accumulate=1, can_split_rows=True):
-    """The fastest split of a batch over devices.
+    """Returns the fastest split of a batch over devices, by an estimate of the work per device.
 
-    Every part of the batch must have equally many examples, every device equally many rows, and every process equally many devices. Of the
-    splits that are possible, it takes the one with the lowest `work` per device; of equal ones, that with the fewest parts of an image.
+    All parts of the batch must have the same number of examples, all devices the same number of rows, and all processes the same number of
+    devices. Of the possible splits, the one with the least `work` per device is chosen; of equal ones, the one with the fewest parts of an
+    image.
 
     Args:
         batch_size: B, over all devices.
         height: H, rows of an image.
-        devices: number of devices there are.
-        space: parts of an image, mesh.space of the config; 0 chooses it.
-        processes: among which the devices are divided equally.
-        accumulate: parts of the batch that are computed one after the other; each of them is divided.
+        devices: number of available devices.
+        space: parts of an image, mesh.space of the config; 0 to choose it here.
+        processes: number of processes, each with the same number of devices.
+        accumulate: number of equal parts of the batch that are computed one after the other; each part is split over the devices.
         can_split_rows: whether the networks can work on parts of an image.
 
     Returns:
@@ -77,20 +78,20 @@ def choose_split(batch_size, height, devices, space=0, processes=1, accumulate=1
 
 
 def check_parts(batch_size, accumulate):
-    """Raises ValueError if a batch cannot be computed in so many equal parts, one after the other."""
+    """Raises ValueError if `accumulate` does not divide the batch into equal parts."""
     if accumulate < 1 or batch_size % accumulate:
         raise ValueError(f"train.accumulate={accumulate} does not divide train.batch_size={batch_size}: choose one of its divisors")
 
 
 def work(split, batch_size, height):
-    """An estimate of what one device does, in images: the levels of a network cost alike, and those with few rows are not split."""
+    """Estimates the work of one device, in images: all levels of a network cost the same, and levels with few rows are not split."""
     rows = [height >> level for level in range(max(1, math.ceil(math.log2(max(height, 2) / (LEAST_ROWS // 2)))))]
     shares = [1 / split.space if splits_rows(count, split.space) else 1 for count in rows]
     return batch_size / split.data * sum(shares) / len(shares)
 
 
 def describe_split(split, batch_size, devices):
-    """One line: the split, and the devices that it leaves idle."""
+    """One line of text: the split, and the devices that it leaves idle."""
     text = f"mesh: {split.data} parts of the batch x {split.space} parts of each image ({batch_size // split.data} images per part)"
     idle = _left_over(devices, split.devices)
     return text + (f"; idle: {', '.join(str(device) for device in idle)}" if idle else "")
@@ -101,16 +102,16 @@ def make_mesh(devices=None, space=1, among=None):
 
     Args:
         devices: the devices to use; by default all, including those of other processes.
-        space: devices along "space", a divisor of their number.
+        space: number of devices along "space", a divisor of the number of devices.
         among: all devices of the machine; by default those that JAX sees.
     """
     among = jax.devices() if among is None else among
     devices = among if devices is None else list(devices)
     shape = (len(devices) // space, space)
     slices = len({getattr(device, "slice_index", 0) for device in devices})
-    if len(devices) < len(among) or shape[0] % slices:  # a part of the machine need not be a torus
+    if len(devices) < len(among) or shape[0] % slices:  # only some of the devices, which need not form a torus
         grid = np.asarray(devices).reshape(shape)
-    elif slices > 1:  # rows are exchanged within a slice; slices meet in the sums over the batch
+    elif slices > 1:  # rows are exchanged within a slice; only sums over the batch cross slices
         in_slice = (shape[0] // slices, space)
         grid = mesh_utils.create_hybrid_device_mesh(in_slice, (slices, 1), devices, allow_split_physical_axes=True)
     else:
@@ -119,14 +120,14 @@ def make_mesh(devices=None, space=1, among=None):
 
 
 def mesh_of_split(split, devices=None):
-    """The mesh of a Split: of the first of all devices (by default those that JAX sees) of each process, equally many of each."""
+    """The mesh of a Split: the first devices of each process, the same number of each. `devices` are by default those that JAX sees."""
     devices = jax.devices() if devices is None else devices
     left = set(_left_over(devices, split.devices))
     return make_mesh([device for device in devices if device not in left], split.space, devices)
 
 
 def _left_over(devices, count):
-    """The devices that are idle if `count` are used, equally many of each process."""
+    """The devices that are idle if `count` devices are used, the same number of each process."""
     of_process = {}
     for device in devices:
         of_process.setdefault(device.process_index, []).append(device)
@@ -134,17 +135,17 @@ def _left_over(devices, count):
 
 
 def num_processes_of(devices):
-    """The number of processes that devices belong to; the devices may be those of a machine that is only described."""
+    """The number of processes that devices belong to; the devices may be those of a topology description."""
     return len({device.process_index for device in devices})
 
 
 def make_local_mesh():
-    """Makes a mesh of the devices of this process."""
+    """Makes a mesh over the devices of this process."""
     return make_mesh(jax.local_devices())
 
 
 def replicated(mesh):
-    """The sharding of arrays that every device holds whole, such as the train state."""
+    """The sharding of arrays that are replicated on every device, such as the train state."""
     return NamedSharding(mesh, P())
 
 
@@ -154,12 +155,12 @@ def over_batch(mesh):
 
 
 def of_batch(batch, mesh):
-    """The shardings of a batch: all arrays over "data", images and label maps (B, H, W, ...) also over "space"."""
+    """The shardings of a batch: all arrays are split over "data", images and label maps (B, H, W, ...) also over "space"."""
     return jax.tree.map(lambda array: NamedSharding(mesh, rows_spec(array.shape, mesh.shape[SPACE])), batch)
 
 
 def over_largest_axis(leaf, mesh):
-    """The sharding of an array of a state that is divided over "data": along its largest axis that divides; else every device holds it."""
+    """The sharding of an array over "data": split along its largest axis that divides evenly, or replicated if there is none."""
     sizes = [size if size % mesh.shape[DATA] == 0 else 0 for size in leaf.shape]
     if not any(sizes):
         return replicated(mesh)
@@ -168,7 +169,7 @@ def over_largest_axis(leaf, mesh):
 
 
 def own_positions(mesh, batch_size):
-    """Positions (b,) in the global batch of the examples that this process reads. Processes that share parts of images read the same."""
+    """Positions (b,) in the global batch of the examples that this process reads. Processes that share an image all read it."""
     per_part = batch_size // mesh.shape[DATA]
     return np.concatenate([np.arange(part * per_part, (part + 1) * per_part) for part in _own_parts(mesh)])
 
@@ -183,7 +184,7 @@ def put_batch(batch, mesh):
 
     Args:
         batch: pytree of numpy arrays with a leading batch axis: the examples at `own_positions`, in order.
-        mesh: of the devices of all processes, or of this one.
+        mesh: over the devices of all processes, or of this one.
 
     Returns:
         The pytree with global arrays in place of numpy arrays.
@@ -213,10 +214,10 @@ def put_batch(batch, mesh):
 
 
 def replicate(tree, mesh):
-    """Copies arrays to every device of a mesh, by way of the host: in training they lie on the devices of all processes."""
+    """Copies arrays to every device of a mesh, through the host: in training, the arrays are on the devices of all processes."""
     return jax.device_put(jax.device_get(tree), replicated(mesh))
 
 
 def padded_batch_size(batch_size, mesh):
-    """The smallest multiple of the mesh's parts of a batch that is not below `batch_size`."""
+    """`batch_size`, rounded up to a multiple of the number of batch parts of a mesh."""
     return -(-batch_size // mesh.shape[DATA]) * mesh.shape[DATA]

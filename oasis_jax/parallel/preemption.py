@@ -1,4 +1,4 @@
-"""Stopping in time: Ctrl-C, a terminal that is closed, and SIGTERM, which is also how clouds announce that they take a machine back."""
+"""Stopping a run in time, after Ctrl-C, a closed terminal, or SIGTERM, with which clouds also announce that they take a machine back."""
 import contextlib
 import os
 import signal
@@ -16,21 +16,21 @@ _SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGHUP: "
 
 
 class Notice:
-    """Whether this run is to stop.
+    """Tells whether this run should stop.
 
     Attributes:
-        reason: what has arrived; "" if nothing has.
-        idle: as long as nothing would be lost, what is printed when a signal ends the process at once, such as while the step is compiled;
-            "" otherwise. It counts for a process alone: several agree on a step that all of them reach.
+        reason: the signal that has arrived; "" if none has.
+        idle: text to print when a signal ends the process immediately, set while nothing would be lost, such as while the step is compiled;
+            "" otherwise. Several processes do not end that way: they agree on a step that all of them reach.
     """
 
     def __init__(self):
         self.reason = self.idle = ""
 
     def reached(self, step):
-        """Whether to save and stop after `step`. All processes, each of which must ask at every step, get the same answer.
+        """Returns whether to save and stop after `step`. Every process must call this at every step; all get the same answer.
 
-        Of several processes, JAX's preemption service agrees on a step that none of them has passed, once one has been notified.
+        With several processes, once one has been notified, JAX's preemption service chooses a step that none of them has passed.
         """
         if jax.distributed.is_initialized() and multihost_utils.reached_preemption_sync_point(step):
             self.reason = self.reason or "a notice to one of its processes"
@@ -40,7 +40,7 @@ class Notice:
 
 @contextlib.contextmanager
 def notice():
-    """Yields the Notice of this run. Inside, the signals of _SIGNALS do not end the process; a second Ctrl-C does, at once."""
+    """Yields the Notice of this run. Within the context, the signals in _SIGNALS do not end the process, but a second Ctrl-C does."""
     received = Notice()
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield received
@@ -48,10 +48,10 @@ def notice():
     joined = jax.distributed.is_initialized()
 
     def handle(number, _):
-        if number == signal.SIGHUP:  # here, too: the thread that answers may come later than the next line that is printed
+        if number == signal.SIGHUP:  # here as well: the main thread may print its next line before the answering thread runs
             _leave_terminal()
         received.reason = received.reason or _SIGNALS[number]
-        if joined:  # SIGTERM belongs to JAX's service, which tells the other processes
+        if joined:  # JAX's preemption service handles SIGTERM, and notifies the other processes
             os.kill(os.getpid(), signal.SIGTERM)
 
     handled = [number for number in _SIGNALS if not (joined and number == signal.SIGTERM)]
@@ -68,7 +68,7 @@ def notice():
 
 @contextlib.contextmanager
 def _answered(received, joined):
-    """Answers signals, also while the main thread is in a long call of the compiler, during which Python calls no handler of them."""
+    """Answers signals in a thread, also while the main thread is in the compiler, during which Python calls no signal handlers."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
@@ -84,7 +84,7 @@ def _answered(received, joined):
 
 
 def _answer(numbers, received, joined):
-    """Reads the numbers of signals as they arrive, one byte each, until the other end is closed."""
+    """Reads signal numbers as they arrive, one byte each, and prints an answer to each, until the other end is closed."""
     asked = False
     while number := numbers.recv(1):
         name = _SIGNALS.get(number[0])
@@ -93,20 +93,20 @@ def _answer(numbers, received, joined):
         if number[0] == signal.SIGHUP:
             _leave_terminal()
         if name == "Ctrl-C" and asked:
-            print("\nended at once by a second Ctrl-C; what was saved before stays", file=sys.stderr, flush=True)
+            print("\nended at once by a second Ctrl-C; earlier checkpoints are kept", file=sys.stderr, flush=True)
             os._exit(INTERRUPTED)
         if received.idle and not joined:
             print(file=sys.stderr, flush=True)
             print(f"stopped by {name} before a step was trained; {received.idle}", flush=True)
             os._exit(0)
         asked = asked or name == "Ctrl-C"
-        when = "the first step, which is compiled before" if received.idle else "this step"
+        when = "the first step, once it is compiled" if received.idle else "this step"
         again = "; press it again to end at once" if name == "Ctrl-C" else ""
         print(f"\n{name}: saving after {when}, then ending{again}", file=sys.stderr, flush=True)
 
 
 def _leave_terminal():
-    """Lets go of a terminal that is gone: to print there would be an error, before the step is saved. Files and pipes stay."""
+    """Redirects output from a closed terminal to the null device: printing would fail before the step is saved. Keeps files and pipes."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         if stat.S_ISCHR(os.fstat(stream).st_mode):

@@ -1,7 +1,7 @@
-"""Several processes on one or more hosts: joining them, sharing out a set of images, and merging what each has measured.
+"""Several processes on one or more hosts: joining them, dividing a set of images among them, and merging their measurements.
 
-Each process measures its part by itself, on its own devices. They meet once, when all have finished; then every process has the whole
-result.
+Each process measures its part by itself, on its own devices. They synchronise once, when all have finished; then every process has the
+whole result.
 """
 import contextlib
 import importlib.util
@@ -14,27 +14,27 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-_ROWS = 1024  # feature rows gathered at once
+_ROWS = 1024  # feature rows per gather
 _VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-HEARTBEAT_SECONDS = 30  # after which a process that does not answer is taken for dead, and the others stop
-END_SECONDS = 1800  # that a process which is done waits for the others: for what the first alone draws, evaluates and writes
+HEARTBEAT_SECONDS = 30  # after which a process that does not answer counts as dead, and the others stop
+END_SECONDS = 1800  # how long a finished process waits for the others, such as for the first one, which alone draws and writes files
 FAILED = 1  # exit code
-# By default, independent operations of a program start at once: of two sums over the processes, Gloo would take one for the other.
+# By default, independent operations of a program run concurrently, and Gloo would confuse the messages of two sums over the processes.
 _IN_ONE_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
-_NO_CLUSTER = "coordinator_address should be defined"  # in JAX's error where it recognises no job of several processes
+_NO_CLUSTER = "coordinator_address should be defined"  # in JAX's error if it detects no job of several processes
 
 
 def join(saves_when_stopped=False):
-    """Joins the other processes of a TPU pod, of a GKE or SLURM job, or of those that the variables JAX_COORDINATOR_ADDRESS,
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID name. Anywhere else it does nothing.
+    """Joins the other processes of a TPU pod, of a GKE or SLURM job, or of a job that the environment variables
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID describe. Otherwise does nothing.
 
     Must be called before anything else initialises JAX.
 
     Args:
-        saves_when_stopped: SIGTERM does not end this process; `preemption.notice` reports it.
+        saves_when_stopped: if true, SIGTERM does not end this process; `preemption.notice` reports it.
 
     Raises:
-        ValueError: some of the variables are missing, or are not numbers; or a job was recognised, but not how to join it.
+        ValueError: some of the variables are missing or invalid, or a job was detected but could not be joined.
     """
     jax.config.update("jax_enable_preemption_service", saves_when_stopped)
     given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
@@ -49,7 +49,7 @@ def join(saves_when_stopped=False):
         explicit = {"coordinator_address": address, "num_processes": int(count), "process_id": int(index)}
     elif os.environ.get("SLURM_STEP_NUM_TASKS") == "1":  # one process, with all devices of its node
         return
-    # JAX aborts all processes if one ends later than the second limit. Dead ones are found by their heartbeats, long before.
+    # JAX aborts all processes if one ends later than the second limit. Missing heartbeats reveal dead processes long before.
     limits = {"heartbeat_timeout_seconds": HEARTBEAT_SECONDS, "shutdown_timeout_seconds": END_SECONDS}
     try:
         jax.distributed.initialize(**explicit, **limits)
@@ -58,25 +58,25 @@ def join(saves_when_stopped=False):
             raise ValueError(f"could not join the other processes of this job: {error}") from error
         return
     in_one_order = _will_compute_on_cpu()
-    if in_one_order:  # XLA reads this when the devices are first asked for
+    if in_one_order:  # XLA reads this when the devices are first queried
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_IN_ONE_ORDER}"
-    # On CPU, sums of two programs that run at once may meet each other's messages: one program waits for the other (see `in_order`).
+    # On CPU, sums of two programs that run concurrently could mix up their messages, so programs run one after the other (`in_order`).
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    if several_on_cpu():  # a program that is read from the cache may compute its own sums in another order than the other processes
+    if several_on_cpu():  # a program from the cache may compute its sums in a different order than in other processes
         if not in_one_order:
-            leave("error: JAX has found no accelerator: to compute on CPU, set JAX_PLATFORMS=cpu, for which sums are kept in one order")
+            leave("error: JAX has found no accelerator: to compute on CPU, set JAX_PLATFORMS=cpu, so that sums run in a fixed order")
         jax.config.update("jax_enable_compilation_cache", False)
 
 
 def _will_compute_on_cpu():
-    """Whether JAX can only choose the CPU, known before it is initialised: it is told to, or no plugin for another platform is there."""
+    """Returns whether JAX can only choose the CPU, without initialising it: the CPU is configured, or no other platform is installed."""
     if jax.config.jax_platforms:
         return jax.config.jax_platforms == "cpu"
     return not any(importlib.util.find_spec(package) for package in ("jax_plugins", "libtpu"))
 
 
 def in_order(tree):
-    """Blocks until the arrays of a tree are computed, if several processes compute on CPU, and returns the tree.
+    """Returns the tree, after waiting until its arrays are computed if several processes compute on CPU.
 
     Otherwise XLA would start a program with pending arguments in the background, whatever `jax_cpu_enable_async_dispatch` says, and its
     collectives could mix with those of the next program.
@@ -85,12 +85,12 @@ def in_order(tree):
 
 
 def several_on_cpu():
-    """Whether this is one of several processes that compute on CPU."""
+    """Returns whether this is one of several processes that compute on CPU."""
     return jax.process_count() > 1 and jax.default_backend() == "cpu"
 
 
 def leave(message):
-    """Ends this process with a message and exit code 1, without waiting for other processes, which may wait for this one."""
+    """Ends this process with a message and exit code 1, without waiting for other processes, which may be waiting for this one."""
     if jax.process_count() == 1:
         sys.exit(message)
     which = f"process {jax.process_index()} of {jax.process_count()}; if another process ended before, its output says why"
@@ -100,9 +100,9 @@ def leave(message):
 
 
 def end_together():
-    """Ends this process with exit code 0 as soon as the others have come here too; of a single process, it does nothing.
+    """Ends this process with exit code 0 as soon as all others have called this too; does nothing if there is only one process.
 
-    Every process must call this after all its work, with nothing left to write. Python's own end is left out: by then, threads of
+    Every process must call this after all its work, with nothing left to write. It skips Python's own shutdown, during which threads of
     libraries could still fail.
     """
     if jax.process_count() == 1:
@@ -122,10 +122,10 @@ def end_together():
 
 @contextlib.contextmanager
 def left_with_others(advice):
-    """Ends this process with a clear message when another one is lost: a sum over all of them then fails.
+    """Ends this process with a clear message when another one is lost, which makes a sum over all processes fail.
 
     Args:
-        advice: () -> what to do about it.
+        advice: () -> text that says what to do about it.
     """
     try:
         yield
@@ -136,13 +136,13 @@ def left_with_others(advice):
 
 
 def is_of_runtime(error):
-    """Whether an exception says that a compiled program could not be computed, as when another process is lost."""
-    return isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)  # which may be a ValueError
+    """Returns whether an exception comes from running a compiled program, as when another process is lost."""
+    return isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)  # Gloo's errors may be ValueErrors
 
 
 @contextlib.contextmanager
 def failing_at_once():
-    """Ends this process, if it is one of several, as soon as it fails: otherwise it would first wait for the others, and they for it."""
+    """Ends this process, if it is one of several, as soon as it fails: otherwise it and the others would wait for each other."""
     try:
         yield
     except BaseException as error:
@@ -153,7 +153,7 @@ def failing_at_once():
 
 
 def by_first(function):
-    """Calls a function in the first process; the others wait until it is done."""
+    """Calls a function in the first process alone; the others wait until it returns."""
     if is_first():
         function()
     if jax.process_count() > 1:
@@ -161,22 +161,22 @@ def by_first(function):
 
 
 def num_processes():
-    """The number of processes that have joined, 1 if this one is alone."""
+    """The number of processes that have joined; 1 if there is only this one."""
     return jax.process_count()
 
 
 def is_first():
-    """Whether this process is the one that writes files and shows progress."""
+    """Returns whether this process is the first, which writes files and shows progress."""
     return jax.process_index() == 0
 
 
 def broadcast(value):
-    """The first process's value (bool) in every process. Every process must call this."""
+    """Returns the first process's value (bool) in every process. Every process must call this."""
     return value if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(value).item()
 
 
 def any_process(*flags):
-    """For each flag, whether it is true in any process; the same answers in all of them. Every process must call this."""
+    """Returns, for each flag, whether it is true in any process; all processes get the same result. Every process must call this."""
     return flags if jax.process_count() == 1 else multihost_utils.process_allgather(np.array(flags)).any(axis=0).tolist()
 
 
@@ -185,11 +185,11 @@ def part_of(total, batch_size, process_index=None, process_count=None):
 
     Args:
         total: number of images over all processes.
-        batch_size: images per batch; a part consists of whole batches, the same ones that a single process would form.
-        process_index, process_count: by default those of this process.
+        batch_size: images per batch; a part consists of whole batches, the same that a single process would form.
+        process_index, process_count: by default those of this run.
 
     Returns:
-        range; in process order they concatenate to range(total). With more processes than batches, some are empty.
+        range; the ranges of all processes, in order, concatenate to range(total). With more processes than batches, some are empty.
     """
     index = jax.process_index() if process_index is None else process_index
     count = process_count or jax.process_count()
@@ -225,11 +225,11 @@ def gather(tree):
 
 
 def gather_rows(rows, counts, file):
-    """Concatenates the rows of all processes in a file, so that few of them are in memory at once. Every process must call this.
+    """Concatenates the rows of all processes in a file, so that only few rows are in memory at a time. Every process must call this.
 
     Args:
-        rows: (n, ...) of this process; may be a numpy.memmap.
-        counts: n of each process.
+        rows: (n, ...), the rows of this process; may be a numpy.memmap.
+        counts: n of each process, in process order.
         file: open file to write to.
 
     Returns:

@@ -1,19 +1,19 @@
-"""Floating-point operations of convolutions and matrix products, by their definitions: two for each product that is summed."""
+"""Floating-point operations of convolutions and matrix products, by their definitions: two for each multiply-add."""
 import math
 import re
 
 
 def flops(instruction, operands):
-    """Operations of an instruction; 0 if it is neither a convolution nor a matrix product.
+    """Floating-point operations of an instruction; 0 if it is neither a convolution nor a matrix product.
 
-    Products with padding, and with the holes of a dilated input, do not count. Elementwise operations do not either: a chip's peak is that
+    Products with padding, or with the gaps of a dilated input, are not counted. Nor are elementwise operations: a chip's peak rate is that
     of its matrix units.
 
     Args:
         instruction: hlo.Instruction.
         operands: the hlo.Array of each operand.
     """
-    target = re.search(r'custom_call_target="__(\w+\$[\w$]+)"', instruction.attributes)  # of NVIDIA's libraries
+    target = re.search(r'custom_call_target="__(\w+\$[\w$]+)"', instruction.attributes)  # calls of NVIDIA's libraries
     kind = target[1] if target else instruction.opcode
     if kind == "convolution" or kind.startswith("cudnn$conv"):
         return _of_convolution(instruction.attributes, **_forward(kind, *operands[:2], instruction.results[0]))
@@ -25,7 +25,7 @@ def flops(instruction, operands):
 
 
 def _forward(kind, first, second, result):
-    """The arrays of the convolution that a gradient by cuDNN belongs to, as its labels name them; of any other, its own."""
+    """Roles of the arrays in the forward convolution, which the dimension labels of cuDNN's gradients refer to."""
     if kind.endswith("BackwardFilter"):
         return {"image": first, "kernel": result, "result": second}
     if kind.endswith("BackwardInput"):
@@ -40,7 +40,7 @@ def _of_convolution(attributes, image, kernel, result):
     window = re.search(r"window={([^}]*)}", attributes)
     fields = dict(field.split("=") for field in window[1].split()) if window else {}
 
-    def along(axis, name, default):  # the labels of the axes are the places in the window
+    def along(axis, name, default):  # the label of an axis is its index in the window
         return fields[name].split("x")[int(axis)] if name in fields else default
 
     taps = math.prod(
@@ -55,12 +55,12 @@ def _of_convolution(attributes, image, kernel, result):
         )
         for axis in axes
     )
-    # The kernel has only the input channels of one group, so that groups need no factor of their own.
+    # The kernel has only the input channels of one group, so no factor for groups is needed.
     return 2 * taps * result.dims[of_result.index("b")] * result.dims[of_result.index("f")] * kernel.dims[of_kernel.index("i")]
 
 
 def _taps(size, kernel, results, stride, padding, dilation, kernel_dilation):
-    """Pairs of an entry of the kernel and a result along one axis that meet an entry of the input."""
+    """The number of (kernel entry, result) pairs along one axis that use an entry of the input."""
     count, last = 0, (size - 1) * dilation
     for tap in range(kernel):
         for result in range(results):

@@ -1,7 +1,7 @@
-"""The process that compiles a training step for a machine that is not at hand; `compiled.compile_for` starts it and ends it.
+"""The process that compiles a training step for a machine that need not be present; `compiled.compile_for` starts and ends it.
 
-It reads a pickled `Job` from its standard input and writes into a folder: what is known before compilation, the compiler's reports, and an
-error if a field of the config does not fit.
+It reads a pickled `Job` from its standard input and writes into a folder: what is known before compilation and the compiler's reports, or
+an error message if fields of the config do not fit.
 """
 import dataclasses
 import json
@@ -37,9 +37,9 @@ class Job:
     """What to compile.
 
     Attributes:
-        config: nested dict of the experiment.
+        config: the experiment's config as a nested dict.
         machine: Machine.
-        folder: to write into.
+        folder: path of the folder to write into.
     """
 
     config: dict[str, Any]
@@ -48,17 +48,17 @@ class Job:
 
 
 def batch_shapes(config, names):
-    """Shapes and dtypes of a training batch: {name of a column: ShapeDtypeStruct}; DataError for fields that contradict each other."""
+    """{column name: ShapeDtypeStruct} of a training batch; raises DataError for fields that contradict each other."""
     batch, spec = config.train.batch_size, DataSpec.of_config(config.data)
     read = make_columns(spec, names)
     shapes = {column.name: jax.ShapeDtypeStruct((batch, *spec.image_size, *column.channels), column.dtype) for column in read}
-    if "heatmaps" in names:  # of the two updates
+    if "heatmaps" in names:  # one set for each of the two updates
         shapes["heatmaps"] = jax.ShapeDtypeStruct((batch, 2, NUM_MAPS, 3), np.float32)
     return shapes
 
 
 def survey_training_data(config, family):
-    """The survey of the training data, if the step depends on it, else None; DataError for faults in the data."""
+    """The survey of the training data, or None if the step does not depend on it; raises DataError for faults in the data."""
     statistic = family.statistic(config)
     if statistic is None:
         return None
@@ -68,7 +68,7 @@ def survey_training_data(config, family):
 
 
 def lowered_step(config, machine):
-    """The step of a config, lowered for a machine, its mesh, and what is known of it: {name: value}.
+    """(the lowered step of a config for a machine, the mesh, {name: value} of what is known before compilation).
 
     Raises:
         ValueError, DataError: fields of the config do not fit each other or the machine.
@@ -91,7 +91,7 @@ def lowered_step(config, machine):
 
 
 def _end_with_parent():
-    """Ends this process when the other end of its standard input is closed: the compiler would keep running for half an hour."""
+    """Ends this process when its standard input is closed: otherwise the compiler could run for half an hour more."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 
@@ -111,6 +111,6 @@ def main():
 
 
 if __name__ == "__main__":
-    from oasis_jax.planning.child import main  # so that a pickled Job is of the class that this module has
+    from oasis_jax.planning.child import main  # so that the class of a pickled Job is the one of the imported module
 
     main()

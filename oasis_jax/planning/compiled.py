@@ -1,6 +1,6 @@
-"""Compiles a training step for a machine that is not at hand, up to the assignment of memory, and reads what the compiler says of it.
+"""Compiles a training step for a machine that need not be present, up to the assignment of memory, and reads the compiler's reports.
 
-All that follows, the generation of code, takes most of the time and changes no figure, so the compiling process is ended before it.
+Code generation, which follows, takes most of the time and changes no figure, so the compiling process is ended before it.
 """
 import contextlib
 import dataclasses
@@ -24,10 +24,10 @@ from oasis_jax.planning.child import KNOWN, REFUSED, Job
 from oasis_jax.planning.costs import Cost, costs
 from oasis_jax.planning.hlo import parse
 
-# The compiler's reports: the optimised program, the memory that it takes, and what is written once it has been found to fit.
+# The compiler's reports: the optimised program, its memory, and the file that is written once the program is known to fit.
 PROGRAM, MEMORY = "*after_optimizations.txt", "*after_optimizations-memory-usage-report.txt"
 ASSIGNED = {"tpu": "*after_optimizations_after_buffer_assignment.txt", "cuda": MEMORY}
-# Without them libtpu asks the network for a TPU, and lets only one process use it at a time.
+# Otherwise libtpu looks for a TPU over the network, and only one process at a time can load it.
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
 LOG = "log.txt"  # what the compiling process prints
 POLL = 0.3  # seconds
@@ -36,19 +36,19 @@ _EXHAUSTED = re.compile(r"RESOURCE_EXHAUSTED:? *(.*)")
 
 
 class CompilerError(Exception):
-    """The compiler has failed; the message is its own, in one line."""
+    """The compiler has failed; the message is one line of its own output."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """What the compiler says of a step, for one chip.
+    """The compiler's figures for a step, for one chip.
 
     Attributes:
-        memory: bytes at the step's peak, with its arguments.
-        complaint: what the compiler says if that is too much; "" if it is not.
+        memory: peak bytes of the step, including its arguments.
+        complaint: why the step does not fit the memory; "" if it does.
         state: bytes of the train state.
         split: (parts of the batch, parts of the rows of an image).
-        mesh, description: lines of text on the mesh and on how images are computed.
+        mesh, description: text about the mesh, and about how images are computed.
         costs: Costs of the instructions.
         own_count: (operations, bytes) by the compiler's own analysis (`count_as_compiler`), or None.
     """
@@ -64,7 +64,7 @@ class Compiled:
 
     @property
     def fits(self):
-        """Whether the step fits the memory of the chip."""
+        """True if the step fits the memory of the chip."""
         return not self.complaint
 
 
@@ -74,15 +74,15 @@ def compile_for(machine, config, keep="", which=""):
     Args:
         machine: Machine.
         config: ConfigDict.
-        keep: folder in which the compiler's reports stay, in a folder `compiled` of their own; "" deletes them.
-        which: of several steps, to show while it is compiled.
+        keep: folder to keep the compiler's reports in, in a subfolder `compiled`; "" deletes them.
+        which: text that identifies the step among several, shown during compilation.
 
     Returns:
         Compiled.
 
     Raises:
         ValueError: fields of the config do not fit each other or the machine.
-        CompilerError: the compiler fails for another reason than too little memory.
+        CompilerError: the compiler fails for a reason other than lack of memory.
     """
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(expanded(keep), "compiled") if keep else pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -97,18 +97,18 @@ def compile_for(machine, config, keep="", which=""):
 
 
 def _run(job, log, which):
-    """Runs the child until the reports are there, or until it ends by itself."""
+    """Runs the child process until its reports are complete or it ends by itself, then kills it."""
     command, environment = [sys.executable, "-m", "oasis_jax.planning.child"], {**os.environ, **ENVIRONMENT}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
     try:
         with contextlib.suppress(BrokenPipeError):
             child.stdin.write(pickle.dumps(job))
-            child.stdin.flush()  # and left open: the child ends when it is closed, however this process ends
+            child.stdin.flush()  # left open: the child ends when the pipe is closed, however this process ends
         doing = f"compiling for {job.machine}{which and ', '}{which}"
         with tqdm(desc=doing, bar_format="{desc}: {elapsed}", leave=False, disable=None) as progress:
-            if progress.disable:  # not a terminal, where lines cannot be drawn again
-                print(f"{doing}, half a minute on a free machine", file=sys.stderr, flush=True)
+            if progress.disable:  # not a terminal, so a line cannot be redrawn
+                print(f"{doing}, about half a minute on an idle machine", file=sys.stderr, flush=True)
             sizes = None
             while child.poll() is None:
                 time.sleep(POLL)
@@ -119,7 +119,7 @@ def _run(job, log, which):
                 sizes = found
     finally:
         if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)  # its own session, so nothing else
+            os.killpg(child.pid, signal.SIGKILL)  # only the child and its own children, which have a session of their own
         child.wait()
         with contextlib.suppress(BrokenPipeError):
             child.stdin.close()
@@ -136,7 +136,7 @@ def _size(folder, pattern):
 
 
 def read(folder, machine, log=""):
-    """The Compiled step of a folder of the compiler's reports; arguments and errors as of `compile_for`, `log` is what it printed."""
+    """The Compiled of a folder with the compiler's reports; `log` is what the child printed. Errors as in `compile_for`."""
     folder = pathlib.Path(folder)
     if (folder / REFUSED).exists():
         raise ValueError((folder / REFUSED).read_text())
@@ -156,10 +156,10 @@ def read(folder, machine, log=""):
 
 
 def count_as_compiler(program):
-    """(operations, bytes) of a program's text by XLA's cost analysis, which is what `jax.stages.Compiled.cost_analysis` returns.
+    """(operations, bytes) of a program's text by XLA's cost analysis, the values that `jax.stages.Compiled.cost_analysis` returns.
 
-    It also counts elementwise operations and copies within the chip, the body of a loop once, and branches that no step takes. None if JAX
-    cannot tell: it has no public function for the text of a program.
+    It also counts elementwise operations, copies within the chip and branches that no step takes, and counts the body of a loop once. None
+    if this version of JAX cannot do it: there is no public function for the text of a program.
     """
     try:
         from jaxlib import _hlo, _jax
@@ -171,7 +171,7 @@ def count_as_compiler(program):
 
 
 def _cause(log):
-    """The line of a log that says why a process failed."""
+    """The line of a log that most likely says why the process failed."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-    return (errors or lines or ["the compiling process ended without a word: it may have been killed for lack of memory"])[-1]
+    return (errors or lines or ["the compiling process ended without an error message: it may have been killed for lack of memory"])[-1]

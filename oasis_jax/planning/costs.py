@@ -1,4 +1,4 @@
-"""What the instructions of a program cost one chip: arithmetic, memory traffic, and what is sent to other chips."""
+"""The costs of a program's instructions on one chip: arithmetic, memory traffic, and bytes sent to other chips."""
 import collections
 import dataclasses
 import re
@@ -8,12 +8,12 @@ from oasis_jax.planning.hlo import Instruction, Program
 from oasis_jax.updates import INTERVAL
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all", "ragged-all-to-all")
-# Instructions that move nothing, or whose bytes another instruction counts.
+# Instructions that move no bytes, or whose bytes are counted for another instruction.
 FREE = {
     "after-all", "async-done", "async-update", "bitcast", "constant", "copy-done", "get-tuple-element", "iota", "opt-barrier", "parameter",
     "partition-id", "replica-id", "tuple", *(f"{name}-done" for name in COLLECTIVES),
 }
-# Instructions that only move values: what consists of them alone is a copy, or fetches what another instruction needs.
+# Instructions that only move values: a fusion of nothing else is a copy, or a prefetch for another instruction.
 MOVES = FREE | {
     "async-start", "broadcast", "concatenate", "copy", "copy-start", "dynamic-slice", "dynamic-update-slice", "fusion", "gather", "pad",
     "reshape", "reverse", "slice", "transpose",
@@ -24,15 +24,15 @@ FREE_TARGETS = re.compile(r'custom_call_target="\w*(ConcatBitcast|SliceBitcast|A
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What an instruction costs in an average step.
+    """The cost of an instruction in an average step.
 
     Attributes:
-        op_name: path of scopes that it is for, or that of its neighbours.
-        flops: of convolutions and matrix products.
-        traffic: bytes read from and written to the large memory.
+        op_name: path of scopes of the instruction, or of its nearest neighbour that has one.
+        flops: operations of convolutions and matrix products.
+        traffic: bytes read from and written to the chip's main memory.
         times: how often it runs in an average step.
-        sent: {kind of collective: bytes of its result}, each time.
-        kind: PRODUCTS, SUMS, COPIES or ELEMENTWISE, or that of a collective. What is fused with a product or a sum is of its kind.
+        sent: {kind of collective: bytes of its result}, each time it runs.
+        kind: PRODUCTS, SUMS, COPIES, ELEMENTWISE or a kind of collective. A fusion with a product or a sum is of that kind.
     """
 
     op_name: str
@@ -71,7 +71,7 @@ class _Walk:
                     yield Cost(purpose, times * counted, times * moved, times, sent, kind)
 
     def trips(self, loop):
-        """How often a loop runs: the compiler's own count, or the limit of its counter, which starts at 0; 1 if neither is known."""
+        """Trip count of a loop: the compiler's own count, or the limit of its counter, which starts at 0; 1 if neither is known."""
         if count := re.search(r'known_trip_count"?:{"n":"(\d+)"', loop.attributes):
             return int(count[1])
         condition = self.computations[loop.called("condition")[0]]
@@ -80,7 +80,7 @@ class _Walk:
         return int(limit.arguments) if limit is not None and limit.arguments.isdecimal() and limit.opcode == "constant" else 1
 
     def branches(self, instruction, times):
-        """The dearest branch as often as the scope says that it is taken, and the cheapest otherwise; without such a scope the cheapest."""
+        """Costs of the most expensive branch as often as the scope says, else of the cheapest; without such a scope, of the cheapest."""
         called = [instruction.called(name) for name in ("branch_computations", "false_computation", "true_computation")]
         names = called[0] or called[1] + called[2]
         ordered = sorted((list(self.computation(name, 1.0)) for name in names), key=lambda found: sum(c.traffic + c.flops for c in found))
@@ -93,7 +93,7 @@ class _Walk:
                 yield dataclasses.replace(cost, **scaled)
 
     def flops(self, instruction, body):
-        """Arithmetic of an instruction, with that of what it fuses."""
+        """Arithmetic of an instruction, including the instructions that it fuses."""
         inner = self.fused(instruction)
         if inner is not None:
             return sum(self.flops(part, inner) for part in inner.values())
@@ -101,7 +101,7 @@ class _Walk:
         return flops(instruction, operands)
 
     def sent(self, instruction):
-        """{kind: bytes} of the collectives of an instruction and of what it fuses."""
+        """{kind of collective: bytes} of an instruction, including the instructions that it fuses."""
         inner, found = self.fused(instruction), collections.Counter()
         for part in inner.values() if inner is not None else ():
             found.update(self.sent(part))
@@ -111,7 +111,7 @@ class _Walk:
         return dict(found)
 
     def kind(self, instruction, counted, sent):
-        """The kind of an instruction whose arithmetic is `counted` and that sends `sent`."""
+        """The `Cost.kind` of an instruction with `counted` operations that sends `sent`."""
         if counted or sent:
             return PRODUCTS if counted else next(iter(sent))
         opcodes = self.opcodes(instruction)
@@ -125,17 +125,17 @@ class _Walk:
         return {instruction.opcode}.union(*map(self.opcodes, inner.values()))
 
     def fused(self, instruction):
-        """The computation that a fusion, or what runs asynchronously, consists of; None for other instructions."""
+        """The computation that a fusion or an asynchronous instruction runs; None for other instructions."""
         called = instruction.called("calls") if instruction.opcode in ("fusion", "async-start") else ()
         return self.computations.get(called[0]) if called else None
 
     def traffic(self, instruction, body):
-        """Bytes that an instruction reads from and writes to the large memory."""
+        """Bytes that an instruction reads from and writes to the chip's main memory."""
         if instruction.opcode == "copy-start":
             destination, source = instruction.results[:2]
             return _held([source, destination])
         inner = self.fused(instruction)
-        if instruction.opcode == "async-start":  # of a slice: as much is read as is written
+        if instruction.opcode == "async-start":  # of a slice: as many bytes are read as are written
             result, source = instruction.results[len(instruction.operands)], body[instruction.operands[0]].results
             return result.held * ((not source[0].on_chip) + (not result.on_chip)) if source else 0
         read = 0
@@ -146,7 +146,7 @@ class _Walk:
         return read + _held(_written(instruction, inner))
 
     def purpose(self, instruction, name):
-        """The op_name of an instruction or, where the compiler has added it, that of the nearest instruction it works for."""
+        """The op_name of an instruction; if the compiler has added it, that of its nearest user or else nearest operand."""
         body = self.computations[name]
         if name not in self.users:
             users = self.users[name] = collections.defaultdict(list)
@@ -162,12 +162,12 @@ class _Walk:
 
 
 def counts_nothing(instruction: Instruction) -> bool:
-    """Whether an instruction moves nothing, or nothing that is not counted elsewhere."""
+    """Returns whether an instruction moves no bytes, or only bytes that are counted for another instruction."""
     return instruction.opcode in FREE or (instruction.opcode == "custom-call" and bool(FREE_TARGETS.search(instruction.attributes)))
 
 
 def scoped(instruction):
-    """The op_name of an instruction if it is a path of scopes; arguments have names of other kinds."""
+    """The op_name of an instruction if it is a path of scopes; the op_name of an argument is not a path."""
     return instruction.op_name if "/" in instruction.op_name else ""
 
 
@@ -195,12 +195,12 @@ def _result_bytes(instruction):
 
 
 def _share_read(inner, place, array):
-    """The share of an operand that a fusion reads: slices of it, or all."""
+    """The share of an operand that a fusion reads: 1, less if it only slices the operand, 0 if it only updates it in place."""
     parameter = next((p for p in inner.values() if p.opcode == "parameter" and p.arguments.strip() == str(place)), None)
     if parameter is None:
         return 1
     aliases, readers = {parameter.name}, []
-    for part in inner.values():  # in order: what reads an alias comes after it
+    for part in inner.values():  # in order: an alias comes before its readers
         if aliases & set(part.operands):
             if part.opcode == "bitcast":
                 aliases.add(part.name)
@@ -214,7 +214,7 @@ def _share_read(inner, place, array):
 
 
 def _written(instruction, inner):
-    """The Arrays that an instruction writes: of an update in place, only what is new."""
+    """The Arrays that an instruction writes; for an update in place, only the updated part."""
     body = inner or {instruction.name: instruction}
     root = next((part for part in body.values() if part.root), None) if inner else instruction
     if root is not None and root.opcode == "dynamic-update-slice" and len(root.operands) > 1 and root.operands[1] in body:

@@ -1,4 +1,4 @@
-"""Compiled steps and searches, in text."""
+"""Text reports on compiled steps and on searches."""
 from oasis_jax.planning.recipe import num_steps
 from oasis_jax.planning.roofline import bound, collectives, shares, traffic_by_kind
 from oasis_jax.planning.search import as_flags, changed, ranked
@@ -6,24 +6,24 @@ from oasis_jax.planning.search import as_flags, changed, ranked
 GIB = 2**30
 CAVEAT = (
     "A bound is not a prediction: no step of this program is faster than its arithmetic and its memory traffic at the chip's peak rates.\n"
-    "A real one is slower, by how much only a machine can tell: elementwise arithmetic, waiting for other chips and input are left out."
+    "A real step is slower; only measuring tells by how much: elementwise arithmetic, waiting for other chips and input are left out."
 )
 GPU_CAVEAT = (
     "On a GPU, traffic also counts what the cache may hold, so it can be too high; memory is without the workspace of cuDNN's convolutions."
 )
 SEARCH_NOTE = (
-    "Savings are tried only where memory does not suffice without them. Another batch is another recipe: learning rates stay as they are."
+    "Savings are tried only where memory does not suffice without them. A new batch size is a new recipe: learning rates are not adapted."
 )
 
 
 def describe(machine, config, compiled, steps=0):
-    """The report of a step.
+    """The report on a compiled step.
 
     Args:
         machine: machines.Machine.
         config: ConfigDict.
         compiled: compiled.Compiled.
-        steps: of the recipe; 0 if it is not known.
+        steps: number of steps of the recipe; 0 if it is not known.
 
     Returns:
         Text of several lines.
@@ -58,11 +58,11 @@ def describe(machine, config, compiled, steps=0):
 
 
 def _own_count(compiled):
-    """A line with the compiler's own figures, which also have elementwise operations and what is copied within the chip."""
+    """A line with the compiler's own figures, which include elementwise operations and copies within the chip."""
     if compiled.own_count is None:
         return []
     operations, moved = compiled.own_count
-    return [f"  compiler's own count: {operations / 1e12:.3f} TFLOP, {moved / 1e9:.2f} GB; compare it only with itself"]
+    return [f"  compiler's own count: {operations / 1e12:.3f} TFLOP, {moved / 1e9:.2f} GB; comparable only with other such counts"]
 
 
 def _peaks(chip):
@@ -74,12 +74,12 @@ def _caveats(machine):
 
 
 def milliseconds(seconds):
-    """Text with three digits or more."""
+    """A duration in seconds as text in milliseconds, with three significant digits or more."""
     return f"{seconds * 1e3:.1f}" if seconds >= 0.01 else f"{seconds * 1e3:.3g}"
 
 
 def hours(steps, least):
-    """Hours that so many steps take at least."""
+    """Lower bound in hours for a number of steps; `least` is the Bound of one step."""
     return steps * least.seconds / 3600
 
 
@@ -105,7 +105,7 @@ def _collective_table(costs):
 
 
 def table(header, rows):
-    """Lines of a table: the first column is aligned to the left, the others to the right."""
+    """Lines of a table: the first column is left-aligned, the others are right-aligned."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     aligned = ["<"] + [">"] * (len(widths) - 1)
 
@@ -116,7 +116,7 @@ def table(header, rows):
 
 
 def describe_tried(tried):
-    """One line on a candidate of the search, as soon as it is known."""
+    """One line on the outcome of a candidate of the search."""
     if tried.compiled is None:
         return f"{as_flags(tried.fields)}: impossible: {tried.reason}"
     memory = f"{tried.compiled.memory / GIB:.2f} GiB"
@@ -126,22 +126,22 @@ def describe_tried(tried):
 
 
 def describe_search(machine, config, tried, best, examples=0):
-    """The best of the candidates that fit, as a table and as the flags to paste.
+    """The best candidates that fit, as a table and as command-line flags.
 
     Args:
         machine: machines.Machine.
-        config: ConfigDict that was searched.
+        config: ConfigDict that the search varied.
         tried: list of search.Tried.
-        best: how many to list; the best with the batch size of the config is listed in any case.
-        examples: number of training examples if it is not known from the config.
+        best: how many to list; the best one with the config's batch size is always listed.
+        examples: number of training examples; 0 to take that of the data set, if it is known.
     """
     fitting = ranked(tried)
-    of_config = [one for one in fitting if one.batch_size == config.train.batch_size][:1]  # another batch would be another recipe
+    of_config = [one for one in fitting if one.batch_size == config.train.batch_size][:1]  # a different batch size is a different recipe
     listed = fitting[:best] + [one for one in of_config if one not in fitting[:best]]
     if not any(one.compiled for one in tried):
         return f"nothing could be compiled for {machine}: {tried[-1].reason if tried else 'there is nothing to try'}"
     if not listed:
-        return f"nothing fits {machine}: take more chips, a smaller batch (--batches), or smaller images or networks"
+        return f"nothing fits {machine}: use more chips, a smaller batch (--batches), or smaller images or networks"
     rows = []
     for number, one in enumerate(listed, 1):
         steps = num_steps(changed(config, one.fields), examples)

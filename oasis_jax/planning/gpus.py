@@ -1,7 +1,7 @@
-"""NVIDIA's GPUs as the CUDA plugin's compiler needs them described, where there are none."""
+"""Descriptions of NVIDIA GPUs, with which the CUDA plugin compiles on machines without a GPU."""
 
-# A target of XLA's compiler for GPUs (stream_executor.GpuTargetConfigProto), by the name of a chip of `machines.CHIPS`: what the CUDA
-# programming guide has for compute capability 9.0, and NVIDIA's data sheet for the H100 SXM.
+# {name of a chip of `machines.CHIPS`: target of XLA's GPU compiler, a stream_executor.GpuTargetConfigProto}. Values are from the CUDA
+# programming guide, for compute capability 9.0, and from NVIDIA's data sheet of the H100 SXM.
 TARGETS = {
     "h100": {
         "gpu_device_info": {
@@ -33,7 +33,7 @@ TARGETS = {
 
 
 def target_text(chip):
-    """The target of a chip of TARGETS, as the text form of its protocol buffer."""
+    """The target of a chip of TARGETS, in protocol buffer text format."""
     return _as_text(TARGETS[chip])
 
 

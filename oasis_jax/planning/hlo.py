@@ -1,4 +1,4 @@
-"""An optimised XLA program, read from the text that the compiler dumps."""
+"""Parses an optimised XLA program from the text that the compiler dumps."""
 import dataclasses
 import functools
 import math
@@ -15,13 +15,13 @@ _OPCODE = re.compile(r"([\w\-]+)\(")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Array:
-    """An array as it lies in memory.
+    """An array and its layout in memory.
 
     Attributes:
-        dtype: XLA's name of it, such as "bf16".
+        dtype: in XLA's notation, such as "bf16".
         dims: sizes.
-        held: bytes with the padding of its tiles.
-        on_chip: whether it lies in the chip's own memory and not in the large one.
+        held: bytes including the padding of its tiles.
+        on_chip: whether it is in on-chip memory instead of the main memory.
     """
 
     dtype: str
@@ -37,7 +37,7 @@ class Array:
 
 @functools.lru_cache(maxsize=100_000)
 def arrays(text):
-    """The Arrays of a type, or of a tuple of them, as a tuple; tokens and opaque values have none."""
+    """A tuple of the Arrays in the text of a type or a tuple type; tokens and opaque values have none."""
     return tuple(_array(*match.groups()) for match in _ARRAY.finditer(text) if match[1] in BYTES)
 
 
@@ -45,7 +45,7 @@ def _array(dtype, sizes, layout):
     dims, layout = tuple(int(size) for size in sizes.split(",") if size), layout or ""
     padded, tile = list(dims), re.search(r"T\(([\d,]+)\)", layout)
     order = [int(axis) for axis in layout.split(":")[0].split(",") if axis.isdecimal()]
-    for axis, side in zip(order, reversed(tile[1].split(",") if tile else ()), strict=False):  # both from the minor-most axis on
+    for axis, side in zip(order, reversed(tile[1].split(",") if tile else ()), strict=False):  # both start at the minor-most axis
         padded[axis] = math.ceil(padded[axis] / int(side)) * int(side)
     space = re.search(r"S\((\d+)\)", layout)
     return Array(dtype, dims, math.prod(padded) * BYTES[dtype], bool(space and int(space[1])))
@@ -62,7 +62,7 @@ class Instruction:
         operands: names of its operands.
         attributes: text after the parentheses.
         op_name: path of scopes of the JAX program; "" where the compiler has added the instruction.
-        root: whether it is the result of its computation.
+        root: whether its result is that of its computation.
     """
 
     name: str
@@ -76,28 +76,28 @@ class Instruction:
 
     @property
     def results(self):
-        """Its Arrays."""
+        """The Arrays of its result."""
         return arrays(self.type)
 
     def called(self, attribute):
-        """Names of the computations that an attribute names; () without it."""
+        """Names of the computations in an attribute; () if the instruction lacks the attribute."""
         match = re.search(rf"\b{attribute}=(?:{{([^}}]*)}}|%?([\w.\-]+))", self.attributes)
         return tuple(name.strip().removeprefix("%") for name in (match[1] or match[2]).split(",")) if match else ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Computations by name, each a dict of Instructions by name in the order in which they run, and the name of the one that is run."""
+    """{name: computation}, each {name: Instruction} in the order of execution, and the name of the entry computation."""
 
     computations: dict[str, dict[str, Instruction]]
     entry: str
 
 
 def parse(lines):
-    """The Program of the lines of a text.
+    """Parses the Program from an iterable of text lines.
 
     Raises:
-        ValueError: it has no entry computation.
+        ValueError: the text has no entry computation.
     """
     computations, current, entry = {}, None, ""
     for line in lines:
@@ -125,20 +125,20 @@ def _instruction(name, text, root):
     close = _closing(text, opcode.end() - 1)
     arguments, attributes = text[opcode.end() : close], text[close + 1 :]
     op_name = re.search(r'op_name="([^"]*)"', attributes)
-    # In some dumps operands are written with their types, whose layouts hold commas: a name is what follows a percent sign.
+    # In some dumps, operands are written with their types, whose layouts contain commas. Names follow a percent sign.
     operands = re.findall(r"%([\w.\-]+(?:#\d+)*)", arguments)
     return Instruction(name, opcode[1], text[:end], arguments, tuple(operands), attributes, op_name[1] if op_name else "", root)
 
 
 def _element(name, computation):
-    """The instruction that newer compilers leave out: `%tuple#2` is the element 2 of what `%tuple` gives, by the computation so far."""
+    """The get-tuple-element that newer compilers leave out: `%tuple#2` is element 2 of the result of `%tuple`."""
     whole, _, number = name.rpartition("#")
     given = computation[whole] if whole in computation else _element(whole, computation)
     return Instruction(name, "get-tuple-element", _types(given.type)[int(number)], f"%{whole}", (whole,), f", index={number}", "", False)
 
 
 def _types(text):
-    """The types that the type of a tuple is made of; tuples among them are whole."""
+    """The element types of a tuple type; nested tuples are not split."""
     found, depth, start = [], 0, 1
     for match in re.compile(r"[()\[\]{},]").finditer(text):
         depth += (match[0] in "([{") - (match[0] in ")]}")
@@ -149,7 +149,7 @@ def _types(text):
 
 
 def _closing(text, start):
-    """Place of the parenthesis that closes the one at `start`."""
+    """Index of the parenthesis that closes the one at `start`."""
     depth = 0
     for match in re.compile(r"[()]").finditer(text, start):
         depth += 1 if match[0] == "(" else -1

@@ -11,16 +11,16 @@ GIB, GB = 2**30, 1e9
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """What a chip has, as published by its maker.
+    """Figures of a chip, as published by its maker.
 
     Attributes:
         name: as in --topology.
-        platform: JAX's name of it.
+        platform: JAX's name for it, "tpu" or "cuda".
         memory: bytes.
         flops: bfloat16 operations per second of its matrix units.
         bandwidth: bytes per second to and from the memory.
-        options: what the description of its topology needs besides the layout.
-        single_host: layout of a slice that is one host, though it has more chips than the hosts of larger slices.
+        options: options of its topology description besides the layout.
+        single_host: layout of a slice on a single host, which has more chips than a host of a larger slice.
     """
 
     name: str
@@ -48,7 +48,7 @@ CHIPS = {
         Chip("h100", "cuda", 80 * GB, 989e12, 3350 * GB),
     )
 }
-# Modules of which one holds the compiler, and how to install it.
+# {platform: (modules, one of which contains the compiler; how to install it)}.
 COMPILERS = {
     "tpu": (("libtpu",), "pip install 'oasis_jax[tpu]'"),
     "cuda": (
@@ -56,13 +56,13 @@ COMPILERS = {
         "pip install --no-deps jax-cuda12-plugin==VERSION jax-cuda12-pjrt==VERSION, with the VERSION of jax",
     ),
 }
-_HOST = 2  # chips of a host along each of the first two axes of a layout
+_HOST = 2  # chips per host along each of the first two axes of a layout
 _TOPOLOGY = re.compile(r"(?:(\d+)x)?([a-z]\w*):(\d+(?:x\d+)*)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """Chips that one program runs on.
+    """The chips that one program runs on.
 
     Attributes:
         chip: Chip.
@@ -85,7 +85,7 @@ class Machine:
 
     @property
     def platform(self):
-        """What JAX calls the backend: "tpu" or "gpu"."""
+        """JAX's name for the backend: "tpu" or "gpu"."""
         return {"cuda": "gpu"}.get(self.chip.platform, self.chip.platform)
 
     @property
@@ -102,16 +102,16 @@ class Machine:
         return self.chips // math.prod(self.host_bounds) if self.chip.platform == "tpu" else self.slices
 
     def require_compiler(self):
-        """Raises ValueError, which says what to install, if the compiler for these chips is missing."""
+        """Raises ValueError if the compiler for these chips is missing; the message says what to install."""
         modules, install = COMPILERS[self.chip.platform]
         if not any(map(importlib.util.find_spec, modules)):
-            raise ValueError(f"--topology={self} needs the compiler for it, but no {self.platform.upper()}: {install}")
+            raise ValueError(f"--topology={self} needs the compiler for these chips, but no {self.platform.upper()}: {install}")
 
     def devices(self):
-        """The devices of a description of this machine, on which nothing can be placed.
+        """The devices of a topology description of this machine; no arrays can be placed on them.
 
         Raises:
-            ValueError: there is no such layout, or the compiler is not installed or of another version than jax.
+            ValueError: there is no such layout, or the compiler is not installed or does not match the version of jax.
         """
         self.require_compiler()
         from jax.experimental import topologies  # loads the compiler
@@ -133,11 +133,11 @@ def find_machine(topology, slices=1):
     """The Machine that a text such as "v5e:4x4" or "2xv5e:4x4" (two slices) describes.
 
     Args:
-        topology: text.
-        slices: number of slices, unless the text has it.
+        topology: text CHIP:LAYOUT or SLICESxCHIP:LAYOUT.
+        slices: number of slices, if `topology` does not give it.
 
     Raises:
-        ValueError: it is not of this form, or names no chip of CHIPS; the message lists them.
+        ValueError: `topology` is not of this form or names no chip of CHIPS, which the message lists; or it contradicts `slices`.
     """
     match = _TOPOLOGY.fullmatch(topology)
     if not match or match[2] not in CHIPS:

@@ -1,4 +1,4 @@
-"""What the parts of a training step cost: an instruction belongs to the part that its path of scopes names."""
+"""The costs of the parts of a training step. An instruction belongs to the part that its path of scopes names."""
 import dataclasses
 import re
 
@@ -15,7 +15,7 @@ class Part:
 
     Attributes:
         name: such as "G update: D backward".
-        flops, traffic: of an average step.
+        flops, traffic: operations and bytes in an average step.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Part:
 
 
 def part_of(op_name):
-    """The name of the part that a path of scopes belongs to; what a backward pass computes again counts as backward."""
+    """The name of the part that a path of scopes belongs to; recomputation in a backward pass counts as backward."""
     for scope in (OPTIMIZER, AVERAGE):
         if re.search(rf"(?:^|/){scope}(?:/|$)", op_name):
             return SHARED
@@ -43,7 +43,7 @@ def _short(update):
 
 
 def parts(costs):
-    """The Parts of `costs.Cost`s: the updates in the order in which they run, forward before backward; what is shared comes last."""
+    """The Parts of a list of `costs.Cost`s: updates in the order in which they run, forward before backward; REST and SHARED come last."""
     totals = {}
     for cost in costs:
         total = totals.setdefault(part_of(cost.op_name), [0.0, 0.0])

@@ -1,4 +1,4 @@
-"""The roofline: how long a step takes at least, at a chip's peak rates."""
+"""The roofline model: lower bounds on the time of a step, at a chip's peak rates."""
 import collections
 import dataclasses
 
@@ -7,12 +7,12 @@ from oasis_jax.planning.parts import parts
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """A lower bound of a step's time, by what one chip does in it.
+    """A lower bound on the time of a step, from the work of one chip.
 
     Attributes:
-        flops: of convolutions and matrix products.
+        flops: operations of convolutions and matrix products.
         traffic: bytes read from and written to the memory.
-        compute, memory: seconds that these take at the chip's peaks.
+        compute, memory: seconds that flops and traffic take at the chip's peak rates.
     """
 
     flops: float
@@ -22,24 +22,24 @@ class Bound:
 
     @property
     def seconds(self):
-        """The bound: arithmetic and traffic may overlap, so it is the longer of the two."""
+        """The bound: the longer of the two times, because arithmetic and traffic may overlap."""
         return max(self.compute, self.memory)
 
     @property
     def limit(self):
-        """What the bound comes from."""
+        """Text that says which of the two determines the bound."""
         return "arithmetic" if self.compute > self.memory else "memory traffic"
 
 
 def bound(costs, chip):
-    """The Bound of `costs.Cost`s on a `machines.Chip`."""
+    """The Bound of a list of `costs.Cost`s on a `machines.Chip`."""
     flops, traffic = (sum(getattr(cost, name) for cost in costs) for name in ("flops", "traffic"))
     return Bound(flops, traffic, flops / chip.flops, traffic / chip.bandwidth)
 
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """Collectives of one kind in an average step: how many, their bytes on one chip in all, and those of the largest."""
+    """Collectives of one kind in an average step: their number, their total bytes on one chip, and the bytes of the largest one."""
 
     kind: str
     count: float
@@ -48,7 +48,7 @@ class Collective:
 
 
 def collectives(costs):
-    """The Collectives of `costs.Cost`s, those with most bytes first."""
+    """The Collectives of a list of `costs.Cost`s, those with the most bytes first."""
     found = collections.defaultdict(list)
     for cost in costs:
         for kind, size in cost.sent.items():
@@ -61,14 +61,14 @@ def collectives(costs):
 
 
 def shares(costs):
-    """[(Part, its share of the arithmetic, its share of the traffic)] of a step."""
+    """[(Part, share of the arithmetic, share of the traffic)] of a step; `costs` is a list of `costs.Cost`s."""
     found = parts(costs)
     totals = [sum(part.flops for part in found) or 1, sum(part.traffic for part in found) or 1]
     return [(part, part.flops / totals[0], part.traffic / totals[1]) for part in found]
 
 
 def traffic_by_kind(costs):
-    """[(kind of instructions, their bytes, their share of the traffic)], those with most bytes first."""
+    """[(kind of instruction, bytes, share of the traffic)], those with the most bytes first."""
     found = collections.Counter()
     for cost in costs:
         found[cost.kind] += cost.traffic

@@ -1,4 +1,4 @@
-"""Which batches, meshes and savings of memory fit a machine, and how fast they are at most."""
+"""Searches the batch sizes, meshes and memory savings that fit a machine, with lower bounds on their time."""
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
@@ -9,21 +9,21 @@ from oasis_jax.planning.compiled import Compiled, CompilerError
 from oasis_jax.planning.roofline import Bound, bound
 from oasis_jax.training.step import split_of_run
 
-# What saves memory and costs time, from the cheapest on. Each is tried with those before it, and only where memory does not suffice without
-# it. Fields that a config does not have are left out.
+# Settings that save memory and cost time, the cheapest first. Each is tried together with those before it, and only if the step does not
+# fit without it. Fields that a config does not have are left out.
 SAVINGS = (("mesh.shard_state", True), ("model.remat", True), ("train.accumulate", 2), ("train.accumulate", 4))
 
 
 @dataclasses.dataclass(frozen=True)
 class Tried:
-    """A candidate and what became of it.
+    """A candidate and its outcome.
 
     Attributes:
-        fields: {dotted name of a config field: value}, of those that the search sets.
-        batch_size: of all chips.
+        fields: {dotted name of a config field: value} that the search sets.
+        batch_size: over all chips.
         compiled: Compiled, or None if it cannot be compiled.
         bound: Bound, or None.
-        reason: why it is ruled out; "" if it is not.
+        reason: why the candidate is ruled out; "" if it is not.
     """
 
     fields: dict[str, object]
@@ -34,34 +34,34 @@ class Tried:
 
     @property
     def seconds_per_image(self):
-        """The bound of a step's time, divided by the images of the batch."""
+        """The lower bound on the time of a step, divided by the batch size."""
         return self.bound.seconds / self.batch_size
 
 
 def changed(config, fields):
-    """A copy of a ConfigDict with fields {dotted name: value}."""
+    """A copy of a ConfigDict with some fields replaced: {dotted name: value}."""
     copied = config.copy_and_resolve_references()
     copied.update_from_flattened_dict(fields)
     return copied
 
 
 def as_flags(fields):
-    """Fields as they are written on the command line."""
+    """Fields as command-line flags."""
     return " ".join(f"--config.{name}={value}" for name, value in fields.items())
 
 
 def batches_for(config, machine):
-    """Batch sizes to try: that of the config, and once and twice the next multiple of the number of chips."""
+    """Batch sizes to try: that of the config, that rounded up to a multiple of the number of chips, and twice the latter."""
     size = config.train.batch_size
     multiple = -(-size // machine.chips) * machine.chips
     return sorted({size, multiple, 2 * multiple})
 
 
 def splits_for(config, machine):
-    """The Splits that use as many chips as possible, one for each value of mesh.space, for the batch of a config.
+    """The Splits that use as many chips as possible, one for each possible mesh.space, for the config's batch size.
 
     Raises:
-        ValueError: there are none.
+        ValueError: no split is possible.
     """
     train_step, possible, refused = find_family(config).train_step(config), [], None
     for space in range(1, machine.chips + 1):
@@ -77,17 +77,17 @@ def splits_for(config, machine):
 def search(
     config, machine, compile_step: Callable[[object, str], Compiled], batches: Iterable[int] = (), savings=SAVINGS
 ) -> Iterator[Tried]:
-    """Compiles candidates, one after the other: those with the least `mesh.work` of a device for an image first.
+    """Compiles candidates one after the other, those with the least `mesh.work` per image first.
 
     Args:
         config: ConfigDict.
         machine: machines.Machine.
-        compile_step: (config, which candidate of how many it is) -> Compiled; may raise ValueError or CompilerError.
+        compile_step: (config, text that identifies the candidate) -> Compiled; may raise ValueError or CompilerError.
         batches: batch sizes; by default those of `batches_for`.
         savings: (field, value) pairs, as in SAVINGS.
 
     Yields:
-        Tried, as soon as it is known.
+        a Tried for each candidate, as soon as it has been tried.
     """
     savings = [(name, value) for name, value in savings if name in flat(config)]
     candidates = []
@@ -98,9 +98,9 @@ def search(
         except ValueError as error:
             yield Tried(of_batch, batch_size, None, None, str(error))
     candidates.sort(key=lambda one: work(one[1], one[0], config.data.image_size[0]) / one[0])
-    too_large = []  # (split, batch size, number of savings) of what did not fit
+    too_large = []  # (split, batch size, number of savings) of candidates that did not fit
     for number, (batch_size, split) in enumerate(candidates, 1):
-        # What a smaller batch on the same mesh needed, a larger one needs too.
+        # On the same mesh, a larger batch needs at least the savings of a smaller one.
         first = max([count + 1 for other, size, count in too_large if other == split and size <= batch_size], default=0)
         fields = {"train.batch_size": batch_size, "mesh.space": split.space}
         if first > len(savings):
@@ -123,5 +123,5 @@ def _try(config, machine, compile_step, fields, which):
 
 
 def ranked(tried):
-    """Those that fit, the fastest by their bound first; of equal ones, that with the least memory."""
+    """The candidates that fit, in the order of their bounds, the fastest first; of equal ones, the one with the least memory first."""
     return sorted((one for one in tried if not one.reason), key=lambda one: (one.seconds_per_image, one.compiled.memory))

@@ -1,4 +1,4 @@
-"""The losses of a run as a picture, and what it is drawn from."""
+"""The logged losses of a run, and the plot of their curves."""
 import io
 import json
 
@@ -9,11 +9,11 @@ from PIL import Image
 from oasis_jax.files import write_whole
 
 FILE = "losses.json"
-SMOOTH = 0.9  # share of the running mean that each point keeps from its past
+SMOOTH = 0.9  # decay of the running mean
 
 
 class Losses:
-    """The logged losses of a run, saved in its workdir, so that the curve of a resumed run begins at its first step.
+    """The logged losses of a run, saved in its workdir, so that the curves of a resumed run begin at its first step.
 
     Args:
         workdir: path of the run.
@@ -29,13 +29,13 @@ class Losses:
         self.series = {name: {int(s): v for s, v in values.items() if int(s) <= last_step} for name, values in stored.items()}
 
     def add(self, step, scalars):
-        """Keeps those scalars whose names begin with "loss_"."""
+        """Adds the scalars whose names begin with "loss_"."""
         for name, value in scalars.items():
             if name.startswith("loss_"):
                 self.series.setdefault(name, {})[step] = value
 
     def save(self):
-        """Writes the series; to be called with every checkpoint."""
+        """Writes the series; call it with every checkpoint."""
         write_whole(self._file, json.dumps(self.series).encode())
 
     def picture(self):
@@ -48,14 +48,14 @@ def loss_curve(series, size=(640, 320)):
     """Draws training curves over steps.
 
     Args:
-        series: {name: (steps, values)}; values that are not finite are left out.
+        series: {name: (steps, values)}; non-finite values are left out.
         size: (width, height) in pixels.
 
     Returns:
         uint8 (height, width, 3).
 
     Raises:
-        ValueError: there is no finite value to draw.
+        ValueError: no value is finite.
     """
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
     axes = figure.subplots()

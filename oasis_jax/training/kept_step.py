@@ -1,7 +1,6 @@
-"""The training step as an earlier start has traced it: with it, a start neither traces nor lowers the step, only XLA's cache is read.
+"""Stores the traced training step, so that later starts neither trace nor lower it again, and only read XLA's cache.
 
-What is kept is StableHLO, so a file holds no Python objects. It is compiled like a step that was just traced, which is the same program to
-the last bit.
+The stored form is StableHLO, so the file holds no Python objects. Its results are those of a freshly traced step, to the last bit.
 """
 import concurrent.futures
 import hashlib
@@ -21,13 +20,15 @@ from oasis_jax.parallel.processes import is_first, num_processes
 from oasis_jax.training.step import compile_step, jit_step
 
 PACKAGE = pathlib.Path(__file__).parents[1]
-LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")  # what a step is traced with
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")  # whose versions a traced step depends on
 _DIGEST = hashlib.sha256().digest_size
-_OF_THE_CACHE = ("jax_compilation_cache_dir",)  # options of JAX that no program depends on
+_OF_THE_CACHE = ("jax_compilation_cache_dir",)  # JAX options that no program depends on
 
 
 class KeptStep:
-    """The step of a run, from the folder of compiled programs if it is there. It is read and compiled in the background at once.
+    """The step of a run, read from the folder of compiled programs if an earlier start has stored it there.
+
+    Reading and compiling begin immediately, in a background thread.
 
     Args:
         run: setup.Run.
@@ -41,15 +42,15 @@ class KeptStep:
         self._exported, self._program = background.submit(self._read), background.submit(self._compile_read)
 
     def state_template(self):
-        """As `step.state_template`, without tracing how the state is made; None if no step was kept."""
+        """Like `step.state_template`, without tracing the initialisation of the state; None if no step is stored."""
         exported = self._exported.result()
         return exported and _arguments(exported, self._run.mesh)[0]
 
     def compiled(self, state, batch):
-        """As `step.compile_step`. A step that was traced now is kept for the next start.
+        """Like `step.compile_step`. If the step has to be traced, it is stored for the next start.
 
         Args:
-            state, batch: examples of its arguments; that of the state also says how it lies on the mesh.
+            state, batch: example arguments of the step; the state's shardings are those of the compiled step.
         """
         exported, program = self._exported.result(), self._program.result()
         if program is None or _shapes((state, batch)) != _shapes(_arguments(exported, self._run.mesh)):
@@ -57,7 +58,7 @@ class KeptStep:
         return program or compile_step(self._run.train_step, self._run.mesh, state, batch)
 
     def _read(self):
-        """The Exported that was kept, or None if it is missing or damaged."""
+        """The stored Exported, or None if it is missing or damaged."""
         try:
             stored = self._file.read_bytes()
             digest, program = stored[:_DIGEST], stored[_DIGEST:]
@@ -69,17 +70,17 @@ class KeptStep:
         try:
             exported = self._exported.result()
             return exported and _compile(exported, self._run.mesh)
-        except Exception:  # it is traced again, and what is wrong shows there
+        except Exception:  # the step is then traced again, which shows what is wrong
             return None
 
     def _traced(self, state, batch):
-        """The step traced, compiled and kept; None if it cannot be kept."""
+        """Traces, compiles and stores the step, and returns the compiled program; None if the step cannot be stored."""
         if self._file is None:
             return None
         mesh = self._run.mesh
         try:
             with jax.set_mesh(mesh):
-                # Of arguments that are not used, JAX would not store how they lie on the mesh.
+                # keep_unused: JAX would not store the shardings of unused arguments.
                 exported = export.export(jit_step(self._run.train_step, mesh, state, batch, keep_unused=True))(state, batch)
             stored, program = exported.serialize(), _compile(exported, mesh)
         except Exception:  # an operation or a part of the state that JAX cannot store
@@ -88,7 +89,7 @@ class KeptStep:
             try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(self._file, hashlib.sha256(stored).digest() + stored)
-            except Exception as error:  # a full disk or the network: the next start will trace again
+            except Exception as error:  # such as a full disk or a network failure: the next start traces the step again
                 logging.warning("could not write %s: %s", self._file, error)
         return program
 
@@ -114,10 +115,10 @@ def _compile(exported, mesh):
 
 
 def fingerprint(run):
-    """A name for all that the traced step of a run depends on: with any change of it, the step is traced anew.
+    """A hash of everything that the traced step of a run depends on: if any of it changes, the step is traced again.
 
-    That is the source of this package and of the family, the versions of the libraries, JAX's options, the devices, the survey of the data,
-    files that the config names, and the config, but for what the family's `host_fields` say.
+    It covers the source of this package and of the family, the versions of the libraries, JAX's options, the devices, the survey of the
+    data, files that the config names, and the config itself, except the family's `host_fields`.
     """
     config = flat(json.loads(json.dumps(run.config.to_dict())))
     free = getattr(run.family, "host_fields", ())

@@ -1,4 +1,4 @@
-"""The host side of training: resume or begin, step, log, draw, evaluate, save."""
+"""The training loop on the host: start or resume, train, log, draw sample grids, evaluate, save."""
 import collections
 import contextlib
 import itertools
@@ -28,11 +28,11 @@ from oasis_jax.training.step import compile_step, everywhere, finite, initial_st
 from oasis_jax.training.workdir import claimed
 from oasis_jax.training.writers import create_writer
 
-ASK_EVERY = 50  # steps after which processes that log nothing ask each other whether the time is over
+ASK_EVERY = 50  # steps between checks of train.max_minutes by several processes, if log.every_steps is 0
 
 
 class TrainingDivergedError(RuntimeError):
-    """A loss became NaN or infinite; the message names the step, the term and the last good checkpoint."""
+    """A loss became NaN or infinite; the message names the step, the loss and the last good checkpoint."""
 
 
 def train_and_evaluate(config, workdir):
@@ -56,11 +56,14 @@ def train_and_evaluate(config, workdir):
 
 
 def train(run, kept=None):
-    """Restores or creates the state, trains to the end, evaluates, and prints where everything is.
+    """Restores or creates the state, trains to the end, evaluates, and prints where the results are.
 
     Args:
         run: setup.Run.
         kept: kept_step.KeptStep; without it, the step is always traced.
+
+    Returns:
+        As `train_and_evaluate`.
     """
     with contextlib.ExitStack() as stack:
         received = stack.enter_context(notice())  # until the last checkpoint is written
@@ -90,7 +93,7 @@ def train(run, kept=None):
 
 
 def restore_or_create(run, checkpoints, kept=None):
-    """The state of the newest checkpoint, whatever devices saved it, or that of step 0."""
+    """The state of the newest checkpoint, on whatever devices it was saved, or the initial state if there is no checkpoint."""
     if checkpoints.latest_step() is None:
         return initial_state(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)
     saved = checkpoints.restore_config()
@@ -105,10 +108,10 @@ def restore_or_create(run, checkpoints, kept=None):
 
 
 def train_steps(run, state, first_step, checkpoints, received, shown):
-    """The loop over steps; returns the last state, the final scores, and whether the Notice `received` ended it."""
+    """The loop over steps; returns the last state, the final scores, and whether the Notice `received` stopped the run."""
     config, recent_batches = run.config, run.train_step.recent_batches
-    # The averaged generator is refreshed on the latest batches. They are read again after a resume, so that what is saved does not depend
-    # on where a run was interrupted.
+    # The batch statistics of the averaged generator are refreshed on the latest batches. These are read again after a resume, so that what
+    # is saved does not depend on where a run was interrupted.
     recent = collections.deque(maxlen=recent_batches)
     start = max(0, first_step - recent_batches)
     with_heatmaps, positions = "heatmaps" in run.family.columns(config), own_positions(run.mesh, config.train.batch_size)
@@ -128,7 +131,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 compiled = shown.compile(train_step, state, placed)
                 received.idle = ""
                 window = window + time.monotonic() - paused if pending else time.monotonic()
-                progress.unpause()  # the estimated time left is that of steps, not of compiling
+                progress.unpause()  # the estimate of the remaining time excludes compilation
             state, metrics = compiled(state, placed)
             pending.append(metrics)
             asked = time.monotonic()
@@ -138,12 +141,12 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 jax.block_until_ready(pending[-2])
             progress.update()
 
-            # One answer for all processes, which must leave the loop together.
+            # All processes get the same answers: they must leave the loop together.
             stopped, over = received.reached(done), time_is_over(config, began, done)
             last = done == run.num_steps or stopped or over
-            lost = upcoming is not None and upcoming.failure is not None and num_processes() == 1  # the others would not know
+            lost = upcoming is not None and upcoming.failure is not None and num_processes() == 1  # with several, the others would not know
             due = {name: last or lost or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
-            # A run that was told to stop saves, and draws and evaluates nothing.
+            # A run that was told to stop saves its state, but draws no samples and is not evaluated.
             due["images"] = not stopped and (last or is_due(done, config.log.images_every_steps))
             due["eval"] = not stopped and (last or is_due(done, config.eval.every_steps))
             if any(due.values()):
@@ -162,14 +165,14 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 with jax.set_mesh(run.mesh):
                     whole = state.replace(ema=everywhere(state.ema, run.mesh))
                     averaged = everywhere(run.train_step.averaged(whole, placed_recent), run.mesh)
-                if due["checkpoint"] or due["eval"]:  # first: what is wrong with pictures or scores must not lose the training
+                if due["checkpoint"] or due["eval"]:  # first, so that an error in drawing or evaluation loses no training
                     save(run, checkpoints, shown, done, state, averaged, saved)
                     saved = done
                 try:
                     if due["images"]:
                         shown.draw(done, averaged)
                 except Exception:
-                    if saved != done and num_processes() == 1:  # the others, which draw nothing, would not know
+                    if saved != done and num_processes() == 1:  # with several, only the process that draws knows of the error
                         save(run, checkpoints, shown, done, state, averaged, saved)
                     raise
                 scores = shown.evaluate(done, state, averaged) if due["eval"] else {}
@@ -182,11 +185,11 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
 
 
 class Progress:
-    """What a run shows: numbers, pictures, evaluations, and at the end where everything is. Of several processes, only the first writes.
+    """Reports the progress of a run: scalars, sample grids, scores, and a summary. With several processes, only the first writes.
 
     Args:
         run: setup.Run.
-        first_step: step that the run begins or resumes at.
+        first_step: number of steps done before this start; 0 for a new run.
         kept: as in `train`.
     """
 
@@ -199,7 +202,7 @@ class Progress:
         self.writer.close()
 
     def compile(self, train_step, state, batch):
-        """The compiled step, with a line on how long that took and what its metrics mean. The step that most of the run takes is kept."""
+        """Compiles a step, and prints how long that took and what its metrics mean. The main step of the run is stored for later starts."""
         run, began = self.run, time.monotonic()
         say = tqdm.tqdm.write if is_first() else lambda _: None
         say(f"compiling the training step for {run.mesh.size} {jax.devices()[0].device_kind} ...")
@@ -210,12 +213,12 @@ class Progress:
         return compiled
 
     def log(self, step, scalars):
-        """Writes scalars."""
+        """Logs scalars: to the writer, and losses to the curves."""
         self.losses.add(step, scalars)
         self.writer.write_scalars(step, scalars)
 
     def save_losses(self):
-        """Saves the series of the losses and what was logged; to be called with every checkpoint."""
+        """Saves the loss curves and flushes the writer; call it with every checkpoint."""
         if is_first():
             self.losses.save()
         self.writer.flush()
@@ -227,7 +230,7 @@ class Progress:
             self.writer.write_images(step, {"samples": picture[None]})
 
     def evaluate(self, step, state, variables):
-        """{score: number} of the averaged generator, and its report in the workdir. Every process must call this."""
+        """Evaluates the averaged generator, writes the report, and returns its finite {score: number}. Every process must call this."""
         run = self.run
         model = run.model(variables, step)
         own = own_networks(run.config, model, state, run.validation.mesh)
@@ -243,7 +246,7 @@ class Progress:
         return scores
 
     def print_summary(self, step, scores):
-        """Draws the curve of the losses, and prints the scores and where everything is."""
+        """Draws the loss curves, and prints the scores and where the results are."""
         run = self.run
         curve = self.losses.picture()
         if curve is not None:
@@ -262,31 +265,31 @@ class Progress:
         print(f"checkpoints:   {run.workdir / FOLDER}")
         print(f"TensorBoard:   tensorboard {shlex.quote(f'--logdir={run.workdir}')}")
         outputs = (run.workdir / f"generated{suffix}" for suffix in itertools.chain([""], map("_{}".format, itertools.count(2))))
-        output = next(folder for folder in outputs if not folder.exists())  # the command takes a new folder
+        output = next(folder for folder in outputs if not folder.exists())  # the command needs a folder that does not exist yet
         arguments = [f"--checkpoint={run.workdir}", *([f"--labels={labels}"] if labels else []), f"--output={output}"]
         print(f"sample from it: python -m oasis_jax.sample {shlex.join(arguments)}")
 
 
 def save(run, checkpoints, shown, step, state, averaged, saved):
-    """Saves a checkpoint and the losses so far; `saved` is the last step that was saved before."""
+    """Saves a checkpoint and the losses so far; `saved` is the step of the previous checkpoint."""
     check_state(run, state, step, saved)
     checkpoints.save(step, state, averaged, plain(run.config))
     shown.save_losses()
 
 
 def check_finite(run, pending, done, saved):
-    """Means of the pending metrics; raises TrainingDivergedError at the first loss, or metric with advice, that is not finite."""
+    """Returns the means of the pending metrics; raises TrainingDivergedError if a loss, or a metric with advice, is not finite."""
     fetched, advice = jax.device_get(pending), run.train_step.advice
     for step, metrics in enumerate(fetched, done - len(fetched) + 1):
         for name, value in metrics.items():
             if (name.startswith("loss_") or name in advice) and not np.isfinite(value):
                 raise divergence(run, f"step {step}: {name} is {value}", saved, advice.get(name))
-    names = dict.fromkeys(itertools.chain(*fetched))  # the first steps of a run may have fewer
+    names = dict.fromkeys(itertools.chain(*fetched))  # the first steps of a run may have fewer metrics
     return {name: float(np.mean([metrics[name] for metrics in fetched if name in metrics])) for name in names}
 
 
 def check_state(run, state, done, saved):
-    """Raises TrainingDivergedError if the update itself left values that are not finite: they must not be saved as good."""
+    """Raises TrainingDivergedError if the state has non-finite values after the update: such a state must not be saved."""
     for path, is_finite in jax.tree_util.tree_leaves_with_path(jax.device_get(finite(state))):
         if not is_finite:
             raise divergence(run, f"step {done}: {jax.tree_util.keystr(path)} is not finite after the update", saved)
@@ -300,23 +303,23 @@ def divergence(run, what, saved, advice=None):
 
 
 def time_is_over(config, began, done):
-    """Whether train.max_minutes have passed. Several processes ask each other, and only when they log, or now and then."""
+    """Returns whether train.max_minutes have passed. Several processes check it together: when they log, or every ASK_EVERY steps."""
     if not config.train.max_minutes or (num_processes() > 1 and not is_due(done, config.log.every_steps or ASK_EVERY)):
         return False
     return any_process(time.monotonic() - began > 60 * config.train.max_minutes)[0]
 
 
 def resume_advice(checkpoints):
-    """What a restart will do."""
+    """Text that says where a restart would resume."""
     newest = checkpoints.latest_step()
     return "nothing is saved yet" if newest is None else f"step {newest} is saved, and the run is resumed from there"
 
 
 class ReadAhead:
-    """The next batch, read now.
+    """Reads the next batch and places it on the devices, ahead of the step that needs it.
 
     Attributes:
-        failure: what reading it raised, or None. The steps before it can then still be logged and saved.
+        failure: the exception that reading raised, or None. It is kept, so that the steps before can still be logged and saved.
     """
 
     def __init__(self, batches, mesh):
@@ -328,22 +331,22 @@ class ReadAhead:
             self.failure = error
 
     def take(self):
-        """The batch as numpy arrays and on the devices; raises `failure`."""
+        """The batch as numpy arrays, and on the devices; raises `failure` if reading has failed."""
         if self.failure is not None:
             raise self.failure
         return self._batch, self._placed
 
 
 def without_image(batch):
-    """The other columns of a batch."""
+    """The columns of a batch except the image."""
     return {name: array for name, array in batch.items() if name != "image"}
 
 
 def is_due(step, every):
-    """Whether `step` is a multiple of `every`, if that is positive."""
+    """Returns whether `step` is a multiple of `every`; False if `every` is not positive."""
     return every > 0 and step % every == 0
 
 
 def plain(config):
-    """The config as nested dicts of plain values, tuples as lists: what a checkpoint holds."""
+    """The config as a checkpoint holds it: nested dicts of JSON values, with tuples as lists."""
     return json.loads(json.dumps(config.to_dict()))

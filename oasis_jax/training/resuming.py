@@ -1,9 +1,9 @@
-"""What a run may change when it is resumed, and what it may not."""
+"""Which config fields may change when a run is resumed."""
 import json
 
 from oasis_jax.checkpoint import CheckpointError
 
-# Fields that must equal those of the checkpoint on resume; everything else (rates, lengths, folders) may change.
+# Data fields that must equal those of the checkpoint on resume; other fields (learning rates, lengths, folders) may change.
 FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map")
 
 
@@ -15,11 +15,11 @@ def check_config_fits(saved, current, free_model_fields=()):
         free_model_fields: fields of config.model that change how the model is computed, not the model.
 
     Raises:
-        CheckpointError: fields differ that must not; the message names them.
+        CheckpointError: fields differ that must be equal; the message names them.
     """
-    saved, current = json.loads(json.dumps([saved, current]))  # a tuple equals a list
+    saved, current = json.loads(json.dumps([saved, current]))  # makes tuples and lists equal
     fields = [("data", name) for name in FIXED_DATA_FIELDS]
-    # Model fields that the checkpoint lacks are newer than it; whether they fit shows in its structure.
+    # Model fields that the checkpoint lacks were added later; restoring fails if they change the structure of the state.
     fields += [("model", name) for name in sorted(set(saved["model"]) - set(free_model_fields))]
     pairs = {f"{section}.{name}": (saved[section].get(name), current[section].get(name)) for section, name in fields}
     pairs["family"] = (saved.get("family", current.get("family")), current.get("family"))  # older checkpoints lack the field

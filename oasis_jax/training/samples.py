@@ -13,11 +13,11 @@ SEEDS = 3  # samples per example
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SampleGrid:
-    """A few validation examples, far apart because neighbours are often frames of one film.
+    """A few validation examples, spread over the split, because neighbouring examples are often frames of one video.
 
     Attributes:
         split: Split of these examples.
-        columns: {column: (EXAMPLES, ...)}, resized to the size of the model.
+        columns: {column: (EXAMPLES, ...)}, resized to the image size of the model.
     """
 
     split: object
@@ -30,7 +30,7 @@ class SampleGrid:
         return cls(few, next(eval_batches(few, spec, len(few))))
 
     def picture(self, model):
-        """uint8 (H, W, 3): a row per example, with the seed below each sample. `Model.sample` of that seed reproduces the image.
+        """The grid, uint8 (H, W, 3): one row per example, with the seed below each sample. `Model.sample` with that seed reproduces it.
 
         Args:
             model: family.Model, whose variables may be on many devices.
@@ -39,7 +39,7 @@ class SampleGrid:
         rows, notes = [], []
         for i, example in enumerate(self.split.examples):
             given = {name: self.columns[name][i : i + 1] for name in model.columns}
-            # Where a label map varies the images, one seed in all rows shows what the noise alone does.
+            # If label maps already vary the images, all rows use the same seeds, which shows the effect of the noise alone.
             seeds = [k if given else i * SEEDS + k for k in range(SEEDS)]
             samples = [model.images(model.inputs([seed], given))[0] for seed in seeds]
             label_maps = [colour_label_map(self.columns["label_map"][i], model.num_classes)] if "label_map" in given else []

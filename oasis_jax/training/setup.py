@@ -1,4 +1,4 @@
-"""What a run sets up before its first step: config and data are checked, networks and evaluation are made."""
+"""Setup of a run before its first step: checks config and data, and makes the train step and the evaluation."""
 import dataclasses
 from typing import Any
 
@@ -24,25 +24,25 @@ from oasis_jax.training.length import check_rates_last, count_steps
 from oasis_jax.training.step import split_of_run
 from oasis_jax.training.workdir import prepare_workdir
 
-FOUND = "data_found.txt"  # what the check of the data found
+FOUND = "data_found.txt"  # the full result of the data check
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """The pieces of a run.
+    """What a run consists of.
 
     Attributes:
-        config: ConfigDict, with what is known of the labels written out: a checkpoint then says how to read label files.
+        config: ConfigDict, with the label fields resolved, so that a checkpoint says how to read label files.
         workdir: path.
-        family: of the config.
-        train_step: its TrainStep.
-        survey, val_survey: of the two splits.
+        family: the family of the config.
+        train_step: the family's TrainStep.
+        survey, val_survey: Surveys of the training and the validation split.
         num_steps: number of steps to train.
-        mesh: of devices of all processes.
+        mesh: over the devices of all processes.
         spec: DataSpec.
-        train_split, val_split: Splits, checked.
-        validation: Validation, by which the run is scored.
-        higher_is_better: direction of config.eval.score.
+        train_split, val_split: the checked Splits.
+        validation: Validation that scores the run.
+        higher_is_better: whether a higher config.eval.score is better.
     """
 
     config: Any
@@ -65,12 +65,12 @@ class Run:
         return tuple(self.config.data.image_size)
 
     def model(self, variables, step):
-        """The family.Model of these variables after `step` updates."""
+        """The family.Model with these variables, after `step` updates."""
         return self.family.model(self.config, variables, step, self.survey)
 
 
 def set_up(config, workdir) -> Run:
-    """Checks config and data, and makes what a run needs.
+    """Checks config and data, and returns the Run.
 
     Args:
         config: ConfigDict with the fields of oasis_jax/fields.py.
@@ -78,8 +78,8 @@ def set_up(config, workdir) -> Run:
 
     Raises:
         CheckpointError: the checkpoint to resume from is damaged.
-        DataError: faults in the data, in one report; or a palette file that is not the one the run began with.
-        WeightsError: weights of an evaluation network are missing. They are read now: they must not be missing after hours.
+        DataError: faults in the data, in one report; or a palette that is not the one the run began with.
+        WeightsError: weights of an evaluation network are missing. They are read now, so that the run does not fail hours later.
         ValueError: fields that are out of range or do not fit each other, or a workdir that cannot be written.
     """
     higher_is_better = check_before_writing(config, workdir)
@@ -90,12 +90,12 @@ def set_up(config, workdir) -> Run:
         keep_palette(config.data, saved["data"])
     spec, columns = DataSpec.of_config(config.data), family.columns(config)
     train_split, val_split = splits = open_splits(spec, columns)
-    if any(split.faults for split in splits):  # what follows would complain of what they left
+    if any(split.faults for split in splits):  # first: later checks would report consequences of these faults
         check_splits(splits, spec, remember=is_first())
     config.data.update(train_split.resolved_fields())
     if saved:
         refuse_exchanged_classes(config.data, saved["data"])
-    train_step = family.train_step(config)  # raises for fields that do not fit, before all data are read
+    train_step = family.train_step(config)  # raises for fields that do not fit, before the slow check of all data
     mesh, num_steps = make_run_mesh(config, train_step), count_steps(config, len(train_split))
     check_rates_last(train_step, num_steps)
 
@@ -114,7 +114,7 @@ def set_up(config, workdir) -> Run:
 
 
 def tell(workdir, *surveys):
-    """Prints what each split holds, shortened, and writes it whole to the workdir."""
+    """Prints a shortened table of what each split holds, and writes the full tables to the workdir."""
     for survey in surveys:
         print(survey.as_text())
     whole = "\n\n".join(survey.as_text(whole=True) for survey in surveys)
@@ -123,10 +123,14 @@ def tell(workdir, *surveys):
 
 
 def check_before_writing(config, workdir):
-    """Refuses what must leave nothing behind: a wrong config (ValueError, as `check_config`), and a workdir among the data (DataError).
+    """Checks what must fail before the workdir is created.
 
     Returns:
         As `score_direction`.
+
+    Raises:
+        ValueError: as in `check_config`.
+        DataError: the workdir is in a folder that is searched for data.
     """
     spec, higher_is_better = check_config(config)
     refuse_inside(expanded(workdir), searched_folders(spec, find_family(config).columns(config)), "--workdir")
@@ -134,10 +138,10 @@ def check_before_writing(config, workdir):
 
 
 def check_config(config):
-    """The DataSpec of a config, and its `score_direction`.
+    """Returns [DataSpec, `score_direction`] of a config.
 
-    Raises ValueError, with one report, for all fields that are wrong by themselves, or do not fit the data layout or the evaluation.
-    What depends on the devices, or on the number of classes that the data imply, is checked when that is known.
+    Raises ValueError, with one report, for all fields that are invalid by themselves, or do not fit the data layout or the evaluation.
+    Fields that depend on the devices, or on the number of classes in the data, are checked once these are known.
     """
     faults, found = wrong_fields(config, rules_of(find_family(config))), []
     for check in (lambda: DataSpec.of_config(config.data), lambda: score_direction(config)) if not faults else ():
@@ -151,7 +155,7 @@ def check_config(config):
 
 
 def make_run_mesh(config, train_step):
-    """The mesh of a run, over the devices of all processes; the first process says how the batch is split, and what is idle.
+    """The mesh of a run, over the devices of all processes; the first process prints how the batch is split, and which devices are idle.
 
     Raises:
         ValueError: the batch or mesh.space does not fit the devices, or the family cannot split rows.
@@ -164,7 +168,7 @@ def make_run_mesh(config, train_step):
 
 
 def protocol_of_run(config):
-    """The Protocol by which a run is scored: config.eval.protocol, or one that needs no further network. Raises ValueError if unknown."""
+    """The Protocol by which a run is scored: config.eval.protocol, or else "plain". Raises ValueError if it is unknown."""
     try:
         return find_protocol(config.eval.protocol or "plain", find_family(config).protocols)
     except ValueError as error:
@@ -172,7 +176,7 @@ def protocol_of_run(config):
 
 
 def score_direction(config):
-    """Whether config.eval.score is better when it is higher; raises ValueError if it is not measured or cannot choose a checkpoint."""
+    """Returns whether a higher config.eval.score is better; raises ValueError if it is not measured or cannot choose a checkpoint."""
     family = find_family(config)
     metrics = make_metrics(protocol_of_run(config), num_classes=int("label_map" in family.columns(config)))
     metrics += family.scores(config, None)
@@ -184,6 +188,6 @@ def score_direction(config):
 
 
 def make_validation(config, protocol, split, spec):
-    """The Validation of a config; `split` is the one that `protocol.split` names."""
+    """The Validation of a config; `split` is the Split that `protocol.split` names."""
     weights = {name: config.eval.get(f"{name}_weights", "") for name in ("inception", "vgg16", "segmenter")}  # older checkpoints lack some
     return Validation(protocol, split, spec, make_local_mesh(), config.eval.batch_size, weights)

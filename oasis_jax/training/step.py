@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from oasis_jax import compiler
 from oasis_jax.parallel.mesh import choose_split, of_batch, over_largest_axis, replicated
 
-DIVIDED = ("ema", "opt_state_g", "opt_state_d")  # what mesh.shard_state divides: a step needs it only element by element
+DIVIDED = ("ema", "opt_state_g", "opt_state_d")  # parts of the state that mesh.shard_state divides; a step uses them only elementwise
 
 
 def split_of_run(config, train_step, devices, processes=1):
-    """The parallel.mesh.Split of a run's batch over so many devices of so many processes.
+    """The parallel.mesh.Split of a run's batch over a number of devices, which belong to a number of processes.
 
     Raises:
         ValueError: the batch or mesh.space does not fit the devices, train.accumulate does not divide the batch, or the family cannot split
@@ -25,42 +25,42 @@ def split_of_run(config, train_step, devices, processes=1):
 
 
 def compile_step(train_step, mesh, state, batch):
-    """The whole step as one compiled, donated, sharded function of (state, batch).
+    """Compiles the whole step into one sharded function of (state, batch) that donates the state.
 
     Args:
         train_step: family.TrainStep.
-        mesh: of the devices of all processes.
-        state, batch: examples of its arguments, or their shapes; that of the state also says how it lies on the mesh.
+        mesh: over the devices of all processes.
+        state, batch: example arguments of the step, or their shapes; the state must have shardings.
     """
     return lower_step(train_step, mesh, state, batch).compile(compiler.options(mesh.devices.flat[0]))
 
 
 def lower_step(train_step, mesh, state, batch):
-    """The step before it is compiled; arguments as of `compile_step`."""
-    with jax.set_mesh(mesh):  # which the constraints of `oasis_jax.axes` need
+    """The lowered step, before it is compiled; arguments as for `compile_step`."""
+    with jax.set_mesh(mesh):  # needed by the sharding constraints of `oasis_jax.axes`
         return jit_step(train_step, mesh, state, batch).lower(state, batch)
 
 
 def jit_step(train_step, mesh, state, batch, keep_unused=False):
-    """The step as a donated, sharded jax.jit, to be used with the mesh set; arguments as of `compile_step` and `jax.jit`."""
+    """The step as a sharded jax.jit that donates the state; call it with the mesh set. Arguments as for `compile_step` and `jax.jit`."""
     of_state = jax.tree.map(lambda leaf: leaf.sharding, state)
     shardings = {"in_shardings": (of_state, of_batch(batch, mesh)), "out_shardings": (of_state, replicated(mesh))}
     return jax.jit(train_step, **shardings, donate_argnums=0, keep_unused=keep_unused)
 
 
 def initial_state(train_step, image_size, mesh, shard_state=False):
-    """The train state at step 0 for images of a size (H, W), on the mesh as `state_template` has it."""
+    """The train state at step 0 for image_size (H, W), with the shardings of `state_template`."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state_template(train_step, image_size, mesh, shard_state))
     return jax.jit(lambda: train_step.init(image_size), out_shardings=shardings)()
 
 
 def state_template(train_step, image_size, mesh, shard_state=False):
-    """Shapes, dtypes and shardings of the train state, to restore it with.
+    """Shapes, dtypes and shardings of the train state, such as to restore a checkpoint into.
 
     Args:
         train_step: family.TrainStep.
         image_size: (H, W).
-        mesh: of the devices of all processes.
+        mesh: over the devices of all processes.
         shard_state: divide optimizer states and the averaged generator over "data"; otherwise every device holds the whole state.
     """
 
@@ -72,7 +72,7 @@ def state_template(train_step, image_size, mesh, shard_state=False):
 
 
 def everywhere(tree, mesh):
-    """The tree with every array on every device of the mesh."""
+    """The tree with every array replicated on all devices of the mesh."""
     return _copy_to(mesh)(tree)
 
 
@@ -83,5 +83,5 @@ def _copy_to(mesh):
 
 @jax.jit
 def finite(tree):
-    """For each array of a tree, whether all its values are finite."""
+    """Returns, for each array of a tree, whether all its values are finite."""
     return jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), tree)

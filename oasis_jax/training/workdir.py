@@ -15,28 +15,28 @@ from oasis_jax.parallel.processes import any_process, is_first
 
 LOCK, NOTE = ".in_use", ".in_use.json"
 COMPILED = "compiled"
-BEAT_SECONDS = 20  # how often a run renews its note in a bucket; after three times as long without, it is taken for dead
+BEAT_SECONDS = 20  # interval at which a run renews its note in a bucket; without renewal for three intervals, it counts as dead
 
 
 def prepare_workdir(workdir):
-    """The workdir as a path, created; raises ValueError if nothing can be written there."""
+    """Creates the workdir and returns its path; raises ValueError if it is not writable."""
     path = expanded(workdir)
     try:
         refuse_unstorable(path)
     except CheckpointError as error:
         raise ValueError(str(error)) from None
-    probe = path / f".writable_{socket.gethostname()}_{os.getpid()}"  # its own file for every process of the run
+    probe = path / f".writable_{socket.gethostname()}_{os.getpid()}"  # a file of its own for every process of the run
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe.write_text("")
         probe.unlink()
-    except Exception as error:  # the library for buckets has errors of its own
+    except Exception as error:  # the library for buckets raises its own types of errors
         raise ValueError(f"cannot write to the workdir {path} ({error}): choose another --workdir") from error
     return path
 
 
 def keep_compiled(workdir):
-    """Keeps what this process compiles in the workdir, for the next start, unless JAX_COMPILATION_CACHE_DIR names another folder."""
+    """Sets JAX's compilation cache to a folder in the workdir, unless JAX_COMPILATION_CACHE_DIR names another one."""
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(workdir / COMPILED))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
@@ -44,12 +44,12 @@ def keep_compiled(workdir):
 
 @contextlib.contextmanager
 def claimed(workdir):
-    """Yields the prepared workdir, which no other run can use until the block ends, or this process, however it ends.
+    """Yields the prepared workdir, which no other run can use until the block ends or this process ends, for whatever reason.
 
     Every process of a run must call this.
 
     Raises:
-        ValueError: another run is using the workdir, or nothing can be written there.
+        ValueError: another run is using the workdir, or the workdir is not writable.
     """
     path = prepare_workdir(workdir)
     claim = Lease(path / NOTE) if "://" in str(path) else Lock(path)
@@ -57,7 +57,7 @@ def claimed(workdir):
     if is_first():
         try:
             user = claim.acquire()
-        except Exception as error:  # the other processes wait for an answer
+        except Exception as error:  # raised below: the other processes wait for an answer
             failure = error
     try:
         taken, failed = any_process(user is not None, failure is not None)
@@ -73,13 +73,13 @@ def claimed(workdir):
 
 
 class Lock:
-    """A claim of a folder on disk: a lock, which ends with its process, and a note that says whose it is."""
+    """A claim on a folder on disk: a lock, which ends with its process, and a note that says which run holds it."""
 
     def __init__(self, folder):
         self._lock, self._note = filelock.FileLock(folder / LOCK), folder / NOTE
 
     def acquire(self):
-        """Takes the claim; if another run has it, returns what is known of that run, {} if nothing."""
+        """Takes the claim and returns None; if another run holds it, returns the note of that run, {} if there is none."""
         try:
             self._lock.acquire(blocking=False)
         except filelock.Timeout:
@@ -88,17 +88,17 @@ class Lock:
         return None
 
     def release(self):
-        """Gives the claim back."""
+        """Releases the claim."""
         self._note.unlink(missing_ok=True)
         self._lock.release()
 
 
 class Lease:
-    """A claim of a folder in a bucket, which has no locks: a note that the run renews as long as it lives.
+    """A claim on a folder in a bucket, which has no locks: a note that the run renews for as long as it runs.
 
     Attributes:
         note: path of the note.
-        beat: seconds between two renewals. A note that is not renewed for three times as long belongs to a dead run.
+        beat: seconds between two renewals. A note that is not renewed for three times as long counts as that of a dead run.
     """
 
     def __init__(self, note, beat=BEAT_SECONDS):
@@ -107,7 +107,7 @@ class Lease:
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def acquire(self):
-        """As `Lock.acquire`. If there is a note, it waits until that is renewed, withdrawn, or old."""
+        """Like `Lock.acquire`. If a note exists, waits until it is renewed, is deleted, or has expired."""
         found = _read(self.note)
         if found is not None:
             print(f"{self.note} says that the workdir is in use by {_described(found)}; waiting for a sign of life ...", flush=True)
@@ -117,7 +117,7 @@ class Lease:
             if now not in (found, None):
                 return now
         self._write()
-        time.sleep(self.beat / 10)  # of two runs that start at once, the one that wrote last goes on
+        time.sleep(self.beat / 10)  # if two runs start at the same time, the one that wrote last keeps the claim
         now = _read(self.note) or {}
         if now.get("id") != self._own["id"]:
             return now
@@ -125,7 +125,7 @@ class Lease:
         return None
 
     def release(self):
-        """As `Lock.release`."""
+        """Like `Lock.release`."""
         self._over.set()
         self._thread.join()
         if self._is_own():
@@ -140,8 +140,8 @@ class Lease:
 
     def _renew(self):
         while not self._over.wait(self.beat):
-            with contextlib.suppress(Exception):  # the network may fail for a while; training goes on
-                if not self._is_own():  # this run was stopped for so long that another one has taken over
+            with contextlib.suppress(Exception):  # the network may fail for a while; training continues
+                if not self._is_own():  # this run was suspended for so long that another one has taken over
                     return
                 self._write()
 
@@ -152,7 +152,7 @@ def _own_note():
 
 
 def _read(note):
-    """The content of a note, {} if it is damaged, None if there is none."""
+    """The content of a note; {} if it is damaged, None if it does not exist."""
     try:
         content = json.loads(note.read_text())
     except FileNotFoundError:

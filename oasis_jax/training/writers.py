@@ -1,4 +1,4 @@
-"""Where a run's numbers and pictures are written: TensorBoard files and PNG files in the workdir, and lines on the console."""
+"""Writers of a run's scalars and images: to TensorBoard files and PNG files in the workdir, and to the console."""
 import concurrent.futures
 import contextlib
 import pathlib
@@ -17,7 +17,7 @@ from oasis_jax.training.curves import FILE
 
 
 class _Ignoring(metric_writers.MetricWriter):
-    """Writes nothing of what a subclass does not say how to write."""
+    """Ignores everything that a subclass does not override."""
 
     def _ignore(self, *_args, **_kwargs):
         pass
@@ -35,10 +35,10 @@ class ConsoleWriter(_Ignoring):
 
 
 class PngWriter(_Ignoring):
-    """Writes the images of a name as NAME/step_0000000.png. One that cannot be written is a warning, and the next one is tried again.
+    """Writes images as NAME/step_0000000.png. If one cannot be written, it warns, and the next one is tried again.
 
     Args:
-        folder: path of the folders.
+        folder: path that the folders NAME are created in.
     """
 
     def __init__(self, folder):
@@ -48,13 +48,13 @@ class PngWriter(_Ignoring):
         for name, (image,) in images.items():
             try:
                 save_png(self._folder / name / f"step_{step:07d}.png", image)
-            except Exception as error:  # a picture is not worth the run
+            except Exception as error:  # a failed picture must not end the run
                 reason = one_line(str(error))
                 warnings.warn(f"the picture of {name} at step {step} cannot be written: {reason}; training continues", stacklevel=1)
 
 
 class BucketWriter(metric_writers.SummaryWriter):
-    """Writes TensorBoard files to a bucket, whose objects cannot be appended to: what each flush uploads is a file of its own.
+    """Writes TensorBoard files to a bucket, whose objects cannot be appended to: each flush uploads a new file.
 
     Args:
         folder: path in a bucket.
@@ -75,7 +75,7 @@ class BucketWriter(metric_writers.SummaryWriter):
         self._local.cleanup()
 
     def finish_uploads(self):
-        """Waits until all that was flushed has been uploaded."""
+        """Waits until everything that was flushed has been uploaded."""
         self._uploader.submit(lambda: None).result()
 
     def _start_upload(self):
@@ -87,12 +87,12 @@ class BucketWriter(metric_writers.SummaryWriter):
             try:
                 (self._folder / file.name).write_bytes(file.read_bytes())
                 file.unlink()
-            except Exception as error:  # it is tried again with the next files: a log is not worth the run
+            except Exception as error:  # retried with the next files: a failed log must not end the run
                 logging.warning("could not write %s to %s: %s", file.name, self._folder, error)
 
 
 def _guarded(name):
-    """The method of this name of a DispensableWriter."""
+    """Makes the DispensableWriter method of this name, which forwards to the writer."""
 
     def write(self, *args, **kwargs):
         if self._writer is not None:
@@ -103,11 +103,11 @@ def _guarded(name):
 
 
 class DispensableWriter(metric_writers.MetricWriter):
-    """Writes TensorBoard files until one cannot be written: a log is not worth the run. Then it warns, once, and drops what follows.
+    """Writes TensorBoard files until one cannot be written, then warns once and drops the rest: a failed log must not end the run.
 
     Args:
-        folder: path, for the warning.
-        create: () -> the writer.
+        folder: path that the warning names.
+        create: () -> the writer to wrap.
     """
 
     def __init__(self, folder, create):
@@ -132,13 +132,13 @@ class DispensableWriter(metric_writers.MetricWriter):
             reason = text.strip().partition("\n")[0]
             warnings.warn(
                 f"TensorBoard files in {self._folder} cannot be written ({reason}): training continues without them, and {FILE} there "
-                "keeps the losses. Make room, or correct the permissions; the next start of the same command writes them again",
+                "keeps the losses. Free some space, or correct the permissions; the next start of the same command writes them again",
                 stacklevel=1,
             )
 
 
 def create_writer(workdir):
-    """A clu writer to the console and, in threads of its own, to files in the workdir; of several processes, only the first writes."""
+    """A clu writer to the console and, asynchronously, to files in the workdir; with several processes, only the first writes."""
     if not is_first():
         return metric_writers.MultiWriter([])
     create = BucketWriter if "://" in str(workdir) else lambda folder: metric_writers.SummaryWriter(str(folder))

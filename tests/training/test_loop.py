@@ -292,7 +292,7 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
         ({"train__batch_size": 0}, "train.batch_size=0 is not an integer in 1"),
         ({"loss__balance_groups": 3}, "loss.balance_groups=3 does not divide train.batch_size=8"),
         ({"train__shared_fakes": True, "train__accumulate": 2}, "train.shared_fakes=True needs train.accumulate=1, not 2"),
-        ({"train__num_steps": 0, "train__num_epochs": 0}, "is not one step: set train.num_steps"),
+        ({"train__num_steps": 0, "train__num_epochs": 0}, "is less than one step: set train.num_steps"),
         ({"train__linear_decay": (10, 59)}, r"\(train.lr_g, train.lr_d\) are 0 before the last of 60 steps: set a smaller"),
     ],
 )
@@ -307,7 +307,7 @@ def test_a_workdir_in_a_folder_of_the_data_is_refused_at_the_first_start(tmp_pat
         (tmp_path / folder).mkdir(parents=True)
         Image.fromarray(np.zeros((16, 32), np.uint8)).save(tmp_path / folder / "a.png")
     config = tiny_config(data__layout="folders", data__root=str(tmp_path))
-    with pytest.raises(DataError, match="--workdir=.* is in .*: pictures written there would be taken for data; choose another --workdir"):
+    with pytest.raises(DataError, match="--workdir=.* is in .*: pictures written there would be read as data; choose another --workdir"):
         train_and_evaluate(config, tmp_path / inside)
     assert len([file for file in tmp_path.rglob("*") if file.is_file()]) == 4 and not (tmp_path / "train/photos/run").exists()
 
