@@ -64,4 +64,4 @@ def test_what_the_check_finds_is_told_once(evaluate, tmp_path):
     (tmp_path / "val/photos/notes.txt").touch()
     data = [f"--config.data.root={tmp_path}", "--config.data.num_classes=2", "--config.data.image_size=16,16", "--protocol=plain"]
     printed = evaluate("--config=configs/custom.py", *data, f"--images={tmp_path / 'val/photos'}", f"--output={tmp_path / 'out'}")
-    assert printed.count("are decoded by Pillow") == printed.count("passed over in") == 1, printed
+    assert printed.count("are decoded by Pillow") == printed.count("skipped in") == 1, printed

@@ -1,1 +1,1 @@
-"""Photos and label maps on the host: their files, the meaning of their ids, their check, and how they become batches."""
+"""Photos and label maps on the host: their files, the meaning of ids, the check of the data, and batches."""

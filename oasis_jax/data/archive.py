@@ -1,4 +1,4 @@
-"""A zip whose members are read by several threads at once, without extracting them to disk."""
+"""A zip whose members can be read by several threads in parallel, without extracting them to disk."""
 import threading
 import zipfile
 import zlib
@@ -6,8 +6,8 @@ import zlib
 from oasis_jax.data.labels import DataError
 from oasis_jax.files import regular
 
-MAX_BYTES = 1 << 28  # of one member, unpacked: far more than any photo has
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack without a bound
+MAX_BYTES = 1 << 28  # limit for one unpacked member: far more than any photo has
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # for others, zipfile does not limit how much it unpacks
 _ENCRYPTED = 0x1
 
 
@@ -16,13 +16,13 @@ class Archive:
 
     Args:
         path: local file.
-        field: of config.data, for messages.
+        field: its field of config.data, for messages.
 
     Attributes:
-        members: paths of all members inside the zip; a path is repeated if it is there more than once.
+        members: paths of all members inside the zip; a path that occurs more than once is repeated.
 
     Raises:
-        DataError: the file is missing or no zip.
+        DataError: the file is missing or is not a zip.
     """
 
     def __init__(self, path, field="root"):
@@ -35,7 +35,7 @@ class Archive:
         self.members = self._zip.namelist()
 
     def read(self, member) -> bytes:
-        """The unpacked bytes of a member. Raises DataError, naming zip and member, if it is damaged, encrypted or too large."""
+        """Returns the unpacked bytes of a member. Raises DataError, naming zip and member, if it is damaged, encrypted or too large."""
         source, info = f"{self.path}: {member}", self._zip.getinfo(member)
         if info.flag_bits & _ENCRYPTED:
             raise DataError(f"{source} is encrypted: zip the photos without a password")
@@ -44,10 +44,10 @@ class Archive:
         if info.file_size > MAX_BYTES:
             raise DataError(f"{source} unpacks to {info.file_size} bytes, more than the {MAX_BYTES} that a photo may have: remove it")
         try:
-            with self._lock:  # ZipFile counts its open members, unguarded; reading them is guarded
+            with self._lock:  # ZipFile counts its open members without a lock; reading them is locked
                 file = self._zip.open(info)
             try:
-                return file.read(info.file_size)  # no more, whatever the compressed bytes say
+                return file.read(info.file_size)  # at most the declared size, even if the compressed data hold more
             finally:
                 with self._lock:
                     file.close()

@@ -20,12 +20,12 @@ from oasis_jax.files import one_line, write_whole
 _REPORTED = 50  # faults printed; the others are counted
 _MEMORY = "data_check.json"
 _QUANTILE = 0.999
-_RULES = 4  # changes with what the check finds: what older versions found is checked again
+_RULES = 4  # increase when the check changes, so that results of older versions are not reused
 
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """What the check found in one example: pixels of each class and the statistic, if asked for, or faults; and names of REMARKS."""
+    """Result for one example: faults, or else the pixels per class and the statistic if requested; `remarks` are keys of REMARKS."""
 
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -34,10 +34,10 @@ class Checked:
 
 
 def open_splits(spec, columns=PAIRS):
-    """The Splits of SPLITS, as `datasets.open_split` opens each. One that cannot be opened does not hide the faults of the others.
+    """Opens every split of SPLITS with `datasets.open_split`. One that cannot be opened does not hide the faults of the others.
 
     Raises:
-        DataError: what `open_split` raised, and the faults of those that could be opened.
+        DataError: the errors of `open_split`, together with the faults of the splits that could be opened.
     """
     opened, reports = [], []
     for name in SPLITS:
@@ -51,10 +51,10 @@ def open_splits(spec, columns=PAIRS):
 
 
 def check_splits(splits, spec, workdir=None, statistics=None, remember=True) -> list[Survey]:
-    """`check_split` of each split; faults of all are in one report. `statistics` has a function or None for each."""
+    """Runs `check_split` on each split, and reports the faults of all in one DataError. `statistics` has a function or None per split."""
     surveys, reports = [], []
     for split, statistic in zip(splits, statistics or [None] * len(splits), strict=True):
-        if reports and split not in _distinct(splits):  # it has the faults that have been told
+        if reports and split not in _distinct(splits):  # same examples as an earlier split: nothing new to report
             continue
         try:
             surveys.append(check_split(split, spec, workdir, statistic, remember))
@@ -66,34 +66,34 @@ def check_splits(splits, spec, workdir=None, statistics=None, remember=True) -> 
 
 
 def refuse_inside(folder, searched, flag):
-    """Raises DataError if `folder`, where pictures will be written, is in a folder that is searched for data; `flag` is what names it."""
+    """Raises DataError if `folder`, where pictures will be written, is inside one of the `searched` data folders; `flag` is its option."""
     inner = _absolute(folder)
     for outer in searched:
         if inner == _absolute(outer) or inner.startswith(_absolute(outer).rstrip("/") + "/"):
-            raise DataError(f"{flag}={folder} is in {outer}: pictures written there would be taken for data; choose another {flag}")
+            raise DataError(f"{flag}={folder} is in {outer}: pictures written there would be read as data; choose another {flag}")
 
 
 def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Survey:
-    """Reads every example of `split` once, in parallel: readable, columns of one size, only ids that have a class, no file left over.
+    """Checks every example of `split`: its files are readable, their sizes agree, every id has a class, and no file is left over.
 
-    The sizes of photo and label map are compared before they are decoded.
+    Each example is read once, in parallel. The sizes of photo and label map are compared before they are decoded.
 
     Args:
         split: Split of datasets.open_split.
         spec: DataSpec.
-        workdir: folder whose data_check.json remembers a clean result, until a path, size or date of a file or the label rule changes.
-        statistic: function of a label map (H, W), at the size that the pipeline resizes to, to an integer array; larger numbers are assumed
-            to be worse. If the pipeline mirrors examples, the maximum over both orientations counts.
-        remember: whether to write data_check.json; of several processes, only one should.
+        workdir: folder whose data_check.json stores a clean result, until the path, size or date of a file or the label rule changes.
+        statistic: function from a label map (H, W), resized as in the pipeline, to an integer array; larger numbers are assumed to be
+            worse. If the pipeline mirrors examples, the maximum over both orientations is taken.
+        remember: whether to write data_check.json; only one of several processes should.
 
     Raises:
-        DataError: one report of all faults, naming every file; 50 at most are printed. Or every pixel of the split is don't-care.
+        DataError: one report of all faults, naming every file (at most 50 are listed); or every pixel of the split is don't-care.
     """
     memory = epath.Path(workdir) / _MEMORY if workdir else None
     remembered = _recall(memory)
     key = _fingerprint(split, spec)
     found = remembered.get(split.name, {})
-    if statistic is None:  # the files of one split may be those of the other
+    if statistic is None:  # another split may consist of the same files
         found = next((each for each in remembered.values() if each.get("key") == key), {})
     facts = {"num_examples": len(split), "split": split.name, "dontcare_id": spec.dontcare_id}
     facts["class_names"] = split.class_names if split.column("label_map") else ()
@@ -101,7 +101,7 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
         return recalled(found, notes=(*split.notes, *found.get("notes", ())), **facts)
 
     workers = spec.workers or os.cpu_count()
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow decodes without the interpreter lock
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:  # Pillow releases the interpreter lock while it decodes
         results = pool.map(lambda index: _check_example(split, index, spec, statistic), range(len(split)))
         results = list(tqdm.tqdm(results, f"checking {split.name}", len(split), unit=" examples", disable=not remember))
     faults = list(split.faults) + [fault for result in results for fault in result.faults]
@@ -165,7 +165,7 @@ def _is_slow(column, file):
 
 
 def _attempt(faults, function, argument):
-    """The result of the function; of a DataError, None and a fault more."""
+    """Returns function(argument). If it raises DataError, appends the message to `faults` and returns None."""
     try:
         return function(argument)
     except DataError as error:
@@ -173,9 +173,9 @@ def _attempt(faults, function, argument):
 
 
 def _sizes_differ(example, sizes, files=None):
-    """The fault of an example whose photo and label map have different sizes (height, width); None if they agree.
+    """Describes the fault if photo and label map of an example have different sizes (height, width); returns None if they agree.
 
-    A label map that its own EXIF turns has no size to compare: it is refused by itself.
+    A label map that is turned by its own EXIF is not compared: decoding it is a fault in any case.
     """
     size, labels = sizes.get("image"), sizes.get("label_map")
     if size is None or labels is None or size == labels or (files and files["label_map"].turned):
@@ -191,7 +191,7 @@ def _sizes_differ(example, sizes, files=None):
 
 
 def _notes(split, results):
-    """One line for each name of REMARKS that holds for some example, and one for those without a pixel to learn from."""
+    """Yields one line for each remark of REMARKS that applies to at least one example."""
     found = collections.defaultdict(list)
     for example, result in zip(split.examples, results, strict=True):
         for remark in result.remarks:
@@ -208,7 +208,7 @@ def _reports(splits, spec):
 
 
 def _distinct(splits):
-    """The splits without those that have the same examples as an earlier one."""
+    """Returns the splits without those that have the same examples as an earlier one."""
     kept = {}
     for split in splits:
         kept.setdefault(repr((split.examples, split.faults, split.archive)), split)
@@ -226,7 +226,7 @@ def _report(split, spec, faults):
 
 
 def _fingerprint(split, spec):
-    """Changes with any file's path, size or date, and with the label rule; for examples without files, with spec and the split."""
+    """Hash that changes with the path, size or date of a file and with the label rule; for examples without files, with spec and split."""
     digest = hashlib.sha256(f"{_RULES} {spec.dontcare_id} {spec.flip}\n".encode())
     if split.column("label_map"):
         digest.update(split.rule.identity)
@@ -247,5 +247,5 @@ def _absolute(path):
 def _recall(memory):
     try:
         return json.loads(memory.read_text()) if memory and memory.exists() else {}
-    except ValueError:  # cut off while it was written
+    except ValueError:  # incomplete, because writing it was interrupted
         return {}

@@ -1,8 +1,9 @@
-"""What an example holds: its columns.
+"""The columns of an example: photos and label maps.
 
 A column has a `name` (its key in a batch), `things` (what its files are called in messages, in the plural), the `dtype` of a batch and
-`channels` (the shape of a pixel). It can `decode` an ImageFile to a stored value, `read` a file at once, or make a value `from_array`, tell
-its `size`, and `fit` it: resize it and cut a window (top, left, height, width) out of it. `remarks` are what users should know of a file.
+`channels` (the shape of a pixel). It can `decode` an ImageFile to a stored value, `read` that value from a path, or convert it
+`from_array`; return its `size`; and `fit` it: resize it and cut out a window (top, left, height, width). `remarks` names what users should
+know about a file.
 """
 import dataclasses
 from typing import ClassVar
@@ -16,15 +17,15 @@ from oasis_jax.data.palette import palette_of
 from oasis_jax.data.resize import resize_photo
 
 _NUMBERS = {"F": "floating-point numbers", "I": "integers of 32 bits"}
-_DARK = 4096  # no photo of 16 bits ends here, but numbers of 12 bits and fewer do
+_DARK = 4096  # if all values are below, they are numbers of 12 bits or fewer, not a photo of 16 bits
 
-# What the check says of files that hold something unusual, by the names that `remarks` gives.
+# What the check reports about unusual files, by the names that `remarks` returns.
 REMARKS = {
     "turned": "are turned or mirrored by their EXIF",
     "transparent": "have transparent pixels, which become white",
     "cmyk": "are in CMYK, converted without a colour profile",
-    "slow photos": "are decoded by Pillow, which is slower than TensorFlow (fast are plain JPEG files)",
-    "slow label maps": "are decoded by Pillow, which is slower than TensorFlow (fast are PNG files of 8-bit grey)",
+    "slow photos": "are decoded by Pillow, which is slower than TensorFlow (plain JPEG files are fast)",
+    "slow label maps": "are decoded by Pillow, which is slower than TensorFlow (PNG files of 8-bit grey are fast)",
     "dontcare": "hold no pixel to learn from: all are don't-care",
 }
 
@@ -34,7 +35,7 @@ class Photo:
     """RGB photos; batches are uint8 (B, H, W, 3).
 
     Attributes:
-        crop: whether `fit` takes the largest centred window of the wanted aspect ratio; if not, the whole photo is squashed.
+        crop: whether `fit` takes the largest centred window of the wanted aspect ratio; otherwise the whole photo is squashed to the size.
     """
 
     name: ClassVar = "image"
@@ -45,15 +46,15 @@ class Photo:
     crop: bool = False
 
     def read(self, path):
-        """An RGB Image, upright as its EXIF says, as `as_rgb` makes it. Raises DataError if the file is unreadable."""
+        """Reads a photo as an RGB Image, upright according to its EXIF, converted by `as_rgb`. Raises DataError if it is unreadable."""
         return read_photo(path)
 
     def decode(self, file):
-        """As `read`, of an ImageFile."""
+        """Like `read`, for an ImageFile."""
         return decode_photo(file)
 
     def remarks(self, file):
-        """Names of REMARKS that hold for an ImageFile."""
+        """Returns the names of REMARKS that apply to an ImageFile."""
         found = {
             "turned": file.turned,
             "transparent": file.image.has_transparency_data and _lowest_alpha(file.image) < 255,
@@ -81,7 +82,7 @@ class Photo:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelMap:
-    """Class ids; batches are (B, H, W), uint8, or uint16 for 256 classes and more.
+    """Class ids; batches are (B, H, W), uint8, or uint16 for 256 or more classes.
 
     Attributes:
         rule: what stored ids mean.
@@ -101,15 +102,15 @@ class LabelMap:
         return np.dtype(np.uint8 if self.rule.num_classes < 256 else np.uint16)
 
     def read(self, path):
-        """Stored ids, uint8 or uint16 (H, W). Raises DataError if the file holds none."""
+        """Reads stored ids, integers (H, W). Raises DataError if the file does not hold ids."""
         return read_stored_ids(path, self.rule)
 
     def decode(self, file):
-        """As `read`, of an ImageFile."""
+        """Like `read`, for an ImageFile."""
         return stored_ids(file, self.rule)
 
     def remarks(self, file):
-        """None: what is odd about a label map is an error."""
+        """Returns (): anything unusual about a label map is an error."""
         return ()
 
     def from_array(self, array):
@@ -122,38 +123,38 @@ class LabelMap:
 
     def fit(self, value, size, window=None, source="the label map"):
         """Classes (height, width), resized by nearest neighbour. Raises DataError, naming `source`, for ids without a class."""
-        # Resized before the ids are looked up: the check before training has already looked them all up.
+        # Resizing before the lookup suffices: the check before training has already looked up all ids.
         return self.rule(resize_label_map(value, size, window), f"label map {source}")
 
 
 def read_photo(path) -> Image.Image:
-    """Reads a photo as RGB Image, upright as its EXIF says, as `as_rgb` makes it. Raises DataError if it is unreadable."""
+    """Reads a photo as an RGB Image, upright according to its EXIF, converted by `as_rgb`. Raises DataError if it is unreadable."""
     return decode_photo(open_image(path))
 
 
 def decode_photo(file, turn=True) -> Image.Image:
-    """An ImageFile as RGB Image, as `as_rgb` makes it, upright if `turn`. Raises DataError if it is damaged, or as `as_rgb` does."""
+    """Decodes an ImageFile to RGB, converted by `as_rgb`, upright if `turn`. Raises DataError if it is damaged, or as `as_rgb` does."""
     image = file.decode_upright() if turn else file.decode()
-    if (file.reduced or file.stretched) and "transparency" in image.info:  # Pillow would look for it among the values of 8 bits
+    if (file.reduced or file.stretched) and "transparency" in image.info:  # Pillow would compare it with the converted 8-bit values
         raise DataError(f"{file.source} has a transparent colour (tRNS), but not 8 bits: save it with 8 bits, or with an alpha channel")
     if file.reduced and image.mode in ("RGB", "RGBA", "LA") and max(high for _, high in image.convert("RGB").getextrema()) < _DARK >> 8:
-        raise DataError(f"{file.source} has 16 bits, but its values end below {_DARK} of 65535, all but black: scale them, or save 8 bits")
+        raise DataError(f"{file.source} has 16 bits, but its values end below {_DARK} of 65535, nearly black: scale them, or save 8 bits")
     return as_rgb(image, file.source)
 
 
 def as_rgb(image, source="the photo") -> Image.Image:
-    """An Image as RGB: grey is repeated, transparent pixels are shown on white, 16 bits become 8, CMYK is converted without its profile.
+    """Converts an Image to RGB: grey is repeated, transparent pixels are shown on white, 16 bits become 8, profiles of CMYK are ignored.
 
     Raises:
-        DataError: naming `source`, where pixels would silently become something else: numbers of unknown range (32 bits, or 16 bits that
-            are all but black as 8), or a photo that is transparent throughout.
+        DataError: naming `source`, if the conversion would silently change the picture: numbers of unknown range (32 bits, or 16 bits that
+            would be nearly black with 8), a 16-bit TIFF in which 0 is white, or a photo that is fully transparent.
     """
     if image.mode == "I;16" and image.format == "TIFF" and image.tag_v2.get(262) == 0:
         raise DataError(f"{source} is a TIFF of 16 bits in which 0 is white: save it with 8 bits")  # Pillow would invert it
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # Pillow would clip 16-bit grey at 255
         values = np.asarray(image)
         if 0 < (most := values.max()) < _DARK:
-            raise DataError(f"{source} has 16 bits, but its values end at {most} of 65535, all but black: scale it and save it with 8 bits")
+            raise DataError(f"{source} has 16 bits, but its values end at {most} of 65535, nearly black: scale it and save it with 8 bits")
         image = Image.fromarray((values >> 8).astype(np.uint8))
     elif image.mode in _NUMBERS:
         raise DataError(f"{source} holds {_NUMBERS[image.mode]} (mode {image.mode}), whose range is unknown: save it with 8 or 16 bits")
@@ -175,15 +176,15 @@ def _lowest_alpha(image):
 
 
 def make_columns(spec, names, num_classes=0, class_names=()):
-    """The columns of these names that are read from a data set; others ("heatmaps") are drawn by the pipeline.
+    """Returns those of the named columns that are read from a data set; others ("heatmaps") are drawn by the pipeline.
 
     Args:
         spec: DataSpec.
-        names: of the columns.
-        num_classes, class_names: what the layout implies where spec is silent.
+        names: names of columns.
+        num_classes, class_names: defaults of the layout, for fields that spec leaves empty.
 
     Raises:
-        DataError: a field says what label maps cannot be: cropped, or of no classes.
+        DataError: data.fit crops label maps, or the fields for classes and palette are wrong or do not agree.
     """
     crop = spec.fit == "crop"
     if crop and "label_map" in names:
@@ -203,7 +204,7 @@ def _label_column(spec, num_classes, class_names):
 
 
 def _too_many_or_few(names, num_classes, spec, of_layout):
-    """What is wrong if there are so many names for another number of classes, and how to fix it, by where the two come from."""
+    """Says that the number of class names is not that of the classes, and how to fix it, depending on where both come from."""
     wanted = f"data.num_classes is {num_classes}" if spec.num_classes else f"there are {num_classes} classes"
     if spec.class_names:
         return f"data.class_names has {names} names, but {wanted}: correct data.class_names or data.num_classes"

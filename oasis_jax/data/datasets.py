@@ -15,7 +15,7 @@ PAIRS = ("image", "label_map")  # columns of a data set of photos with label map
 
 @dataclasses.dataclass(frozen=True)
 class DataSpec:
-    """The fields of config.data, typed; the config says what each means. Empty fields take what the layout implies.
+    """The typed fields of config.data, which `oasis_jax/fields.py` explains. Empty fields take the values that the layout implies.
 
     Raises:
         DataError: a field has an impossible value.
@@ -62,7 +62,7 @@ class DataSpec:
         if self.workers < 0:
             raise DataError(f"data.workers is {self.workers}: give the number of threads, or 0 for one per core")
         if self.fit not in ("resize", "crop"):
-            raise DataError(f'data.fit is "{self.fit}": it is resize or crop')
+            raise DataError(f'data.fit is "{self.fit}": it must be resize or crop')
 
     @classmethod
     def of_config(cls, data) -> "DataSpec":
@@ -84,10 +84,10 @@ def open_split(spec, split, columns=PAIRS) -> Split:
 
     Raises:
         DataError: the root or a folder is missing or empty, photo and label folders are swapped, or a field of spec is wrong. Files that
-            belong to no example do not raise here: they are listed in `faults`, for the one report of `check.check_split`.
+            belong to no example do not raise here: they are listed in `faults`, which `check.check_split` reports all together.
     """
     if split not in SPLITS:
-        raise ValueError(f"split is {split!r}: it is train or val")
+        raise ValueError(f"split is {split!r}: it must be train or val")
     if spec.layout == "scenes":
         return _open_scenes(spec, split, columns)
     if spec.layout.startswith("tfds:"):
@@ -99,7 +99,7 @@ def open_split(spec, split, columns=PAIRS) -> Split:
     if spec.layout == "images":
         if "label_map" in columns:
             raise DataError(
-                f'data.layout "images" has photos alone, but config.family needs label maps: set data.layout to {", ".join(LAYOUTS)}, '
+                f'data.layout "images" has only photos, but config.family needs label maps: set data.layout to {", ".join(LAYOUTS)}, '
                 "scenes or tfds:NAME"
             )
         return open_photos(spec, split, columns)
@@ -107,7 +107,7 @@ def open_split(spec, split, columns=PAIRS) -> Split:
 
 
 def searched_folders(spec, columns=PAIRS) -> list[str]:
-    """The folders whose images are taken for data, of both splits, whether they exist or not; arguments as for `open_split`."""
+    """Returns the folders of both splits that are searched for images, whether they exist or not; arguments as for `open_split`."""
     if spec.layout == "images":
         return [str(expanded(root)) for root in (spec.root, spec.val_root) if root]
     if spec.layout not in LAYOUTS or not spec.root:
@@ -121,7 +121,7 @@ def _open_scenes(spec, split, columns):
 
     opened = make_columns(spec, columns, len(scenes.CLASS_NAMES), scenes.CLASS_NAMES)
     count = spec.scenes_train if split == "train" else spec.scenes_val
-    # Splits differ by seed. Scenes are drawn at the size they are used at: nothing is left to resize.
+    # Splits differ by seed. Scenes are drawn at the size at which they are used, so that nothing is resized.
     drawn = scenes.Scenes(count, spec.decoded_size(split), seed=SPLITS.index(split))
     examples = tuple(Example(f"scene_{i:05d}") for i in range(count))
     return Split(split, examples, opened, read_arrays=lambda i: dict(zip(PAIRS, drawn.scene(i), strict=True)))

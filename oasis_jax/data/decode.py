@@ -1,7 +1,7 @@
-"""Image decoding inside a tf.data graph, where many threads run at once without Python's interpreter lock.
+"""Image decoding inside a tf.data graph, where many threads run in parallel without Python's interpreter lock.
 
-TensorFlow prints what libjpeg says of a damaged photo that can be read ("Corrupt JPEG data") straight to stderr, without a switch. To
-silence it, the descriptor would have to be redirected, and with it what all other threads say.
+For a damaged photo that can still be read, TensorFlow prints libjpeg's warning ("Corrupt JPEG data") directly to stderr, which no option
+turns off. Silencing it would require redirecting the file descriptor, and with it the output of all other threads.
 
 Only the most common kinds of files are decoded here, for which TensorFlow's pixels exactly equal Pillow's. All others are left to Pillow.
 """
@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from oasis_jax.data.image_files import HEAD
 
-# JFIF header, quantisation tables of one to four components, frame header of grey or of three components, Huffman tables (no code of which
-# is 255) and restart interval, start of scan. EXIF and XMP, which may turn the photo, have no place before the scan, and nothing behind it
-# counts; CMYK is read differently by different decoders. In Latin-1.
+# JFIF header, quantisation tables, frame header of grey or of three components, Huffman tables (none contains the byte 255) and restart
+# interval, start of scan. This leaves no place before the scan for EXIF and XMP, which may turn the photo, and after it they are ignored.
+# CMYK is excluded, because decoders read it differently. The pattern is for bytes decoded as Latin-1.
 _JPEG = (
     r"(?s)\xff\xd8\xff\xe0\x00\x10JFIF.{10}"
     r"(\xff\xdb\x00(\x43.{65}|\x84.{130}|\xc5.{195}))+"
@@ -24,7 +24,7 @@ _JPEG = (
 )
 _PNG_MARKS = ((0, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), (24, b"\x08\x00"))  # the second: 8 bits of grey
 _PNG_HEAD = 32  # bytes that hold both
-# Endings of the files of a column that are decoded here, if they are what these say.
+# File endings, by column, of files that are decoded here if their content matches.
 ENDINGS = {"image": (".jpg", ".jpeg"), "label_map": (".png",)}
 
 
@@ -37,7 +37,7 @@ def _graph_function(decode):
 def jpeg_photo(path):
     """RGB photo, uint8 (H, W, 3), of a JFIF file in grey or three components, without EXIF, XMP, colour profile or comment.
 
-    For others and for no path, uint8 (0, 0, 3).
+    For other files and for an empty path, uint8 (0, 0, 3).
 
     Raises:
         tf.errors.OpError: the file is missing or damaged.
@@ -53,7 +53,7 @@ def jpeg_photo(path):
 
 @_graph_function
 def png_ids(path):
-    """Ids, uint8 (H, W, 1), of a PNG file of 8-bit grey values; uint8 (0, 0, 1) for others and for no path.
+    """Ids, uint8 (H, W, 1), of a PNG file of 8-bit grey values; uint8 (0, 0, 1) for other files and for an empty path.
 
     Raises:
         tf.errors.OpError: the file is missing or damaged.
@@ -67,7 +67,7 @@ def png_ids(path):
 
 
 def is_decoded_here(column, path, head):
-    """Whether the file of a column is of a kind that is decoded here, by its path and its first bytes (`image_files.HEAD` or more)."""
+    """Whether a file of this column is of a kind that is decoded here, from its path and its first bytes (`image_files.HEAD` or more)."""
     if not path.lower().endswith(ENDINGS[column]):
         return False
     if column == "image":

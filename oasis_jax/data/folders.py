@@ -1,4 +1,4 @@
-"""Data sets in folders: photos and label maps that belong together by their names."""
+"""Data sets in folders: photos and label maps that are paired by their names."""
 import dataclasses
 import difflib
 import os
@@ -13,7 +13,7 @@ from oasis_jax.data.split import Example, Split
 from oasis_jax.data.text import read_lines
 from oasis_jax.files import compared, expanded, one_line, told_apart
 
-_FIRST = 10  # files of each folder that tell whether the folders are swapped
+_FIRST = 10  # files of each folder that are read to detect swapped folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Layout:
         folders: {column: folder below the root}.
         suffixes: {column: what follows the common part of each file name}.
         fields: {column: the config field that names its folder}; empty if the layout fixes the folders.
-        num_classes: N unless the data spec gives it.
-        optional: whether a folder in which no name has the suffix is taken as it is.
+        num_classes: number of classes, unless the data spec sets it.
+        optional: whether the suffix is ignored in a folder where no name has it.
     """
 
     folders: dict[str, str]
@@ -37,14 +37,14 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """What was found for a column.
+    """The files that were found for a column.
 
     Attributes:
-        things: what its files are called.
+        things: what its files are called in messages, in the plural.
         folder: where they are.
         suffix: what follows the common part of their names.
         files: {common part of the path below the folder: path}.
-        others: the same of files that are not read as images.
+        others: the same for files that are not read as images.
         faults, notes: as in `Split`.
     """
 
@@ -78,16 +78,16 @@ LAYOUTS = {
 
 
 def open_folders(spec, split, columns):
-    """The Split of a layout of LAYOUTS; arguments and errors as for `datasets.open_split`."""
+    """Opens a split of one of the LAYOUTS; arguments, result and errors as for `datasets.open_split`."""
     if spec.layout not in LAYOUTS:
-        raise DataError(f'data.layout is "{spec.layout}": it is one of {", ".join(LAYOUTS)}, images, scenes or tfds:NAME')
+        raise DataError(f'data.layout is "{spec.layout}": it must be one of {", ".join(LAYOUTS)}, images, scenes or tfds:NAME')
     layout = LAYOUTS[spec.layout](spec, split)
     if not spec.root:
         raise DataError("data.root is empty: give the folder of the data set, --config.data.root=/data/mine")
     root = expanded(spec.root)
     opened = make_columns(spec, columns, layout.num_classes)
     if not root.is_dir():
-        layouts = (LAYOUTS[spec.layout](spec, each) for each in ("train", "val"))  # the same line for both splits, which is told once
+        layouts = (LAYOUTS[spec.layout](spec, each) for each in ("train", "val"))  # the same message for both splits: printed once
         wanted = dict.fromkeys(each.folders[column.name] for each in layouts for column in opened)
         raise DataError(f"data.root {root} is not a folder: give the folder that holds {', '.join(wanted)}")
     found, wrong = {}, []
@@ -126,7 +126,7 @@ def open_folders(spec, split, columns):
 
 
 def _of_categories(root, spec, split, listed):
-    """The files whose image has one of spec.scene_categories in ADE20K's list of all images."""
+    """Returns only the files whose image has one of spec.scene_categories in ADE20K's list of images."""
     if spec.layout != "ade20k":
         raise DataError(f'data.scene_categories is for data.layout "ade20k", not "{spec.layout}": empty it')
     path = root / "sceneCategories.txt"
@@ -143,7 +143,7 @@ def _of_categories(root, spec, split, listed):
         if name not in known
     ]
     if unknown:
-        warnings.warn(f"data.scene_categories names what {path} does not hold: {'; '.join(unknown)}", stacklevel=2)
+        warnings.warn(f"data.scene_categories has names that {path} does not contain: {'; '.join(unknown)}", stacklevel=2)
     listed = {
         column: {key: file for key, file in files.items() if category_of.get(key) in spec.scene_categories}
         for column, files in listed.items()
@@ -154,7 +154,7 @@ def _of_categories(root, spec, split, listed):
 
 
 def _list(root, layout, column):
-    """The Column of what lies in the folder of a column (`data.columns`)."""
+    """Lists the folder of a column (`data.columns`) and returns its files as a Column."""
     base, suffix = root / layout.folders[column.name], layout.suffixes[column.name]
     field = layout.fields.get(column.name)
     named = f"{field}={layout.folders[column.name]}: " if field else ""
@@ -168,12 +168,12 @@ def _list(root, layout, column):
         suffix = ""
     chosen = {path: compared(stem.removesuffix(suffix)) for path, stem in stems.items() if stem.endswith(suffix)}
     if layout.optional and len(chosen) < len(stems):
-        notes.append(f"passed over in {base}: {len(stems) - len(chosen)} image files whose names do not end in {suffix}")
+        notes.append(f"skipped in {base}: {len(stems) - len(chosen)} image files whose names do not end in {suffix}")
     files = {}
     for path, key in chosen.items():
         if key in files:
             both = " and ".join(told_apart(files[key], listed.files[path]))
-            faults.append(f"{both} are two {column.things} of one name: remove one of them")
+            faults.append(f"{both} are two {column.things} with the same name: remove one of them")
         else:
             files[key] = listed.files[path]
     if not files:
@@ -185,7 +185,7 @@ def _list(root, layout, column):
 
 
 def _other_split(root, spec, split, columns):
-    """The Column of each of `columns` (`data.columns`) in the other split; None if one cannot be listed, which its own report says."""
+    """Returns a Column for each of `columns` (`data.columns`) in the other split; None if one cannot be listed: that split reports it."""
     layout = LAYOUTS[spec.layout](spec, "val" if split == "train" else "train")
     try:
         return [_list(root, layout, column) for column in columns]
@@ -194,7 +194,7 @@ def _other_split(root, spec, split, columns):
 
 
 def _refuse_swapped(photos, label_maps, rule):
-    """Compares the first files of each Column: none of the label maps holds classes, but all of the photos do."""
+    """Raises DataError if, of the first files of each Column, no label map holds class ids but all photos do."""
     if _all_hold_classes(label_maps, rule, wanted=False) and _all_hold_classes(photos, rule, wanted=True):
         raise DataError(
             f"photos and label maps are swapped: {photos.folder} holds id maps and {label_maps.folder} holds photos. "
@@ -203,7 +203,7 @@ def _refuse_swapped(photos, label_maps, rule):
 
 
 def _all_hold_classes(column, rule, wanted):
-    """Whether the first files of a Column, as far as they are images, all hold classes, or (`wanted` False) all hold none."""
+    """Whether all (`wanted` False: none) of the first files of a Column hold class ids. Files that are not images are ignored."""
     images = 0
     for path in sorted(column.files.values())[:_FIRST]:
         holds = _holds_classes(path, rule)
@@ -214,7 +214,7 @@ def _all_hold_classes(column, rule, wanted):
 
 
 def _holds_classes(path, rule):
-    """Whether a file is a label map in which every id has a class; None if it is no image, which the check will report."""
+    """Whether a file is a label map in which every id has a class; None if it is not an image, which the check will report."""
     try:
         file = open_image(path)
     except DataError:

@@ -1,21 +1,21 @@
-"""The heatmaps of a training stream (tf.random, stateless): those of position p are a pure function of (seed, p)."""
+"""Draws the heatmaps of a training stream (tf.random, stateless): those of position p are a pure function of (seed, p, batch size)."""
 import tensorflow as tf
 
 from oasis_jax.heatmaps import NUM_MAPS, place
 
-PURPOSES = (1, 2)  # of the random numbers of a position, for the G and for the D update; crop and flip take the bare pair (seed, position)
+PURPOSES = (1, 2)  # folded into a position's random seed for the G and for the D update; crop and flip use the pair (seed, position) itself
 
 
 def draw(seed, position, batch_size):
-    """Centres and widths for both updates that see position `position` of the stream.
+    """Draws heatmap centres and widths for both updates that use example `position` of the stream.
 
     Args:
         seed: int.
         position: () int64 tensor.
-        batch_size: B; the B examples of a step share the width of the coarse map, as the published sampler has it.
+        batch_size: B; the B examples of a step share the width of the coarse map, as in the published sampler.
 
     Returns:
-        (2, 7, 3) float32: centre y, centre x and width of each map, of the G and of the D update.
+        (2, 7, 3) float32: centre y, centre x and width of each map, for the G and for the D update.
     """
     return tf.stack([_draw(seed, position, batch_size, purpose) for purpose in PURPOSES])
 

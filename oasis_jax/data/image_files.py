@@ -1,4 +1,4 @@
-"""One image file: opened, looked at, and decoded by Pillow. What is wrong with it is a DataError that names it."""
+"""Opens, inspects and decodes one image file with Pillow. Every problem is a DataError that names the file."""
 import dataclasses
 import importlib.util
 import io
@@ -9,13 +9,13 @@ from etils import epath
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 _UPRIGHT = 1  # EXIF orientation
-_TURNING = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # what may hold an orientation
+_TURNING = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # keys of Image.info that may hold an orientation
 _SWAPS_SIDES = (5, 6, 7, 8)
-# Formats whose decoders only decode: those of others, such as EPS, may start programs, and a file's name need not tell its format.
+# Formats with safe decoders. Those of other formats, such as EPS, may start programs, and a file's name may hide its format.
 _FORMATS = ("PNG", "TIFF", "BMP", "DIB", "GIF", "PPM", "WEBP", "JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
 _LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
-_WITH_PREVIEWS = ("MPO", "HEIF")  # what follows the first image is made from it: previews, depth, brightness
-HEAD = 1024  # bytes by which kinds of files are told, of common encoders
+_WITH_PREVIEWS = ("MPO", "HEIF")  # all images after the first are derived from it: previews, depth, brightness
+HEAD = 1024  # first bytes of a file, from which its kind is recognised if it comes from a common encoder
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -25,7 +25,7 @@ class DataError(Exception):
 
 @dataclasses.dataclass(eq=False)
 class ImageFile:
-    """A file whose header is read.
+    """An image file whose header has been read.
 
     Attributes:
         source: the file, for messages.
@@ -34,7 +34,7 @@ class ImageFile:
         lossy: whether it was compressed with loss, so that it cannot hold ids.
         reduced: whether Pillow reduces its 16 bits per channel to 8.
         stretched: whether Pillow stretches its grey of 2 or 4 bits to 8.
-        orientation: by EXIF or XMP: 1 is upright, 2 to 8 are turned or mirrored. Some files hold it behind the pixels: `decode` finds it.
+        orientation: from EXIF or XMP: 1 is upright, 2 to 8 are turned or mirrored. If it is stored after the pixels, `decode` sets it.
     """
 
     source: str
@@ -53,14 +53,14 @@ class ImageFile:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width), upright, before the file is decoded."""
-        swapped = self.orientation in _SWAPS_SIDES and self.image.format != "TIFF"  # of which Pillow tells the upright size
+        swapped = self.orientation in _SWAPS_SIDES and self.image.format != "TIFF"  # for TIFF, Pillow reports the upright size
         return self.image.size[:: 1 if swapped else -1]
 
     def decode(self) -> Image.Image:
-        """The image as stored (of TIFF upright), in any of Pillow's modes. Raises DataError if it is damaged."""
+        """The image as stored (TIFF: upright), in any of Pillow's modes. Raises DataError if it is damaged."""
         try:
             self.image.load()
-        except Exception as error:  # a damaged file makes decoders raise anything
+        except Exception as error:  # on damaged files, decoders raise many kinds of exceptions
             raise _unreadable(self.source, error) from error
         if not self.turned:
             self.orientation = _orientation(self.image)
@@ -81,7 +81,7 @@ def open_image(path) -> ImageFile:
     """Reads an image file (any path etils.epath knows; `~` works) and its header.
 
     Raises:
-        DataError: it is missing, empty, no image, of a kind that Pillow does not read, of several pages, or of more than
+        DataError: the file is missing, empty, not an image, of a kind that Pillow does not read, or has several pages or more than
             Image.MAX_IMAGE_PIXELS pixels.
     """
     try:
@@ -96,7 +96,7 @@ def open_image(path) -> ImageFile:
 
 
 def open_bytes(data, source) -> ImageFile:
-    """The ImageFile of the bytes of a file; `source` is its name for messages. Raises DataError as `open_image`."""
+    """Returns the ImageFile for the bytes of a file; `source` is its name for messages. Raises DataError as `open_image` does."""
     source = os.fspath(source)
     if not data:
         raise _unreadable(source, "it is empty, 0 bytes")
@@ -116,7 +116,7 @@ def open_bytes(data, source) -> ImageFile:
     if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         raise _too_large(source, f" ({image.width}x{image.height})")
     if count > 1 and image.format not in _WITH_PREVIEWS:
-        raise DataError(f"{source} holds {count} images (pages or frames): save the one that is meant as a file of its own")
+        raise DataError(f"{source} holds {count} images (pages or frames): save the one you need as a separate file")
     stored = " ".join(str(tile.args) for tile in getattr(image, "tile", ()))  # Pillow's names, such as L;4 and RGB;16B
     stretched = re.search("L;[24]", stored) is not None
     return ImageFile(source, data[:HEAD], image, _is_lossy(image, data), ";16" in stored, stretched, _orientation(image))
@@ -137,7 +137,7 @@ def _identify(data):
 
 
 def _orientation(image):
-    """1 to 8; damaged EXIF says nothing."""
+    """Returns the EXIF orientation, 1 to 8; 1 if there is none or it is damaged."""
     if image.format in ("JPEG", "PNG") and not image.info.keys() & _TURNING:  # asking a PNG for its EXIF would decode it
         return _UPRIGHT
     try:
@@ -168,8 +168,8 @@ def _unidentified(source, data):
         fix = "update Pillow (pip install -U pillow), or save the photo as JPEG or PNG"
         return DataError(f"{source} cannot be read as an image (it is AVIF, which this Pillow does not read): {fix}")
     if data.startswith(b"version https://git-lfs"):
-        return DataError(f"{source} cannot be read as an image (it is a pointer of Git LFS): fetch the files with git lfs pull")
-    return _unreadable(source, f"{len(data)} bytes, of no type or of a variant that Pillow does not read; they begin with {data[:8]!r}")
+        return DataError(f"{source} cannot be read as an image (it is a Git LFS pointer): fetch the files with git lfs pull")
+    return _unreadable(source, f"{len(data)} bytes of a type or variant that Pillow does not read, beginning with {data[:8]!r}")
 
 
 def _unreadable(source, reason):
@@ -177,11 +177,11 @@ def _unreadable(source, reason):
 
 
 def _too_large(source, size=""):
-    return DataError(f"{source} has too many pixels{size}, at most {Image.MAX_IMAGE_PIXELS} are decoded: cut or resize it")
+    return DataError(f"{source} has too many pixels{size}; at most {Image.MAX_IMAGE_PIXELS} are decoded: crop or resize it")
 
 
 def _read_bytes(path):
     if "://" in path:
         return epath.Path(path).read_bytes()
-    with open(path, "rb", buffering=0) as file:  # few system calls, because each has to reacquire the interpreter lock
+    with open(path, "rb", buffering=0) as file:  # few system calls, because the interpreter lock is reacquired after each
         return file.read()

@@ -1,4 +1,4 @@
-"""Meaning of stored label ids: files and arrays become class maps. Imports no TensorFlow, so that sampling can use it."""
+"""Meaning of stored label ids: converts files and arrays to class maps. Imports no TensorFlow, so that sampling can use it."""
 import dataclasses
 import functools
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ class LabelRule:
         offset: class = stored id + offset, except for the ids in `mapping`.
         mapping: {stored id: class}; ids of signed types may be negative, such as -1.
         palette: uint8 (K, 3) colours of RGB label maps, all different; the stored id of a pixel is the row of its colour.
-        fixed: whether num_classes is that of a trained model, so that no message may ask for another number.
-        palette_source: where the palette is from, for messages; only a palette file can be given another line.
+        fixed: whether num_classes is that of a trained model, so that messages do not suggest another number.
+        palette_source: where the palette is from, for messages; they suggest new lines only for a palette file.
 
     Raises:
         DataError: num_classes or the mapping is out of range.
@@ -56,9 +56,9 @@ class LabelRule:
 
     @functools.cached_property
     def inverse(self) -> np.ndarray:
-        """int32 (num_classes,): the id 0..65535 that a class is stored by, -1 if there is none.
+        """int32 (num_classes,): the stored id 0..65535 of each class, -1 if there is none.
 
-        Of several it is the one that the offset gives, or else the lowest.
+        If several ids have the same class, it is the id given by the offset, or else the lowest.
         """
         ids, classes = np.flatnonzero(self.table >= 0)[::-1], np.arange(self.num_classes)
         inverse = np.full(self.num_classes, -1, np.int32)
@@ -73,7 +73,7 @@ class LabelRule:
 
     @property
     def identity(self) -> bytes:
-        """Changes with the class of any stored id or colour."""
+        """Bytes that change whenever the class of a stored id or colour changes."""
         negative = sorted((stored, target) for stored, target in self.mapping.items() if stored < 0)
         palette = b"" if self.palette is None else self.palette.tobytes()
         return self.table.tobytes() + palette + (repr(negative).encode() if negative else b"")
@@ -108,7 +108,7 @@ class LabelRule:
         return stored.astype(np.uint16)
 
     def _unknown_colours(self, rgb, unknown):
-        """What is wrong with the pixels (H, W) of `unknown` colours, and how to fix it."""
+        """Describes the `unknown` colours, bool (H, W), of `rgb` and how to fix them, for a message."""
         colours, counts = np.unique(rgb[unknown], axis=0, return_counts=True)
         y, x = np.argwhere(unknown)[0]
         nearest = int(np.square(self.palette.astype(int) - rgb[y, x]).sum(1).argmin())
@@ -128,8 +128,8 @@ class LabelRule:
         return f"{some}: {each}, or check that the file is a label map"
 
     def _out_of_range(self, wrong, stored):
-        """What is wrong with the ids `wrong` of all ids `stored`, both sorted, and how to fix it."""
-        wrong, stored = wrong.tolist(), stored.tolist()  # ids of 8 bits would overflow
+        """Describes the ids `wrong` (those of `stored` without a class; both sorted) and how to fix them, for a message."""
+        wrong, stored = wrong.tolist(), stored.tolist()  # 8-bit ids would overflow
         found, allowed = f"id {_few(wrong)}", "ids"
         if self.offset:
             found += f", which data.label_offset={self.offset} makes {_few([one + self.offset for one in wrong])}"
@@ -147,7 +147,7 @@ class LabelRule:
         return f"{found}, but data.num_classes is {self.num_classes} ({allowed} 0..{self.num_classes - 1}): {fix}"
 
     def _offset_that_fits(self, wrong, stored):
-        """Where no id of a file has a class by data.label_offset: an offset by which all have one; None if there is none."""
+        """If data.label_offset gives no id of a file a class, returns an offset that gives all of them one; None if there is none."""
         unmapped = [one for one in stored if one not in self.mapping and one not in IGNORED_IDS]
         if not unmapped or not set(unmapped) <= set(wrong):
             return None
@@ -156,7 +156,7 @@ class LabelRule:
 
 
 def parse_label_map(text) -> dict[int, int]:
-    """Parses "255:0,11:0" (stored:class) as {255: 0, 11: 0}; raises DataError for anything else, and for an id twice."""
+    """Parses "255:0,11:0" (stored:class) as {255: 0, 11: 0}; raises DataError for anything else, and for a repeated id."""
     try:
         pairs = [tuple(map(int, entry.split(":"))) for entry in text.split(",") if entry.strip()]
         mapping = {stored: target for stored, target in pairs}
@@ -192,7 +192,7 @@ def stored_ids(file, rule) -> np.ndarray:
         kind = f"a {file.image.format}" if file.image.format in ("JPEG", "AVIF") else f"a {file.image.format} compressed with loss"
         raise DataError(f"{path} is {kind}, which does not keep ids: save label maps as PNG (or are photos and label maps swapped?)")
     image = file.decode()
-    if file.turned:  # viewers would turn it, programs that train on it would not
+    if file.turned:  # viewers would turn it, but training programs would not
         raise DataError(f"{path} is turned by its own EXIF (orientation {file.orientation}): save the label map upright, without EXIF")
     if file.stretched:
         raise DataError(f"{path} holds grey of 2 or 4 bits, which some programs stretch to 0..255: save the ids with 8 bits")
@@ -216,7 +216,7 @@ def stored_ids(file, rule) -> np.ndarray:
 
 
 def _ids_of_colours(image, path, rule):
-    """Stored ids of an image with colours: rows of the palette, or what three equal channels hold."""
+    """Returns stored ids of an image with colours: rows of the palette, or the value of three equal channels."""
     if image.has_transparency_data and (hidden := (np.asarray(image.convert("RGBA"))[..., 3] < 255).sum()):
         raise DataError(f"{path} has {hidden} transparent pixels, whose class is unknown: save it without transparency")
     rgb = np.asarray(image.convert("RGBA"))[..., :3] if image.has_transparency_data else np.asarray(image.convert("RGB"))
@@ -253,7 +253,7 @@ def resize_label_map(ids, size, window=None) -> np.ndarray:
 def _blended(colours, counts, known, known_counts):
     """Whether these (n, 3) colours, with their pixel counts, look like blends of the known ones (k, 3), as at antialiased borders.
 
-    They are more than the known ones and far rarer, or most of them lie between two of the known ones.
+    Blends outnumber the known colours and are far rarer, or most of them lie between two known colours.
     """
     if 0 < len(known) < len(colours) and 4 * np.median(counts) < np.median(known_counts):
         return True
@@ -264,7 +264,7 @@ def _blended(colours, counts, known, known_counts):
             along = second - first
             share = np.clip((colours - first) @ along / (along @ along), 0, 1)
             best = np.minimum(best, np.linalg.norm(colours - first - share[:, None] * along, axis=1))
-    return np.mean(best < 8) > 0.8  # rounding, and overshoot of resizing filters
+    return np.mean(best < 8) > 0.8  # tolerances for rounding and overshoot of resizing filters
 
 
 def _few(ids):

@@ -1,4 +1,4 @@
-"""The image files below a folder. Links are followed; what programs hide there is passed over; what cannot be listed is a fault."""
+"""Lists the image files below a folder. Links are followed, hidden files are skipped, and what cannot be read is a fault."""
 import collections
 import contextlib
 import dataclasses
@@ -8,7 +8,7 @@ import pathlib
 from etils import epath
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif")
-# Folders of copies, thumbnails and deleted files that systems make without the dot of other hidden files.
+# Folders that systems create for copies, thumbnails and deleted files, hidden without a leading dot.
 _HIDDEN_FOLDERS = (
     "__MACOSX", "@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot", "$RECYCLE.BIN", "System Volume Information",
     "lost+found",
@@ -17,14 +17,14 @@ _HIDDEN_FOLDERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What lies below a folder, at any depth. Paths below the folder are written with "/".
+    """The files below a folder, at any depth. Paths below the folder are written with "/".
 
     Attributes:
         files: {path below the folder: path} of the image files, sorted.
-        others: the same of files of other types.
-        hidden: paths of hidden folders and hidden image files, which are passed over.
-        loops: paths of links to a folder that holds them, which are passed over.
-        repeated: paths of folders that are listed under another name too, because links lead to them.
+        others: the same for files of other types.
+        hidden: paths of hidden folders and hidden image files, which are skipped.
+        loops: paths of links to a folder that contains them, which are skipped.
+        repeated: paths of folders that are also listed under another name, because of a link.
         faults: one line for each folder or link that cannot be read.
     """
 
@@ -36,30 +36,30 @@ class Listing:
     faults: tuple[str, ...] = ()
 
     def notes(self, folder):
-        """One line for each kind of what is passed over in `folder`, or is there twice."""
+        """Yields one line for each kind of file or folder that was skipped in `folder`, and one for folders that are listed twice."""
         for paths, what in (
             (self.hidden, "hidden folders and files"),
             (self.loops, "links to a folder that holds them"),
             (tuple(self.others.values()), f"files of other types ({_counted_endings(self.others)})"),
         ):
             if paths:
-                yield f"passed over in {folder}: {len(paths)} {what}, such as {paths[0]}"
+                yield f"skipped in {folder}: {len(paths)} {what}, such as {paths[0]}"
         if self.repeated:
-            yield f"there twice in {folder}: {len(self.repeated)} folders that links lead to, such as {self.repeated[0]}"
+            yield f"listed twice in {folder}: {len(self.repeated)} folders that links lead to, such as {self.repeated[0]}"
 
 
 def is_image_name(name):
-    """Whether a file of this name is taken for an image."""
+    """Whether a file of this name is treated as an image."""
     return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
 
 
 def is_hidden(name):
-    """Whether a file or folder of this name is passed over: a dot begins it, or systems keep copies in folders called so."""
+    """Whether a file or folder of this name is skipped: it begins with a dot, or is one of the folders that systems create for copies."""
     return name.startswith(".") or name in _HIDDEN_FOLDERS
 
 
 def sort_out(paths, base=None):
-    """The Listing of paths that are not on a disk, such as the members of a zip: an iterable of str, without folders, below `base`."""
+    """Returns a Listing of paths that are not on a disk, such as members of a zip: an iterable of str, without folders, below `base`."""
     paths = sorted(paths)
     hidden = [path for path in paths if any(map(is_hidden, path.split("/")))]
     skipped = set(hidden)
@@ -69,7 +69,7 @@ def sort_out(paths, base=None):
 
 
 def list_images(folder) -> Listing:
-    """Lists a folder, at any depth: a path of the disk or of a bucket. An unreadable folder of the disk is a fault."""
+    """Lists a folder on disk or in a bucket, at any depth. On disk, an unreadable folder is a fault."""
     folder = os.fspath(folder)
     if "://" in folder:
         base = epath.Path(folder)
@@ -99,7 +99,7 @@ def list_images(folder) -> Listing:
             elif kind == "folder":
                 held = _above(entry.path) if entry.is_symlink() else frozenset()
                 waiting.append((path / entry.name, below + "/", above | {identity} | held))
-            elif kind == "file" or (kind == "broken" and is_image_name(entry.name)):  # whoever reads that will name it
+            elif kind == "file" or (kind == "broken" and is_image_name(entry.name)):  # reading a broken image reports it
                 (files if is_image_name(entry.name) else others)[below] = entry.path
             elif kind == "broken":
                 target = f"a link to {os.readlink(entry.path)}" if entry.is_symlink() else "a file"
@@ -111,7 +111,7 @@ def list_images(folder) -> Listing:
 
 
 def _above(folder):
-    """Identities (device, inode) of the folders that hold a folder on the disk: links to them lead back."""
+    """Returns the identities (device, inode) of all parents of a folder on disk: links to them are loops."""
     identities = set()
     for path in pathlib.Path(os.path.realpath(folder)).parents:
         with contextlib.suppress(OSError):

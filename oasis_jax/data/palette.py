@@ -1,4 +1,4 @@
-"""Palette files: the colours and names of classes, and the colours as a run holds them in its config."""
+"""Palette files: the colours and names of classes, and the colours as a run stores them in its config."""
 import re
 import warnings
 
@@ -13,19 +13,19 @@ _SEPARATOR = re.compile(r"\s*[,;\s]\s*")
 _COMMENT = re.compile(r"(^|\s+)#(?!\d).*")  # at the end of a line; "lane #2" is a name
 _HEX = r"[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?"  # with alpha, or without
 _HEXADECIMAL = re.compile(rf"(#[0-9a-fA-F]{{3}}|#?{_HEX})(?!\w)[\s,;]*")  # "#f00" is short for "#ff0000"
-_COMMENT_LINE = re.compile(rf"#(?!({_HEX}|[0-9a-fA-F]{{3}})(?!\w))")  # "#c83c28 house" is no comment, but a colour that would be lost
+_COMMENT_LINE = re.compile(rf"#(?!({_HEX}|[0-9a-fA-F]{{3}})(?!\w))")  # "#c83c28 house" is not a comment: its colour would be lost
 
 
 def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Reads a palette file, one "R G B name" per line, separated by blanks, tabs, commas or semicolons; # begins a comment.
 
-    A class without name is called by its id.
+    A class without a name is named by its id.
 
     Returns:
         Colours, uint8 (K, 3), all different, and K names.
 
     Raises:
-        DataError: naming file, line and fault: values that are not whole numbers 0..255, a fourth number, a colour that another line has;
+        DataError: naming file, line and fault: values that are not whole numbers 0..255, a fourth number, a repeated colour;
             or as `text.read_lines` does.
     """
     colours, names = {}, []
@@ -42,7 +42,7 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
                 hint += "; if it is a comment, write a blank after #)" if line.startswith("#") else ")"
             if any(not sign.isprintable() or (sign.isnumeric() and not sign.isascii()) for sign in "".join(values)):
                 line = line.encode("ascii", "backslashreplace").decode()
-                hint = " (signs that cannot be seen, or look like others, are written as escapes here: remove them)"
+                hint = " (invisible characters, and those that look like others, are written as escapes here: remove them)"
             raise DataError(f'{where} is "{line}"{hint}: write R G B name with whole numbers 0..255')
         name = _COMMENT.sub("", name)
         if _is_number("".join(filter(str.isprintable, _SEPARATOR.split(name)[0]))):
@@ -52,7 +52,7 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
             )
         colour = tuple(map(int, values))
         if colour in colours:
-            raise DataError(f'{where} has the colour {" ".join(values)} of line {colours[colour]} again: every id needs its own colour')
+            raise DataError(f'{where} repeats the colour {" ".join(values)} of line {colours[colour]}: every id needs its own colour')
         colours[colour] = number
         names.append(_unquoted(name) or str(len(names)))
     if not colours:
@@ -61,9 +61,9 @@ def read_palette(path) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def palette_text(colours, names) -> str:
-    """The text of a palette file from which `read_palette` reads these colours, uint8 (K, 3), and K names.
+    """Returns the text of a palette file from which `read_palette` reads these colours, uint8 (K, 3), and K names.
 
-    Names that a palette file cannot hold are changed: one that begins with a number follows the word "class", and "# " becomes "no. ".
+    Names that a palette file cannot hold are changed: "class " is put before one that begins with a number, and "# " becomes "no. ".
     """
     lines = (f"{r} {g} {b} {_written(name, i)}" for i, ((r, g, b), name) in enumerate(zip(colours, names, strict=True)))
     return "".join(f"{line.rstrip()}\n" for line in lines)
@@ -71,23 +71,23 @@ def palette_text(colours, names) -> str:
 
 def _written(name, number):
     name = re.sub(r"(^|\s)#\s*(?!\d)", r"\1no. ", _unquoted(one_line(" ".join(name.split())).strip(",; ")))
-    if name == str(number):  # what a class without a name is called
+    if name == str(number):  # the default name of a class without one
         return ""
     return f"class {name}" if name and _is_number(_SEPARATOR.split(name)[0]) else name
 
 
 def palette_of(path, held) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """The palette of a data set: that of a run, or else that of a palette file.
+    """Returns the palette of a data set: that of the palette file, or the colours of the run if there is no file.
 
     Args:
-        path: data.palette; the file of a run may be gone. "" for none.
-        held: data.palette_colours, the colours of the run; () for none.
+        path: data.palette, "" for none. If `held` is given, the file need not exist.
+        held: data.palette_colours, the colours that the run stored; () for none.
 
     Returns:
         Colours, uint8 (K, 3), or None; and the names of the file, or ().
 
     Raises:
-        DataError: the file does not hold the colours of the run, in their order; or as `read_palette` and `of_field` do.
+        DataError: the file does not hold the colours of the run in the same order; or as `read_palette` and `of_field` do.
     """
     colours = of_field(held)
     if not path or (colours is not None and not expanded(path).exists()):
@@ -102,9 +102,9 @@ def palette_of(path, held) -> tuple[np.ndarray | None, tuple[str, ...]]:
 
 
 def palette_of_run(data) -> np.ndarray | None:
-    """The colours, uint8 (K, 3), of the section `data` of a checkpoint's config, or None: a run that reads ids alone needs none.
+    """Returns the colours, uint8 (K, 3), of the section `data` of a checkpoint's config, or None for a run that reads only ids.
 
-    Runs that are older than the field data.palette_colours need the palette file; without it, they can read ids alone.
+    Runs that are older than the field data.palette_colours need the palette file; without it, they can read only ids.
     """
     try:
         return palette_of("" if data.get("palette_colours") else data["palette"], data.get("palette_colours", ()))[0]
@@ -130,11 +130,11 @@ def of_field(field) -> np.ndarray | None:
 
 
 def difference(held, given, each="id", all_of_them="colours") -> str:
-    """What differs between two palettes of `as_field`, or other values by id, in words; empty if nothing does.
+    """Describes how two palettes of `as_field`, or other values by id, differ; returns "" if they are equal.
 
     Args:
         held, given: values by id, before and now.
-        each, all_of_them: what they are called.
+        each, all_of_them: what one value, and all values, are called in the text.
     """
     held, given = tuple(held), tuple(given)
     changes = [f"{each} {i} was {old} and is {new}" for i, (old, new) in enumerate(zip(held, given, strict=False)) if old != new]
@@ -148,7 +148,7 @@ def _is_number(text):
         float(text)
     except ValueError:
         return False
-    return text.lower() not in ("nan", "inf", "infinity")  # names
+    return text.lower() not in ("nan", "inf", "infinity")  # which are valid names
 
 
 def _unquoted(name):

@@ -1,20 +1,20 @@
-"""Photos without label map, label maps without photo: what to say of them, and the ends or beginnings of names that keep them apart."""
+"""Reports photos without a label map and label maps without a photo, and finds suffixes or prefixes that prevent names from matching."""
 import collections
 import itertools
 import shlex
 
 from oasis_jax.data.listing import IMAGE_ENDINGS
 
-_CANDIDATES = 12  # ends of names that are tried in each folder
+_CANDIDATES = 12  # most common suffixes that are tried for each folder
 
 
 def without_partner(photos, labels, suffix_fields=(), elsewhere=lambda: None):
-    """One line for each file that has no partner; one for all files whose names would be equal without an end or beginning that they share.
+    """Yields one line per file without a partner. Files whose names would match without a common suffix or prefix share one line.
 
     Args:
         photos, labels: `folders.Column` of the photos and of the label maps.
-        suffix_fields: config fields that say which ends of names to leave out, of photos and of label maps; none if the layout fixes them.
-        elsewhere: () -> the columns of the other split, whose names say which ends are common; None if they cannot be listed.
+        suffix_fields: config fields for the suffixes of photos and of label maps; empty if the layout fixes the suffixes.
+        elsewhere: () -> the columns of the other split, in which common suffixes are searched for too; None if they cannot be listed.
 
     Yields:
         str.
@@ -25,7 +25,7 @@ def without_partner(photos, labels, suffix_fields=(), elsewhere=lambda: None):
     if both := sorted(folded[0].keys() & folded[1].keys()):
         alike = [[keys[name] for name in both] for keys in folded]
         first = " and ".join(column.files[keys[0]] for column, keys in zip(columns, alike, strict=True))
-        yield f"{len(both)} photos and label maps have the same name but for upper and lower case, such as {first}: rename one of each pair"
+        yield f"{len(both)} photos and label maps have names that differ only in case, such as {first}: rename one of each pair"
         alone = [keys - set(told) for keys, told in zip(alone, alike, strict=True)]
     if not both and suffix_fields and all(alone):
         for place, mirror in (("end", lambda key: key), ("begin", _mirrored)):
@@ -47,13 +47,13 @@ def _alone(photos, labels):
 
 
 def _mirrored(key):
-    """A key whose name is written backwards: its beginning becomes an end. Twice is the key itself."""
+    """Returns a key with its name reversed, so that a prefix becomes a suffix. The function is its own inverse."""
     folder, slash, name = key.rpartition("/")
     return f"{folder}{slash}{name[::-1]}"
 
 
 def _choices(columns, elsewhere, mirror):
-    """Pairs of ends that keep these columns apart, as `_suffixes` gives them; where their own names say too little, of both splits."""
+    """Returns the pairs of suffixes found by `_suffixes` for these columns; if there are none, those found in both splits together."""
     alone = [set(map(mirror, keys)) for keys in _alone(*columns)]
     if choices := _suffixes(*alone):
         return choices
@@ -63,7 +63,7 @@ def _choices(columns, elsewhere, mirror):
 
 
 def _explained(keys, photos, labels, choices, side, mirror):
-    """Those of the keys of one side that have a partner without the ends of one of the choices."""
+    """Returns the keys of one side that have a partner once the suffixes of one of the choices are removed."""
     both = [set(map(mirror, each)) for each in (photos, labels)]
     return keys & {mirror(stem + pair[side]) for pair in choices for stem in _common(both, pair)}
 
@@ -80,15 +80,15 @@ def _advice(choices, columns, fields, mirror, place):
     without = "" if all(suffixes) else f", the {columns[bool(suffixes[0])].things} do not"
     found = f"{' and '.join(ends)}{without}"
     if place == "begin":
-        return f"{found}: rename them so that both files of a pair have the same name (no field leaves out beginnings)"
+        return f"{found}: rename them so that both files of a pair have the same name (no field removes prefixes)"
     if paired := len(columns[0].files.keys() & columns[1].files.keys()):
         return f"{found}: leave it out of their names, as in the {paired} other pairs"
-    same = f" (or another end that as many have: {', '.join(' and '.join(filter(None, other)) for other in others)})" if others else ""
+    same = f" (or another suffix that fits as many: {', '.join(' and '.join(filter(None, other)) for other in others)})" if others else ""
     return f"{found}: set {' and '.join(flags)}{same}"
 
 
 def _suffixes(photos, labels):
-    """Pairs of ends of names without which most keys of one set are keys of the other; the shortest of those that match most keys."""
+    """Returns pairs of suffixes without which most keys of one set are keys of the other: the shortest of those that match most keys."""
     best, most = [], min(len(photos), len(labels)) / 2
     candidates = [["", *_ends(keys, others)] for keys, others in ((photos, labels), (labels, photos))]
     stems = [{end: _stems(keys, end) for end in ends} for keys, ends in zip((photos, labels), candidates, strict=True)]
@@ -105,7 +105,7 @@ def _extends(pair, shorter):
 
 
 def _ends(keys, others):
-    """The most common ends of names that begin like a word and hold a letter, such as _mask; and what several add to names of `others`."""
+    """Returns candidate suffixes: common ones that start like a word and hold a letter, such as _mask, and what several add to `others`."""
     counts, added = collections.Counter(), collections.Counter()
     for key in keys:
         start = key.rfind("/") + 1
@@ -122,10 +122,10 @@ def _begins_word(name, i):
 
 
 def _common(both, suffixes):
-    """What the keys of both sets have in common without their suffixes."""
+    """Returns the stems that both sets of keys have in common once their suffixes are removed."""
     return _stems(both[0], suffixes[0]) & _stems(both[1], suffixes[1])
 
 
 def _stems(keys, suffix):
-    """The keys that end in a suffix, without it."""
+    """Returns the keys that end in a suffix, with the suffix removed."""
     return {key.removesuffix(suffix) for key in keys if key.endswith(suffix)}

@@ -1,4 +1,4 @@
-"""Data sets of photos alone: all image files of a folder or of a zip, at any depth and of any size."""
+"""Data sets of photos alone: all image files of a folder or a zip, at any depth and of any size."""
 import collections
 import os
 
@@ -13,9 +13,9 @@ from oasis_jax.files import expanded, one_line
 
 
 def open_photos(spec, split, columns):
-    """The Split of the layout "images"; arguments and errors as for `datasets.open_split`.
+    """Opens a split of the layout "images"; arguments, result and errors as for `datasets.open_split`.
 
-    Its photos are those of spec.root; for "val", those of spec.val_root if that is given.
+    Its photos are those of spec.root; for "val", those of spec.val_root if it is set.
     """
     field = "val_root" if split == "val" and spec.val_root else "root"
     if not getattr(spec, field):
@@ -36,7 +36,7 @@ def _open_zip(root, field, split, columns):
     listed = sort_out(path for path in archive.members if not path.endswith("/"))
     counts = collections.Counter(path for path in archive.members if path in listed.files)
     names = _names(counts, root, field, listed)
-    faults = tuple(f"{root}: {path} is there {count} times: zip the photos again" for path, count in counts.items() if count > 1)
+    faults = tuple(f"{root}: {path} occurs {count} times: zip the photos again" for path, count in counts.items() if count > 1)
 
     def read_arrays(index):
         path = names[index][1]
@@ -48,7 +48,7 @@ def _open_zip(root, field, split, columns):
 
 
 def _names(paths, root, field, listed):
-    """Sorted (name, path) of these paths. A name has no ending, unless another photo would be called like it."""
+    """Returns sorted (name, path) pairs. A name has no file ending, unless another photo would have the same name without it."""
     if not paths:
         wrong = f"data.{field} {root} holds no photos (*{' *'.join(IMAGE_ENDINGS)}): correct data.{field} or data.layout"
         raise DataError("\n  ".join(map(one_line, [wrong, *listed.faults, *listed.notes(root)])))

@@ -1,7 +1,7 @@
 """Batches by index (tf.data): example p of the infinite stream is a pure function of (seed, p), so the state of the input is one integer.
 
 Position p lies in epoch e = p // n; a permutation keyed by (seed, e) maps p % n to an example; crop, flip and heatmaps are keyed by
-(seed, p). Step s holds positions s*B to (s+1)*B - 1; each process takes those whose devices it has. Resume is therefore exact and instant
+(seed, p). Step s holds positions s*B to (s+1)*B - 1; each process reads those of its own devices. Resume is therefore exact and instant
 at any step and for any number of hosts, and every example is seen once per epoch; epochs continue across batch boundaries.
 """
 import dataclasses
@@ -19,24 +19,24 @@ _CACHE_BATCH = 8
 
 
 def train_batches(split, spec, batch_size, seed, start_step=0, positions=None, with_heatmaps=False):
-    """Infinite training batches from step `start_step` on: resized, randomly cropped and mirrored, as spec says.
+    """Returns infinite training batches from step `start_step` on: resized, randomly cropped and mirrored, as spec says.
 
     Args:
         split: Split of datasets.open_split; its examples should have passed check.check_split.
         spec: DataSpec.
         batch_size: B, examples per step over all processes.
-        seed: int; the stream depends on it and on nothing else.
+        seed: int; the only source of randomness of the stream.
         start_step: first step to deliver.
-        positions: (b,) positions in the batch of the examples that this process reads; None reads all.
+        positions: (b,) positions within the batch that this process reads; None reads all.
         with_heatmaps: draw heatmaps too, for a spatially aware generator.
 
     Returns:
-        Iterator of {column: (b, H, W, ...)} for the split's columns, "image" is uint8 (b, H, W, 3), "label_map"
-        uint8 (b, H, W), or uint16 for 256 classes and more. With heatmaps also "heatmaps": float32 (b, 2, 7, 3), centres and widths for the
+        Iterator of {column: (b, H, W, ...)} for the split's columns: "image" uint8 (b, H, W, 3), "label_map"
+        uint8 (b, H, W), or uint16 for 256 or more classes. With heatmaps also "heatmaps": float32 (b, 2, 7, 3), centres and widths for the
         G and for the D update (`heatmap_draws.draw`).
 
     Raises:
-        DataError: the split has faults, or a file cannot be read (when its batch comes).
+        DataError: the split has faults, or a file cannot be read (when its batch is due).
     """
     own = tf.constant(np.arange(batch_size) if positions is None else positions, tf.int64)
     local = len(own)
@@ -60,9 +60,9 @@ def train_batches(split, spec, batch_size, seed, start_step=0, positions=None, w
 
 
 def eval_batches(split, spec, batch_size, columns=None):
-    """The examples in order, resized to spec.image_size, never cropped or mirrored. Each process passes its own part of a split.
+    """Yields all examples in order, resized to spec.image_size, never cropped or mirrored. Each process passes its own part of a split.
 
-    The last batch is filled up by repeating the last example, with mask False.
+    The last batch is padded with copies of the last example, whose mask is False.
 
     Args:
         split, spec: as for `train_batches`.
@@ -70,10 +70,10 @@ def eval_batches(split, spec, batch_size, columns=None):
         columns: names of the columns to read; None reads all of the split's.
 
     Returns:
-        Iterator of {column: array} as in train_batches, with "mask" bool (B,) and "name" str (B,).
+        Iterator of {column: array} as for `train_batches`, with "mask" bool (B,) and "name" str (B,).
 
     Raises:
-        DataError: as train_batches.
+        DataError: as for `train_batches`.
     """
     _refuse_faults(split)
     if columns is not None:
@@ -89,7 +89,7 @@ def eval_batches(split, spec, batch_size, columns=None):
 
 
 def _decode_all(split, spec):
-    """The whole split as eval_batches gives it, each column in one array."""
+    """Decodes the whole split with `eval_batches`, and returns each column as one array."""
     arrays, first = {}, 0
     with tqdm.tqdm(desc="decoding into memory", total=len(split), unit=" examples") as progress:
         for batch in eval_batches(split, spec, _CACHE_BATCH):

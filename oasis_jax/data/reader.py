@@ -1,4 +1,4 @@
-"""Batches of examples by tf.data: files are decoded, resized, cut to the window of a crop, and mirrored."""
+"""Reads batches of examples with tf.data: files are decoded, resized, cropped and mirrored."""
 import atexit
 import os
 import stat
@@ -14,13 +14,13 @@ from oasis_jax.data.image_files import DataError, open_image
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
-_PIECE = 16  # examples that one call of Python reads, at most
+_PIECE = 16  # maximum number of examples that one Python call reads
 _open_streams = weakref.WeakSet()
 
 
 @atexit.register
 def _close_streams():
-    """tf.data's threads call Python: left running, they would wait for ever for the lock of an interpreter that is going down."""
+    """Stops tf.data's threads, which call Python: otherwise they would wait forever for the lock of an interpreter that is exiting."""
     for stream in list(_open_streams):
         stream.close()
 
@@ -29,13 +29,13 @@ _GRAPH_DECODERS = {"image": decode.jpeg_photo, "label_map": decode.png_ids}
 
 
 class Reader:
-    """Batches of the examples of `split`, resized to `size` and cut to `crop`, read by `workers` threads (0: one per core).
+    """Reads batches of the examples of `split`, resized to `size` and cropped to `crop`, with `workers` threads (0: one per core).
 
-    tf.data decodes the common kinds of files. One Python call for a piece of a batch does the rest: other files, resize, crop and mirror.
-    One call per example would cost a tenth of the throughput. Larger pieces cost more memory: all files of a piece are decoded at once.
+    tf.data decodes the common kinds of files. One Python call per piece of a batch does the rest: other files, resize, crop and mirror.
+    One call per example would cost a tenth of the throughput. Larger pieces cost more memory: all files of a piece are decoded together.
 
     Attributes:
-        cache: {column: all examples at `size` in one array}, to cut windows from instead of reading files; None at first.
+        cache: {column: all examples at `size` in one array}, from which windows are cut instead of reading files; None initially.
     """
 
     def __init__(self, split, size, crop, workers):
@@ -53,7 +53,7 @@ class Reader:
 
         Args:
             examples_from: step -> dataset of (example, more) from batch `step` on. An example is int64 (4,): index, top, left, mirrored.
-                The dict `more` joins the batch as it is.
+                The dict `more` is added to the batch unchanged.
             batch_size: examples per batch; a last batch with fewer is dropped.
 
         Raises:
@@ -71,7 +71,7 @@ class Reader:
                     yield batch
                     step += 1
                 return
-            except BaseException as error:  # an interrupt, too
+            except BaseException as error:  # including interrupts
                 traceback.clear_frames(error.__traceback__)  # they would keep the iterator and its threads alive
                 if not isinstance(error, tf.errors.OpError):
                     raise
@@ -81,10 +81,10 @@ class Reader:
                 failed = step
 
     def _leave_to_pillow(self, examples):
-        """After a failure, leaves to Pillow those files of these examples that TensorFlow cannot decode; returns whether there are any.
+        """After a failure, has Pillow decode those files of these examples that TensorFlow cannot; returns whether there are any.
 
         Raises:
-            DataError: Pillow cannot read one either.
+            DataError: Pillow cannot read one of them either.
         """
         try:
             self._unchanged(examples)
@@ -119,44 +119,44 @@ class Reader:
 
         piece_size = max(size for size in range(1, _PIECE + 1) if batch_size % size == 0)
         options = tf.data.Options()
-        if self._workers:  # if not, the pool that all of TensorFlow shares, with one thread per core
+        if self._workers:  # otherwise TensorFlow's shared pool is used, with one thread per core
             options.threading.private_threadpool_size = self._workers
         pieces = examples.batch(piece_size, drop_remainder=True).map(read, self._workers or os.cpu_count(), deterministic=True)
         return pieces.rebatch(batch_size, drop_remainder=True).prefetch(2).with_options(options)
 
     def _unchanged(self, examples):
-        """The paths of these examples that TensorFlow decodes, as an array of bytes for each column. It is called before files are opened.
+        """Checks that files are unchanged, before they are opened. Returns the paths that TensorFlow decodes: a bytes array per column.
 
         Raises:
-            DataError: a file is no longer the one that was checked, such as a pipe, which would be waited for without end.
+            DataError: a file has changed since the check, for example into a pipe, from which reading might never end.
         """
         indices = examples[:, 0].tolist()
         for index in set(indices):
             stamps = self.split.examples[index].stamps
             changed = {path: found for path in stamps if "://" not in path and (found := _look(path)) not in (stamps[path], None)}
             if pipes := [path for path, found in changed.items() if not found]:
-                raise DataError(f"{pipes[0]} has changed since the check of the data (it is no regular file any more): put back the file")
+                raise DataError(f"{pipes[0]} has changed since the check of the data (it is no longer a regular file): restore it")
             for path, found in changed.items():
                 if found[0] == stamps[path][0] and not _is_turned(path):
                     self._tell_of_date(path)
                     stamps[path] = found
                     continue
-                self._read(examples[examples[:, 0] == index])  # tells more, if the file is at fault by itself
+                self._read(examples[examples[:, 0] == index])  # raises a more specific error if the file itself is faulty
                 what = "its size" if found[0] != stamps[path][0] else "its date, and EXIF turns it"
-                raise DataError(f"{path} has changed since the check of the data ({what}): put it back, or start again to check it")
+                raise DataError(f"{path} has changed since the check of the data ({what}): restore it, or start again to check it")
         return [np.array([os.fsencode(paths[index]) for index in indices], object) for _, paths in self._files]
 
     def _tell_of_date(self, path):
-        """Warns, once, of a file of which only the date has changed: it was touched, or is on a network whose dates are not stable."""
+        """Warns once about a file of which only the date has changed: it was touched, or is on a network drive with unstable dates."""
         if not self._told_of_date:
             self._told_of_date = True
             warnings.warn(
-                f"the date of {path} has changed since the check of the data, but not its size: it is read as it is now, and so are others",
+                f"the date of {path} has changed since the check of the data, but not its size: it and others like it are read as they are",
                 stacklevel=2,
             )
 
     def _read(self, examples, *decoded):
-        """One array per column of int64 (B, 4) examples. `decoded`: for each column B values as `decode` gives them; or nothing."""
+        """Returns one array per column for int64 (B, 4) examples. `decoded`: B outputs of `data.decode` for each column; or nothing."""
         count, columns = len(examples), self.split.columns
         parts = [decoded[first : first + count] for first in range(0, len(decoded), count)]
         batch = [np.empty((count, *self.crop, *column.channels), column.dtype) for column in columns]
@@ -168,12 +168,12 @@ class Reader:
                 elif value.ndim == 2:
                     array[row] = value[:, ::-1]
                 else:
-                    for channel in range(value.shape[-1]):  # four times as fast as all channels at once
+                    for channel in range(value.shape[-1]):  # four times as fast as all channels together
                         array[row, ..., channel] = value[:, ::-1, channel]
         return batch
 
     def _window(self, index, window, decoded):
-        """The window of an example in each column."""
+        """Returns the window of an example for each column."""
         columns = self.split.columns
         if self.cache is not None:
             top, left, height, width = window
@@ -190,12 +190,12 @@ class Reader:
         sizes = {column.size(value): column for column, value in zip(columns, values, strict=True)}
         if len(sizes) > 1:
             found = " and ".join(f"{example.source(column.name)} is {width}x{height}" for (height, width), column in sizes.items())
-            raise DataError(f"{found}: one of them has changed since the check of the data; put back the files of one size")
+            raise DataError(f"{found}: one of them has changed since the check of the data; restore files of the same size")
         return [c.fit(value, self.size, window, example.source(c.name)) for c, value in zip(columns, values, strict=True)]
 
 
 def _look(path):
-    """(size, date) of a file as in `Example.stamps`, () for what is no regular file; None if it is gone, of which reading tells."""
+    """(size, date) of a file as in `Example.stamps`; () if it is not a regular file; None if it is missing: reading it reports that."""
     try:
         found = os.stat(path)
     except OSError:
@@ -204,7 +204,7 @@ def _look(path):
 
 
 def _is_turned(path):
-    """Whether EXIF turns an image file, wherever the file holds it. Raises DataError if it cannot be decoded."""
+    """Whether EXIF turns an image file, wherever in the file it is stored. Raises DataError if it cannot be decoded."""
     file = open_image(path)
     file.decode()
     return file.turned

@@ -4,7 +4,7 @@ from PIL import Image
 
 
 def resize_photo(photo, size, window=None, crop=False) -> np.ndarray:
-    """Antialiased bicubic resize, of which only a window is computed.
+    """Resizes a photo with an antialiased bicubic filter, and computes only a window of the result.
 
     Args:
         photo: RGB Image.
@@ -13,7 +13,7 @@ def resize_photo(photo, size, window=None, crop=False) -> np.ndarray:
         crop: whether to resize only the largest centred part of the photo that has the aspect ratio of `size`, to whole pixels.
 
     Returns:
-        uint8 (height, width, 3), equal to resizing and then cropping, up to two levels where Pillow rounds differently.
+        uint8 (height, width, 3), equal to resizing and then cropping, up to two grey levels where Pillow rounds differently.
     """
     top, left, height, width = window or (0, 0, *size)
     first_x, first_y, part_width, part_height = _centred(photo, size) if crop else (0, 0, photo.width, photo.height)
@@ -29,7 +29,7 @@ def resize_photo(photo, size, window=None, crop=False) -> np.ndarray:
 
 
 def _centred(photo, size):
-    """(left, top, width, height) of the part. Whole pixels: a part that already has the wanted size is not interpolated."""
+    """Returns (left, top, width, height) of the part, in whole pixels, so that a part that already has `size` is not interpolated."""
     scale = min(photo.width / size[1], photo.height / size[0])
     width, height = (max(1, round(side * scale)) for side in size[::-1])
     return (photo.width - width) // 2, (photo.height - height) // 2, width, height

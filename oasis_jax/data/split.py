@@ -14,18 +14,18 @@ from oasis_jax.data.palette import as_field
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A name, and the file of each column; no files for examples that are generated or read from TFDS."""
+    """An example's name and the file of each column; no files if it is generated, or read from TFDS or a zip."""
 
     name: str
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def source(self, column) -> str:
-        """The file of a column for messages; the example's name if there is none."""
+        """Returns the file of a column, or the example's name if there is none, for messages."""
         return self.files.get(column, self.name)
 
     @functools.cached_property
     def stamps(self) -> dict[str, tuple]:
-        """{path: (size, date)} of the files, as they were when this was first asked for: by the check, before it reads them.
+        """{path: (size, date)} of the files when this property was first used, which the check does before it reads them.
 
         A file that cannot be read has ("", "").
         """
@@ -35,12 +35,12 @@ class Example:
 def _stamp(path):
     try:
         return tuple(stamp(path)[1:])
-    except OSError:  # what cannot be read is a fault, and so never remembered
+    except OSError:  # a file that cannot be read is a fault, and results with faults are never stored
         return "", ""
 
 
 def stamp(path):
-    """[path, size, date] of a file: what was learnt from it holds until they change."""
+    """[path, size, date] of a file: results computed from the file stay valid until one of them changes."""
     stat = epath.Path(path).stat()
     return [path, stat.length, stat.mtime]
 
@@ -55,8 +55,8 @@ class Split:
         columns: what an example holds.
         faults: one line per file that belongs to no example; the split may be used only if there are none.
         read_arrays: for examples without files, i -> {column: array}: the photo as uint8 (H, W, 3), stored ids as (H, W).
-        archive: the file that `read_arrays` reads from; empty if it reads no file of ours.
-        notes: one line for each thing that users should know of the files and that is no fault.
+        archive: the zip that `read_arrays` reads from; empty if there is none.
+        notes: one line for each thing that users should know about the files but that is not a fault.
         label_files: the folder of the label maps, or a pattern if the folder holds other files too; empty without files.
     """
 
@@ -92,27 +92,27 @@ class Split:
         return archive | {path: found for example in self.examples for path, found in example.stamps.items()}
 
     def subset(self, indices) -> "Split":
-        """The split with only the examples of these indices, in this order."""
+        """Returns a split with only the examples at these indices, in this order."""
         read_arrays = self.read_arrays and (lambda i: self.read_arrays(indices[i]))
         return dataclasses.replace(self, examples=tuple(self.examples[i] for i in indices), read_arrays=read_arrays)
 
     def shuffled(self) -> "Split":
-        """The split in a fixed random order, which depends on the number of examples alone."""
+        """Returns the split in a fixed random order, which depends only on the number of examples."""
         return self.subset(np.random.default_rng(0).permutation(len(self)).tolist())
 
     def spread(self, count) -> "Split":
-        """A subset of `count` examples, evenly spaced from the first to the last; some are repeated if there are fewer."""
+        """Returns a subset of `count` examples, evenly spaced from the first to the last; some are repeated if there are fewer."""
         return self.subset(np.linspace(0, len(self) - 1, count).astype(int).tolist())
 
     def read(self, index) -> dict[str, Any]:
-        """{column: stored value} of an example at full size: RGB Image, ids uint8 or uint16 (H, W). Raises DataError if unreadable."""
+        """{column: stored value} of an example at full size: RGB Image, integer ids (H, W). Raises DataError if it is unreadable."""
         if self.read_arrays is not None:
             arrays = self.read_arrays(index)
             return {column.name: column.from_array(arrays[column.name]) for column in self.columns}
         return {column.name: column.read(self.examples[index].files[column.name]) for column in self.columns}
 
     def resolved_fields(self) -> dict[str, Any]:
-        """The fields of config.data that say how to read label files, without the data set: a checkpoint holds them."""
+        """Returns the fields of config.data that say how to read label files without the data set; checkpoints store them."""
         if self.column("label_map") is None:
             return {}
         rule = self.rule

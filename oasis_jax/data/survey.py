@@ -1,4 +1,4 @@
-"""What a data set holds, as the check counted it: the table by class, and what a user should know of the files."""
+"""What the check counted in a data set: a table of its classes, and what users should know about the files."""
 import dataclasses
 
 import numpy as np
@@ -6,22 +6,22 @@ import numpy as np
 from oasis_jax.files import one_line
 
 _ARRAYS = ("pixels", "statistic", "images", "largest")
-_SHOWN = 24  # classes that are all shown; of more, the largest and the rarest
+_SHOWN = 24  # up to this many classes are all shown; of more, only the largest and the rarest
 _LARGEST, _RAREST, _NAMED = 10, 8, 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Survey:
-    """What the check of a split counted.
+    """Counts from the check of a split.
 
     Attributes:
         num_examples: number of examples.
         pixels: int64 (num_classes,) pixels of each class, at the stored sizes; None without label maps.
-        statistic: int64 array, what the caller's `statistic` measures; at most one example in a thousand exceeds each number. None
-            if nothing was asked for.
-        images: int64 (num_classes,) examples that hold each class; None without label maps.
-        largest: int64 array, the maximum of each number of the statistic over all examples; None if nothing was asked for.
-        notes: what users should know of the files and that is no fault, one line each.
+        statistic: int64 array, a high quantile of the caller's `statistic`: at most one example in a thousand exceeds each number.
+            None if no statistic was requested.
+        images: int64 (num_classes,) number of examples that contain each class; None without label maps.
+        largest: int64 array, the maximum of each number of the statistic over all examples; None if none was requested.
+        notes: one line for each thing that users should know about the files but that is not a fault.
         split: train or val.
         class_names: one for each class; () without label maps.
         dontcare_id: class that gets no loss weight, or -1.
@@ -39,7 +39,7 @@ class Survey:
 
     @property
     def rows(self):
-        """The table: a dict for each class, {"id", "class", "share of pixels", "images", "note"}, the largest first; the absent last."""
+        """The table: a dict for each class, {"id", "class", "share of pixels", "images", "note"}, the largest first, absent ones last."""
         if self.pixels is None:
             return []
         total = max(int(self.pixels.sum()), 1)
@@ -52,7 +52,7 @@ class Survey:
 
     @property
     def remarks(self):
-        """Lines on the classes that are absent, and the notes on files."""
+        """Yields a line about absent classes, if there are any, and the notes on files."""
         absent = [f"{row['id']} {row['class']}" for row in self.rows if "absent" in row["note"]]
         if absent:
             more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
@@ -60,7 +60,7 @@ class Survey:
         yield from map(one_line, self.notes)
 
     def as_text(self, whole=False):
-        """The table and the remarks in plain text; of many classes only the largest and the rarest, unless it shall be `whole`."""
+        """The table and the remarks in plain text; of many classes only the largest and the rarest, unless `whole`."""
         lines = [f"{self.split}: {self.num_examples} examples"]
         rows = [row for row in self.rows if whole or "absent" not in row["note"]]
         if rows:
@@ -75,19 +75,19 @@ class Survey:
         return "\n".join([*lines, *(f"  {remark}" for remark in self.remarks)])
 
     def as_memory(self):
-        """What was counted as a JSON value."""
+        """Returns the counts as a JSON value."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         return {name: None if array is None else array.tolist() for name, array in arrays.items()}
 
 
 def recalled(memory, **facts):
-    """The Survey of a JSON value of `as_memory`; `facts` are its other fields."""
+    """Returns the Survey of a JSON value from `as_memory`; `facts` are its other fields."""
     arrays = {name: memory.get(name) for name in _ARRAYS}
     return Survey(**{name: None if values is None else np.asarray(values, np.int64) for name, values in arrays.items()}, **facts)
 
 
 def shortened(rows):
-    """Rows of a table, the largest first; of many only the first, None, and the last, with every row that says don't care."""
+    """Returns the rows of a table, largest first. If there are many: the first, None, and the last, including every don't-care row."""
     if len(rows) <= _SHOWN:
         return rows
     kept = [row for place, row in enumerate(rows) if place < _LARGEST or place >= len(rows) - _RAREST or "don't care" in row["note"]]

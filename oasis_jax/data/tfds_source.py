@@ -14,16 +14,16 @@ from oasis_jax.data.image_files import DataError, open_bytes
 from oasis_jax.data.labels import stored_ids
 from oasis_jax.files import expanded
 
-RETRIES = 5  # of a download; TFDS's own ten take minutes where there is no connection
+RETRIES = 5  # per download; TFDS's default of ten takes minutes without a connection
 
 
 def open_tfds(spec, split, columns):
     """Opens spec.layout ("tfds:NAME") below spec.root ("" is TFDS's default), and prepares it if the builder can.
 
-    Builders with random access (array_record) are read by index. Others can only be read from front to back, so their records are copied
-    into memory once, compressed as stored.
+    Builders with random access (array_record) are read by index. Others can only be read sequentially, so their records are copied into
+    memory once, compressed as stored.
 
-    Pillow decodes photos as it does those in files, except that they are not turned by their EXIF, which TFDS ignores.
+    Pillow decodes photos in the same way as photo files, but without applying their EXIF orientation, which TFDS ignores too.
 
     Args:
         spec: DataSpec with a "tfds:" layout.
@@ -34,8 +34,8 @@ def open_tfds(spec, split, columns):
         Names of the examples, and index -> {column name: array}: "image" uint8 (H, W, 3), "label_map" stored ids, integers (H, W).
 
     Raises:
-        DataError: the builder, split or a feature does not exist, or the features are not an image of 8 or 16 bits and a label map: such an
-            image or a tensor of integers.
+        DataError: the builder, split or a feature does not exist, or a feature has the wrong type: a photo is an image of 8 or 16 bits, a
+            label map is such an image or an integer tensor.
     """
     tfds_split = getattr(spec, f"tfds_{split}_split")
     builder = _builder(spec.layout, spec.root)
@@ -50,7 +50,7 @@ def open_tfds(spec, split, columns):
     if "label_map" in wanted:
         _refuse_other_labels(builder.info.features[spec.tfds_label], spec)
     _prepare(builder, spec.layout, spec.root)  # may download for hours
-    if tfds_split not in builder.info.splits:  # which are known now
+    if tfds_split not in builder.info.splits:  # the splits are known only now
         known = ", ".join(builder.info.splits)
         raise DataError(f'{spec.layout} has no split "{tfds_split}" (it has {known}): correct data.tfds_{split}_split')
 
@@ -62,7 +62,7 @@ def open_tfds(spec, split, columns):
         if column.name == "image":
             return np.asarray(decode_photo(open_bytes(stored, source), turn=False))
         feature = builder.info.features[spec.tfds_label]
-        if isinstance(feature, tfds.features.Image):  # which TFDS decodes with OpenCV if it has 16 bits, and palettes as colours
+        if isinstance(feature, tfds.features.Image):  # TFDS would decode 16 bits with OpenCV, and palette images as colours
             return stored_ids(open_bytes(stored, f"{source}, feature {spec.tfds_label},"), column.rule)
         return _ids(feature.decode_example_np(stored), column.rule, f"{source}, feature {spec.tfds_label},")
 
@@ -74,23 +74,23 @@ def open_tfds(spec, split, columns):
 
 
 def _builder(layout, root):
-    """The builder of a layout, of which only data that are there already have been read."""
+    """Returns the builder of a layout. It reads only data that are already there, and downloads nothing."""
     name = layout.removeprefix("tfds:")
     try:
         return tfds.builder(name, data_dir=str(expanded(root)) if root else None)
-    except tfds.core.registered.DatasetNotFoundError as error:  # its message lists all
+    except tfds.core.registered.DatasetNotFoundError as error:  # its own message lists all builders
         nearest = ", ".join(difflib.get_close_matches(name.split("/")[0], tfds.list_builders(with_community_datasets=False), cutoff=0))
         place = root or "the default data_dir"
-        missing = f"there is no TFDS builder {name}, nor data of it in {place}"
+        missing = f"there is no TFDS builder {name}, and no prepared data for it in {place}"
         raise DataError(f"{missing}: correct data.layout; did you mean {nearest}?") from error
-    except Exception as error:  # of the builder, or a package that it needs
+    except Exception as error:  # from the builder, or a package that it needs
         raise _unopened(layout, root, error) from error
 
 
 def _prepare(builder, layout, root):
-    """Downloads and prepares the data if they are not there; TFDS says so, and shows progress."""
+    """Downloads and prepares the data if they are not there yet; TFDS prints a message and shows progress."""
     downloader.MAX_RETRIES = RETRIES
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it would warn of each try
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # it would warn of every retry
     try:
         builder.download_and_prepare()
     except requests.exceptions.RequestException as error:
@@ -99,7 +99,7 @@ def _prepare(builder, layout, root):
             f"{layout} is not in {root or 'the default data_dir'}, and could not be downloaded from {host} ({type(error).__name__}): check "
             "the connection of this machine, or give the folder of prepared data in data.root"
         ) from error
-    except Exception as error:  # of the builder, its source on the web, or a package that it needs
+    except Exception as error:  # from the builder, its source on the web, or a package that it needs
         raise _unopened(layout, root, error) from error
 
 
@@ -109,9 +109,9 @@ def _unopened(layout, root, error):
     return DataError(f"{layout} cannot be opened in {root or 'the default data_dir'} ({reason}): correct data.layout or data.root")
 
 
-@functools.lru_cache(maxsize=1)  # a validation split that is the training split is not copied again
+@functools.lru_cache(maxsize=1)  # if one split is used for training and validation, it is copied once
 def _records(layout, root, tfds_split, features):
-    """Sequence of {feature: value as stored}; an image is stored as the bytes of a file."""
+    """Returns a sequence of {feature: value as stored}; an image is stored as the bytes of a file."""
     builder = _builder(layout, root)
     images = {name for name, feature in builder.info.features.items() if isinstance(feature, tfds.features.Image)}
     undecoded = dict.fromkeys(images | set(features), tfds.decode.SkipDecoding())
@@ -129,7 +129,7 @@ def _refuse_other_images(feature, spec):
 
 def _refuse_other_labels(feature, spec):
     """Raises DataError unless the feature is an image of 8 or 16 bits, or a tensor of integers, (H, W) or (H, W, channels)."""
-    wide = feature.np_dtype == np.uint16 and feature.shape[-1:] != (1,)  # Pillow would make them 8 bits
+    wide = feature.np_dtype == np.uint16 and feature.shape[-1:] != (1,)  # Pillow would reduce them to 8 bits
     images = isinstance(feature, tfds.features.Image) and feature.np_dtype in (np.uint8, np.uint16) and len(feature.shape) == 3 and not wide
     tensors = type(feature) is tfds.features.Tensor and np.dtype(feature.np_dtype).kind in "uib" and len(feature.shape) in (2, 3)
     if not images and not tensors:
@@ -140,7 +140,7 @@ def _refuse_other_labels(feature, spec):
 
 
 def _ids(label, rule, source):
-    """Stored ids, integers (H, W), of (H, W) or (H, W, channels): an id, three or four equal channels but alpha, or palette colours."""
+    """Returns integer ids (H, W) of an array (H, W) or (H, W, channels): ids, three equal channels or palette colours; ignores alpha."""
     label = label.astype(np.uint8 if label.dtype == bool else np.int64 if label.dtype == np.uint64 else label.dtype, copy=False)
     if label.ndim == 3 and label.shape[2] >= 3 and rule.palette is not None:
         return rule.stored_of_colours(label[..., :3], source)

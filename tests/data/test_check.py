@@ -122,7 +122,7 @@ def test_faults_of_all_splits_are_in_one_report_in_whatever_pair_they_are(root, 
     report = report_of(spec)
     assert report.startswith("5 faults in the train split") and "\n6 faults in the val split" in report
     assert report.count("link to /nowhere/x.png") == 4 and report.count("empty, 0 bytes") == 5
-    assert report.count("too many pixels") == 1 and report.count("two photos of one name") == 1
+    assert report.count("too many pixels") == 1 and report.count("two photos with the same name") == 1
 
 
 def test_a_split_that_cannot_be_opened_does_not_hide_the_faults_of_the_other(root, spec):

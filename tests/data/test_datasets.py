@@ -138,7 +138,7 @@ def test_grey_photos_with_label_maps_in_colour_or_with_one_that_is_a_photo_are_n
         ({"root": "/no/such/folder"}, "/no/such/folder is not a folder"),
         ({"train_photos": "elsewhere"}, "elsewhere is not a folder"),
         ({"num_classes": 0}, "data.num_classes is 0"),
-        ({"layout": "cityscape"}, "it is one of folders, cityscapes"),
+        ({"layout": "cityscape"}, "it must be one of folders, cityscapes"),
         ({"class_names": ("a", "b")}, "data.class_names has 2 names, but data.num_classes is 6: correct data.class_names or data.num_cl"),
         ({"layout": "scenes", "num_classes": 6}, "data.layout=scenes has .* classes, but data.num_classes is 6: set data.num_classes="),
         ({"label_map": "9:6"}, "maps 9 to 6"),

@@ -46,7 +46,7 @@ def test_copies_that_systems_hide_are_passed_over_and_said(tmp_path):
     listed = list_images(tmp_path)
     assert list(listed.files) == ["a.png", "deep/b.JPG"] and not listed.faults and len(listed.hidden) == 6
     (note,) = listed.notes("F")
-    assert note.startswith("passed over in F: 6 hidden folders and files, such as ")
+    assert note.startswith("skipped in F: 6 hidden folders and files, such as ")
     members = sort_out(["a.png", "deep/b.JPG", "._a.png", *hidden, "note.txt"])
     assert list(members.files) == list(listed.files) and len(members.hidden) == 6 and list(members.others) == ["note.txt"]
 
@@ -124,7 +124,7 @@ def test_links_to_a_folder_above_the_listed_one_lead_back_too(tmp_path, up):
     listed = list_images(tmp_path / "root")
     assert list(listed.files) == ["a.png", "deep/b.png", "linked/c.png"] and not listed.faults
     (note,) = listed.notes("F")
-    assert note.startswith("passed over in F: 1 links to a folder that holds them, such as ")
+    assert note.startswith("skipped in F: 1 links to a folder that holds them, such as ")
 
 
 def test_folders_that_links_list_again_are_said(tmp_path):
@@ -132,4 +132,4 @@ def test_folders_that_links_list_again_are_said(tmp_path):
     (tmp_path / "root/camera").symlink_to("static")
     listed = list_images(tmp_path / "root")
     assert list(listed.files) == ["camera/a.png", "static/a.png"]  # one label map may be that of two photos
-    assert [note.split(", such as ")[0] for note in listed.notes("F")] == ["there twice in F: 1 folders that links lead to"]
+    assert [note.split(", such as ")[0] for note in listed.notes("F")] == ["listed twice in F: 1 folders that links lead to"]

@@ -59,10 +59,10 @@ def test_a_class_without_name_is_called_by_its_id(tmp_path):
     ("20 20 20 255 road", "fourth number"),
     ("20,20,20,1.0", "fourth number"),
     ("1 20 20 20 road", "fourth number"),
-    ("9 9 9 x", "the colour 9 9 9 of line 1 again"),
-    ("20 20 20\u200b road", r'is "20 20 20\\u200b road" .signs that cannot be seen, .* remove them.: .*whole numbers 0..255'),
-    ("\u206020 20 20 road", r'is "\\u206020 20 20 road" .signs that cannot be seen'),
-    ("\uff12\uff10 20 20 road", r'is "\\uff12\\uff10 20 20 road" .signs that .* look like others'),
+    ("9 9 9 x", "repeats the colour 9 9 9 of line 1"),
+    ("20 20 20\u200b road", r'is "20 20 20\\u200b road" .invisible characters, .* remove them.: .*whole numbers 0..255'),
+    ("\u206020 20 20 road", r'is "\\u206020 20 20 road" .invisible characters'),
+    ("\uff12\uff10 20 20 road", r'is "\\uff12\\uff10 20 20 road" .invisible characters, .* look like others'),
     ("20 20 20 \u200b255 road", r'is "20 20 20 \\u200b255 road", which has a fourth number'),
 ])  # fmt: skip
 def test_a_line_that_says_something_else_is_named(tmp_path, line, fault):

@@ -45,7 +45,7 @@ def test_a_suffix_leaves_out_what_else_lies_in_the_folder_and_says_so(root, spec
         for path in (root / "other/train/labels").iterdir():
             path.rename(root / "train/labels" / path.name)
     (fault,) = open_split(spec, "train").faults
-    assert fault.endswith("set data.label_suffix=_color (or another end that as many have: _labelIds, _instanceIds)")
+    assert fault.endswith("set data.label_suffix=_color (or another suffix that fits as many: _labelIds, _instanceIds)")
     split = open_split(dataclasses.replace(spec, label_suffix="_labelIds"), "train")
     assert len(split) == 7 and not split.faults
     assert any("14 image files whose names do not end in _labelIds" in note for note in split.notes)
@@ -63,7 +63,7 @@ def test_names_that_differ_in_upper_and_lower_case_are_one_hint(root, spec):
     for path in list((root / "train/labels").iterdir()):
         path.rename(path.with_name(path.name.capitalize()))
     (fault,) = open_split(spec, "train").faults
-    assert re.search(r"^7 photos and label maps .* but for upper and lower case, such as .*/pair0.* and .*/Pair0.*: rename", fault)
+    assert re.search(r"^7 photos and label maps .* differ only in case, such as .*/pair0.* and .*/Pair0.*: rename", fault)
     (root / "train/photos/pair1.png").unlink()
     first, second = open_split(spec, "train").faults
     assert first.startswith("6 photos and label maps") and "Pair1.png has no photo Pair1.*" in second
@@ -79,7 +79,7 @@ def test_all_doubles_are_faults(root, spec):
     for name in ("pair1", "pair2"):
         (root / f"train/photos/{name}.jpg").write_bytes((root / f"train/photos/{name}.png").read_bytes())
     first, second = open_split(spec, "train").faults
-    assert "pair1.jpg" in first and "pair1.png" in first and "pair2.jpg" in second and "two photos of one name" in second
+    assert "pair1.jpg" in first and "pair1.png" in first and "pair2.jpg" in second and "two photos with the same name" in second
 
 
 def test_layouts_with_names_of_their_own_give_no_hint(tmp_path):
@@ -154,4 +154,4 @@ def test_doubles_that_print_alike_are_told_apart(root, spec):
         (root / f"train/photos/{name}.png").write_bytes((root / "train/photos/pair1.png").read_bytes())
     (root / "train/labels/\u00e9.png").write_bytes((root / "train/labels/pair1.png").read_bytes())
     (fault,) = open_split(spec, "train").faults
-    assert r"photos/e\u0301.png and " in fault and r"photos/\xe9.png are two photos of one name" in fault
+    assert r"photos/e\u0301.png and " in fault and r"photos/\xe9.png are two photos with the same name" in fault

@@ -149,7 +149,7 @@ def test_all_faults_of_a_zip_come_in_one_report(tmp_path, monkeypatch):
         "7_lzma.png": "is compressed by method 14",
     }.items():
         assert f"  {root}: {member} {reason}" in report
-    assert f"{root}: 8_twice.png is there 2 times" in report and "6_good" not in report
+    assert f"{root}: 8_twice.png occurs 2 times" in report and "6_good" not in report
 
 
 def test_a_member_that_unpacks_to_more_than_it_says_is_a_fault(tmp_path):
@@ -197,7 +197,7 @@ def test_label_maps_and_an_unknown_fit_are_refused(tmp_path):
         open_split(spec, "train")
     with pytest.raises(DataError, match='data.fit is "crop", which is for photos without label maps'):
         open_split(DataSpec(layout="scenes", fit="crop"), "train")
-    with pytest.raises(DataError, match='data.fit is "pad": it is resize or crop'):
+    with pytest.raises(DataError, match='data.fit is "pad": it must be resize or crop'):
         dataclasses.replace(spec, fit="pad")
 
 

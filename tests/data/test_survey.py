@@ -49,7 +49,7 @@ def test_only_the_largest_the_rarest_and_dont_care_are_shown_of_many_classes():
 
 
 def test_a_survey_is_the_same_from_memory():
-    survey = make_survey([1, 2], notes=("passed over in x: 1 hidden file",))
+    survey = make_survey([1, 2], notes=("skipped in x: 1 hidden file",))
     facts = {name: getattr(survey, name) for name in ("num_examples", "split", "class_names", "dontcare_id", "notes")}
     again = recalled(json.loads(json.dumps(survey.as_memory())), **facts)
     assert again.as_text() == survey.as_text() and (again.pixels == survey.pixels).all()
