@@ -1,4 +1,4 @@
-"""Measurements stored under a key of everything that they depend on: nothing is measured twice, and what was interrupted is resumed."""
+"""Measurements cached under a key of everything that they depend on: nothing is measured twice, and interrupted passes are resumed."""
 import contextlib
 import hashlib
 import json
@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from oasis_jax.files import expanded
 
-VERSION = 3  # of what is measured: increase it whenever a number changes, or the cache would return the old one
+VERSION = 3  # of the measurements: increase it whenever a number changes, or the cache would return the old one
 
 
 def cache_folder():
@@ -23,13 +23,13 @@ def key_of(identity):
 
 
 def locked(file):
-    """A lock, as a context manager: of two programs that measure the same thing at once, the second waits and then finds it measured."""
+    """A lock, as a context manager: if two programs measure the same thing at the same time, the second waits and then reads the result."""
     return FileLock(file.with_suffix(".lock"))
 
 
 @contextlib.contextmanager
 def replacing(file):
-    """Yields a stream whose content replaces the file at the end, atomically: a reader finds the old content or the new."""
+    """Yields a stream whose content replaces the file at the end, atomically: a reader sees either the old or the new content."""
     unfinished = file.with_suffix(f".{os.getpid()}.tmp")
     with unfinished.open("wb") as stream:
         yield stream

@@ -1,4 +1,4 @@
-"""How much a generator varies what it draws of one label map: with other noise for the whole image, and for one class alone."""
+"""Diversity of a generator's images of one label map: with different noise for the whole image, and for one class alone."""
 import functools
 
 import jax
@@ -12,7 +12,7 @@ from oasis_jax.metrics.pairs import absolute_difference, inside_and_outside, mea
 from oasis_jax.parallel.processes import gather, is_first, part_of
 from oasis_jax.recipes import Recipe
 
-FIRST_SEED = 1 << 31  # samples have other seeds than those of the evaluation itself
+FIRST_SEED = 1 << 31  # of the samples, so that their seeds differ from those of the evaluation itself
 
 
 def measure_diversity(samples, lpips, remember):
@@ -21,12 +21,12 @@ def measure_diversity(samples, lpips, remember):
     Args:
         samples: sources.Samples of a generator with noise; K is the diversity_samples of its protocol.
         lpips: variables of LPIPS, or None for the measures that need no network.
-        remember: (identity, compute) -> JSON value of compute(), as cache.remembered has it; called once for each label map.
+        remember: (identity, compute) -> JSON value of compute(), as in cache.remembered; called once for each label map.
 
     Returns:
         Finding. Scores, means over the label maps: LPIPS (higher is more diverse), MS-SSIM (lower is more diverse; if the images are large
-        enough) and the mean absolute pixel difference, over all pairs of K samples. Columns by class, means over the label maps that have
-        the class: of a pair of samples whose noise differs in that class alone, inside and outside its region.
+        enough) and the mean absolute pixel difference, over all pairs of K samples. Columns by class, means over the label maps that
+        contain the class: LPIPS and pixel difference of two samples whose noise differs in that class alone, inside and outside its region.
     """
     protocol, count = samples.protocol, samples.examples.count
     chosen = np.unique(np.linspace(0, count - 1, min(protocol.diversity_maps, count)).round().astype(int))
@@ -55,7 +55,7 @@ def _names(lpips, image_size):
 
 
 def _of_label_map(samples, index, seeds, lpips):
-    """{"whole": a number for each of `_names`, "inside" and "outside": (N,) for each, NaN for classes that the label map lacks}."""
+    """{"whole": a number for each of `_names`, "inside" and "outside": (N,) for each but ms_ssim, NaN for classes not in the label map}."""
     model, label_map = samples.model, samples.examples.label_map(index)
 
     def images(recipes):
@@ -83,7 +83,7 @@ def _of_samples(images, lpips):
 
 
 def _distance_maps(a, b, lpips):
-    """Maps (1, H, W) of two (images, embedding): by pixels, and by LPIPS where there are embeddings."""
+    """Distance maps (1, H, W) of two (images, embedding): of pixels, and of LPIPS if there are embeddings."""
     maps = [absolute_difference(a[0], b[0])]
     return maps if lpips is None else [*maps, _lpips_map(lpips, a[1], b[1])]
 

@@ -1,8 +1,8 @@
 """One pass over a set of images, for all metrics at once. Memory does not grow with the number of images; rows per image are on disk.
 
-The same pass measures real photos, generated images and those of any other system. It can be interrupted: each metric's counts are kept in
-a cache under a key of everything that they depend on, and the pass is resumed from there. What was measured completely is not measured
-again. Of several processes, each measures and keeps its part of the set.
+The same pass measures real photos, generated images and those of any other system. It can be interrupted: each metric's counts are cached
+under a key of everything that they depend on, and the pass is resumed from there. Complete measurements are not repeated. With several
+processes, each measures and caches its part of the set.
 """
 import contextlib
 import functools
@@ -23,26 +23,26 @@ SAVE_EVERY_SECONDS = 60.0
 
 
 def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
-    """Counts every metric over a set of images, as far as the cache does not hold them. Every process must call this.
+    """Computes the counts of every metric over a set of images, or reads them from the cache. Every process must call this.
 
     Args:
         source: has `identity`, a JSON value on which the images and targets depend; `description`, for the progress bar; `names`, one per
             image; and `batches(start, stop, batch_size)`, an iterator of `metrics.metric.Batch` over images start..stop-1.
-        metrics: of `metrics.metric.Metric`.
-        batch_size: images at once.
-        folder: path of the cache, which processes may share or not; created if anything is kept.
+        metrics: list of `metrics.metric.Metric`.
+        batch_size: images per batch.
+        folder: path of the cache, which processes may share or not; created if anything is cached.
         keep: metric -> whether its counts are read from and stored in the cache.
 
     Returns:
         [Measured], one for each metric.
 
     Raises:
-        ValueError: values that are not finite, and what the source raises.
+        ValueError: a value is not finite, or two metrics have the same identity. Errors of the source are passed on.
     """
     part, kept = part_of(len(source.names), batch_size), [keep(metric) for metric in metrics]
     if any(kept):
         folder.mkdir(parents=True, exist_ok=True)
-        identity = source.identity  # which costs time, such as hashing weights
+        identity = source.identity  # may be slow, such as hashing weights
     with contextlib.ExitStack() as stack:
         scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tallies = []
@@ -54,7 +54,7 @@ def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
             tallies.append(Tally(metric, file, part, is_kept))
         if len({tally.file for tally in tallies}) < len(tallies):
             raise ValueError(f"two metrics have the same identity among {[metric.identity for metric in metrics]}")
-        for tally in sorted(tallies, key=lambda tally: tally.file):  # in one order, so that two programs cannot block each other
+        for tally in sorted(tallies, key=lambda tally: tally.file):  # in a fixed order, so that two programs cannot deadlock
             lock = stack.enter_context(locked(tally.file))
             tally.restore()
             if tally.images == len(part):
@@ -80,11 +80,11 @@ def _pass_over(source, tallies, part, batch_size):
 
 
 class Tally:
-    """What one metric has counted of one process's part of a set, in a file.
+    """The counts of one metric over one process's part of a set, stored in a file.
 
     Attributes:
         metric: the metric.
-        file: of its counts; the rows are in files beside it.
+        file: file of the counts; the rows are in files next to it.
         part: range of the images to count.
         kept: whether the files outlive the pass.
         images: number of images counted.
@@ -96,12 +96,12 @@ class Tally:
         self.images, self.counts, self.rows = 0, metric.start(), {}
 
     def restore(self):
-        """Reads what the file holds. If it, or a file of rows, is missing or damaged, everything is measured again."""
+        """Reads the counts from the file. If it, or a file of rows, is missing or damaged, everything is measured again."""
         stored = _read(self.file)
         if stored is not None and stored.keys() == self.counts.keys() | {"images"} and self._rows_are_whole():
             self.images, self.counts, mode = int(stored.pop("images")), stored, "r+"
         else:
-            self.file.unlink(missing_ok=True)  # before the rows that it vouches for are replaced
+            self.file.unlink(missing_ok=True)  # before the rows that it declares valid are replaced
             mode = "w+"
         self.rows = {name: np.lib.format.open_memmap(self._row_file(name), mode, *self._row_type(name)) for name in self.metric.rows}
 
@@ -121,7 +121,7 @@ class Tally:
         return [(rows.dtype, rows.shape) for rows in found] == [self._row_type(name) for name in self.metric.rows]
 
     def add(self, batch):
-        """Counts a batch, unless it was counted before."""
+        """Adds a batch to the counts, unless it was counted before."""
         begin = batch.first - self.part.start
         if begin < self.images:
             return
@@ -131,7 +131,7 @@ class Tally:
         self.images = begin + batch.count
 
     def save(self):
-        """Writes the counts, if they are to be kept."""
+        """Writes the counts to the file if `kept`."""
         if self.kept:
             for rows in self.rows.values():
                 rows.flush()  # before the count that says how many are valid
@@ -140,7 +140,7 @@ class Tally:
 
 
 def _merge_processes(tally):
-    """The Measured of the whole set, of which every process has a part."""
+    """Merges the parts of all processes into the Measured of the whole set."""
     if num_processes() == 1:
         return Measured(tally.images, tally.counts, tally.rows)
     parts = gather({"images": tally.images, "counts": tally.counts})

@@ -37,7 +37,7 @@ DISTANCE_NAMES = {"inception": ("fid", "kid"), "vgg16": ("fd_vgg16", "kd_vgg16")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Networks:
-    """The evaluation networks of one protocol; those that it does not name are None.
+    """The evaluation networks of one protocol; networks that it does not name are None.
 
     Attributes:
         extract: images (B, H, W, 3), uint8 or float in [0, 1] -> features (B, d), on the devices.
@@ -45,7 +45,7 @@ class Networks:
         segmenter: one of SEGMENTERS.
         segment: uint8 images (B, H, W, 3) -> classes (B, h, w), h and w by `segmenter.label_size`.
         lpips: variables of LPIPS.
-        sha256: {network: of its weights}.
+        sha256: {network: sha256 of its weights}.
     """
 
     extract: Callable[[Any], Any] | None = None
@@ -61,9 +61,9 @@ def make_metrics(protocol, networks=None, num_classes=0, dontcare_id=-1):
 
     Args:
         protocol: Protocol.
-        networks: its Networks; without them, the metrics only have names.
+        networks: its Networks; without them, the metrics only have the names and directions of their scores.
         num_classes: N of the label maps; 0 without label maps.
-        dontcare_id: class that colours leave out, or -1.
+        dontcare_id: class that colour distances exclude, or -1.
 
     Returns:
         List of `metrics.metric.Metric`, in the order of a report.
@@ -97,13 +97,13 @@ def load_networks(protocol, files=None, place=jax.device_put, spread=jax.device_
 
     Args:
         protocol: Protocol.
-        files: {"inception" | "vgg16" | "segmenter": path}. Without a path, Inception is downloaded, and VGG16 looked for by
-            `weights.find_vgg16`; a segmenter needs one (UPerNet two: "encoder.pth,decoder.pth").
-        place: puts variables on the devices.
-        spread: puts a batch of images on them, each some of the images.
+        files: {"inception" | "vgg16" | "segmenter": path}. Without a path, Inception is downloaded, and VGG16 is located by
+            `weights.find_vgg16`; a segmenter requires a path (UPerNet two: "encoder.pth,decoder.pth").
+        place: function that puts variables on the devices.
+        spread: function that distributes a batch of images over the devices.
 
     Raises:
-        WeightsError: weights that are missing or are those of another network; the message says what to give.
+        WeightsError: weights are missing or belong to another network; the message says what to give.
     """
     files, sha256, parts = files or {}, {}, {}
     segmenter = SEGMENTERS.get(protocol.segmenter)
@@ -126,7 +126,7 @@ def load_networks(protocol, files=None, place=jax.device_put, spread=jax.device_
             path = weights.find_vgg16(files.get("vgg16"))
         except weights.WeightsError:
             if files.get("vgg16") or os.environ.get("OASIS_VGG16_WEIGHTS"):
-                raise  # asked for by name; otherwise LPIPS is optional
+                raise  # explicitly requested; otherwise LPIPS is optional
         else:
             parts["lpips"] = place(load_lpips(path))
             sha256["lpips"] = weights.VGG16_SHA256
@@ -134,7 +134,7 @@ def load_networks(protocol, files=None, place=jax.device_put, spread=jax.device_
 
 
 def _read_parts(path):
-    """State dict and sha256 of a file, or of two as "encoder.pth,decoder.pth", as UPerNet is published."""
+    """State dict and sha256 of a file, or of two given as "encoder.pth,decoder.pth", the form in which UPerNet is published."""
     files = [path] if expanded(path).is_file() else path.split(",")
     if len(files) > 2:
         raise weights.WeightsError(f"{path} names {len(files)} files: give one, or those of an encoder and a decoder")

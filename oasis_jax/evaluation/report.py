@@ -1,4 +1,4 @@
-"""What an evaluation found: scores with the protocol that they belong to, as JSON, as Markdown tables, and as a page."""
+"""Reports of evaluations: scores with the protocol that they belong to, as JSON, as Markdown tables, and as an HTML page."""
 import dataclasses
 import html
 import json
@@ -25,12 +25,12 @@ class Report:
         weights: sha256 of the weights of each network.
         subject: what was evaluated: a checkpoint and its step, or a folder.
         images: number of generated images and of real photos.
-        scores: {name: number}; NaN where there is none.
+        scores: {name: number}; NaN if undefined.
         real: scores of real photos by the same networks: the ceiling.
         tables: {name of TITLES: [{"class", column, ...}]}.
-        per_image: {name: (images,)} of the generated images.
+        per_image: {name: (images,)}, scores of the generated images one by one.
         notes: what a reader must know about the scores.
-        data_notes: what a reader should know of the files that they are measured on.
+        data_notes: what a reader should know about the files of the evaluated split.
     """
 
     protocol: dict[str, Any]
@@ -45,12 +45,12 @@ class Report:
     data_notes: tuple[str, ...] = ()
 
     def with_data(self, survey):
-        """The report with what the evaluated split holds, a `data.survey.Survey`."""
+        """Returns the report with a description of the evaluated split, from its `data.survey.Survey`."""
         notes = (f"{survey.split}: {survey.num_examples} examples", *survey.remarks)
         return dataclasses.replace(self, tables=self.tables | {"data": survey.rows}, data_notes=notes)
 
     def as_json(self):
-        """JSON text; numbers that are not finite are null. Numbers per image are left out."""
+        """JSON text; numbers that are not finite are null. Scores per image are omitted."""
         fields = vars(self) | {name: self.tables.get(name, []) for name in TITLES}
         del fields["tables"], fields["per_image"]
         return valid_json(fields, indent=2, sort_keys=True) + "\n"
@@ -74,10 +74,10 @@ class Report:
 
 
 def combine(findings, rows):
-    """What several findings say together, as fields of a Report: scores, real, tables, per_image and notes.
+    """Combines findings into the fields scores, real, tables, per_image and notes of a Report.
 
     Args:
-        findings: of `metrics.metric.Finding`, in the order of the report.
+        findings: list of `metrics.metric.Finding`, in the order of the report.
         rows: {table: names of its rows}.
     """
     scores, real, columns, per_image, notes = {}, {}, {name: {} for name in rows}, {}, []
@@ -99,26 +99,26 @@ def write_report(folder, report, panels=()):
     """Writes report.json, report.md and report.html, with the pictures of panels.
 
     Args:
-        folder: is created.
+        folder: folder to write to; created if needed.
         report: Report.
-        panels: of `best_and_worst`.
+        panels: result of `best_and_worst`.
     """
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(report.as_json())
     for name, text in (("report.md", report.as_markdown()), ("report.html", _page(report, folder, panels))):
-        (folder / name).write_bytes(text.encode(errors="backslashreplace"))  # names of files can hold bytes that are no text
+        (folder / name).write_bytes(text.encode(errors="backslashreplace"))  # file names can contain bytes that are not valid text
 
 
 def best_and_worst(generated, photos, report):
-    """The generated images with the highest and the lowest number, of the first numbers per image that a report has.
+    """The generated images with the highest and the lowest scores, by the first per-image score of a report.
 
     Args:
         generated, photos: sources; image j of `generated` belongs to example j % len(photos.names).
         report: Report, with label maps.
 
     Returns:
-        [(title, [(name, number, uint8 picture of label map, photo and image side by side)])]; empty without such numbers.
+        [(title, [(name, score, uint8 picture of label map, photo and image side by side)])]; empty if there is no per-image score.
     """
     if not report.per_image:
         return []

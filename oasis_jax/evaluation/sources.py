@@ -1,4 +1,4 @@
-"""The sets of images that are measured: real photos, what a generator makes, and a folder of another system's images.
+"""The sets of images that are measured: real photos, samples of a generator, and a folder of another system's images.
 
 Each source has `identity` (a JSON value: all that its images and targets depend on), `description` (for progress bars), `names` (one per
 image), `notes` (for the report), `batches(start, stop, batch_size)` (an iterator of `metrics.metric.Batch` over images start..stop-1) and
@@ -30,7 +30,7 @@ from oasis_jax.pictures import CONTACT_SHEET
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Targets:
-    """What a segmenter should find: the label maps of a split as classes of the segmenter, at the size at which its tool compares them.
+    """The targets of a segmenter: the label maps of a split as classes of the segmenter, at the size at which its tool compares them.
 
     Attributes:
         split: Split.
@@ -38,7 +38,7 @@ class Targets:
         size: (h, w).
 
     Raises:
-        DataError: the split's classes are not those that the segmenter knows.
+        DataError: a class of the split combines several classes of the segmenter, or the segmenter knows none of the classes.
     """
 
     split: Any
@@ -66,7 +66,7 @@ class Targets:
         return np.asarray(table, np.int32)
 
     def __call__(self, indices, label_maps):
-        """(B, h, w) int32 for the examples of these indices, whose label maps (B, H, W) are used if they have the right size."""
+        """(B, h, w) int32 targets of the examples of these indices; `label_maps` (B, H, W) are used if they have this size."""
         if label_maps.shape[1:] != tuple(self.size):
             label_maps = np.stack([resize_label_map(self._classes(index), self.size) for index in indices])
         return self.table[label_maps]
@@ -79,12 +79,12 @@ class Targets:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
-    """The examples of a split that are evaluated, and what a segmenter should find in them.
+    """The examples of a split that are evaluated, and the targets of a segmenter for them.
 
     Attributes:
         split: Split.
         spec: DataSpec; its image_size is that of the evaluation.
-        count: how many examples.
+        count: number of examples, from the first on.
         targets: Targets, or None.
     """
 
@@ -109,7 +109,7 @@ class Examples:
 
     @property
     def identity_of_labels(self):
-        """What images that are made for the examples depend on: `identity`, but without label maps only the size."""
+        """What images generated for the examples depend on: `identity`; without label maps, only the image size."""
         return self.identity if self.split.column("label_map") else list(self.spec.image_size)
 
     @property
@@ -121,10 +121,10 @@ class Examples:
         """Batches over the examples of these indices.
 
         Args:
-            indices: of the examples; may repeat some, and are only counted if there is nothing to read.
+            indices: indices of the examples, possibly repeated. If there are no columns to read, only their number matters.
             batch_size: examples per batch.
-            first: number that the first image has in its set.
-            columns: to read; None reads all.
+            first: index of the first image in its set.
+            columns: names of the columns to read; None reads all.
 
         Yields:
             ({column: array}, Batch without images).
@@ -151,7 +151,7 @@ class Examples:
 
 
 class Photos:
-    """The photos of a split, fitted to `spec.image_size` as their column does it.
+    """The photos of a split, fitted to `spec.image_size` by their column.
 
     Args:
         examples: Examples.
@@ -182,7 +182,7 @@ class Photos:
 
 
 class Samples:
-    """Images of a generator: num_samples in all, or for the examples of a split: image k * count + i is sample k of example i.
+    """Images of a generator: num_samples in total, or samples of a split's examples, where image k * count + i is sample k of example i.
 
     Image j has the seed noise_seed + j. `oasis_jax.load(...).sample` reproduces it from this seed, and from the example's label map if the
     model takes one.
@@ -190,12 +190,12 @@ class Samples:
     Args:
         model: family.Model.
         examples: Examples.
-        protocol: Protocol; gives num_samples or samples_per_label, noise_seed and whether images are rounded.
+        protocol: Protocol; defines num_samples or samples_per_label, noise_seed and whether images are rounded.
         mesh: of this process's devices.
         description: for progress bars.
 
     Raises:
-        DataError: the model has other classes than the split, takes label maps although the protocol has num_samples, or takes none and
+        DataError: the model has other classes than the split, takes label maps but the protocol has num_samples, or takes none and
             generates another size.
     """
 
@@ -206,8 +206,8 @@ class Samples:
         if takes_labels and protocol.num_samples:
             fitting = ", ".join(other.name for other in PROTOCOLS if not other.num_samples)
             raise DataError(
-                f"protocol {protocol.name} is of {protocol.num_samples} images whatever the examples are, but this model generates images "
-                f"of label maps: choose a protocol without num_samples, such as {fitting}"
+                f"protocol {protocol.name} generates {protocol.num_samples} images regardless of the examples, but this model generates "
+                f"images from label maps: choose a protocol without num_samples, such as {fitting}"
             )
         num_classes = examples.split.rule.num_classes if takes_labels else 0
         if num_classes and model.num_classes != num_classes:
@@ -215,7 +215,7 @@ class Samples:
         if model.image_size != tuple(examples.spec.image_size):
             trained, asked = ("x".join(map(str, size)) for size in (model.image_size, examples.spec.image_size))
             if not takes_labels:
-                raise DataError(f"the model generates {trained} only, not {asked}: leave data.image_size, or choose a protocol of its size")
+                raise DataError(f"the model generates {trained} only, not {asked}: omit data.image_size, or choose a protocol of its size")
             self.notes.append(f"the model was trained on {trained} and generates {asked} here")
 
     @functools.cached_property
@@ -238,7 +238,7 @@ class Samples:
         indices = [number % self.examples.count for number in range(start, stop)]
         for columns, batch in self.examples.batches(indices, batch_size, start, columns=("label_map",)):
             images = self.generate(columns, self.protocol.noise_seed + batch.first + np.arange(batch_size))
-            images = (images.clip(-1, 1) + 1) / 2  # in [0, 1], as evaluation networks take them
+            images = (images.clip(-1, 1) + 1) / 2  # in [0, 1], as evaluation networks expect
             batch.images = as_bytes(np.asarray(images)) if self.protocol.rounded else images
             yield batch
 
@@ -258,15 +258,15 @@ class Samples:
 
 
 class Folder:
-    """Images of any other system in one folder: any number of them, or each called like the photo or the label map of its example.
+    """Images of any other system in one folder: any number of them, or each named like the photo or the label map of its example.
 
     Args:
-        path: folder; its contact sheet, if there is one, and hidden files are no images of the set. Images of another size than
-            `spec.image_size` are resized by Pillow (bicubic).
-        examples: Examples. Only if they have label maps must there be an image for each.
+        path: folder; a contact sheet and hidden files in it are ignored. Images of another size than `spec.image_size` are resized by
+            Pillow (bicubic).
+        examples: Examples. If they have label maps, there must be an image for each; otherwise there may be any number of images.
 
     Raises:
-        DataError: no such folder or no images in it, examples without image, or one image for several examples, naming them.
+        DataError: there is no such folder or no image in it, examples have no image, or several share one; the message names them.
     """
 
     description = "generated"
@@ -284,7 +284,7 @@ class Folder:
             if len(files) < len(found):
                 twice = next(file for file in found if files[compared(file.stem)] != file)
                 both = " and ".join(map(one_line, told_apart(str(twice), str(files[compared(twice.stem)]))))
-                raise DataError(f"{both} are two images of one name: remove one of them")
+                raise DataError(f"{both} are two images with the same name: remove one of them")
             self._match(files)
         elif not found:
             raise DataError(f"there are no images in {path}: it must hold {', '.join(IMAGE_ENDINGS)} files, not in subfolders")
@@ -294,7 +294,7 @@ class Folder:
             self.notes.append(f"images of {listed} were resized to {spec.image_size[0]}x{spec.image_size[1]} by Pillow (bicubic)")
 
     def _match(self, files):
-        """Keeps one file for each example, by its name; `files` is {stem: path}."""
+        """Assigns a file to each example by name; `files` is {stem: path}."""
         path, count = self.path, self.examples.count
         self.files, missing = [], []
         for example in self.examples.split.examples[:count]:
@@ -306,14 +306,14 @@ class Folder:
         if missing:
             lacking, held = (", ".join(map(one_line, names[:3])) for names in (missing, list(files)))
             raise DataError(
-                f"{len(missing)} of {count} examples have no image in {path}, the first: {lacking}. Images must be called "
+                f"{len(missing)} of {count} examples have no image in {path}, the first: {lacking}. Images must be named "
                 f"like the photos or the label maps; the folder holds {held or 'no images'}"
             )
         if len(set(self.files)) < count:
             shared = next(file for file in self.files if self.files.count(file) > 1)
-            raise DataError(f"{shared} is called like several label maps of different subfolders: evaluate one subfolder at a time")
+            raise DataError(f"{shared} is named like several label maps in different subfolders: evaluate one subfolder at a time")
         if len(files) > count:
-            self.notes.append(f"{len(files) - count} images of {path} belong to no label map and were left out")
+            self.notes.append(f"{len(files) - count} images of {path} belong to no label map and were ignored")
 
     @property
     def identity(self):

@@ -1,6 +1,6 @@
-"""The examples of a protocol as it sees them: photos, targets and networks together, ready to score any set of generated images.
+"""The photos, targets and networks of a protocol, ready to score any set of generated images.
 
-Of several processes each measures its part of the images, on its own devices; the report is the same in all of them.
+With several processes, each measures its part of the images on its own devices; all return the same report.
 """
 import dataclasses
 import functools
@@ -27,19 +27,19 @@ class Validation:
         split: the Split that `protocol.split` names.
         spec: its DataSpec; sizes and crop are replaced by those of the protocol.
         mesh: of this process's devices.
-        batch_size: images at once, rounded up to a multiple of the devices.
+        batch_size: images per batch, rounded up to a multiple of the number of devices.
         weights: paths of the networks' weights, as `networks.load_networks` takes them.
-        cache: folder of what was measured; by default the user's.
+        cache: folder of cached measurements; by default `cache.cache_folder()`.
 
     Attributes:
-        protocol: as evaluated.
+        protocol: the Protocol.
         networks: its Networks.
         examples: Examples.
         photos: the source of real photos.
 
     Raises:
         WeightsError, DataError: naming the file or field, and how to fix it.
-        ValueError: a size of the images at which the protocol's network compares no label maps.
+        ValueError: the protocol's segmentation network cannot compare label maps at this image size.
     """
 
     def __init__(self, protocol, split, spec, mesh, batch_size=8, weights=None, cache=None):
@@ -55,7 +55,7 @@ class Validation:
                 raise DataError(f"protocol {protocol.name} compares label maps, which the data do not have: choose another, such as fid")
             targets = Targets(split, segmenter.labels, tuple(segmenter.label_size(spec.image_size)))
         if not split.column("label_map"):
-            split = split.shuffled()  # the first examples represent them all, and neighbours are not frames of one film
+            split = split.shuffled()  # so that the first examples are representative: neighbours can be frames of one video
         self.examples = Examples(split, spec, min(len(split), protocol.max_images or len(split)), targets)
         self.photos = Photos(self.examples)
 
@@ -71,12 +71,12 @@ class Validation:
         """Scores a set of generated images. Every process must call this.
 
         Args:
-            generated: a source of `samples` or `folder`.
+            generated: a source, from `samples` or `folder`.
             subject: JSON value that says what was generated, for the report.
-            own: `family.own_networks` of the model's run, for the scores that need them; None omits those.
-            keep: whether to keep what was measured, so that the evaluation can be resumed and is not repeated. If not, only the counts of
-                real photos are kept, and those only if the protocol names a network.
-            diversity: whether to measure the diversity of a source of `samples`.
+            own: result of `family.own_networks` for the model's run; None omits the scores that need these networks.
+            keep: whether to cache the measurements, so that the evaluation can be resumed and is not repeated. If not, only the counts of
+                real photos are cached, and only if the protocol names a network.
+            diversity: whether to measure the diversity of `generated`, which must be from `samples`.
 
         Returns:
             Report.
@@ -106,7 +106,7 @@ class Validation:
         findings.append(Finding({}, notes=tuple(generated.notes)))
         images, asked = {"generated": len(generated.names), "real": len(self.photos.names)}, self.protocol.num_samples
         if asked and images["generated"] != asked:
-            note = f"the protocol is of {asked} generated images, these are {images['generated']}: do not compare with its other scores"
+            note = f"the protocol uses {asked} generated images, this set has {images['generated']}: do not compare with its other scores"
             findings.append(Finding({}, notes=(note,)))
         rows = {"per_class": split.class_names if split.column("label_map") else ()}
         if segmenter := self.networks.segmenter:

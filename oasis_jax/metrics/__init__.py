@@ -1,1 +1,1 @@
-"""Scores of generated images: one metric a file, the protocols that fix what a score depends on, and published networks in `nets`."""
+"""Scores of generated images: one metric per file, the protocols that fix what a score depends on, and published networks in `nets`."""

@@ -1,7 +1,7 @@
 """Colour distance of generated from real images: chi-square distances of CIE Lab histograms, by class or over all pixels.
 
-Needs no network and no weights. Papers on semantic image synthesis report distances of colour distributions too, but with another,
-unpublished recipe.
+Needs no network and no weights. Papers on semantic image synthesis report distances of colour distributions too, but do not
+publish how they are computed.
 """
 import dataclasses
 from typing import ClassVar
@@ -81,7 +81,7 @@ class ColourDistance:
 
     Attributes:
         num_classes: N; 0 without label maps.
-        dontcare_id: class that is left out of the mean, or -1.
+        dontcare_id: class to exclude from the mean, or -1.
     """
 
     num_classes: int = 0

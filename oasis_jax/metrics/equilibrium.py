@@ -1,11 +1,12 @@
-"""Disequilibrium indicator (DI): how much better a discriminator of one logit is than its generator.
+"""Disequilibrium indicator (DI): how far a discriminator with one logit is ahead of its generator.
 
-Wang et al. (Improving GAN equilibrium by raising spatial awareness, 2021) print a DI without a formula; this project defines
+Wang et al. (Improving GAN equilibrium by raising spatial awareness, 2021) report a DI without a formula; this project defines
 
     DI = mean D(real) - mean D(fake), over raw logits.
 
-It is near 0 if D cannot tell the two sets apart, and grows as it can. Use as many real as generated images, real ones without augmentation,
-images by the generator in training (not its average), and D in inference mode; report the number of images and the step with the value.
+It is near 0 if D cannot tell the two sets apart, and grows as D separates them. Use as many real as generated images, real ones without
+augmentation, images of the generator in training (not its average), and D in inference mode. Report the number of images and the step with
+the value.
 """
 import dataclasses
 

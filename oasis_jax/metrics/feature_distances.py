@@ -16,7 +16,7 @@ class FeatureDistances:
     """Both distances from one forward pass of the network; a `metric.Metric`.
 
     Attributes:
-        frechet_name, kernel_name: of the scores.
+        frechet_name, kernel_name: names of the two scores.
         extract: images (B, H, W, 3), uint8 or float in [0, 1] -> features (B, d).
         dimensions: d.
         described: JSON value that identifies the network and its weights.

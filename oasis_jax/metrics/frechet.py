@@ -89,7 +89,7 @@ class Moments:
 def covariance_root(moments):
     """Factor (d, r) with root @ root.T = covariance, by pivoted Cholesky; r is at most n - 1, the largest rank of n images.
 
-    Beyond the rank the factor would hold only rounding errors, which the root raises from 1e-16 to 1e-8, so it is cut there.
+    Beyond the rank the factor would hold only rounding errors, which the root raises from 1e-16 to 1e-8, so it is truncated there.
     """
     factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(moments.covariance, lower=1)
     root = np.empty((moments.dimensions, min(rank, moments.count - 1)))

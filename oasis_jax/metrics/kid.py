@@ -15,7 +15,7 @@ class KID:
         mean: mean over the subsets.
         std: population standard deviation over the subsets, as printed by torch-fidelity. It depends on the subset size and is 0 if every
             subset is the whole set, so it is not the error of the mean.
-        standard_error: standard error of the mean, for other images from the same two sources and other subsets of them.
+        standard_error: standard error of the mean; it accounts for the choice of the images and of the subsets.
         subsets, subset_size: number of subsets, and images per set in a subset.
     """
 
@@ -49,11 +49,11 @@ def mmd2_and_influence(x, y):
 def kernel_inception_distance(real, generated, subsets=100, subset_size=1000, seed=2020):
     """KID on the subsets that torch-fidelity draws.
 
-    The standard error combines the first-order error of a U-statistic (Hoeffding, 1948), 4 Var(influence) / images for either set, with the
+    The standard error combines the first-order error of a U-statistic (Hoeffding, 1948), 4 Var(influence) / images for each set, with the
     spread over the subsets. It is an upper bound if both sources are the same.
 
     Args:
-        real, generated: (N, d) and (M, d) real arrays; of memory-mapped files (np.memmap), one subset is read at a time.
+        real, generated: (N, d) and (M, d) real-valued arrays; of memory-mapped ones (np.memmap), one subset is read at a time.
         subsets: number of subsets, each drawn without replacement.
         subset_size: images per set in a subset; reduced to the size of the smaller set.
         seed: seed of numpy's RandomState.

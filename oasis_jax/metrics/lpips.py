@@ -14,7 +14,7 @@ _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
 class LPIPS(nn.Module):
-    """VGG16 trunk with one non-negative linear head per tap, of which there are five."""
+    """VGG16 trunk with five taps, and one non-negative linear head per tap."""
 
     def setup(self):
         self.trunk = VGG16Trunk(name="features")

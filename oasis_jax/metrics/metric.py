@@ -1,4 +1,4 @@
-"""What a metric is: it counts over sets of images, and makes scores of the counts of two sets."""
+"""The interface of metrics: a metric accumulates counts over sets of images, and computes scores from the counts of two sets."""
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
@@ -9,8 +9,8 @@ import numpy as np
 
 # Sets of images that metrics compare.
 PHOTOS = "photos"
-SAMPLES = "samples"  # by the averaged generator, or a folder of any system's images
-RAW_SAMPLES = "raw samples"  # by the generator in training, not its average
+SAMPLES = "samples"  # of the averaged generator, or of a folder of any system's images
+RAW_SAMPLES = "raw samples"  # of the generator in training, not its average
 
 
 @dataclasses.dataclass(eq=False)
@@ -20,9 +20,9 @@ class Batch:
     Attributes:
         images: (B, H, W, 3), uint8, or float32 in [0, 1]; may be on devices.
         label_map: (B, H, W) integer classes of the data; None without label maps.
-        targets: (B, h, w) integer classes of the segmenter, IGNORED where none counts; None without a segmenter.
+        targets: (B, h, w) integer classes of the segmenter, IGNORED at pixels that are not scored; None without a segmenter.
         first: index of the first image in the whole set.
-        count: images that count; a last batch may be padded.
+        count: number of images without padding; only the last batch may be padded.
     """
 
     images: Any
@@ -46,7 +46,7 @@ class Batch:
 
 @dataclasses.dataclass(eq=False)
 class Measured:
-    """What a metric has counted over a whole set.
+    """The counts of a metric over a whole set.
 
     Attributes:
         images: number of images.
@@ -61,13 +61,13 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a metric finds out about two sets.
+    """The result of a metric for two sets.
 
     Attributes:
-        scores: {name: number}; NaN where there is none.
+        scores: {name: number}; NaN if undefined.
         ceiling: {name: number}, scores of the photos themselves.
         tables: {table: {column: one value per row}}, for the tables of a report.
-        per_image: {name: (images,)}, of the second set; NaN where there is none.
+        per_image: {name: (images,)}, scores of the images of the second set; NaN if undefined.
         notes: what a reader must know about the scores.
     """
 
@@ -84,10 +84,10 @@ class Metric(Protocol):
     Attributes:
         sets: the two sets: the reference, and the one that is scored.
         higher_is_better: {score: bool}, for the scores that can choose the best checkpoint.
-        identity: JSON value: all that the counts depend on, besides the images and their labels.
+        identity: JSON value: everything that the counts depend on, besides the images and their labels.
         of_run: whether the counts depend on the run's own networks.
         rows: {name: (shape, dtype)} of what `add` returns for each image.
-        window: optional; the number of images, from the first on, that a metric of raw samples counts of each set. No more are generated.
+        window: optional; a metric of raw samples counts only the first `window` images of each set, and no more are generated.
     """
 
     sets: tuple[str, str]
@@ -103,14 +103,14 @@ class Metric(Protocol):
         """The counts with one more batch, and the rows of the batch's `count` images. Raises ValueError for values that are not finite."""
 
     def merge(self, counts, following) -> dict[str, np.ndarray]:
-        """The counts of both parts of a set."""
+        """The counts of two consecutive parts of a set together."""
 
     def finish(self, reference: Measured, scored: Measured) -> Finding:
-        """The scores."""
+        """The scores, from the counts of both sets."""
 
 
 def hash_weights(variables):
-    """sha256, in hex, of the arrays of a pytree, for identities."""
+    """sha256, in hex, of the arrays of a pytree, for `identity`."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(jax.device_get(variables)):
         digest.update(np.ascontiguousarray(leaf))
@@ -118,7 +118,7 @@ def hash_weights(variables):
 
 
 def sum_counts(counts, following):
-    """Counts that add up."""
+    """Adds counts: the `merge` of metrics whose counts are sums."""
     return {name: counts[name] + following[name] for name in counts}
 
 

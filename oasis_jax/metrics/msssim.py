@@ -43,7 +43,7 @@ def _checked(a, b, shortest):
 
 @jax.jit
 def ms_ssim(a, b):
-    """Multi-scale structural similarity of pairs of images, 0..1, and 1 for equal ones; among samples, lower is more diverse.
+    """Multi-scale structural similarity of pairs of images, in 0..1, 1 for equal images; among samples, lower is more diverse.
 
     Args:
         a, b: (B, H, W, C) uint8, or float in [0, 1]; sides of at least 161, so that the window fits into the coarsest of the five scales.

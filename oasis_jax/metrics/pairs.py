@@ -39,7 +39,7 @@ def mean_over_pairs(distance, samples):
         turn = (np.arange(count) + shift) % count
         rotated = jax.tree.map(operator.itemgetter(turn), samples)
         distances = np.asarray(distance(samples, rotated), np.float64)
-        total = total + distances.sum(axis=0) / (2 if 2 * shift == count else 1)  # half a turn visits each pair twice
+        total = total + distances.sum(axis=0) / (2 if 2 * shift == count else 1)  # a rotation by K / 2 visits each pair twice
     return total / (count * (count - 1) / 2)
 
 

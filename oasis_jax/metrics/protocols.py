@@ -1,7 +1,7 @@
 """Named protocols: everything that a score depends on besides the images, so that it is reproducible.
 
-Papers leave most of these choices unsaid; where a choice is not known, there is a protocol for each. A score belongs to its protocol, and
-scores of different protocols must not be compared.
+Papers do not state most of these choices; where one is not known, there is a protocol for each alternative. A score belongs to its
+protocol, and scores of different protocols must not be compared.
 """
 import dataclasses
 import difflib
@@ -12,20 +12,20 @@ class Protocol:
     """How a set of generated images is scored.
 
     Attributes:
-        name: of the protocol.
+        name: name of the protocol.
         image_size: (H, W) of generated images, and of real photos, which Pillow resizes to it (bicubic); None is the size of the model.
         features: network of the Frechet and kernel distances: "inception" (FID, KID), "vgg16" (FD-VGG16, which must not be called FID, and
             its kernel distance), or "" for neither.
         rounded: whether generated images are rounded to bytes before that network sees them, as images in files are.
         segmenter: segmentation network, a key of `evaluation.networks.SEGMENTERS`, or "" for none.
-        split: whose examples are the real images: "val", or "train" where papers compare models with what they were trained on.
+        split: the split that real images are from: "val", or "train" where papers compare with the training images.
         max_images: number of examples of that split, from the first on; 0 uses all.
         samples_per_label: images generated for each example, if num_samples is 0.
-        num_samples: images generated in all, however many examples there are, by models that take no label map.
+        num_samples: images generated in total, regardless of the number of examples, by models that take no label map.
         noise_seed: image j has the seed noise_seed + j; sample k of example i is image k * (number of examples) + i.
-        diversity_samples: K samples of each label map for LPIPS and MS-SSIM.
+        diversity_samples: number K of samples per label map for LPIPS and MS-SSIM.
         diversity_maps: number of label maps, evenly spaced, whose diversity is measured; 0 omits diversity.
-        published: what papers report, and under which choices that are not known.
+        published: what papers report, and which of their choices are not known.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Protocol:
     published: str = ""
 
     def limited_to(self, most, count):
-        """This protocol on the first `most` of `count` examples, and with at most as many samples in all; 0 limits nothing.
+        """This protocol, limited to the first `most` of `count` examples and to `most` samples in total; 0 means no limit.
 
-        The name of what is returned says which numbers are smaller than those of the protocol.
+        The name of the returned protocol states each limit that applies.
         """
         changed = {"max_images": most} if 0 < most < min(count, self.max_images or count) else {}
         changed |= {"num_samples": most} if 0 < most < self.num_samples else {}
@@ -66,11 +66,11 @@ def find_protocol(name, more=()):
     """The Protocol of this name.
 
     Args:
-        name: of the protocol.
+        name: name of the protocol.
         more: protocols besides PROTOCOLS, such as `Family.protocols`.
 
     Raises:
-        ValueError: there is none; the message has the nearest names.
+        ValueError: there is none; the message suggests the nearest names.
     """
     protocols = {protocol.name: protocol for protocol in (*more, *PROTOCOLS)}
     if name not in protocols:

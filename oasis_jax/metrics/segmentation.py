@@ -78,7 +78,7 @@ def pixel_accuracy(confusion):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SegmenterScores:
-    """How well a segmentation network finds the label maps in images, with real photos as the ceiling; a `metric.Metric`.
+    """How well a segmentation network recovers the label maps from images, with real photos as the ceiling; a `metric.Metric`.
 
     Attributes:
         labels: LabelSpace of the network.
@@ -93,7 +93,7 @@ class SegmenterScores:
     sets: ClassVar = (PHOTOS, SAMPLES)
     higher_is_better: ClassVar = {"miou": True, "pixel_accuracy": True}
     of_run: ClassVar = False
-    rows: ClassVar = {"agreement": ((), np.float64)}  # share of each image's pixels that are labelled as in its label map
+    rows: ClassVar = {"agreement": ((), np.float64)}  # share of each image's pixels predicted as in its label map
     merge: ClassVar = staticmethod(sum_counts)
 
     @property

@@ -1,7 +1,7 @@
 """Texture distance of generated from real images: chi-square distance of histograms of local binary patterns.
 
-Needs no network and no weights. Papers on semantic image synthesis report distances of texture distributions too, but with another,
-unpublished recipe.
+Needs no network and no weights. Papers on semantic image synthesis report distances of texture distributions too, but do not
+publish how they are computed.
 """
 import dataclasses
 from typing import ClassVar

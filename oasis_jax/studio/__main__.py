@@ -1,15 +1,15 @@
-"""The studio: a page in the browser to paint label maps, resample noise and drag heatmap centres, and see the photo at once.
+"""The studio: a page in the browser to paint label maps, resample noise and drag heatmap centres. The photo is updated immediately.
 
     python -m oasis_jax.studio
     python -m oasis_jax.studio --checkpoint=runs/scenes --labels=labels/
 
-It compiles all that it needs, prints the address of the page, and opens it. What is compiled is kept in $OASIS_JAX_CACHE or
-~/.cache/oasis_jax, so that the next start is faster. Only this machine can reach it; with --host=0.0.0.0 others can too, if they know the
-address with its token. Behind a proxy, such as that of a notebook, give --token. It needs pip install 'oasis_jax[studio]'.
+The command compiles what it needs, prints the address of the page, and opens it. Compiled programs are cached in $OASIS_JAX_CACHE or
+~/.cache/oasis_jax, so that the next start is faster. Only this machine can reach the page; with --host=0.0.0.0 other machines can too, if
+they know the address with its token. Behind a proxy, such as that of a notebook, give --token. Requires pip install 'oasis_jax[studio]'.
 
---labels says which label maps the page offers; without it, they are procedural scenes, if the model was trained on them. Label files are
-read as those of the training data; --config.data.label_map=255:0, --config.data.label_offset and --config.data.palette change how. They may
-also be palette PNG or RGB in the colours of the page.
+--labels selects the label maps that the page offers; without it, they are procedural scenes, if the model was trained on them. Label files
+are read like those of the training data; --config.data.label_map=255:0, --config.data.label_offset and --config.data.palette change that.
+They may also be palette PNG or RGB images in the colours of the page.
 """
 import os
 import secrets
@@ -28,18 +28,18 @@ from oasis_jax.files import expanded
 from oasis_jax.interrupts import INTERRUPTED
 from oasis_jax.sample_labels import label_fields, parse_size
 
-DEFAULT_PORT = 8765  # the same every day: what a browser keeps for a page, it keeps by its address
+DEFAULT_PORT = 8765  # fixed, because a browser stores a page's data under its address
 
 
 def serve(options, ready=lambda url: None):
-    """Serves the studio as the flags (attributes of `options`) say, until it is interrupted.
+    """Serves the studio until it is interrupted.
 
     Args:
-        options: flags.
-        ready: is called with the address of the page as soon as it can be opened.
+        options: the flags, as attributes.
+        ready: called with the address of the page as soon as the page can be opened.
 
     Raises:
-        CheckpointError, DataError, ImportError, OSError, ValueError: with how to fix it in the message.
+        CheckpointError, DataError, ImportError, OSError, ValueError: the message says how to fix it.
     """
     from oasis_jax.studio.beginning import begin_with
     from oasis_jax.studio.guards import is_loopback
@@ -60,19 +60,19 @@ def serve(options, ready=lambda url: None):
 
 
 def _keep_compiled():
-    """Keeps what is compiled for the next start, unless JAX_COMPILATION_CACHE_DIR names another folder."""
+    """Caches compiled programs for the next start, unless JAX_COMPILATION_CACHE_DIR names another folder."""
     if not jax.config.jax_compilation_cache_dir:
         folder = expanded(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax")) / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def _bound(options):
-    """A socket at --host and --port; raises ValueError if there is no such host, or the port is in use."""
+    """A socket bound to --host and --port; raises ValueError if there is no such host, or the port is in use."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ValueError(f"--host={options.host}: {error.strerror}; leave it out to be reached from this machine alone") from None
+        raise ValueError(f"--host={options.host}: {error.strerror}; omit it to serve this machine only") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
@@ -85,7 +85,7 @@ def _bound(options):
 def _show(url):
     print(f"the studio is at {url} (Ctrl-C ends it)", flush=True)
     has_screen = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if has_screen and not flags.FLAGS.no_browser:  # without a screen, a browser in text would take the terminal
+    if has_screen and not flags.FLAGS.no_browser:  # without a screen, a text browser would take over the terminal
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
@@ -95,19 +95,19 @@ def main(_):
     except (CheckpointError, DataError, ImportError, OSError, ValueError) as error:
         missing = f": pip install '{__package__.partition('.')[0]}[studio]'" if isinstance(error, ImportError) else ""
         sys.exit(f"studio: {error}{missing}")
-    sys.exit(INTERRUPTED)  # which alone ends the server; some versions of uvicorn keep the KeyboardInterrupt to themselves
+    sys.exit(INTERRUPTED)  # only an interrupt ends the server; some versions of uvicorn do not re-raise KeyboardInterrupt
 
 
 def define_flags(argv):
-    """Defines the flags, with --config.data.FIELD for how label files are read; returns the flags_parser of `app.run`."""
+    """Defines the flags, including --config.data.FIELD for reading label files, and returns the flags_parser of `app.run`."""
     flags.DEFINE_string("checkpoint", "scenes", "A run's folder, the folder of one checkpoint, or the name of a model in the package.")
     flags.DEFINE_string("labels", None, "A label file, a folder of them, or a pattern with * or **: examples to begin with.")
     flags.DEFINE_string("size", "", "HEIGHTxWIDTH of the images; by default the size that the model was trained on.")
     flags.DEFINE_bool("best", False, "Take the best checkpoint, not the latest.")
-    flags.DEFINE_string("host", "127.0.0.1", "Name or address to listen at; one that other machines reach protects the page by a token.")
-    flags.DEFINE_integer("port", DEFAULT_PORT, "Port to listen at; 0 for any free one.", lower_bound=0, upper_bound=65535)
-    flags.DEFINE_bool("token", False, "Protect the page by a token in its address also on this machine: for use behind a proxy.")
-    flags.DEFINE_bool("no_browser", False, "Print the address of the page, and do not open it.")
+    flags.DEFINE_string("host", "127.0.0.1", "Name or address to listen on; if other machines can reach it, a token protects the page.")
+    flags.DEFINE_integer("port", DEFAULT_PORT, "Port to listen on; 0 for any free one.", lower_bound=0, upper_bound=65535)
+    flags.DEFINE_bool("token", False, "Protect the page by a token in its address even on this machine: for use behind a proxy.")
+    flags.DEFINE_bool("no_browser", False, "Print the address of the page, but do not open it.")
     return config_flag.define_with(label_fields(), argv, "How label files are read, by default as in training")
 
 

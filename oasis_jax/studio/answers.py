@@ -1,4 +1,4 @@
-"""What is answered to a page, whatever carries its questions: bytes in, a message out; and what is said of errors."""
+"""Answers to the questions of a page, independent of the transport: bytes in, a message out; and the text of errors."""
 import logging
 
 from oasis_jax.data.image_files import DataError
@@ -14,65 +14,65 @@ _log = logging.getLogger(__name__)
 
 
 class Answers:
-    """The questions of a page, one method each. They are to be called in the renderer's thread, with a body (bytes) and a name.
+    """Answers the questions of a page, with one method each. Call them in the renderer's thread, with a body (bytes) and a name.
 
-    A method returns (header: JSON values, arrays of `framing.pack`), and raises FramingError, DataError or ValueError, in one line.
+    A method returns (header of JSON values, arrays for `framing.pack`), or raises FramingError, DataError or ValueError with one line.
 
     Attributes:
-        longest: {question: bytes of the longest body that is taken}.
+        longest: {question: maximum size of its body in bytes}.
     """
 
     def __init__(self, renderer, facts, examples, rule):
-        """Of a Renderer, a function that gives `model_facts` once it is compiled, Examples, and the FileRule of label files or None."""
+        """Takes a Renderer, a function that returns `model_facts` once it is compiled, Examples, and a FileRule or None."""
         self._renderer, self._facts, self._examples, self._rule = renderer, facts, examples, rule
         self._model = renderer.model
         maps = 0 if not class_names(self._model) else (id_dtype(self._model).itemsize + 1) * renderer.size[0] * renderer.size[1]
         self.longest = {"info": 0, "example": 0, "render": maps + MAX_HEADER + 4, "open": MAX_BYTES, "heatmaps": MAX_HEADER}
 
     def info(self, body=b"", name=""):
-        """What the page has to know of the model."""
+        """The facts about the model that the page needs."""
         return self._facts(), ()
 
     def render(self, body, name=""):
-        """The photo of an image, or a part of it: height, width, top, left and exact, with uint8 (height, width, 3)."""
+        """The photo that the body asks for, or a part of it, uint8 (height, width, 3), with height, width, top, left and exact."""
         picture = self._renderer.render(self.image(body))
         height, width, _ = picture.rgb.shape
         return {"height": height, "width": width, "top": picture.top, "left": picture.left, "exact": picture.exact}, (picture.rgb,)
 
     def open(self, body, name=""):
-        """The image in a file: its fields, with label map and map of regions, or None."""
+        """The image in a file: its fields, with label map and map of regions, each of which may be None."""
         header, *arrays = open_file(body, name[:200] or "the file", self._model, self._rule, self._renderer.size)
         return header, arrays
 
     def example(self, body=b"", name=""):
-        """An example: its size, and `notice` if it was squeezed, with label map and photo, or None."""
+        """The example of this name: its size, and `notice` if it was squeezed, with its label map, and its photo or None."""
         labels, photo, notice = self._examples.read(name)
         height, width = labels.shape
         header = {"name": name, "height": height, "width": width, "photo": photo is not None} | ({"notice": notice} if notice else {})
         return header, (labels.astype(id_dtype(self._model)), photo)
 
     def heatmaps(self, body, name=""):
-        """The heatmaps of {"seed": 0}."""
+        """The heatmaps of a seed; the body is JSON such as {"seed": 0}."""
         if not self._model.spatially_aware:
             raise ValueError("this model takes no heatmaps")
         found = Record({"seed": SEED})(framing.parsed(body))
         return {"heatmaps": self._renderer.heatmaps(found["seed"]).tolist()}, ()
 
     def image(self, body):
-        """The ImageRequest that a body describes; it may be called in any thread."""
+        """The ImageRequest that a body describes; may be called in any thread."""
         return read_request(self._model, self._renderer.size, *framing.unpack(body))
 
 
 def explained(error, log=True):
-    """(status of HTTP, one line for people) of whatever a question has raised; what was not foreseen is logged if `log` is set."""
+    """(HTTP status, one line for the user) for an exception that a question raised; an unexpected one is logged if `log` is set."""
     for kind, status in _STATUS.items():
         if isinstance(error, kind):
             return status, joined(error)
     if log:
         _log.error("a request failed", exc_info=error)
-    return 500, f"the image cannot be computed ({type(error).__name__}): the log of the program says more"
+    return 500, f"the image cannot be computed ({type(error).__name__}): see the log of the program"
 
 
 def joined(error):
-    """The text of an error without line ends."""
+    """The text of an error, joined to one line."""
     return " ".join(str(error).split())

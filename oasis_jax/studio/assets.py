@@ -1,4 +1,4 @@
-"""The page's files: as they are, for a server; and its ES modules as one, for notebooks and pages without a server."""
+"""The page's files: unchanged for a server, and its ES modules joined into one for notebooks and pages without a server."""
 import pathlib
 import re
 
@@ -8,7 +8,7 @@ _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.M)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let)\b)", re.M)
 _NAME = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) +([\w$]+)", re.M)
 _EXPORTED = re.compile(r"^export (?:async )?(?:function\*?|class|const|let) +([\w$]+)", re.M)
-_ENTRY = "mount"  # what the module that begins the page exports
+_ENTRY = "mount"  # exported by the entry module of the page
 
 
 def files(folder=PAGE):
@@ -17,14 +17,14 @@ def files(folder=PAGE):
 
 
 def module(*roots, folder=PAGE):
-    """ES modules and all that they import as the text of one module, which exports what the roots export.
+    """Joins ES modules and everything that they import into the text of one module, which exports what the roots export.
 
     Args:
         roots: names of modules, such as "studio.js"; by default the one that exports `mount`.
-        folder: with the modules. An import stands in one line, and names what it takes of "./NAME.js"; exports stand before declarations.
+        folder: folder of the modules. An import is one line that lists names from "./NAME.js"; an export is part of a declaration.
 
     Raises:
-        ValueError: two modules declare one name, they import each other, a module is missing, or holds an import or export of another form.
+        ValueError: two modules declare the same name or import each other, a module is missing, or an import or export has another form.
     """
     texts = {file.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.js"))}
     roots = roots or [name for name, text in texts.items() if _ENTRY in _EXPORTED.findall(text)]

@@ -1,4 +1,4 @@
-"""What a studio begins with: a model, the size of its images, and the label maps that it offers."""
+"""The initial state of a studio: a model, the size of its images, and the label maps that it offers."""
 import dataclasses
 import hashlib
 import os
@@ -16,19 +16,19 @@ from oasis_jax.studio.fitting import fitted
 from oasis_jax.studio.image_request import class_names
 from oasis_jax.studio.model_facts import model_facts
 
-_OF_PYTHON = "model"  # what recipes name a model that was given as an object
+_OF_PYTHON = "model"  # name, in recipes, of a model that was given as an object
 
 
 @dataclasses.dataclass(frozen=True)
 class Beginning:
-    """What a studio begins with.
+    """The initial state of a studio.
 
     Attributes:
         model: family.Model.
-        checkpoint: the model as recipes name it (`saved.reference`).
+        checkpoint: name of the model in recipes (`saved.reference`).
         size: (H, W) of the images.
         rule: LabelRule of the ids in label files; None for a model without label maps.
-        file_rule: FileRule of label files, as `rule` has it; None for a model without label maps.
+        file_rule: FileRule of label files, made from `rule`; None for a model without label maps.
         examples: Examples.
     """
 
@@ -40,20 +40,20 @@ class Beginning:
     examples: Examples
 
     def facts(self, renderer):
-        """What a page has to know (`model_facts`), once a Renderer is compiled."""
+        """The facts that a page needs (`model_facts`); the Renderer must be compiled."""
         return model_facts(self.model, self.checkpoint, self.size, self.examples.names, renderer.previews is not None, self.rule)
 
 
 def begin_with(given, labels=None, size=None, best=False, changed=None):
-    """The Beginning of a studio.
+    """Loads the model and finds the examples of a studio, and returns them as a Beginning.
 
     Args:
-        given: a run, the folder of a checkpoint or a packed model, the name of a model of the package, or a family.Model.
+        given: a run, the folder of a checkpoint or a packed model, the name of a model in the package, or a family.Model.
         labels: examples: a label file, a folder of them or a pattern; or integer classes (H, W) or (B, H, W). By default procedural scenes,
             if the model was trained on them.
         size: (H, W) of the images; by default that of the training images.
-        best: of a run, take the best checkpoint.
-        changed: fields of the config that replace those of the checkpoint in how label files are read.
+        best: take the best checkpoint of a run, not the latest.
+        changed: config fields that replace those of the checkpoint when label files are read.
 
     Raises:
         CheckpointError: there is no such checkpoint.
@@ -72,7 +72,7 @@ def begin_with(given, labels=None, size=None, best=False, changed=None):
 
 
 def digest(labels):
-    """A short text that is the same for the same `labels` of `begin_with`, so that a page finds the work that began with them."""
+    """A short hash of `labels` of `begin_with`, by which a page finds the stored work that began with them."""
     if labels is None:
         return ""
     of_path = isinstance(labels, str | os.PathLike)

@@ -1,4 +1,4 @@
-"""What the page offers to begin with: label maps of files, or procedural scenes with their photos."""
+"""Examples that the page offers: label maps from files, or procedural scenes with their photos."""
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ _LEAST_SIDE = 16  # of a scene
 
 
 class Example(NamedTuple):
-    """Label map, integer (H, W) of the images; photo, uint8 (H, W, 3), or None; and what `fitting.fitted` tells of it, or None."""
+    """A label map, integer (H, W) of the images; a photo, uint8 (H, W, 3), or None; and the notice of `fitting.fitted`, or None."""
 
     labels: np.ndarray
     photo: np.ndarray | None
@@ -28,10 +28,10 @@ class Example(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Examples by name, read when they are asked for.
+    """Examples by name, read on request.
 
     Attributes:
-        readers: {name: function without arguments that gives the values of an Example}. Names are looked up in it, and never become paths.
+        readers: {name: function without arguments that returns the values of an Example}. Names are only looked up, never used as paths.
     """
 
     readers: Mapping[str, Callable[[], tuple]]
@@ -42,14 +42,14 @@ class Examples:
         return list(self.readers)
 
     def read(self, name):
-        """The Example of a name; raises DataError if there is none of this name, or its file cannot be used."""
+        """The Example of this name; raises DataError if there is none, or its file cannot be used."""
         if name not in self.readers:
             raise DataError(f"there is no example {name[:100]!r}")
         return Example(*self.readers[name]())
 
 
 def find_examples(model, size, rule, labels=None):
-    """The Examples for a model.
+    """Finds the Examples for a model.
 
     Args:
         model: family.Model.

@@ -1,4 +1,4 @@
-"""How label files that people give to the studio are read: as ids, or in the colours that the studio shows. `read_png.js` does the same."""
+"""How the studio reads label files: as ids, or as the colours that the studio shows. `read_png.js` does the same."""
 import dataclasses
 
 import numpy as np
@@ -9,20 +9,20 @@ from oasis_jax.sample_labels import class_colours
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FileRule:
-    """How a label file becomes classes.
+    """The rule that converts a label file to classes.
 
-    Grey images hold ids. If the model has a palette of its own (data.palette), images in colours hold colours, as in its training data.
-    If it has none, its classes have the colours that the studio shows and writes into labels.png:
+    Greyscale images hold ids. If the model has a palette of its own (data.palette), colour images hold colours, as in its training data.
+    If it has none, its classes have the colours that the studio shows and writes to labels.png:
 
-    * A palette image holds colours if all that its pixels have are colours of classes. Else its indices are ids, and so they are if its
-      pixels have one colour alone and its palette has others that no class has: black is a colour of most palettes.
-    * An RGB image of three equal channels holds ids, any other holds colours.
+    * A palette image holds colours if all colours of its pixels are colours of classes; otherwise its indices are ids. They are also ids
+      if all pixels have the same colour and the palette has colours of no class, because most palettes contain black.
+    * An RGB image with three equal channels holds ids; any other holds colours.
 
-    A colour that no class has is an error wherever colours are read.
+    Wherever colours are read, a colour of no class is an error.
 
     Attributes:
-        ids: LabelRule of ids, without palette.
-        colours: LabelRule of colours; those of the classes come first, in their order.
+        ids: LabelRule for ids, without palette.
+        colours: LabelRule for colours; those of the classes come first, in order.
         own: whether the model has a palette of its own.
     """
 
@@ -34,7 +34,7 @@ class FileRule:
         """The rule as JSON values, for a page without a server.
 
         Returns:
-            dict; `count` is the number of classes, `offset` and `map` lead from ids to them, `colours` are [r, g, b, class].
+            dict; `count` is the number of classes, `offset` and `map` convert ids to classes, `colours` are rows [r, g, b, class].
         """
         classes = self.colours.table[: len(self.colours.palette), None]
         return {
@@ -47,16 +47,16 @@ class FileRule:
 
 
 def file_rule(model, rule):
-    """The FileRule of a family.Model that takes label maps.
+    """Makes the FileRule of a family.Model that takes label maps.
 
     Args:
         model: family.Model.
-        rule: LabelRule of its label files, as `sample_labels.label_rule` gives it.
+        rule: LabelRule of its label files, from `sample_labels.label_rule`.
     """
     own = rule.palette is not None
     class_of = {tuple(colour): number for number, colour in enumerate(class_colours(model, rule).tolist())}
     for stored, colour in enumerate(rule.palette.tolist() if own else ()):
-        if rule.table[stored] >= 0:  # several ids may be of one class
+        if rule.table[stored] >= 0:  # several ids may have the same class
             class_of.setdefault(tuple(colour), int(rule.table[stored]))
     source = {}
     if not own:
@@ -68,21 +68,21 @@ def file_rule(model, rule):
 
 
 def classes_of(file, rule):
-    """The classes in a label file: int32 (H, W).
+    """Reads the classes in a label file: int32 (H, W).
 
     Args:
         file: ImageFile.
         rule: FileRule.
 
     Raises:
-        DataError: it holds no ids or colours of classes, or as `stored_ids` does; it names the file.
+        DataError: an id or colour in the file has no class, or as `stored_ids`; the message names the file.
     """
     chosen = rule.colours if not file.lossy and _holds_colours(file.decode(), rule, f"label map {file.source}") else rule.ids
     return chosen(stored_ids(file, chosen), f"label map {file.source}")
 
 
 def _holds_colours(image, rule, source):
-    """Whether the pixels of an Image are to be read by their colours. Raises DataError for colours that are not there."""
+    """Whether the pixels of an Image are to be read as colours. Raises DataError for an index that the palette lacks."""
     if image.mode not in ("P", "RGB", "RGBA", "LA"):
         return False
     if image.mode != "P":

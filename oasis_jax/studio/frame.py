@@ -1,8 +1,8 @@
-"""The studio in a frame of a notebook, where widgets cannot be shown: a page that the kernel's machine serves, or one without a server.
+"""The studio in a frame of a notebook that cannot show widgets: a page served by the kernel's machine, or one without a server.
 
     from oasis_jax.studio.frame import page_frame, studio_frame
     studio_frame("scenes")          # needs pip install 'oasis_jax[studio]'
-    page_frame("studio.html")       # what python -m oasis_jax.export --format=page has written
+    page_frame("studio.html")       # a file written by python -m oasis_jax.export --format=page
 """
 import dataclasses
 import html
@@ -20,20 +20,20 @@ HEIGHT = 640  # of a cell, in pixels
 
 
 def studio_frame(model="scenes", labels=None, size=None, best=False, height=HEIGHT, port=0, base=None):
-    """Serves a studio from this process, on this machine alone and protected by a token, and shows it in a frame.
+    """Serves a studio from this process, for this machine only and protected by a token, and shows it in a frame.
 
     Args:
         model, labels, size, best: as for `oasis_jax.studio.widget.studio`.
-        height: of the frame, in pixels.
-        port: to serve at; 0 for any free one. A browser keeps the work on a page by its address, and so by its port.
-        base: address, with {port} in it, where the browser reaches a port of this machine; by default what Colab gives, on a hub
-            that of jupyter-server-proxy ("/user/me/proxy/{port}/"), else this machine's own.
+        height: height of the frame in pixels.
+        port: port to serve on; 0 for any free one. A browser stores the work on a page under its address, which includes the port.
+        base: address, with {port} in it, at which the browser reaches a port of this machine. By default, it is Colab's proxy on Colab,
+            jupyter-server-proxy on a hub ("/user/me/proxy/{port}/"), and 127.0.0.1 elsewhere.
 
     Returns:
-        A `Frame`, which a notebook shows if it is the last value of a cell. Its close() ends the server.
+        A `Frame`, which a notebook shows if it is the last value of a cell. Its close() stops the server.
 
     Raises:
-        CheckpointError, DataError, ImportError, OSError, ValueError: with how to fix it in the message.
+        CheckpointError, DataError, ImportError, OSError, ValueError: the message says how to fix it.
     """
     try:
         from oasis_jax.studio.serving import StudioServer
@@ -53,11 +53,11 @@ def studio_frame(model="scenes", labels=None, size=None, best=False, height=HEIG
 
 
 class Frame:
-    """A studio that is served, and its frame.
+    """A running server of a studio, and the frame that shows it.
 
     Attributes:
-        port: of this machine.
-        url: that the frame shows, with the token.
+        port: port that the server listens on.
+        url: address that the frame shows, with the token.
     """
 
     def __init__(self, server, thread, port, token, height, base):
@@ -67,7 +67,7 @@ class Frame:
         self.url = (base or _base()).format(port=self.port) + self._path
 
     def close(self):
-        """Ends the server."""
+        """Stops the server."""
         self._server.should_exit = True
         self._thread.join()
 
@@ -84,7 +84,7 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True)
 class PageFrame:
-    """HTML of a frame: the attribute that says what it shows, "src" or "srcdoc"; its value; and the height in pixels."""
+    """An HTML frame: the attribute that holds its content, "src" or "srcdoc"; the value of this attribute; and the height in pixels."""
 
     attribute: str
     value: str
@@ -96,14 +96,14 @@ class PageFrame:
 
 
 def page_frame(path, height=HEIGHT):
-    """A page without a server in a frame. It is stored with the notebook, and works without a kernel.
+    """Shows a page without a server in a frame. The page is stored with the notebook, and works without a kernel.
 
     Args:
-        path: file that `python -m oasis_jax.export --format=page` has written.
-        height: of the frame, in pixels.
+        path: file written by `python -m oasis_jax.export --format=page`.
+        height: height of the frame in pixels.
 
     Returns:
-        What a notebook shows if it is the last value of a cell.
+        A `PageFrame`, which a notebook shows if it is the last value of a cell.
 
     Raises:
         OSError: there is no such file.

@@ -1,4 +1,4 @@
-"""Messages between page and server: a JSON header, its length before it, and the bytes of arrays behind it."""
+"""Messages between page and server: the length of a JSON header, the header, and the bytes of arrays."""
 import json
 
 import numpy as np
@@ -10,15 +10,15 @@ _LENGTH = 4  # bytes that hold the length of the header, little endian
 
 
 class FramingError(ValueError):
-    """A message that cannot be taken apart; the text says why."""
+    """A message that cannot be parsed; the error text says why."""
 
 
 def pack(header, *arrays):
-    """The bytes of a message.
+    """Packs a header and arrays into the bytes of a message.
 
     Args:
         header: JSON values.
-        arrays: of one or two bytes an element, which follow in C order and little endian; None is left out.
+        arrays: arrays with one or two bytes per element, stored in C order and little endian; None is skipped.
     """
     text = json.dumps(header, allow_nan=False).encode()
     parts = [array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays if array is not None]
@@ -26,10 +26,10 @@ def pack(header, *arrays):
 
 
 def unpack(message):
-    """(header, a dict of JSON values; the bytes behind it) of a message.
+    """Splits a message into (header, a dict of JSON values; the bytes after it).
 
     Raises:
-        FramingError: the header is cut off, longer than MAX_HEADER, no JSON object, or not strict JSON: it has NaN, or a name twice.
+        FramingError: the header is truncated, longer than MAX_HEADER, not a JSON object, or not strict JSON (NaN, or a repeated name).
     """
     size = int.from_bytes(message[:_LENGTH], "little")
     if len(message) < _LENGTH or size > min(MAX_HEADER, len(message) - _LENGTH):
@@ -38,7 +38,7 @@ def unpack(message):
 
 
 def parsed(text):
-    """The dict that strict JSON (bytes) holds; raises FramingError as `unpack` does."""
+    """Parses strict JSON (bytes) into a dict; raises FramingError as `unpack` does."""
     try:
         header = json_values.parse(text)
     except ValueError as error:
@@ -49,7 +49,7 @@ def parsed(text):
 
 
 def array_of(data, dtype, shape, name):
-    """(array of dtype and shape, the bytes behind it) from bytes; raises FramingError, with the array's name, if they are too few."""
+    """(array of dtype and shape, the bytes after it), read from bytes; raises FramingError with the array's name if there are too few."""
     dtype, count = np.dtype(dtype).newbyteorder("<"), int(np.prod(shape))
     if len(data) < count * dtype.itemsize:
         raise FramingError(f"{name} should be {'x'.join(map(str, shape))} {dtype.name}, but {len(data)} bytes are left")

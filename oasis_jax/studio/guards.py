@@ -1,18 +1,18 @@
-"""What every request must pass before anything is computed: of this machine, of the studio's own page, and no larger than it may be."""
+"""Checks of every request before anything is computed: its host, its token, the site that it comes from, and its size."""
 import ipaddress
 import secrets
 from urllib.parse import urlsplit
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 TOKEN_HEADER = "x-token"
-_OWN_SITE = ("same-origin", "none")  # Sec-Fetch-Site; none: a person has typed the address
-_THROWN_AWAY = 1 << 28  # bytes
-_LOCAL_FRAMES = "'self' http://localhost:* http://127.0.0.1:*"  # of notebooks
+_OWN_SITE = ("same-origin", "none")  # values of Sec-Fetch-Site; none: a person typed the address
+_THROWN_AWAY = 1 << 28  # bytes: a refused body up to this size is received and discarded
+_LOCAL_FRAMES = "'self' http://localhost:* http://127.0.0.1:*"  # notebooks, which may frame the page
 
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",  # it would tell the token
+    "referrer-policy": "no-referrer",  # the referrer would reveal the token
     "cache-control": "no-store",
 }
 _POLICY = (
@@ -25,7 +25,7 @@ class Refused(Exception):
     """A request that is answered with an error.
 
     Attributes:
-        status: of HTTP.
+        status: HTTP status.
     """
 
     def __init__(self, status, message):
@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 def is_loopback(host):
-    """Whether only this machine can reach a server on a host."""
+    """Whether a server that listens on this host can only be reached from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -42,20 +42,20 @@ def is_loopback(host):
 
 
 def response_headers(token):
-    """Headers of every response, {name: value}: whoever knows no token may frame the page only on this machine."""
+    """Headers of every response, {name: value}. Without a token, only pages served by this machine may frame the studio."""
     return _HEADERS | {"content-security-policy": _POLICY + ("*" if token else _LOCAL_FRAMES)}
 
 
 def check_origin(headers, token, for_page):
-    """Raises Refused for a request of another site's page, or of somebody without the token.
+    """Raises Refused for a request from a page of another site, or without the token.
 
     Args:
-        headers: of the request, whose names are compared without case.
-        token: that requests must name; other sites do not know it. Host may then be any name, and Origin another than Host, as behind a
-            proxy. None for servers that only this machine can reach; Host must then be a name of it, since a name that others own can be
-            made to lead here (DNS rebinding).
-        for_page: whether it asks for a file of the page, which holds nothing private, where the token is not known yet, and to which a
-            link or a frame of another site may lead.
+        headers: headers of the request; their names are case-insensitive.
+        token: token that requests must contain, which other sites do not know. Host may then be any name and differ from Origin, as
+            behind a proxy. None for servers that only this machine can reach; Host must then be a name of this machine, because other
+            sites can make their own names resolve to it (DNS rebinding).
+        for_page: whether a file of the page is requested. These files hold nothing private, are loaded before the page knows the token,
+            and may be linked or framed by other sites.
     """
     host = headers.get("host", "")
     if not token and _name(host) not in LOOPBACK:
@@ -71,7 +71,7 @@ def check_origin(headers, token, for_page):
 
 
 async def read_body(request, most):
-    """The bytes of a request; raises Refused as soon as there are more than `most`, whatever its headers say."""
+    """Reads the body of a request; raises Refused as soon as it exceeds `most` bytes, whatever the headers say."""
     if _told_length(request) > most:
         raise _too_large(most)
     body = bytearray()
@@ -83,7 +83,7 @@ async def read_body(request, most):
 
 
 def is_short(request):
-    """Whether a request says that it has so few bytes that they can be received to be thrown away."""
+    """Whether the headers of a request declare a body that is short enough to be received and discarded."""
     return _told_length(request) <= _THROWN_AWAY and "transfer-encoding" not in request.headers
 
 
@@ -93,11 +93,11 @@ def _told_length(request):
 
 
 def _too_large(most):
-    return Refused(413, f"the message is larger than {most:,} bytes, the most that is read here")
+    return Refused(413, f"the message is larger than {most:,} bytes, the limit for this request")
 
 
 def _name(host):
-    """The name in a Host header, lower case; "" if it is none."""
+    """The host name in a Host header, in lower case; "" if the header is invalid."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:

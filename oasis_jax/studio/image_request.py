@@ -1,4 +1,4 @@
-"""What a page asks for: one image, with all that it depends on, so that the server keeps nothing of anybody's image."""
+"""The request of a page: one image with everything that it depends on, so that the server need not store it."""
 import dataclasses
 
 import numpy as np
@@ -10,22 +10,22 @@ from oasis_jax.studio.framing import FramingError, array_of
 from oasis_jax.studio.json_fields import Named, OrNull, Real, Record, Row, Several, Text, Whole
 
 MAX_REGIONS = 63
-MAX_PAIRS = 64  # of region and class in one image: rows of the table that programs are compiled for
+MAX_PAIRS = 64  # pairs of region and class in one image: rows of the table that programs are compiled for
 SEED = Whole(0, NUM_SEEDS - 1)
 POSITION = Real(0, 1)
-CENTRE = Real(-4, 4)  # those of a seed may lie outside of the image
+CENTRE = Real(-4, 4)  # centres of a seed may lie outside the image
 WIDTH = Real(0.001, 10)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageRequest:
-    """One image.
+    """A request for one image.
 
     Attributes:
         labels: integer (H, W); None for a model without label maps.
         recipe: Recipe, with regions if there are any.
-        box: (top, left, height, width) of what has changed, to be shown at once if a whole image takes long; None for the exact image.
-        tab: name of the page, whose last exact image a preview begins with.
+        box: (top, left, height, width) of the changed part, to be previewed if whole images are slow; None for the exact image.
+        tab: name of the browser page; a preview starts from the last exact image of the same page.
     """
 
     labels: np.ndarray | None
@@ -35,7 +35,7 @@ class ImageRequest:
 
 
 def schema(model, size):
-    """The Record of the header of a request, for a `family.Model` and images of `size` (H, W): what does not fit the model is no field."""
+    """The Record that checks the header of a request: only fields that apply to the `family.Model`, and images of `size` (H, W)."""
     height, width = size
     of_classes = {"class_seeds": (Named(class_names(model), SEED), {})} if class_names(model) else {}
     end = Record({"seed": SEED, **{name: kind for name, (kind, _) in of_classes.items()}}, {name: {} for name in of_classes})
@@ -63,16 +63,16 @@ def id_dtype(model):
 
 
 def read_request(model, size, header, data):
-    """The ImageRequest of a message.
+    """Reads the ImageRequest in a message.
 
     Args:
         model: family.Model.
         size: (H, W) of its images.
         header: dict of JSON values, in the form of `schema`.
-        data: the bytes behind it: the label map, and the map of regions if the header lists any.
+        data: the bytes after the header: the label map, and the map of regions if the header lists any.
 
     Raises:
-        FramingError, ValueError: naming what is wrong.
+        FramingError, ValueError: the message says what is wrong.
     """
     found, names = schema(model, size)(header), class_names(model)
     labels, regions = None, None
@@ -85,7 +85,7 @@ def read_request(model, size, header, data):
             regions = Regions(region_map, tuple(RegionSeed(each["seed"], each["end"], each["t"]) for each in found["regions"]))
         _check_pairs(labels if regions is None else region_map * np.int64(model.num_classes) + labels)
     if len(data):
-        raise FramingError(f"the message has {len(data)} bytes behind its last array")
+        raise FramingError(f"the message has {len(data)} bytes after its last array")
 
     def side(values):
         return values["seed"], {names.index(name): seed for name, seed in values.get("class_seeds", {}).items()}
@@ -101,15 +101,15 @@ def read_request(model, size, header, data):
     )
     box = found["preview"] and tuple(found["preview"][name] for name in ("top", "left", "height", "width"))
     if box and (box[0] + box[2] > size[0] or box[1] + box[3] > size[1]):
-        raise ValueError(f"preview is {found['preview']}, which reaches out of the image of {size[0]}x{size[1]}")
+        raise ValueError(f"preview is {found['preview']}, which extends beyond the image of {size[0]}x{size[1]}")
     return ImageRequest(labels, recipe, box, found["tab"])
 
 
 def write_image(model, image):
-    """(header, label map, map of regions) that `read_request` reads, of an ImageRequest without box; a map may be None.
+    """The inverse of `read_request`, for an ImageRequest without box: (header, label map or None, map of regions or None).
 
     Raises:
-        ValueError: the recipe has something that a request cannot have.
+        ValueError: the recipe has something that a request cannot express.
     """
     recipe, names = image.recipe, class_names(model)
     if recipe.truncated_rows is not None:

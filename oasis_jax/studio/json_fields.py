@@ -1,4 +1,4 @@
-"""What the fields of a JSON object may be, as a schema that can be looked into; each kind of value is a check of `json_values`."""
+"""Schemas of JSON objects, as data that can be inspected. Each kind of value is callable, like the checks of `json_values`."""
 import dataclasses
 from collections.abc import Collection
 from typing import Any
@@ -14,7 +14,7 @@ class Whole:
     most: int
 
     def __call__(self, value, field):
-        """The value; as all kinds, raises ValueError, naming the field, for one that is not of the kind."""
+        """Returns the value. Like all kinds, raises ValueError, which names the field, for a value of another kind."""
         return integer(self.least, self.most)(value, field)
 
 
@@ -32,7 +32,7 @@ class Real:
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """A text of at most `longest` characters, and if there are `choices`, one of them."""
+    """A text of at most `longest` characters, and one of the `choices` if these are given."""
 
     longest: int = MAX_TEXT
     choices: Collection[str] | None = None
@@ -62,7 +62,7 @@ class Several:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A list with one value for each of some kinds."""
+    """A list of fixed length, with one kind for each position."""
 
     kinds: tuple[Any, ...]
 
@@ -74,7 +74,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """An object whose names are among `names`, and whose values are of one kind."""
+    """An object whose keys are among `names`, and whose values are of one kind."""
 
     names: Collection[str]
     each: Any
@@ -97,11 +97,11 @@ class OrNull:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """An object with fields of their own kinds.
+    """An object in which each field has its own kind.
 
     Attributes:
         fields: {name: kind}.
-        unset: {name: value} of the fields that may be missing, and what they then are.
+        unset: {name: value}: the optional fields and their default values.
     """
 
     fields: dict[str, Any]

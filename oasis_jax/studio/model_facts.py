@@ -1,4 +1,4 @@
-"""What a page has to know of a model."""
+"""The facts about a model that a page needs."""
 import os
 
 from oasis_jax import saved
@@ -11,20 +11,20 @@ _LARGEST_UNIT = 1 << 12
 
 
 def model_facts(model, checkpoint, size, examples=(), preview=False, rule=None):
-    """JSON values on a `family.Model`.
+    """The facts about a `family.Model`, as JSON values.
 
     Args:
         model: family.Model.
-        checkpoint: the model as recipes name it: a name of this package, a path, or what only people understand.
+        checkpoint: name of the model in recipes: that of a model in this package, a path, or a name for people only.
         size: (H, W) of the images.
         examples: names of examples.
         preview: whether a part of an image can be computed faster than the whole.
-        rule: LabelRule of label files, whose palette gives the classes their colours; by default that of the model.
+        rule: LabelRule of label files, whose palette defines the colours of the classes; by default that of the model.
 
     Returns:
-        dict; `found` says whether the sampling command finds the model that a recipe names, without --checkpoint; colours are [r, g, b]
-        in 0..255, `multiple` is what both sides must be multiples of, `levels` are the numbers of the heatmaps of each level, `styles` is
-        the number of style rows, and 0 without.
+        dict. `found`: whether the sampling command finds the model by the name in a recipe, without --checkpoint. Colours: [r, g, b] in
+        0..255. `multiple`: both sides of an image must be multiples of it. `levels`: indices of the heatmaps of each level. `styles`:
+        number of style rows, 0 if there are none.
     """
     height, width = size
     return {
@@ -51,7 +51,7 @@ def model_facts(model, checkpoint, size, examples=(), preview=False, rule=None):
 
 
 def name_of_run(path):
-    """What people call a checkpoint: its run's folder, without those of checkpoints."""
+    """The display name of a checkpoint: that of its run's folder, without the `checkpoints` and step folders inside it."""
     parts = [part for part in os.fspath(path).rstrip("/").split("/") if part]
     while len(parts) > 1 and (parts[-1] == "checkpoints" or parts[-1].isdecimal()):
         parts.pop()

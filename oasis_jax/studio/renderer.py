@@ -1,4 +1,4 @@
-"""The one thread that computes images: nothing is compiled while somebody paints, and who went away is not waited for."""
+"""The only thread that computes images. Programs are compiled before anybody paints, and requests that were cancelled are skipped."""
 import concurrent.futures
 import dataclasses
 import threading
@@ -13,7 +13,7 @@ from oasis_jax.noise import Regions
 from oasis_jax.recipes import Recipe
 from oasis_jax.studio.image_request import ImageRequest, class_names
 
-SLOW_SECONDS = 0.15  # of an exact image, above which a page is given previews
+SLOW_SECONDS = 0.15  # if an exact image takes longer, the page gets previews
 MAX_WAITING = 256  # requests; a page sends one at a time
 
 
@@ -27,8 +27,8 @@ class Picture:
 
     Attributes:
         rgb: uint8 (h, w, 3).
-        top, left: where in the image it belongs.
-        exact: whether it is the whole image, as the model's `images` makes it.
+        top, left: position of its first pixel in the image.
+        exact: whether it is the whole image, as computed by the model's `images`.
     """
 
     rgb: np.ndarray
@@ -38,12 +38,12 @@ class Picture:
 
 
 class Renderer:
-    """Computes the images of a model, one after the other, in a thread of its own.
+    """Computes the images of a model, one at a time, in its own thread.
 
     Attributes:
         model: family.Model.
         size: (H, W) of the images.
-        previews: the family's `Previews` of large models, or None where the exact image is fast or the family has none.
+        previews: the family's `Previews` of the model, or None if exact images are fast or the family has no previews.
     """
 
     def __init__(self, model, size):
@@ -52,10 +52,10 @@ class Renderer:
         self._room = threading.BoundedSemaphore(MAX_WAITING)
 
     def submit(self, function, *args):
-        """A `concurrent.futures.Future` of function(*args), computed by the thread; one that is cancelled before its turn is left out.
+        """Runs function(*args) in the thread and returns a `concurrent.futures.Future`; if cancelled before its turn, it is skipped.
 
         Raises:
-            BusyError: MAX_WAITING others are waiting.
+            BusyError: MAX_WAITING requests are waiting already.
         """
         if not self._room.acquire(blocking=False):
             raise BusyError(f"{MAX_WAITING} requests are waiting already: try again in a moment")
@@ -64,11 +64,11 @@ class Renderer:
         return future
 
     def close(self):
-        """Leaves out what has not begun, without waiting for what has."""
+        """Cancels all calls that have not started, without waiting for the one that is running."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def render(self, request):
-        """The Picture that an ImageRequest asks for; of a box, a part with it if that is faster. To be called in the thread."""
+        """The Picture for an ImageRequest. If it has a box, only a part around the box, if that is faster. To be called in the thread."""
         inputs = self._inputs(request)
         if self.previews is None:
             return Picture(self.model.images(inputs)[0])
@@ -83,15 +83,15 @@ class Renderer:
         return of_seed(seed)
 
     def compile(self, say=lambda line: None):
-        """Compiles every program that requests can need, in the thread, and finds out whether previews pay off.
+        """Compiles every program that a request can need, in the thread, and measures whether previews pay off.
 
         Args:
-            say: is called with a line on each step.
+            say: called with a line of text for each step.
         """
         self.begin(say).result()
 
     def begin(self, say=lambda line: None):
-        """`compile` without waiting for it: a `concurrent.futures.Future`, before which nothing else is computed."""
+        """Starts `compile` and returns its `concurrent.futures.Future`; calls that are submitted later run after it."""
         return self._thread.submit(self._compile, say)
 
     def _compile(self, say):
@@ -108,7 +108,7 @@ class Renderer:
             self.heatmaps(0)
 
     def _compile_images(self, say):
-        """Computes an image of each kind, and returns how long the first takes once its program is there."""
+        """Computes an image of each kind, and returns the seconds that the first takes once its program is compiled."""
         requests = list(self._kinds())
         for number, request in enumerate(requests, 1):
             say("compiling for {}x{} ({} of {}) ...".format(*self.size, number, len(requests)))
@@ -120,13 +120,13 @@ class Renderer:
     def _inputs(self, request):
         batch = {} if request.labels is None else {"label_map": request.labels[None]}
         recipes = [request.recipe]
-        if rows := getattr(self.model, "num_styles", 0):  # inputs of two recipes have the room of the larger: always the same
+        if rows := getattr(self.model, "num_styles", 0):  # a second recipe with all style seeds fixes the shapes of the inputs
             recipes.append(Recipe(0, style_seeds={row: row for row in range(rows)}))
             batch = {name: np.repeat(column, 2, axis=0) for name, column in batch.items()}
         return sampling.example(self.model.inputs(recipes, batch), 0)
 
     def _kinds(self):
-        """A request for each program that there is: noise by image, by class and by region, and labels that change at every pixel."""
+        """Yields a request for each program: noise by image, by class and by region, on a uniform label map and on one of random pixels."""
         if not class_names(self.model):
             yield ImageRequest(None, Recipe(0))
             return

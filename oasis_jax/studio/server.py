@@ -1,4 +1,4 @@
-"""The studio's server: routes from requests to the renderer, and errors as one line of JSON. It keeps nothing of anybody's image."""
+"""The studio's server: passes requests to the renderer, and returns errors as one line of JSON. Every request describes its whole image."""
 import asyncio
 import contextlib
 
@@ -13,19 +13,19 @@ from oasis_jax.studio.answers import Answers, explained, joined
 from oasis_jax.studio.examples import Examples
 from oasis_jax.studio.guards import Refused, check_origin, is_short, read_body, response_headers
 
-_GONE = 499  # status that nobody receives
+_GONE = 499  # status of a response that nobody receives: the client has disconnected
 _BINARY = "application/octet-stream"
 
 
 def create_app(renderer, facts, examples=None, rule=None, token=None):
-    """The ASGI application.
+    """Creates the ASGI application.
 
     Args:
         renderer: Renderer, compiled.
-        facts: of `model_facts`.
-        examples: Examples; None for none.
-        rule: FileRule by which files are read; None for a model without label maps.
-        token: that requests must name, or None.
+        facts: result of `model_facts`.
+        examples: Examples; None for no examples.
+        rule: FileRule for reading label files; None for a model without label maps.
+        token: token that requests must contain, or None.
     """
     routes = _Routes(renderer, Answers(renderer, lambda: facts, examples or Examples({}), rule))
     pages = {"/" if name == "index.html" else f"/{name}": file for name, file in assets.files().items()}
@@ -55,18 +55,19 @@ def create_app(renderer, facts, examples=None, rule=None, token=None):
 
 
 async def _answer(request, handler, token, for_page):
-    """What a handler returns; whatever it raises becomes a response."""
+    """The response of a handler; exceptions become error responses."""
     try:
         check_origin(request.headers, token, for_page)
         return await handler(request)
     except Refused as error:
         response = _error(error.status, error)
-        if not is_short(request):  # what is still to come of it is not awaited; a browser reads no answer before it has sent its file
+        # The rest of a short body is received, because a browser reads no response before it has sent its file; of a long one it is not.
+        if not is_short(request):
             response.headers["connection"] = "close"
         return response
     except (ClientDisconnect, asyncio.CancelledError):
         return Response(status_code=_GONE)
-    except Exception as error:  # answered, so that the session goes on
+    except Exception as error:  # returned as a response, so that the session continues
         return _error(*explained(error))
 
 
@@ -82,7 +83,7 @@ def _page(content_type, data):
 
 
 class _Routes:
-    """The handlers, one for each route."""
+    """The request handlers, one per route."""
 
     def __init__(self, renderer, answers):
         self._renderer, self._answers = renderer, answers
@@ -108,7 +109,7 @@ class _Routes:
         return JSONResponse(header)
 
     async def _answered(self, request, question):
-        """What `Answers` gives, computed in the renderer's thread; left out if the client goes away before its turn."""
+        """The result of a method of `Answers`, computed in the renderer's thread; cancelled if the client disconnects before its turn."""
         body = await read_body(request, self._answers.longest[question])
         name = request.query_params.get("name", "")
         result = asyncio.wrap_future(self._renderer.submit(getattr(self._answers, question), body, name))

@@ -1,4 +1,4 @@
-"""The studio as one HTML file without a server: front-end, network, runtime and examples inside."""
+"""The studio as one HTML file that needs no server: it contains the front end, the network, its runtime and examples."""
 import base64
 import gzip
 import json
@@ -19,12 +19,12 @@ _LINKS = '<link rel="stylesheet" href="studio.css">', '<script type="module" src
 
 
 def page_of(model, checkpoint, network, labels=None):
-    """The page of a model.
+    """The page of a model, as one HTML file.
 
     Args:
         model: family.Model that takes label maps.
-        checkpoint: where it was loaded from. The page holds its name alone: it goes to other machines and other people.
-        network: bytes of its ONNX file, with float32 inputs of any size.
+        checkpoint: path that the model was loaded from. The page only contains its name, because pages are given to other people.
+        network: bytes of the model's ONNX file, with float32 inputs of any size.
         labels: a file, folder or pattern of label files to offer as examples, the first 12; None for procedural scenes, if the model was
             trained on them.
 

@@ -1,11 +1,11 @@
-"""The studio inside a cell of a notebook: the same page, over messages between the notebook and its kernel.
+"""The studio in a cell of a notebook: the same page, which exchanges messages with the kernel.
 
     from oasis_jax.studio.widget import studio
     painted = studio("scenes")
     painted
 
-After painting, `painted.labels`, `painted.recipe` and `painted.photo` are what the cell shows. It needs
-pip install 'oasis_jax[notebook]'. `oasis_jax.studio.frame` shows the studio where widgets cannot be shown.
+After painting, `painted.labels`, `painted.recipe` and `painted.photo` are what the cell shows. Requires
+pip install 'oasis_jax[notebook]'. `oasis_jax.studio.frame` shows the studio in notebooks that cannot show widgets.
 """
 import functools
 
@@ -25,22 +25,22 @@ except ImportError as error:
     raise ImportError("the studio in a cell needs anywidget: pip install 'oasis_jax[notebook]'", name=error.name) from None
 
 HEIGHT = 640  # of a cell, in pixels
-_LONGEST = 100  # characters of the numbers of questions
+_LONGEST = 100  # characters of the name of a view or the number of a question
 
 
 def studio(model="scenes", labels=None, size=None, best=False, height=HEIGHT):
     """The studio as a widget, which a notebook shows if it is the last value of a cell.
 
-    What is painted is kept by the browser, and found again by a studio of the same model and the same `labels`. The kernel answers while no
-    cell is running.
+    The browser stores what is painted, and restores it in a studio of the same model and the same `labels`. The kernel only answers while
+    no cell is running.
 
     Args:
-        model: a run, the folder of a checkpoint or a packed model, the name of a model of the package, or what `oasis_jax.load` returns.
+        model: a run, the folder of a checkpoint or a packed model, the name of a model in the package, or what `oasis_jax.load` returns.
         labels: label maps to begin with: a label file, a folder of them or a pattern; or integer classes (H, W) or (B, H, W). By default
             procedural scenes, if the model was trained on them.
         size: (H, W) of the images; by default that of the training images.
-        best: of a run, take the best checkpoint.
-        height: of the cell, in pixels.
+        best: take the best checkpoint of a run, not the latest.
+        height: height of the cell in pixels.
 
     Returns:
         A `Studio`.
@@ -53,43 +53,43 @@ def studio(model="scenes", labels=None, size=None, best=False, height=HEIGHT):
 
 
 class Studio(anywidget.AnyWidget):
-    """A studio in a cell. What is computed for it ends with its last view, and begins again with the next; close() ends it for good.
+    """A studio in a cell. Its renderer stops when the last view is closed, and starts again with the next view; close() removes the studio.
 
     Attributes:
         model: family.Model.
-        height: of the cell, in pixels.
+        height: height of the cell in pixels.
     """
 
-    _esm = assets.module("widget.js").replace("\nexport { render };", "\nexport default { render };")  # the form that anywidget asks for
+    _esm = assets.module("widget.js").replace("\nexport { render };", "\nexport default { render };")  # the form that anywidget requires
     _css = assets.files()["studio.css"][1].decode()
     height = traitlets.Int(HEIGHT, min=240).tag(sync=True)
 
     def __init__(self, begun, beginning="", **options):
-        """Of a Beginning, and what names the work that begins with it."""
+        """Takes a Beginning, and a text that identifies the work that starts from it."""
         super().__init__(**options)
         self._begun, self._beginning, self.model = begun, beginning, begun.model
         self._renderer = self._answers = None
         self._views, self._asked, self._logged = set(), {}, set()
-        self._image = None  # ImageRequest, or the line that says why there is none
+        self._image = None  # ImageRequest, or an error message if there is none
         self.on_msg(self._heard)
 
     @property
     def labels(self):
-        """The label map that the cell shows, integer (H, W), at first the first example; None for a model without label maps."""
+        """The label map that the cell shows, integer (H, W), initially the first example; None for a model without label maps."""
         return self._painted().labels
 
     @property
     def recipe(self):
-        """The Recipe of the image: seeds, regions, heatmaps; that of seed 0 before the cell is shown."""
+        """The Recipe of the image: seeds, regions, heatmaps; before the cell is shown, that of seed 0."""
         return self._painted().recipe
 
     @property
     def photo(self):
-        """The photo, uint8 (H, W, 3), with the bytes that `model.images` gives for labels and recipe."""
+        """The photo, uint8 (H, W, 3), identical to that of `model.images` for labels and recipe."""
         return Renderer(self.model, self._begun.size).render(self._painted()).rgb
 
     def close(self):
-        """Removes the studio from its cell, and ends what is computed for it."""
+        """Removes the studio from its cell, and stops its renderer."""
         super().close()
         self._free()
 
@@ -104,7 +104,7 @@ class Studio(anywidget.AnyWidget):
         return self._image
 
     def _heard(self, _, content, buffers):
-        """A message of a view; what does not have the form that `widget.js` gives it has no answer."""
+        """Handles a message of a view; messages that do not have the form of `widget.js` are ignored."""
         if not isinstance(content, dict) or not isinstance(view := content.get("view"), str) or len(view) > _LONGEST:
             return
         body = bytes(buffers[0]) if buffers else b""
@@ -123,7 +123,7 @@ class Studio(anywidget.AnyWidget):
             self._answer(content["number"], content.get("ask"), body, content.get("name"))
 
     def _settle(self, body):
-        """Keeps the image that a view shows now."""
+        """Stores the image that a view shows now."""
         if self._answers is None:
             return
         try:
@@ -132,13 +132,13 @@ class Studio(anywidget.AnyWidget):
             self._image = f"the image in the studio cannot be computed: {joined(error)}"
 
     def _answer(self, number, question, body, name):
-        """Has a question answered by the renderer's thread."""
+        """Submits a question to the renderer's thread."""
         try:
             self._start()
             if not isinstance(question, str) or question not in self._answers.longest:
                 raise ValueError(f"there is no question {str(question)[:_LONGEST]!r}")
             if len(body) > self._answers.longest[question]:
-                raise ValueError(f"the message is larger than {self._answers.longest[question]:,} bytes, the most that is read here")
+                raise ValueError(f"the message is larger than {self._answers.longest[question]:,} bytes, the limit for this question")
             work = getattr(self._answers, question)
             future = self._renderer.submit(work, body, name if isinstance(name, str) else "")
         except Exception as error:
@@ -159,7 +159,7 @@ class Studio(anywidget.AnyWidget):
         self._send_if_open({"number": number}, [framing.pack(header, *arrays)])
 
     def _say(self, number, error):
-        known = type(error) in self._logged  # the output of the cell is not filled with what each stroke repeats
+        known = type(error) in self._logged  # logged once, because each stroke would repeat it
         self._logged.add(type(error))
         self._send_if_open({"number": number, "error": explained(error, log=not known)[1]})
 
@@ -168,7 +168,7 @@ class Studio(anywidget.AnyWidget):
             self.send(content, buffers)
 
     def _start(self):
-        """Compiles all that questions can need, unless that is done; questions wait for it in the renderer's thread."""
+        """Starts a renderer, unless there is one; questions wait in its thread until everything is compiled."""
         if self._renderer is None:
             self._renderer = Renderer(self.model, self._begun.size)
             renderer, begun = self._renderer, self._begun

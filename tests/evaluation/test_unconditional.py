@@ -100,7 +100,7 @@ def test_a_folder_may_hold_any_number_of_images_with_any_names(toy, tmp_path):
     assert from_files.scores == pytest.approx(from_model.scores, rel=1e-3)
     (tmp_path / "images" / "any 12.png").unlink()
     fewer = validation.evaluate(validation.folder(tmp_path / "images"), {})
-    assert fewer.images["generated"] == 12 and any("is of 13 generated images, these are 12" in note for note in fewer.notes)
+    assert fewer.images["generated"] == 12 and any("uses 13 generated images, this set has 12" in note for note in fewer.notes)
 
 
 def test_images_of_one_name_and_two_endings_are_two_images_as_they_are_two_photos(toy, tmp_path):
@@ -125,7 +125,7 @@ def test_a_model_of_label_maps_is_refused_by_name(tmp_path):
     config = tiny_evaluation.make_config()
     validation = tiny_evaluation.make_validation(config, tmp_path)
     validation.protocol = UNCONDITIONAL
-    with pytest.raises(DataError, match="protocol tiny is of 13 images .*a protocol without num_samples, such as .*fd-vgg16, plain"):
+    with pytest.raises(DataError, match="protocol tiny generates 13 images .*a protocol without num_samples, such as .*fd-vgg16, plain"):
         validation.samples(tiny_evaluation.make_model(config))
 
 

@@ -307,7 +307,7 @@ def test_a_request_for_heatmaps_that_is_no_json_is_refused(asked, body):
         ((2).to_bytes(4, "little") + b"[]", 400, "the header is JSON, but not an object"),
         ((2).to_bytes(4, "little") + b"{]", 400, "the header is not JSON"),
         (image_message(LABELS)[:-1], 400, "the label map should be 16x32 uint8, but 511 bytes are left"),
-        (image_message(LABELS) + b"x", 400, "the message has 1 bytes behind its last array"),
+        (image_message(LABELS) + b"x", 400, "the message has 1 bytes after its last array"),
         (image_message(LABELS, regions=[{"seed": 1}]), 400, "the map of regions should be 16x32"),
         (image_message(LABELS, REGION_MAP, regions=[{"seed": 1}]), 422, "the map of regions holds region 2"),
         (image_message(np.full(IMAGE_SIZE, 4, np.uint8)), 422, "the label map holds class 4, but the model has classes 0..3"),

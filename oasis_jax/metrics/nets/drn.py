@@ -108,7 +108,7 @@ class DRNSegmenter(Segmenter):
     def label_size(self, image_size):
         """Size (height, width) at which label maps are compared. Raises ValueError unless both sides are divisible by 8.
 
-        Scaled copies may have any size: their maps are resized to this one, but the tool compares those of the images as they come.
+        Only this size is checked: the tool resizes the maps of scaled copies to it, but not those of the images themselves.
         """
         size = self.upsample_to or super().label_size(image_size)
         check_divisible("DRN-D-105", size, _STRIDE)

@@ -14,7 +14,7 @@ from oasis_jax.metrics.nets.label_spaces import CAMVID
 from oasis_jax.metrics.nets.segmenter import Segmenter
 from oasis_jax.metrics.nets.torch_layers import BatchNorm, Conv, ConvTranspose, PReLU, avg_pool
 
-_MEAN_BGR, _STD_BGR = (110.33, 108.41, 105.03), (72.13, 72.69, 69.90)  # of the training photos; the authors publish none
+_MEAN_BGR, _STD_BGR = (110.33, 108.41, 105.03), (72.13, 72.69, 69.90)  # of the training photos; the authors publish no values
 _SIZE = (360, 480)
 _EPSILON = 1e-3
 _DILATIONS = (1, 2, 4, 8, 16)
@@ -141,6 +141,6 @@ class ESPNetSegmenter(Segmenter):
         return _logits(variables, resize_images(images, _SIZE, BILINEAR))
 
     def segment(self, variables, images, label_size):
-        """uint8 (B, H, W, 3) -> int32 (B, 360, 480) classes, 11 where the network finds none. Raises ValueError for another label_size."""
+        """uint8 (B, H, W, 3) -> int32 (B, 360, 480) classes; 11 is "unlabelled". Raises ValueError for another label_size."""
         check_label_size("ESPNet", label_size, _SIZE)
         return jnp.argmax(self.logits(variables, images), axis=-1)

@@ -2,7 +2,7 @@
 
 It differs from torchvision's InceptionV3: average pools exclude the padding from the count, the last block has a max pool, and the head has
 1008 outputs. The structure is a table: a block is a list of branches, and a branch is a chain of (name, features, kernel size, stride),
-whose last element may be several convolutions of one input.
+whose last element may be several convolutions of the same input.
 """
 import jax
 import jax.numpy as jnp
@@ -194,6 +194,6 @@ def load_inception(path=None):
     """Loads the variables of InceptionFID from the published file, at `path` or downloaded. The sha256 is checked either way.
 
     Raises:
-        WeightsError: the file is unavailable or has another hash, or PyTorch is missing to read it.
+        WeightsError: the file is unavailable or has another hash, or PyTorch, which reads it, is not installed.
     """
     return inception_variables(read_weights(path or WEIGHTS_URL, WEIGHTS_SHA256))

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from oasis_jax.files import expanded
 
-# state_dict leaf for each of our leaves, and the axes of our leaf in PyTorch's array by number of dimensions
+# {our leaf: (leaf of the state_dict, {number of dimensions: axes that transpose PyTorch's array to ours})}
 _LEAVES = {
     "kernel": ("weight", {2: (1, 0), 4: (2, 3, 1, 0)}),
     "transposed_kernel": ("weight", {4: (2, 3, 0, 1)}),
@@ -138,7 +138,7 @@ def check_hash(path, sha256):
 
 
 def _download(url, sha256):
-    """Path of the file in the cache; downloads it first if needed. It gets its name only once it is complete and verified."""
+    """Path of the file in the cache; downloads it first if needed. It appears there only once it is complete and verified."""
     name = url.rsplit("/", 1)[-1]
     if sha256 is None:
         raise WeightsError(f"{url}: a download needs the sha256 of the file; give it, or download the file yourself and give its path")
@@ -223,7 +223,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     """Builds numpy arrays and plain containers. Anything else in the file is an error, so that it cannot execute code."""
 
     def find_class(self, module, name):
-        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):  # its module before numpy 2
+        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):  # the name of this module before numpy 2
             return np.ndarray.__new__
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
