@@ -1,12 +1,12 @@
-"""Whether heatmaps change the images of a run, and where its discriminator looks.
+"""Measures whether heatmaps change the images of a run, and where its discriminator looks.
 
     python -m benchmarks.attention --root=/data/camvid runs/camvid_sa runs/camvid
     python -m benchmarks.attention runs/eqgan_scenes
 
 For each run, on label maps spread over the validation split if the model takes them:
-  * the mean absolute difference, of 255, between images with different noise or latents, and between images with different heatmaps;
+  * the mean absolute difference (of 255) between images with different noise or latents, and between images with different heatmaps;
   * the alignment distance of D's attention from the heatmaps that an image was generated with, and from those of another image: equal
-    distances mean that D does not look where G was told to look;
+    distances mean that D does not look where the heatmaps of G are;
   * with label maps, the attention to each class in multiples of the mean: how much the layout alone determines where D looks.
 """
 import argparse
@@ -28,7 +28,7 @@ from oasis_jax.saved import load_state
 
 
 def measure(run, root, count):
-    """Prints the numbers of one run, of `count` images."""
+    """Prints the measurements of one run, on `count` images."""
     model, networks = oasis_jax.load(run), load_state(run)
     if networks is None:
         sys.exit(f"{run} has the averaged generator alone: give the folder of a run, which has a discriminator")

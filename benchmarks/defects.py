@@ -1,17 +1,17 @@
-"""Two defects of generated images: a lattice in wide regions, and resampling that changes more than it should.
+"""Measures two defects of generated images: a lattice in wide regions, and resampling that changes more than it should.
 
     python -m benchmarks.defects --root=/data/camvid runs/camvid_small runs/other
 
 Both are measured on the label maps of the validation split, with the noise of the seeds 0, 1, ...
 
 Lattice: brightness steps between neighbouring columns, and rows, of all squares of 16x16 pixels that lie in one class. A step that all 16
-pixels of a column share is an edge of a lattice; texture has steps of either sign, which cancel. Given are the mean size of the steps of
-single pixels, and of shared ones, of 255, for each run and for the photos. Walls and posts of photos have shared steps too: those of images
-should be like those of photos.
+pixels of a column share is an edge of a lattice; texture has steps of either sign, which cancel. The table has the mean size (of 255) of
+the steps of single pixels and of shared steps, for each run and for the photos. Walls and posts in photos cause shared steps too: those of
+generated images should be similar to those of photos.
 
-Locality: in every image the noise of its largest class is drawn anew. Given is the mean absolute change of the pixels, of 255: of this
-class, of others no more than 8 pixels from it, and of those that are farther away. Batch statistics are those of the run, so that all of
-this comes from the receptive field.
+Locality: in every image, the noise of its largest class is redrawn. The table has the mean absolute change (of 255) of the pixels of this
+class, of other pixels at most 8 pixels away from it, and of those farther away. Batch statistics are those of the run, so all changes of
+other pixels come from the receptive field.
 """
 import argparse
 import sys
@@ -29,7 +29,7 @@ from oasis_jax.recipes import Recipe
 SIDE = 16  # of the squares
 NEAR = 8
 _BATCH = 8
-_OTHER = 1_000_000  # added to a seed, for noise drawn anew
+_OTHER = 1_000_000  # added to a seed to redraw noise
 
 
 def squares(label_map, dontcare=-1):
@@ -46,7 +46,7 @@ def squares(label_map, dontcare=-1):
 def steps(image, corners):
     """Mean absolute steps in the squares at `corners` of an image (H, W, 3) uint8, of 255: (n, 4).
 
-    They are those between columns, of single pixels and shared by all of a column of the square, and those between rows.
+    The first two are the steps between columns, of single pixels and shared by a whole column of the square; the others are between rows.
     """
     grey, found = image @ BRIGHTNESS, []
     for top, left in corners:
@@ -58,7 +58,7 @@ def steps(image, corners):
 
 
 def change_by_distance(before, after, chosen):
-    """Mean absolute change, of 255, of the pixels `chosen` (H, W) bool, of others within NEAR of one, and of the rest; NaN of no pixels."""
+    """Mean absolute change, of 255, of the pixels `chosen` (H, W) bool, of others within NEAR of one, and of the rest; NaN if none."""
     change = mean_absolute_change([before, after])
     distance = ndimage.distance_transform_edt(~chosen)
     parts = distance == 0, (distance > 0) & (distance <= NEAR), distance > NEAR
@@ -66,10 +66,10 @@ def change_by_distance(before, after, chosen):
 
 
 def measure(run, root, count):
-    """(step of the run, (n, 4) steps of the photos, (n, 4) of the images, (count, 3) changes by distance)."""
+    """Returns (step of the run, (n, 4) steps of the photos, (n, 4) steps of the images, (count, 3) changes by distance)."""
     model = oasis_jax.load(run)
     if "label_map" not in model.columns:
-        sys.exit(f"{run} takes no label maps, so that its images have no regions: give a run of OASIS")
+        sys.exit(f"{run} takes no label maps, so its images have no regions: give a run of OASIS")
     config = model.config
     config.data.root = root or config.data.root
     spec = DataSpec.of_config(config.data)
@@ -104,7 +104,7 @@ def main():
 
 
 def row(values):
-    """The means of the columns of (n, m) as text; NaN values do not count, and a column without others is NaN."""
+    """The means of the columns of (n, m) as text; NaN values are ignored, and a column without other values is NaN."""
     known = ~np.isnan(values)
     means = np.where(known.any(0), np.nansum(values, axis=0) / np.maximum(known.sum(0), 1), np.nan)
     return "".join(f"{mean:12.2f}" for mean in means)

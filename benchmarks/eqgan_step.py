@@ -1,12 +1,12 @@
-"""Speed, memory and compile time of EqGAN-SA's training step, beside the same step with resampling in plain JAX.
+"""Speed, memory and compile time of EqGAN-SA's training step, compared with the same step with resampling in plain JAX.
 
     python -m benchmarks.eqgan_step                        # the small network of configs/eqgan_scenes.py
     python -m benchmarks.eqgan_step --config=configs/eqgan_ffhq.py --resolution=64 --batch=4
     python -m benchmarks.eqgan_step --config=configs/eqgan_ffhq.py --batch=8 --compile_only
 
-Steps take turns: as trained; with resampling as plain JAX has it (filters as depthwise convolutions, strided and transposed convolutions
-with XLA's gradients); and as trained but without R1, which shows the memory that its branch of the one compiled step needs. Steps with
-and without the R1 update are timed apart.
+Three steps take turns: as trained; with resampling in plain JAX (filters as depthwise convolutions, strided and transposed convolutions
+with XLA's gradients); and as trained but without R1, which shows how much memory the R1 branch of the one compiled step needs. Steps with
+and without the R1 update are timed separately.
 """
 import argparse
 import contextlib
@@ -29,7 +29,7 @@ _AXES = ("NHWC", "HWIO", "NHWC")
 
 
 def _filtered(x, padding, gain=1, stride=1, dilation=1):
-    """Pads, filters by a depthwise convolution, and keeps every `stride`-th pixel, of an image with zeros between its pixels."""
+    """Pads, filters by a depthwise convolution, and keeps every `stride`-th pixel; `dilation` puts zeros between the pixels first."""
     kernel = jnp.broadcast_to(jnp.asarray(gain * _FILTER, x.dtype)[..., None, None], (4, 4, 1, x.shape[-1]))
     return lax.conv_general_dilated(
         x, kernel, (stride,) * 2, [padding] * 2, (dilation,) * 2, dimension_numbers=_AXES, feature_group_count=x.shape[-1]
@@ -55,8 +55,8 @@ def plain_conv2d_down(x, kernel):
 
 @contextlib.contextmanager
 def plain_resampling():
-    """While it is entered, networks are traced with resampling in plain JAX."""
-    jax.clear_caches()  # or a step that was traced before would not be traced again
+    """Within this context, networks are traced with resampling in plain JAX."""
+    jax.clear_caches()  # otherwise a step that was traced before would not be traced again
     with (
         mock.patch.multiple(synthesis, conv2d_up=plain_conv2d_up, upsample=plain_upsample),
         mock.patch.multiple(discriminator, conv2d_down=plain_conv2d_down, downsample=plain_downsample),
@@ -101,7 +101,7 @@ def run(args):
             for candidate in candidates:
                 candidate.take()
         for candidate in candidates:
-            # Times lack step 0. Steps 16, 32, ... have the R1 update.
+            # Step 0 is not among the times. Steps 16, 32, ... have the R1 update.
             times = np.asarray(candidate.times)
             with_r1 = np.arange(1, len(times) + 1) % every == 0
             line = f"{candidate.name}: {np.median(times[~with_r1]):.3g} s a step"

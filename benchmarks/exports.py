@@ -1,11 +1,11 @@
-"""Size, time of an image, and difference from the model of each form that a checkpoint can be exported in.
+"""Size, time per image, and difference from the model, for each form in which a checkpoint can be exported.
 
     python -m benchmarks.exports --checkpoint=runs/scenes
     python -m benchmarks.exports --published --height=256 --width=512 --repeats=2
 
-Label maps are of procedural scenes, or of --root, whose classes are taken modulo the model's. With --published, the model has the widths
-of the published one and random weights. Differences are in grey levels, of all images: the largest, and the mean. Times are
-processor time, so that what else runs on the machine matters little; loading, and compiling on first use, are not part of them.
+Label maps are those of procedural scenes, or of --root, with classes modulo the model's number of classes. With --published, the model has
+the widths of the published one and random weights. Differences are in grey levels, over all images: the largest, and the mean. Times are
+processor time, so that other work on the machine matters little; they exclude loading, and compilation on first use.
 """
 import argparse
 import time
@@ -37,10 +37,10 @@ def published(size):
 
 
 def loaded(form, data):
-    """The function of arrays that runs an exported model."""
+    """A function of arrays that runs an exported model."""
     if form == "onnx":
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # others would wait for work in busy loops, which is processor time
+        options.intra_op_num_threads = 1  # more threads would wait for work in busy loops, which takes processor time
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         return lambda arrays: session.run(None, arrays)[0]
     call = jax.jit(jax.export.deserialize(bytearray(data)).call)
@@ -48,7 +48,7 @@ def loaded(form, data):
 
 
 def timed(function, given, repeats):
-    """Median processor seconds of a call, without the first one of each argument, and the results."""
+    """(median processor seconds of a call, results), without the first call with each argument."""
     times, results = [], []
     for each in given:
         for repeat in range(repeats + 1):

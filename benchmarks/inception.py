@@ -95,7 +95,7 @@ class Network(nn.Module):
 
 
 def random_state(network):
-    """{name: numpy array}: random weights for a network, of a size that keeps activations in range; functions of the entries' names."""
+    """{name: numpy array}: random weights for a network, scaled to keep activations in range; each is a function of its name."""
     state = {}
     for name, entry in network.state_dict().items():
         rng, leaf = np.random.default_rng(zlib.crc32(name.encode())), name.rsplit(".", 1)[-1]

@@ -3,7 +3,7 @@
     python -m benchmarks.inference --root=/data/camvid --height=256 --width=512
 
 The label maps are spread over the training split; without --root, they are of procedural scenes. Both ways generate the same images. On
-regions, with the capacities that sampling has for the size; checking that a label map fits them is part of the measured time.
+regions, capacities are those of sampling at this size; the check that a label map fits them is part of the measured time.
 """
 import argparse
 import time
@@ -20,7 +20,7 @@ from oasis_jax.oasis.generator import Generator
 
 
 def compile_for(generator, variables, ids, noise):
-    """Compiles a generator as `Model.images` runs it, and prints the compile time and memory: (variables, ids, noise) -> (image, fits)."""
+    """Compiles a generator as `Model.images` runs it: (variables, ids, noise) -> (image, fits). Prints the compile time and memory."""
 
     def generate(variables, ids, noise):
         image = generator.apply(variables, ids, noise)

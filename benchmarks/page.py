@@ -1,9 +1,9 @@
-"""The studio as one HTML file: size, time until it is ready, time of an image in the browser, and difference from `sample`.
+"""The studio as one HTML file: size, time until it is ready, time per image in the browser, and difference from `sample`.
 
     python -m benchmarks.page --checkpoint=scenes
 
-It needs Playwright and Chromium. Times are of the clock: until the first image is shown, and the median of an image. Differences are in
-grey levels: the largest of all images, and the mean.
+It needs Playwright and Chromium. Times are wall-clock times: until the first image is shown, and the median per image. Differences are in
+grey levels, over all images: the largest, and the mean.
 """
 import argparse
 import pathlib
@@ -29,7 +29,7 @@ RENDER = f"""async (seed) => {{
 
 
 def measured(chromium, file, model, count):
-    """(seconds until it is ready, median seconds of an image, largest difference, mean difference)."""
+    """Returns (seconds until the page is ready, median seconds per image, largest difference, mean difference)."""
     page = chromium.new_page()
     start = time.perf_counter()
     page.goto(file.as_uri())

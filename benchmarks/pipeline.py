@@ -19,7 +19,7 @@ from oasis_jax.data import datasets, pipeline, scenes
 
 
 def pillow_batches(split, spec, batch_size, seed):
-    """Infinite batches as of `pipeline.train_batches`, by the loader that one would write first."""
+    """Yields batches like those of `pipeline.train_batches` without end, by the loader that one would write first."""
     rng = np.random.default_rng(seed)
     table = split.rule.table
     (height, width), (old_height, old_width) = spec.image_size, spec.decoded_size("train")

@@ -6,7 +6,7 @@
     python -m benchmarks.step --spatial_awareness     # with and without it in turn
 
 With --conditioning=both, three steps take turns: with the convolutions as published, with those of D fused with its resampling, and with
-conditioning on regions in addition. The label map is one of the data set at --root, or of a procedural scene.
+that and conditioning on regions. The label maps are those of the data set at --root, or of procedural scenes.
 
 The networks have the published widths. The work of a step is counted from the shapes of its convolutions alone, with 2 operations per
 multiply-add: the forward pass, the gradient of the input and the gradient of the kernel, each where the step needs it.

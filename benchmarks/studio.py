@@ -1,16 +1,17 @@
-"""Round trips of the studio: from a stroke in a label map to the photo, over the network of this machine, and how far previews are off.
+"""Round trips of the studio, from a stroke in a label map to the photo, over the local network interface; and the errors of previews.
 
     python -m benchmarks.studio --checkpoint=scenes
     python -m benchmarks.studio --checkpoint=scenes --height=128 --width=256
     python -m benchmarks.studio --published --height=256 --width=512 --repeats=3
     python -m benchmarks.studio --checkpoint=scenes --browser --repeats=20
 
-Label maps are of procedural scenes, whose classes are taken modulo the model's. With --published, the model has the widths of the
-published one and random weights. Each stroke is a square of another class. Seconds are medians, of the clock and of the processor.
-Errors are mean grey levels within the square: of the preview, and of the photo as it was, both compared with the exact photo.
+The label map is that of a procedural scene, or of --root, with classes modulo the model's number of classes. With --published, the model
+has the widths of the published one and random weights. Each stroke is a square of another class. Times are medians, by the clock and of
+the processor. Errors are mean differences in grey levels from the exact photo, within the square: those of the preview, and those of the
+photo before the stroke.
 
-With --browser, strokes are those of a mouse on the page in Chromium, which needs Playwright: seconds of the clock until a photo is drawn
-on the page, from putting the pen down to the first, and from lifting it to the exact one.
+With --browser, strokes are made by a mouse on the page in Chromium, which needs Playwright. Times are wall-clock seconds until a photo is
+drawn on the page: from pen down to the first photo, and from pen up to the exact one.
 """
 import argparse
 import contextlib
@@ -48,7 +49,7 @@ WATCH = f"""() => {{
     }};
     new MutationObserver(drawn).observe(desk.element, {{attributeFilter: ["data-photo"]}});
 }}"""
-# Takes a class that is not where a stroke begins, and says where its points lie in the window.
+# Selects a class other than the one where a stroke begins, and returns the positions of the stroke's points in the window.
 AIM = f"""(points) => {{
     const {{info, stage, session}} = {DESK}, {{left, top}} = document.querySelector(".pane.labels canvas").getBoundingClientRect();
     const [x, y] = points[0];
@@ -59,7 +60,7 @@ AIM = f"""(points) => {{
 
 @contextlib.contextmanager
 def serving(app):
-    """The port of a server that runs in a thread."""
+    """Yields the port of a server that runs in a thread."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -73,7 +74,7 @@ def serving(app):
 
 
 def asked(connection, labels, preview=None):
-    """(photo or a part of it, its top, its left, clock and processor seconds) of a round trip."""
+    """Makes a round trip: (photo or a part of it, its top, its left, (clock seconds, processor seconds))."""
     body = framing.pack({"height": labels.shape[0], "width": labels.shape[1], "seed": 0, "preview": preview, "tab": "benchmark"}, labels)
     start, computed = time.perf_counter(), time.process_time()
     connection.request("POST", "/render", body)
@@ -87,7 +88,7 @@ def asked(connection, labels, preview=None):
 
 
 def strokes(labels, side, count, num_classes):
-    """`count` times (label map with a square of another class, top, left)."""
+    """Yields `count` times (label map with a square of another class, top, left)."""
     rng = np.random.default_rng(side)
     for _ in range(count):
         top, left = (int(rng.integers(0, whole - side + 1)) for whole in labels.shape)

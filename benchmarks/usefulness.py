@@ -1,4 +1,4 @@
-"""Whether generated pairs help a segmentation network: trained on a share of the real photos, alone and together with generated pairs.
+"""Measures whether generated pairs help a segmentation network, trained on a share of the real photos with and without generated pairs.
 
     python -m oasis_jax.sample --checkpoint=RUN --labels=/data/camvid/trainannot --as_dataset --examples=1000 --output=OUT
     python -m benchmarks.usefulness --config=camvid_small --root=/data/camvid --generated OUT
@@ -6,12 +6,13 @@
 
 The network is OASIS's discriminator (the sizes are those of the config) with one logit for each class. It is trained from random initial
 values with cross-entropy weighted by class (1 / ln(1.02 + share of the real pixels), Paszke et al. 2016), Adam with a cosine schedule, and
-mirrored images. The number of steps and of images in a batch is the same in all runs; of a batch with generated pairs, half are generated.
-The real photos of a seed are nested: the smaller shares are parts of the larger ones. All is scored on the real validation photos: mean
-IoU over the classes that occur in their label maps, without don't-care, and the IoU of each class.
+mirrored images. The numbers of steps and of images per batch are the same in all runs; with generated pairs, half of each batch is
+generated. The real photos of a seed are nested: the smaller shares are parts of the larger ones. All networks are scored on the real
+validation photos: mean IoU over the classes that occur in their label maps, without don't-care, and the IoU of each class.
 
-Generated pairs hold what their generator has learnt from its photos. If these were more than a share, the comparison does not say what
-generated pairs are worth to someone who has this share alone. For that, train the generator on the share: --write_subset links its photos.
+Generated pairs hold what their generator has learnt from its photos. If the generator was trained on more photos than a share, the
+comparison does not say what generated pairs are worth to someone who has only this share. To measure that, train the generator on the
+share: --write_subset links its photos.
 
     python -m benchmarks.usefulness --root=/data/camvid --shares 10 --subset_seed=0 --write_subset=TENTH     # prints what to do with it
     python -m benchmarks.usefulness --root=/data/camvid --shares 10 --subset_seed=0 --generated OUT
@@ -53,13 +54,13 @@ class Segmenter:
     """A segmentation network whose training step and prediction are compiled once for all runs.
 
     Args:
-        config: ConfigDict of OASIS, whose discriminator says blocks and channels.
+        config: ConfigDict of OASIS, whose discriminator fields set blocks and channels.
         num_classes: N.
         dontcare_id: class that is neither learnt nor predicted, or -1.
         size: (H, W).
         batch_size: B.
         steps: of a training.
-        learning_rate: the highest one of the schedule.
+        learning_rate: the peak of the schedule.
     """
 
     def __init__(self, config, num_classes, dontcare_id, size, batch_size, steps, learning_rate):
@@ -96,7 +97,7 @@ class Segmenter:
         self._update = jax.jit(update, donate_argnums=0).lower(state, image, label_map, weights).compile()
 
     def train(self, batches, weights, seed):
-        """Variables after `steps` updates by the batches {"image", "label_map"}; weights (N,) of the classes."""
+        """The variables after `steps` updates with batches {"image", "label_map"}; `weights` (N,) are those of the classes."""
         state = self._init(jax.random.key(seed))
         for batch in itertools.islice(batches, self.steps):
             state = self._update(state, batch["image"], batch["label_map"].astype(np.int32), weights)
@@ -118,7 +119,7 @@ def class_weights(pixels):
 
 
 def subset_of(count, share, seed):
-    """Numbers of the examples, of `count`, that belong to a share (0 to 1) of a seed, sorted; those of smaller shares are among them."""
+    """Sorted numbers of the examples, of `count`, in a seed's share (0 to 1), which includes all smaller shares of the seed."""
     return np.sort(np.random.default_rng(seed).permutation(count)[: math.ceil(round(share * count, 6))]).tolist()
 
 
@@ -129,13 +130,13 @@ def generated_spec(spec, folder, num_classes):
     ids = {"label_offset": 0, "label_map": ""} if summary.get("label_ids") == "classes" else {}
     if not summary.get("label_ids"):
         raise DataError(f"{path} is not there, or not that of a data set: write one with python -m oasis_jax.sample --as_dataset")
-    own = ("train_photos", "train_labels", "photo_suffix", "label_suffix", "scene_categories")  # the defaults say where they are
+    own = ("train_photos", "train_labels", "photo_suffix", "label_suffix", "scene_categories")  # the defaults are what it writes
     ids |= {name: getattr(DataSpec, name) for name in own}
     return dataclasses.replace(spec, layout="folders", root=str(folder), num_classes=num_classes, **ids)
 
 
 def joined(*streams):
-    """Batches that hold those of all streams."""
+    """Yields batches that each join one batch of every stream."""
     for batches in zip(*streams, strict=True):
         yield {name: np.concatenate([batch[name] for batch in batches]) for name in ("image", "label_map")}
 
@@ -148,7 +149,7 @@ def count_pixels(split, spec, num_classes):
 
 
 def write_subset(split, folder, numbers):
-    """Links the files of some examples into folders that configs/custom.py reads; says how to train on them."""
+    """Links the files of some examples into folders that configs/custom.py reads, and prints how to train on them."""
     if split.read_arrays is not None:
         raise DataError("--write_subset links files, and this data set has none")
     folder = os.path.abspath(new_folder(folder, "write_subset"))
@@ -174,7 +175,7 @@ def run(config, spec, generated, shares, seeds, batch_size, steps, learning_rate
         shares: of the real photos, 0 to 1.
         seeds: of the subsets, the initial values and the order of examples.
         batch_size, steps, learning_rate: of a training.
-        subset_seed: of the subsets, if not those of the seeds.
+        subset_seed: one seed for all subsets, instead of the seeds.
 
     Returns:
         {(share, ALONE or folder): float64 (seeds, 1 + N): mean IoU, and the IoU of each class}, NaN for classes that do not occur.
@@ -227,7 +228,7 @@ def _told(source):
 
 
 def print_tables(found, names, count):
-    """Prints, in percent, mean and standard deviation over the seeds: of mIoU with the gain over the same photos alone, and by class."""
+    """Prints, in percent, mean and standard deviation over the seeds of mIoU, of its gain over the photos alone, and of IoU by class."""
     print(f"\nmIoU, mean and standard deviation over the seeds\n{'photos':>12}  {'':30}{'mIoU':>14}{'gain':>14}")
     for (share, source), rows in found.items():
         gain = "" if source == ALONE else _spread(rows[:, 0] - found[share, ALONE][:, 0], "+")
@@ -255,7 +256,7 @@ def main():
     parser.add_argument("--generated", nargs="*", default=[], help="folders that sample --as_dataset has written; each is compared")
     parser.add_argument("--shares", type=float, nargs="+", default=[10, 25, 100], help="percent of the real photos")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--subset_seed", type=int, default=None, help="take the same photos for all seeds, by this one")
+    parser.add_argument("--subset_seed", type=int, default=None, help="take the same photos for all seeds: those of this one")
     parser.add_argument("--height", type=int, default=64)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch_size", type=int, default=8)

@@ -2,14 +2,14 @@
 
     python -m oasis_jax.main --config=configs/ade20k_outdoors.py --config.data.root=DIR --workdir=runs/ade20k_outdoors
 
-DIR is the root of ADE20K as for ade20k.py and holds `sceneCategories.txt` too, which gives each image a scene category. Images of the
-categories below are taken, in training and in validation. The published list of images is not available, so the subset, and with
+DIR is the root of ADE20K as for ade20k.py, and also holds `sceneCategories.txt`, which assigns each image a scene category. Only images of
+the categories below are used, in training and in validation. The published list of images is not available, so the subset, and with
 it the scores, can differ a little. Memory as for ade20k.py.
 Expected: FID 48.6, mIoU 40.4 (published, not yet reproduced here).
 """
 from configs import ade20k
 
-# Not yet compared with a real sceneCategories.txt; names that it does not hold are passed over with a warning that names the nearest.
+# Not yet compared with a real sceneCategories.txt; names that it does not contain are skipped with a warning that names the nearest.
 OUTDOORS = tuple(
     """
     abbey airport alley amphitheater amusement_park apartment_building_outdoor aqueduct arch arrival_gate_outdoor avenue badlands

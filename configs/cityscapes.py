@@ -4,8 +4,8 @@
 
 DIR holds `leftImg8bit` and `gtFine`. 29,750 steps. The published run used four GPUs of 32 GB; with fewer, or with less memory, lower
 train.batch_size or set model.remat. The data set: 2,975 photos to train and 500 to validate.
-The published system counted classes on each of its four GPUs: --config.loss.balance_groups=4 does so.
-`cityscapes.py:sa` is spatially aware; docs/results.md has what a step costs more. No score of it is published.
+The published system counted classes separately on each of its four GPUs: --config.loss.balance_groups=4 does the same.
+`cityscapes.py:sa` is spatially aware; docs/results.md says how much more a step costs. No score of it is published.
 Expected: FID 47.7, mIoU 69.3 (published, not yet reproduced here).
 """
 from configs import default

@@ -7,7 +7,7 @@
 
 Label maps hold class ids 0..N-1 in 8 or 16 bits, where 0 means "don't care" (--config.data.dontcare_id=-1 if no class does). Other ids are
 mapped by data.label_offset and data.label_map; RGB label maps need --config.data.palette=FILE. Every pair is checked before training.
-Less than a few thousand photos: --config.train.ema_decay=0.999 --config.train.lr_g=4e-4 --config.loss.labelmix=5, as for Cityscapes.
+Fewer than a few thousand photos: --config.train.ema_decay=0.999 --config.train.lr_g=4e-4 --config.loss.labelmix=5, as for Cityscapes.
 Memory as for ade20k.py. Expected: unknown, it is your data.
 """
 from configs import default

@@ -1,6 +1,6 @@
 """OASIS with the defaults of all fields: 256x256, on a folder of photos and label maps.
 
-The other configs import this one and say only what differs. Any field can be overridden on the command line, for example
+The other configs import this one and set only what differs. Any field can be overridden on the command line, for example
 `--config.data.root=/data/mine --config.train.batch_size=8`. `oasis_jax/fields.py` has the fields that all families share, with a comment on
 each; a family's own fields are in `oasis_jax/FAMILY/fields.py`.
 """

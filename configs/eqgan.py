@@ -1,9 +1,9 @@
-"""EqGAN-SA with the published recipe for 256x256 (paper256), on a folder or a zip of photos; the other eqgan configs change what differs.
+"""EqGAN-SA with the published recipe for 256x256 (paper256), on a folder or a zip of photos; the other eqgan configs are based on it.
 
     python -m oasis_jax.main --config=configs/eqgan.py --config.data.root=photos/ --workdir=runs/mine
 
-Variants: FILE is the full system, FILE:sel has spatial encoding layers without alignment, FILE:baseline is StyleGAN2. Published on 8 GPUs
-with 8 images each, whose groups model.mbstd_groups=8 and loss.align_groups=8 restore on any number of devices.
+Variants: FILE is the full system, FILE:sel has spatial encoding layers without alignment, FILE:baseline is StyleGAN2. The published runs
+used 8 GPUs with 8 images each; model.mbstd_groups=8 and loss.align_groups=8 reproduce these groups on any number of devices.
 """
 from oasis_jax.eqgan import fields
 

@@ -4,10 +4,10 @@
     python -m oasis_jax.main --config=configs/eqgan_auto.py:512,devices=8,baseline --config.data.root=photos.zip --workdir=runs/mine
     python -m oasis_jax.main --config=configs/eqgan_auto.py:64,batch=16 --config.data.root=photos/ --workdir=runs/mine
 
-The variant is the resolution (256), `devices=N` that share the batch in the published system (1), perhaps `batch=N` instead of the batch
-that the rule gives, and `sel` or `baseline`. Statistics are then those of N parts of the batch, on any number of devices. R1, the groups
-and the average of the generator follow from resolution and batch: a field that is overridden on the command line does not change the
-others.
+The variant lists, with commas and all optional: the resolution (default 256); `devices=N`, the number of devices that share the batch in
+the published system (default 1); `batch=N`, instead of the batch size of the rule; `sel` or `baseline`. With `devices=N`, statistics are
+those of N parts of the batch, on any number of devices. R1, the groups and the average of the generator follow from resolution and batch
+size: overriding a field on the command line does not change the others.
 """
 import re
 

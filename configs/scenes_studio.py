@@ -1,10 +1,10 @@
-"""The model in the box: a spatially aware OASIS on procedural street scenes, 64x128, that `oasis_jax.load("scenes")` gives.
+"""The model in the package: a spatially aware OASIS on procedural street scenes, 64x128, which `oasis_jax.load("scenes")` returns.
 
     python -m oasis_jax.main --config=scenes_studio --workdir=runs/scenes_studio
 
 As scenes.py:sa, with twice its channels, 4,000 scenes and batches of 16: 1.4 million parameters, 2.8 MB in float16. A step took 10 to
-12 ms on one H200: after two minutes of compiling, 12,000 steps are two and a half. On two CPU cores, with train.batch_size=4, a step takes
-about 1 s, and images are recognisable after an hour. Not a published experiment.
+12 ms on one H200: after two minutes of compilation, 12,000 steps take two and a half minutes. On two CPU cores, with train.batch_size=4, a
+step takes about 1 s, and images are recognisable after an hour. Not a published experiment.
 """
 from configs import scenes
 

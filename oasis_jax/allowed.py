@@ -1,4 +1,4 @@
-"""What the fields of a config may be: a rule in words for each field, and one report of all fields that are not as their rules say."""
+"""Rules for the values of config fields, each with its wording for messages, and one report of all fields that break their rules."""
 import dataclasses
 import math
 import numbers
@@ -7,20 +7,20 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-LARGE = 1e30  # what float32 can still be multiplied with
+LARGE = 1e30  # leaves room for products in float32
 SMALL = 1e-30
 BELOW_ONE = 0.99999994  # about the largest float32 below 1
 MOST = 2**31 - 1  # steps are counted in 32 bits
-_FEW = 5  # missing fields that have a line of their own
+_FEW = 5  # up to so many missing fields are reported on a line each
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What a field may be.
+    """The rule for the value of a field.
 
     Attributes:
         words: completes "FIELD=VALUE is not ..."; `{config}` stands for the config.
-        accepts: (value, config) -> whether the value is as `words` say.
+        accepts: (value, config) -> whether the value satisfies the rule.
         fix: how to correct the field; by default, to give it another value.
     """
 
@@ -30,34 +30,34 @@ class Rule:
 
 
 def whole(least=0, most=MOST, fix=""):
-    """An integer in least..most."""
+    """The Rule for an integer in least..most."""
     return Rule(f"an integer in {least}..{most}", lambda value, _: _is(value, numbers.Integral) and least <= value <= most, fix)
 
 
 def number(least, most=LARGE, fix=""):
-    """A finite number in least..most."""
+    """The Rule for a finite number in least..most."""
     words = f"a number from {least} to {most}"
     return Rule(words, lambda value, _: _is(value, numbers.Real) and math.isfinite(value) and least <= value <= most, fix)
 
 
 def choice(*values):
-    """One of some texts."""
+    """The Rule for a string that is one of `values`."""
     return Rule(f"one of {', '.join(values)}", lambda value, _: isinstance(value, str) and value in values)
 
 
 def text(may_be_empty=True):
-    """A text, non-empty unless it `may_be_empty`."""
-    words = "a text" if may_be_empty else "a text of more than blanks"
+    """The Rule for a string; it must not be blank, unless it `may_be_empty`."""
+    words = "a text" if may_be_empty else "a text that is not blank"
     return Rule(words, lambda value, _: isinstance(value, str) and bool(may_be_empty or value.strip()))
 
 
 def switch():
-    """True or False."""
+    """The Rule for True or False."""
     return Rule("True or False", lambda value, _: isinstance(value, bool))
 
 
 def several(words, each, least=0, most=MOST, fix=""):
-    """A tuple of least..most elements that are as the rule `each` says; the `words` say what they are together."""
+    """The Rule for a tuple of least..most elements that each satisfy the Rule `each`; `words` describe the tuple as a whole."""
 
     def accepts(value, config):
         return isinstance(value, tuple | list) and least <= len(value) <= most and all(each.accepts(element, config) for element in value)
@@ -66,17 +66,17 @@ def several(words, each, least=0, most=MOST, fix=""):
 
 
 def either(*rules):
-    """What one of several rules accepts."""
+    """The Rule for a value that satisfies at least one of several rules."""
     return Rule(", or ".join(rule.words for rule in rules), lambda value, config: any(rule.accepts(value, config) for rule in rules))
 
 
 def wrong_fields(config, rules, complete=True):
-    """One line for each field that is missing, or is not as its rule says: "FIELD=VALUE is not ...: how to fix it".
+    """A list with one line for each field that is missing or breaks its rule: "FIELD=VALUE is not ...: how to fix it".
 
     Args:
         config: ConfigDict.
         rules: {dotted name: Rule}.
-        complete: whether fields may not be missing; the config of an older checkpoint lacks some.
+        complete: whether missing fields are reported; the config of an older checkpoint may lack some.
     """
     lines, missing = [], []
     for name, rule in rules.items():
@@ -96,12 +96,12 @@ def wrong_fields(config, rules, complete=True):
 
 
 def report(lines):
-    """The lines of `wrong_fields`, and others that say what is wrong with a config, as one text."""
+    """Joins lines that say what is wrong with a config, such as those of `wrong_fields`, into one text."""
     return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} fields of the config are wrong:", *lines])
 
 
 def check_fields(config, rules, complete=True):
-    """Raises ValueError, with one report, if `wrong_fields` finds any."""
+    """Raises ValueError, with one report of all faults, if `wrong_fields` finds any."""
     if lines := wrong_fields(config, rules, complete):
         raise ValueError(report(lines))
 

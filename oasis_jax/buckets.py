@@ -1,4 +1,4 @@
-"""Whether the server of buckets (gs://) answers. Commands ask before they use one: its library would retry for minutes, in silence."""
+"""Checks that the server of buckets (gs://) responds before a command uses a bucket: the library would silently retry for minutes."""
 import os
 import queue
 import sys
@@ -6,15 +6,15 @@ import threading
 import urllib.error
 import urllib.request
 
-PATIENCE = 3.0  # seconds until a line says what is waited for
-LIMIT = 30.0  # seconds until the server is taken for unreachable: a resolver without a network can take that long
+PATIENCE = 3.0  # seconds until a line says which server the command is waiting for
+LIMIT = 30.0  # seconds until the server counts as unreachable: name resolution without a network can take that long
 
 
 def refuse_unreachable(paths, patience=PATIENCE, limit=LIMIT):
-    """Raises ValueError, naming the option, if one of some paths is in a bucket whose server cannot be reached. Any answer of it will do.
+    """Raises ValueError, naming the option, if a path is in a bucket and the server cannot be reached. Any response counts as reachable.
 
     Args:
-        paths: {option: path or another value}.
+        paths: {option: value}; values that are not paths in buckets are ignored.
         patience, limit: seconds.
     """
     option, path = next(((option, path) for option, path in paths.items() if isinstance(path, str) and path.startswith("gs://")), ("", ""))
@@ -35,7 +35,7 @@ def refuse_unreachable(paths, patience=PATIENCE, limit=LIMIT):
 
 
 def _server():
-    """The address that gcsfs asks."""
+    """The address that gcsfs sends its requests to."""
     server = os.environ.get("STORAGE_EMULATOR_HOST", "default")
     if server in ("", "default"):
         return "https://storage.googleapis.com"
@@ -43,7 +43,7 @@ def _server():
 
 
 def _failure(server, limit):
-    """Why a server cannot be reached; "" if it answers, whatever it says."""
+    """The reason why a server cannot be reached; "" if it gives any response."""
     try:
         urllib.request.urlopen(server, timeout=limit).close()
     except urllib.error.HTTPError:
@@ -52,6 +52,6 @@ def _failure(server, limit):
         return getattr(error.reason, "strerror", None) or str(error.reason)
     except OSError as error:
         return error.strerror or str(error) or type(error).__name__
-    except Exception:  # an answer that is no HTTP
+    except Exception:  # a response that is not HTTP
         return ""
     return ""

@@ -1,10 +1,10 @@
 """Checkpoints of a run. This is the only file that uses Orbax.
 
 The folder `WORKDIR/checkpoints/STEP` holds the items `state` (the whole train state, to resume), `ema` (the averaged generator, enough to
-sample), `config`, `metrics` and `score` (which metric determines the best step). It gets its final name by a rename after the last byte is
-written, and loses it by a rename before it is deleted, so a run that is killed leaves only complete steps. Buckets (gs://) have no renames:
-there, a run that is killed while it deletes may leave a part of a superseded step. `scores.json` beside the steps has their scores: a step
-is saved first and evaluated then.
+sample), `config`, `metrics` and `score` (which metric determines the best step). A step's folder is renamed to its final name after the
+last byte is written, and renamed again before it is deleted, so a killed run leaves only complete steps. Buckets (gs://) have no renames:
+there, a run that is killed during a deletion may leave a part of a superseded step. `scores.json`, next to the steps, has their scores: a
+step is saved first and evaluated afterwards.
 """
 import contextlib
 import json
@@ -23,8 +23,8 @@ from oasis_jax.parallel.processes import broadcast, is_first
 
 FOLDER = "checkpoints"
 SCORES = "scores.json"  # {step: metrics} of steps that were evaluated after they were saved
-STEP = "step"  # among the metrics that are saved with a step
-SUPERSEDED = "superseded"  # where steps wait to be deleted; not a number, so it is no step
+STEP = "step"  # key of the step's number among the metrics that are saved with it
+SUPERSEDED = "superseded"  # folder of steps that wait to be deleted; its name is not a number, so it does not count as a step
 
 
 class CheckpointError(RuntimeError):
@@ -42,7 +42,7 @@ class Checkpoints:
         read_only: create, clean and save nothing.
 
     Raises:
-        CheckpointError: the folder cannot be created or written to, has a file in place of a step, or has damaged metrics.
+        CheckpointError: the folder cannot be created or written to, holds a file in place of a step's folder, or has damaged metrics.
     """
 
     def __init__(self, workdir, keep, score_name, higher_is_better, read_only=False):
@@ -61,10 +61,10 @@ class Checkpoints:
             async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
         )
         try:
-            # One answer for all processes: the first to pass here creates the folder.
+            # All processes must take the same branch: the first one to get past it creates the folder.
             if broadcast(self.directory.exists()):
                 _check_steps(self.directory)
-            self._delete_superseded()  # of a killed run
+            self._delete_superseded()  # left by a killed run
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:
             raise CheckpointError(f"cannot store checkpoints in {self.directory} ({error}): choose another workdir") from error
@@ -95,7 +95,7 @@ class Checkpoints:
         """
         if self._read_only:
             raise CheckpointError(f"{self.directory} was opened read-only")
-        self.wait()  # Orbax drops a step whose save failed from its list only here
+        self.wait()  # only then does Orbax drop a step whose save failed from its list
         if step in self._manager.all_steps():
             return False
         score = {"name": self._score_name, "higher_is_better": self._higher_is_better}
@@ -109,7 +109,7 @@ class Checkpoints:
         return True
 
     def add_scores(self, step, metrics):
-        """Adds metrics, name to float, of a step that is saved already: what is evaluated is saved first. Every process must call this."""
+        """Adds metrics {name: float} of a step that is already saved: steps are saved before evaluation. Every process must call this."""
         self._scores[step] = {name: float(value) for name, value in metrics.items()}
         if is_first():
             kept = {str(each): found for each, found in self._scores.items() if each in self._manager.all_steps()}
@@ -124,10 +124,10 @@ class Checkpoints:
         """Restores the train state of the latest step, or of `step`.
 
         Args:
-            state_template: pytree of jax.ShapeDtypeStruct with shardings; the result has these, whatever devices saved it.
+            state_template: pytree of jax.ShapeDtypeStruct with shardings; the result has these, whatever devices it was saved from.
 
         Raises:
-            CheckpointError: there is no checkpoint, or it is damaged or of another structure. Never falls back to an older step.
+            CheckpointError: there is no checkpoint, or it is damaged or has another structure. Never falls back to an older step.
         """
         self.wait()
         return _read(self._manager, self._step(step), "state", ocp.args.StandardRestore(state_template))
@@ -227,8 +227,7 @@ def config_of_run(workdir):
 
 
 def load_state(path, best=False):
-    """Loads the train state of a checkpoint as nested dicts of numpy arrays, or None if it has only an averaged generator; as `load_ema`.
-    """
+    """Loads the train state of a checkpoint (nested dicts of numpy arrays; None if it has none); arguments and errors as in `load_ema`."""
     with _opened(path, best) as (manager, step):
         return _read(manager, step, "state") if (manager.directory / str(step) / "state").is_dir() else None
 
@@ -270,7 +269,7 @@ def _reader(directory):
 
 
 def _check_steps(directory):
-    """Finds faults that Orbax would skip silently, so that the run would start over, or report without naming the file."""
+    """Raises CheckpointError for faults that Orbax would skip silently, so the run would start over, or report without naming the file."""
     for path in directory.iterdir():
         if path.name.isdigit() and not path.is_dir():
             raise CheckpointError(f"{path} is a file of {path.stat().length} bytes, not a checkpoint folder: remove it")
@@ -291,7 +290,7 @@ def _best_step(manager):
 
 
 def _read_scores(directory):
-    """{step: metrics} of `Checkpoints.add_scores`."""
+    """{step: metrics} as stored by `Checkpoints.add_scores`."""
     file = directory / SCORES
     if not file.exists():
         return {}
@@ -302,7 +301,7 @@ def _read_scores(directory):
 
 
 def _with_scores(metrics, scores):
-    """The metrics of a step: those that older versions saved with it, and those that were added later."""
+    """The metrics of a step: those that were saved with it (by older versions, also scores), and those that were added later."""
     return metrics | scores.get(metrics.get(STEP), {})
 
 
@@ -345,5 +344,5 @@ def _files(folder):
 def _cause(error):
     while error.__cause__ is not None:
         error = error.__cause__
-    text = re.sub(r" *\[[a-z_ ]+='[^']*'\]", "", " ".join(str(error).split()))  # TensorStore's places in its source
+    text = re.sub(r" *\[[a-z_ ]+='[^']*'\]", "", " ".join(str(error).split()))  # TensorStore's source locations
     return f"{type(error).__name__}: {text if len(text) <= 300 else f'{text[:150]} ... {text[-150:]}'}"

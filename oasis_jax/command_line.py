@@ -1,4 +1,4 @@
-"""What all commands share: what is asked of their flags before they start, and how they end when they are interrupted."""
+"""What all commands share: the checks of their flags before they start, one-line messages, and the exit when they are interrupted."""
 import contextlib
 import functools
 import importlib.util
@@ -15,7 +15,7 @@ from oasis_jax.config_flag import flat
 from oasis_jax.files import one_line, print_all_names
 from oasis_jax.interrupts import ending_soon
 
-# Packages of the extras for machines to train on: sampling, the studio and export need none of them.
+# Packages that only the extras for training machines install: sampling, the studio and export need none of them.
 TRAINING = ("clu", "importlib_resources", "matplotlib", "tensorboard", "tensorflow", "tensorflow_datasets")
 
 _CACHE = "persistent compilation cache entry"
@@ -23,16 +23,16 @@ _NO_BACKEND = "Unable to initialize backend"
 
 
 def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=(), reads_data=True):
-    """Runs a command, and exits. What is wrong with the command line is told in one line, without a traceback; so are Ctrl-C
-    and a missing extra, and accelerators that cannot be used.
+    """Runs a command, and exits. Faults of the command line are reported in one line, without a traceback; so are Ctrl-C, a missing
+    extra, and accelerators that cannot be used.
 
     Args:
-        main: (positional arguments) -> None; it gets none.
-        name: of the command, which begins its messages.
+        main: the function of `app.run`, argv -> None; positional arguments are refused before it is called.
+        name: of the command; its messages begin with it.
         needed: names of the flags that must be given.
         parse: the flags_parser of `app.run`.
-        packages: that it needs and imports late; a missing one is told before anything is done.
-        reads_data: whether it uses the paths of --config, whose buckets are then asked for.
+        packages: names of packages that the command imports late; a missing one is reported before anything is done.
+        reads_data: whether it uses the paths in --config; those in buckets are then checked first.
     """
 
     def checked(argv):
@@ -42,7 +42,7 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=(), re
         logging.set_verbosity(logging.WARNING)
         logging.get_absl_handler().addFilter(_is_not_told_by_us)
         sys.unraisablehook = functools.partial(_show_unraisable, sys.unraisablehook)
-        warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a file, we say ourselves
+        warnings.filterwarnings("ignore", module="PIL")  # we report faulty files ourselves
         warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         print_all_names()
         return rest
@@ -70,7 +70,7 @@ def run(main, name, needed=(), parse=app.parse_flags_with_usage, packages=(), re
 
 @contextlib.contextmanager
 def needing_devices(name):
-    """Exits with one line if JAX, which is first asked for its devices inside, cannot use them."""
+    """Exits with one line if JAX, which finds its devices within this context, cannot use them."""
     try:
         yield
     except RuntimeError as error:
@@ -80,7 +80,7 @@ def needing_devices(name):
 
 
 def _open_standard_streams():
-    """Opens those that are closed, to nowhere: progress bars need one, and another file that got its number would hold messages."""
+    """Opens closed standard streams to the null device: progress bars need them, and a file that got their number would hold messages."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
@@ -90,26 +90,26 @@ def _open_standard_streams():
 def _is_installed(package):
     try:
         return importlib.util.find_spec(package) is not None
-    except ValueError:  # a module without a spec stands for one that is hidden
+    except ValueError:  # raised for a module without a spec, which counts as not installed
         return False
 
 
 def _is_not_told_by_us(record):
-    """Whether a log record is of none of the libraries that raise in the end, once, what their threads log at length."""
+    """Whether to show a log record: not if it is from a library whose threads log at length the errors that it raises in the end."""
     return not any(f"{os.sep}{library}{os.sep}" in record.pathname for library in ("orbax", "clu", "asyncio", "gcsfs"))
 
 
 def _show_unraisable(show, unraisable):
-    """Leaves out what TensorStore prints for each array that it could not write; the checkpoint that failed is an error of its own."""
+    """Hides the error that TensorStore prints for each array that it could not write: the failed checkpoint raises its own error."""
     if not (unraisable.exc_type is RuntimeError and str(unraisable.exc_value) == "Event loop is closed"):
         show(unraisable)
 
 
 def _show_warning(show, message, category, filename, *more):
-    """Shows our own warnings as one line, without the place in the code."""
+    """Shows our own warnings as one line, without the location in the code."""
     if category is UserWarning and os.path.dirname(__file__) in filename:
         tqdm.tqdm.write(f"warning: {one_line(message)}", file=sys.stderr)  # above a progress bar
-    elif _CACHE in str(message):  # JAX's, one for each program
+    elif _CACHE in str(message):  # from JAX, one for each program
         warnings.filterwarnings("ignore", f".*{_CACHE}")
         reason = one_line(str(message).partition(": ")[2])
         tqdm.tqdm.write(f"warning: compiled programs cannot be kept for the next start ({reason})", file=sys.stderr)
@@ -118,7 +118,7 @@ def _show_warning(show, message, category, filename, *more):
 
 
 def _values(with_config):
-    """{option: value} of all flags and, if wanted, of the fields of --config."""
+    """{option: value} of all flags and, if `with_config`, of the fields of --config."""
     values = {name: flags.FLAGS[name].value for name in flags.FLAGS if name.partition(".")[0] != "config"}
     if with_config and "config" in flags.FLAGS and isinstance(config := flags.FLAGS["config"].value, ConfigDict):
         values |= {f"config.{name}": value for name, value in flat(config).items()}
@@ -126,7 +126,7 @@ def _values(with_config):
 
 
 def _faults(positional, needed):
-    """What is wrong with the flags, as sentences."""
+    """Yields what is wrong with the flags, one sentence each."""
     if positional:
         meant = "".join(f"; did you mean --{arg}?" for arg in positional[:1] if arg.split("=")[0].split(".")[0] in flags.FLAGS)
         yield f"unknown arguments {positional}: options are written --name=value{meant}"

@@ -1,9 +1,9 @@
-"""Reading the --config flag: a misspelt field, or one of the wrong type, is an error that names the nearest existing field.
+"""Reads the --config flag: a misspelt field, or one of the wrong type, is an error that names the nearest existing field.
 
-ml_collections does the rest. It looks for the nearest name within one section only, accepts any elements in a tuple, and takes names that
-are not quoted for one.
+ml_collections does the rest. On its own, it looks for the nearest name within one section only, accepts elements of any type in a tuple,
+and reads the unquoted names a,b as the single name 'a,b'.
 
-The configs of the project are known by their names in any folder, wherever the package is installed: --config=scenes, or
+The configs of the project can be given by name from any folder, wherever the package is installed: --config=scenes, or
 --config=configs/scenes.py if there is no such file. Config files import them as `from configs import default`.
 """
 import ast
@@ -28,14 +28,14 @@ _HELP = (
     "--config.SECTION.FIELD=VALUE overrides a field, such as --config.train.batch_size=8 or --config.data.image_size=64,128; "
     "oasis_jax/fields.py and oasis_jax/FAMILY/fields.py say what each field means."
 )
-_FEW = 5  # fields that a message lists
+_FEW = 5  # most fields that a message lists
 _NUMBERS = {
     int: ("an integer", flags.IntegerParser()),
     float: ("a number", flags.FloatParser()),
     bool: ("True or False", flags.BooleanParser()),
 }
 _CONFIGS = pathlib.Path("configs")
-# Those of the project: an installed package holds them, a clone has them beside the package.
+# The configs of the project: inside an installed package; in a clone, next to the package.
 _PACKAGED = pathlib.Path(__file__).with_name("configs")
 if not _PACKAGED.is_dir():
     _PACKAGED = pathlib.Path(__file__).parents[1] / _CONFIGS
@@ -52,7 +52,7 @@ def define_with(config, argv, what="The config of the checkpoint"):
     Args:
         config: ConfigDict.
         argv: command line.
-        what: the config is, for --help.
+        what: the description of the config, for --help.
 
     Returns:
         The flags_parser of `app.run`.
@@ -90,7 +90,7 @@ def parse_flags(argv):
 
 
 def _with_found_files(argv):
-    """The command line with `find_file` in place of what is given to --config."""
+    """The command line with each value of --config replaced by its `find_file`."""
     found = list(argv)
     for number, arg in enumerate(argv):
         if re.fullmatch("--?config", arg) and number + 1 < len(argv):
@@ -101,7 +101,7 @@ def _with_found_files(argv):
 
 
 def find_file(path):
-    """FILE, or FILE:VARIANT, of a config: the file itself, that of the project's config of this name, or as given if there is neither."""
+    """Resolves FILE or FILE:VARIANT of a config: the file itself, else the project's config of this name, else the path as given."""
     file, *variant = os.path.expanduser(path).split(":", 1)
     given = pathlib.Path(file)
     named = _PACKAGED / f"{given.stem}.py"
@@ -111,10 +111,10 @@ def find_file(path):
 
 
 def _in_one_line(error, file):
-    """Where the code of a config file has failed, and why."""
+    """Says in one line where the code of a config file failed, and why."""
     frames = traceback.extract_tb(error.__traceback__)
     line = next((f", line {frame.lineno}" for frame in reversed(frames) if frame.filename == file), "")
-    said, advice = str(error).strip(), re.search(r"Did you mean [^?]*\?", str(error))  # between the two, all fields are listed
+    said, advice = str(error).strip(), re.search(r"Did you mean [^?]*\?", str(error))  # all fields are listed between the two parts
     said = f"{said.split('. ')[0].strip(chr(39))}. {advice[0]}" if advice else said.splitlines()[0][:300]
     return f"{line}: {type(error).__name__}: {said}"
 
@@ -140,7 +140,7 @@ def _overridden(argv, fields):
 
 
 def _last_of_each(argv, fields):
-    """The command line with one value for each tuple field, the last, since several would be joined, as `_written_out` writes it."""
+    """The command line with only the last value of each tuple field, as `_written_out` writes it: several values would be joined."""
     tuples = {f"config.{name}" for name, value in fields.items() if isinstance(value, tuple)}
     found, rest = {}, iter(argv)
     for number, arg in enumerate(rest):
@@ -153,12 +153,12 @@ def _last_of_each(argv, fields):
 
 
 def _written_out(text):
-    """A tuple on the command line as a Python literal: a,b is ('a', 'b'), 1,2 stays so, and nothing is the empty tuple."""
+    """A tuple on the command line as a Python literal: a,b becomes ('a', 'b'), 1,2 stays as it is, and no text becomes ()."""
     text = text.strip()
     try:
         ast.literal_eval(text)
         return text
-    except (ValueError, SyntaxError, MemoryError, RecursionError):  # names, of which some may look like code
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # names, some of which may look like code
         inner = text[1:-1] if text[:1] + text[-1:] in ("()", "[]") else text
         (names,) = csv.reader([inner], quotechar='"' if '"' in inner else "'", skipinitialspace=True) if inner.strip() else [[]]
         names = [name.strip() for name in names]
@@ -166,11 +166,11 @@ def _written_out(text):
 
 
 def load(path):
-    """The config of FILE, or of FILE:VARIANT, whose get_config then takes the variant; or of the name of a config of the project.
+    """Loads the config of FILE, of FILE:VARIANT (its get_config then gets the variant), or of the name of a config of the project.
 
     Raises:
         FileNotFoundError: there is no such file; the message names the nearest.
-        SyntaxError, ValueError: it is no Python file, has no get_config, or no such variant, or get_config returns no config.
+        SyntaxError, ValueError: it is not a Python file, has no get_config or no such variant, or get_config does not return a config.
     """
     file, *variant = find_file(path).split(":", 1)
     if not pathlib.Path(file).is_file():
@@ -189,7 +189,7 @@ def load(path):
 
 
 def flat(config, prefix=""):
-    """The config, or nested dicts, as one dict of dotted names."""
+    """Flattens a config, or nested dicts, into one dict {dotted name: value}."""
     fields = {}
     for name, value in config.items():
         fields |= flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict | dict) else {f"{prefix}{name}": value}
@@ -197,20 +197,20 @@ def flat(config, prefix=""):
 
 
 def _provide_configs():
-    """Lets `from configs import default` find the project's configs, beside those of a folder of that name on Python's path, if any."""
+    """Lets `from configs import default` find the project's configs, in addition to those of a folder `configs` on Python's path."""
     try:
         module = importlib.import_module("configs")
     except ModuleNotFoundError:
         module = None
     places = [*getattr(module, "__path__", ())]
     if not any((pathlib.Path(place) / "default.py").is_file() for place in places):
-        if module is None or getattr(module, "__file__", None) is None:  # of a folder without __init__.py, whose path cannot be changed
+        if module is None or getattr(module, "__file__", None) is None:  # none, or one without __init__.py, whose path cannot be changed
             module = sys.modules["configs"] = types.ModuleType("configs")
         module.__path__ = [*places, os.fspath(_PACKAGED)]
 
 
 def _nearest_file(file, variant):
-    """The configs whose names are most like that of a file, as a question."""
+    """A question that names the configs most similar to the name of a file; without any, a hint where the configs are."""
     known = {path.stem: path.stem for path in sorted(_PACKAGED.glob("*.py"))}
     known |= {path.stem: path for path in sorted(_CONFIGS.glob("*.py"))}
     stem = pathlib.Path(file).stem
@@ -221,13 +221,13 @@ def _nearest_file(file, variant):
 
 
 def nearest_fields(name, fields):
-    """The fields (of dotted names) whose last part is `name`, or else the one most like it as a whole and in its last part."""
+    """The fields (a list of dotted names) whose last part is `name`; if there are none, the one of `nearest_field`."""
     called_so = [field for field in fields if field.rpartition(".")[2] == name]
     return called_so or [nearest_field(name, fields)]
 
 
 def nearest_field(name, fields):
-    """The field (of dotted names) most like `name` as a whole and in its last part."""
+    """The field (a dotted name) most similar to `name`, in the whole name and in its last part together."""
 
     def likeness(field):
         whole, last = (name, field), (name.split(".")[-1], field.split(".")[-1])
@@ -237,7 +237,7 @@ def nearest_field(name, fields):
 
 
 def value_of(flag, argv):
-    """What a command line gives a flag, before flags are parsed; None if nothing."""
+    """The value of a flag on a command line, read before flags are parsed; None if it is not given."""
     for arg, following in zip(argv, [*argv[1:], None], strict=True):
         if match := re.fullmatch(rf"--?{flag}(?:=(.*))?", arg):
             return match[1] if match[1] is not None else following
@@ -245,7 +245,7 @@ def value_of(flag, argv):
 
 
 def _check_numbers(argv, fields):
-    """Exits if a field that holds a number, or True or False, is given something else."""
+    """Exits if a numeric field is given something other than a number, or a boolean field something other than True or False."""
     for arg, following in zip(argv, [*argv[1:], None], strict=True):
         name, equals, text = arg.lstrip("-").partition("=")
         original = fields.get(name.removeprefix("config.")) if arg.startswith("-") and name.startswith("config.") else None

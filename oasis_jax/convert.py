@@ -6,7 +6,7 @@
 The second form is for files that say which model they hold. `--help` lists the families and the flags of their files.
 
 `oasis_jax.load` and `oasis_jax.sample` then read the folder. If the files also hold the networks in training,
-`oasis_jax.main --workdir=` the same folder resumes training: at step 0 and with fresh optimizer states, which published files do not hold.
+`oasis_jax.main --workdir=` the same folder trains them further: from step 0 and with fresh optimizer states, as published files hold none.
 Reading .pth files needs PyTorch, of which only the loader of plain tensors is used: pip install 'oasis_jax[convert]'.
 """
 import shlex
@@ -26,7 +26,7 @@ def write_run(workdir, config, ema, state=None):
     """Writes the checkpoint of step 0 into a run folder.
 
     Args:
-        workdir: of the run.
+        workdir: folder of the run.
         config: ConfigDict.
         ema: variables of the averaged generator.
         state: train state, or None for a generator that is only sampled from.
@@ -49,10 +49,10 @@ def refuse_saved(workdir):
 
 
 def run(options, config):
-    """Converts as the flags (attributes of `options`) and the config say; without a config (None), as the files describe themselves.
+    """Converts the files that the flags (attributes of `options`) name to a run of this config; if it is None, the files must describe it.
 
     Raises:
-        CheckpointError, ImportError, ValueError: with how to fix it in the message.
+        CheckpointError, ImportError, ValueError: the message says how to fix it.
     """
     family = _find_family(options.family, config)
     files = {name: getattr(options, name) for name in family.published_files if getattr(options, name)}
@@ -88,7 +88,7 @@ def _find_family(name, config):
 
 
 def main(_):
-    jax.config.update("jax_platforms", "cpu")  # copying arrays needs no accelerator, which on a pod would need all hosts
+    jax.config.update("jax_platforms", "cpu")  # copying arrays needs no accelerators, and on a pod these would need all hosts
     try:
         run(flags.FLAGS, flags.FLAGS.config)
     except (CheckpointError, ValueError, ImportError) as error:

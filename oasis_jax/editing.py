@@ -8,14 +8,14 @@ from oasis_jax.recipes import as_recipes
 
 
 def strip(model, labels, path, seed=0, heatmaps=None):
-    """Generates an image again and again while its heatmap centres move along a path; all else is fixed, such as noise and widths.
+    """Generates one image for each position of its heatmap centres along a path; all else, such as noise and widths, is fixed.
 
     Args:
         model: spatially aware Model (`oasis_jax.load`).
         labels: (H, W) integer; None for a model that takes no label maps.
         path: (K, 2), positions (y, x) of the coarse centre, which the others follow; or (K, 7, 2), positions of all centres.
         seed: of the image, or its Recipe.
-        heatmaps: (7, 3) to start from instead of those of the seed; their widths are kept.
+        heatmaps: (7, 3) to start from, instead of those of the seed; their widths are kept.
 
     Returns:
         (images (K, H, W, 3) uint8, heatmaps (K, 7, 3)).

@@ -3,12 +3,13 @@
     python -m oasis_jax.evaluate --checkpoint=runs/cityscapes --config.data.root=/data/cityscapes
     python -m oasis_jax.evaluate --images=their_results/ --config=configs/cityscapes.py --config.data.root=/data/cityscapes --output=scores/
 
-The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and report.html, which also say
-what the data hold; if a network segments the images, the page shows the best and the worst. Measurements are kept in $OASIS_JAX_CACHE or
-~/.cache/oasis_jax under a key of everything that they depend on: an interrupted evaluation is resumed, and real photos are measured once.
+The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and report.html, with a summary
+of the data; if a network segments the images, the page shows those that match their label maps best and worst. Measurements are cached in
+$OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of everything that they depend on: an interrupted evaluation is resumed, and real photos
+are measured once.
 
 On several hosts, start it on each of them, with JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set:
-each measures its part, the first reports.
+each process measures its part of the images, and the first one writes the report.
 """
 import os
 import re
@@ -25,13 +26,13 @@ NOTHING = "nothing to evaluate: give --checkpoint=RUN, or --images=DIR with --co
 
 
 def run(options, config):
-    """Evaluates as the flags (attributes of `options`) and the config say, writes the report and prints it.
+    """Evaluates a checkpoint or a folder of images as the flags (attributes of `options`) and the config say; writes and prints the report.
 
     Returns:
         The Report.
 
     Raises:
-        CheckpointError, DataError, ValueError: with how to fix it in the message.
+        CheckpointError, DataError, ValueError: the message says how to fix it.
     """
     if not options.images and not options.checkpoint:
         raise ValueError(NOTHING)
@@ -59,18 +60,18 @@ def run(options, config):
 
     rules = rules_of(find_family(config)).items()
     used = {name: rule for name, rule in rules if name.startswith(("data.", "eval."))}
-    check_fields(config, used, complete=False)  # an older checkpoint lacks some
+    check_fields(config, used, complete=False)  # an older checkpoint may lack some
     protocol = choose_protocol(config, options.protocol)
     output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
-    if is_first():  # it alone writes
+    if is_first():  # only this process writes
         refuse_unwritable(output)
     spec = DataSpec.of_config(config.data)
     columns = find_family(config).columns(config)
     refuse_inside(output, searched_folders(spec, columns), "--output")
     split = open_split(spec, protocol.split, columns)
-    if split.faults:  # what follows would complain of what they left
+    if split.faults:  # reported first: later checks would only report their consequences
         check_split(split, spec, remember=is_first())
-    validation = make_validation(config, protocol, split, spec)  # weights must not be missing when all data have been read
+    validation = make_validation(config, protocol, split, spec)  # missing weights are reported before all data are read
     survey = check_split(split, spec, output, remember=is_first())
     own, diversity = None, False
     if options.images:
@@ -80,7 +81,7 @@ def run(options, config):
         generated, subject = validation.samples(model), {"checkpoint": str(options.checkpoint), "step": model.step}
         diversity = bool(protocol.diversity_maps) and model.has_noise and "label_map" in model.columns
         state = load_state(options.checkpoint, options.best)
-        if state is not None and int(state["step"]) == model.step:  # a run that is training may have saved another step in between
+        if state is not None and int(state["step"]) == model.step:  # a run in training may have saved another step in the meantime
             own = own_networks(config, model, state, validation.mesh)
     report = validation.evaluate(generated, subject, own, diversity=diversity).with_data(survey)
     if is_first():
@@ -91,7 +92,7 @@ def run(options, config):
 
 
 def choose_protocol(config, name=""):
-    """The Protocol of this name, or of config.eval.protocol, or of the data set; raises ValueError if there is no such protocol."""
+    """The Protocol called `name`, else config.eval.protocol, else that of the data set; raises ValueError if there is no such protocol."""
     from oasis_jax.family import find_family
     from oasis_jax.metrics.protocols import find_protocol
 
@@ -100,7 +101,7 @@ def choose_protocol(config, name=""):
 
 
 def _folder_of_run(checkpoint):
-    """The workdir of a run, of its checkpoints folder or of one of its steps."""
+    """The workdir of a run, from the path of the workdir, of its checkpoints folder or of one of its steps."""
     from oasis_jax.checkpoint import FOLDER
 
     path = expanded(checkpoint)
@@ -122,7 +123,7 @@ def main(_):
 
 
 def define_flags(argv):
-    """Defines the flags, --config on top of the checkpoint's own config unless a file is given; returns the flags_parser of `app.run`."""
+    """Defines the flags; --config.FIELD overrides the checkpoint's config unless --config is given. Returns the parser for `app.run`."""
     flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.")
     flags.DEFINE_bool("best", False, "Evaluate the best checkpoint, not the latest.")
     flags.DEFINE_string("images", None, "Instead of a checkpoint: a folder of images, called like the files of labelled data.")
@@ -148,7 +149,7 @@ def define_flags(argv):
 
 
 def _with_tuples(saved):
-    """The ConfigDict of a checkpoint, whose tuples were saved as lists, which no flag could override."""
+    """The ConfigDict of a saved config. Its tuples were saved as lists, which no flag could override, and become tuples again."""
     kinds = {dict: _with_tuples, list: tuple}
     return ConfigDict({name: kinds.get(type(value), lambda same: same)(value) for name, value in saved.items()})
 

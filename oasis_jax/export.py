@@ -1,4 +1,4 @@
-"""The exporting command: a run's checkpoint in, a file out that other programs generate images with.
+"""The export command: a run's checkpoint in, a file out with which other programs can generate images.
 
     python -m oasis_jax.export --checkpoint=RUN --format=onnx --output=model.onnx
     python -m oasis_jax.export --checkpoint=RUN --format=stablehlo --output=model.stablehlo
@@ -8,10 +8,10 @@
 ONNX is run by onnxruntime in many languages; StableHLO by JAX alone, on CPU, GPU and TPU. OUTPUT.json says what the file takes and returns,
 the classes, and what a seed means. The images are those of `oasis_jax.load(RUN).sample` to within one grey level if the
 weights are stored as float32. A page is the studio without a server: one HTML file, which a browser opens from a disk or from any host.
-These three need pip install 'oasis_jax[export]'.
+These three formats need pip install 'oasis_jax[export]'.
 
-The folder of safetensors is a packed model for this package: --checkpoint=DIR and `oasis_jax.load(DIR)` take it like a run. It has the
-averaged generator alone, stored as float16.
+The folder of safetensors is a packed model for this package: --checkpoint=DIR and `oasis_jax.load(DIR)` take it like a run. It has only
+the averaged generator, stored as float16 by default.
 """
 import json
 import shlex
@@ -37,12 +37,12 @@ METADATA = "oasis_jax"  # name of the description within an ONNX file
 
 
 def export(model, form, weights="float32", **options):
-    """A model as a file.
+    """Exports a model as a file.
 
     Args:
         model: a `family.Model`.
         form: "onnx" or "stablehlo".
-        weights: how they are stored, of `stored_weights.FORMATS`; all is computed in float32.
+        weights: how they are stored, one of `stored_weights.FORMATS`; all computation is in float32.
         options: of the family, for ONNX (`family.Family.onnx_options`).
 
     Returns:
@@ -50,7 +50,7 @@ def export(model, form, weights="float32", **options):
 
     Raises:
         ImportError: a package of the extra "export" is missing.
-        ValueError: the family does not offer this.
+        ValueError: the family does not offer this form, or one of the options.
     """
     family = find_family(model.config)
     if model.columns and not hasattr(family, "portable"):
@@ -71,10 +71,10 @@ def export(model, form, weights="float32", **options):
 
 
 def run(options):
-    """Exports as the flags (attributes of `options`) say.
+    """Exports the checkpoint in the format that the flags (attributes of `options`) name.
 
     Raises:
-        CheckpointError, DataError, ImportError, OSError, ValueError: with how to fix it in the message.
+        CheckpointError, DataError, ImportError, OSError, ValueError: the message says how to fix it.
     """
     if options.format == SAFETENSORS:
         _pack(options)
@@ -111,7 +111,7 @@ def _pack(options):
     for name, data in files.items():
         write_whole(folder / name, data)
     size, written = sum(map(len, files.values())) / 1e6, shlex.quote(str(folder))
-    print(f"wrote {written}, {size:.2f} MB; it is given like a run: --checkpoint={written}")
+    print(f"wrote {written}, {size:.2f} MB; use it like a run: --checkpoint={written}")
 
 
 def _new_file(path):
@@ -130,7 +130,7 @@ def _family_options():
 
 
 def main(_):
-    jax.config.update("jax_platforms", "cpu")  # what is written is for all; the accelerators of this machine, if any, stay free
+    jax.config.update("jax_platforms", "cpu")  # the files do not depend on it; the accelerators of this machine, if any, stay free
     try:
         run(flags.FLAGS)
     except (CheckpointError, DataError, ImportError, OSError, ValueError) as error:
@@ -140,7 +140,7 @@ def main(_):
 
 def _define_flags():
     flags.DEFINE_string("checkpoint", None, "A run's folder, the folder of one checkpoint or packed model, or a name, such as scenes.")
-    flags.DEFINE_enum("format", None, [ONNX, STABLEHLO, PAGE, SAFETENSORS], "Of the file, or folder.")
+    flags.DEFINE_enum("format", None, [ONNX, STABLEHLO, PAGE, SAFETENSORS], "Format of the file or folder.")
     flags.DEFINE_string("output", None, f"File to write, with OUTPUT.json, which says what it takes; for {SAFETENSORS} a new folder.")
     flags.DEFINE_string("labels", None, f"With --format={PAGE}: examples: a label file, a folder of them, or a pattern with * or **.")
     weights = f"How weights are stored: by default as float32, in {PAGE} and {SAFETENSORS} as float16. All is computed in float32."

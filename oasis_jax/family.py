@@ -13,7 +13,7 @@ import numpy as np
 
 from oasis_jax.fields import ALLOWED
 
-# Checkpoints that are older than the field are of the family that the package is named after.
+# Checkpoints that are older than this field belong to the family that the package is named after.
 NAMESAKE = __package__.removesuffix("_jax")
 
 
@@ -27,9 +27,9 @@ class TrainStep(Protocol):
 
     Attributes:
         recent_batches: how many of the latest batches `averaged` needs.
-        splits_rows: whether the networks say where image rows lie (`axes.along_rows`), so that they can be split over devices.
+        splits_rows: whether the networks say how image rows are sharded (`axes.along_rows`), so that rows can be split over devices.
         legend: {metric: formula}, for metrics that need an explanation.
-        advice: {metric: what to do before the run is started again}, for metrics besides losses that must be finite.
+        advice: {metric: what to do before the run is started again}, for metrics other than losses that must be finite.
     """
 
     recent_batches: int
@@ -41,13 +41,13 @@ class TrainStep(Protocol):
         """The train state at step 0, a pytree with a field `step`: a pure function of the run's seed."""
 
     def __call__(self, state: Any, batch: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The new state, and scalar metrics; "loss_..." must be finite. Random numbers are functions of (seed, step, purpose)."""
+        """The new state, and scalar metrics; those called "loss_..." must be finite. Random numbers depend on (seed, step, purpose)."""
 
     def at(self, step: int) -> "TrainStep":
-        """The TrainStep of the update after `step` updates, another one for the first steps of some recipes. A TrainStep may lack it."""
+        """The TrainStep of the update after `step` updates; some recipes use another one for the first steps. This method is optional."""
 
     def averaged(self, state: Any, recent: Iterable[tuple[int, Mapping[str, Any]]]) -> Any:
-        """The averaged generator's variables to sample with; `recent` has the number and the columns, except images, of recent batches."""
+        """The averaged generator's variables to sample with; `recent` yields (number, columns except images) of recent batches."""
 
     def learning_rates(self, step: int) -> dict[str, float]:
         """Learning rates after `step` updates, to be logged."""
@@ -57,12 +57,12 @@ class TrainStep(Protocol):
 
 
 class Model(Protocol):
-    """An averaged generator to sample from, a dataclass. What it generates is a function of `inputs`, by `generate`, or image by image.
+    """An averaged generator to sample from, a dataclass. `generate` turns `inputs` into images as a batch, `images` one by one.
 
     A model whose columns hold "label_map" also has `num_classes`, `class_names`, and `check_size(height, width)`, which raises ValueError
     for an image size that it cannot generate. A model with styles also has `num_styles`, the number of style rows of an image. A model with
-    a choice of noise also has `noise_modes`, the choices, and its field `noise` is one of them. One whose heatmaps may be round on images
-    that are not square has `isotropic`.
+    a choice of noise also has `noise_modes`, the choices, and its field `noise` is one of them. A model whose heatmaps may be round on
+    images that are not square has `isotropic`.
 
     Attributes:
         variables: of the averaged generator.
@@ -88,7 +88,7 @@ class Model(Protocol):
         """A pytree of numpy arrays with leading axis B for B seeds or `recipes.Recipe`s: the one place that says what a seed means."""
 
     def images(self, inputs: Any) -> np.ndarray:
-        """uint8 (B, H, W, 3). Each image is computed by itself, so it does not depend on the others to the last bit."""
+        """uint8 (B, H, W, 3). Each image is computed by itself, so that not even its last bits depend on the other images."""
 
     def sample(self, *args: Any, **kwargs: Any) -> np.ndarray:
         """uint8 (B, H, W, 3), by the family's own friendly signature."""
@@ -100,12 +100,13 @@ class Family(Protocol):
     Attributes:
         protocols: `metrics.protocols.Protocol`s of the family's papers.
         published_files: {flag: help} of the files of a published checkpoint; the first is required.
-        host_fields: fields and sections of the config that `train_step` does not depend on, such as `fields.HOST_FIELDS`. A family may lack
-            it: a step that was kept (`training.kept_step`) is then used with exactly the same config alone.
+        host_fields: fields and sections of the config that `train_step` does not depend on, such as `fields.HOST_FIELDS`. Optional: without
+            it, a step that was kept (`training.kept_step`) is used only with exactly the same config.
         free_model_fields: fields of config.model that may change on resume: they change how the model is computed, not the model.
-        allowed: {dotted name of a field: `allowed.Rule`}, of the shared fields and the family's own. A family may lack it; its own fields
-            are then unchecked.
-        onnx_options: {flag: (choices, help)} of `onnx_model`. A family may lack both; its models are then exported as StableHLO alone.
+        allowed: {dotted name of a field: `allowed.Rule`}, of the shared fields and the family's own. Optional: without it, the family's own
+            fields are not checked.
+        onnx_options: {flag: (choices, help)} of `onnx_model`. Optional, like `onnx_model`: without both, models are exported as StableHLO
+            only.
     """
 
     protocols: tuple[Any, ...]
@@ -119,32 +120,32 @@ class Family(Protocol):
         """What a training example holds: "image", perhaps "label_map", perhaps "heatmaps"."""
 
     def statistic(self, config: Any) -> Callable[[np.ndarray], np.ndarray] | None:
-        """What the check of the training data measures of each example's label map (H, W), for `train_step`; None for nothing."""
+        """The function of a label map (H, W) that the check of the training data measures of each example, for `train_step`; or None."""
 
     def train_step(self, config: Any, survey: Any = None) -> TrainStep:
         """The step of a config; `survey` is the result of the data check. Raises ValueError for fields that do not fit."""
 
     def model(self, config: Any, variables: Any, step: int, survey: Any = None) -> Model:
-        """The model to sample from; with the survey of its training data it may generate batches like them faster."""
+        """The model to sample from; given the survey of its training data, it may generate batches of similar data faster."""
 
     def portable(self, model: Model) -> Any:
         """The `exporting.portable.Portable` of a model, to export it.
 
-        A family may lack it: for a model without columns, `exporting.portable.of_inputs` is used; others then cannot be exported.
+        Optional: without it, models without columns are exported by `exporting.portable.of_inputs`, and others cannot be exported.
         """
 
     def previews(self, model: Model, size: tuple[int, int]) -> Any:
-        """What shows parts of large images sooner than the whole, as `studio.renderer` uses it; None where that gains nothing.
+        """An object that renders parts of large images sooner than the whole, for `studio.renderer`; None where that saves no time.
 
-        It has image(tab, inputs), the exact image, which it keeps something of under the name of a tab; part(tab, inputs, box), a part
-        around a box that has changed since, with its top and left, or None; and compile(inputs). A family may lack it.
+        It has image(tab, inputs), which returns the exact image and keeps its features under the name of a tab; part(tab, inputs, box),
+        which returns the part around a box that has changed since then, with its top and left, or None; and compile(inputs). Optional.
         """
 
     def onnx_model(self, model: Model, weights: str, **options: str) -> tuple[Any, dict[str, Any]]:
         """(onnx.ModelProto, JSON values about it) with weights in one of `exporting.stored_weights.FORMATS`, and `onnx_options`."""
 
     def scores(self, config: Any, networks: Any, mesh: Any = None) -> list[Any]:
-        """`metrics.metric.Metric`s of the run's own networks, {field of its train state: variables}; with None they only have names."""
+        """`metrics.metric.Metric`s by the run's own networks, {field of its train state: variables}; with None, they only have names."""
 
     def attention(self, config: Any, networks: Any, batch: Mapping[str, Any]) -> Callable[[Any], Any]:
         """The attention of a run's discriminator, for tools that show it.
@@ -155,7 +156,7 @@ class Family(Protocol):
             batch: the columns, except images, of the images.
 
         Returns:
-            The function of images (B, H, W, 3) in [-1, 1] that gives a list of (B, H, W) in [0, 1], coarse to fine.
+            A function of images (B, H, W, 3) in [-1, 1] that returns a list of attention maps (B, H, W) in [0, 1], coarse to fine.
         """
 
     def default_protocol(self, config: Any) -> str:
@@ -169,12 +170,12 @@ class Family(Protocol):
 
 
 def own_networks(config, model, state, mesh):
-    """What the scores by a run's own networks need: (metrics, the Model with the generator in training in place of its average).
+    """The metrics by a run's own networks, and the Model with the generator in training instead of its average: (metrics, model).
 
     Args:
         config: ConfigDict of the run.
         model: its Model.
-        state: its train state, or the nested dicts of one, with the entry `generator`.
+        state: its train state, or that as nested dicts, with the entry `generator`.
         mesh: of this process's devices.
     """
     networks = state if isinstance(state, dict) else vars(state)

@@ -4,23 +4,23 @@ import ml_collections
 from oasis_jax.allowed import LARGE, Rule, choice, either, number, several, switch, text, whole
 
 SEEDS = 2**32
-PIXELS = whole(1, 2**13)  # of a side of an image
+PIXELS = whole(1, 2**13)  # of one side of an image
 SIDE = whole(1, 2**16)  # channels of a network
-BATCH = whole(1, 2**20)  # images, and groups of them
-# Fields and sections that the host alone reads: no compiled step depends on them.
+BATCH = whole(1, 2**20)  # numbers of images, and of groups of images
+# Fields and sections that only the host reads: no compiled step depends on them.
 HOST_FIELDS = ("log", "checkpoint", "train.num_epochs", "train.num_steps", "train.max_minutes")
 MAX_IDS = 2**16  # stored ids are 8 or 16 bits wide
 
 
 def shared():
-    """The fields that all families share."""
+    """A ConfigDict of the fields that all families share, with their defaults."""
     config = ml_collections.ConfigDict()
     config.seed = 0  # all randomness of a run is a function of (seed, step, purpose)
 
     config.data = data = ml_collections.ConfigDict()
-    # folders, cityscapes, ade20k, coco_stuff, scenes, or tfds:NAME such as tfds:cityscapes/semantic_segmentation; images: photos alone
+    # folders, cityscapes, ade20k, coco_stuff, scenes, tfds:NAME such as tfds:cityscapes/semantic_segmentation, or images (photos only)
     data.layout = "folders"
-    data.root = ""  # folder of the data set, for images also a .zip; for tfds the data_dir ("" is the TFDS default)
+    data.root = ""  # folder of the data set; images layout: also a .zip; tfds: the data_dir ("" is the TFDS default)
     data.val_root = ""  # images layout: folder or .zip of the photos to compare with; "" takes the training photos
     data.num_classes = 0  # N, including the don't-care class; 0 is an error for layouts that do not imply it
     data.dontcare_id = 0  # class that gets no loss weight, after mapping; -1 if the data have none
@@ -28,17 +28,17 @@ def shared():
     data.label_offset = 0  # class = stored id + label_offset ...
     data.label_map = ""  # ... except for these stored ids: "255:0,11:0" (stored:class)
     data.palette = ""  # for RGB label maps: a text file with one class per line, "R G B name"; line i is id i
-    data.palette_colours = ()  # what the palette file held when the run began: written by the run, which then needs the file no more
+    data.palette_colours = ()  # contents of the palette file when the run began: written by the run, which no longer needs the file then
     data.image_size = (256, 256)  # height, width that the model is trained on and generates
     data.resize_size = ()  # height, width to resize to before a random crop of image_size; () resizes to image_size and does not crop
-    data.fit = "resize"  # resize squashes photos to the size; crop cuts out their largest centred window of its aspect ratio first
+    data.fit = "resize"  # resize squashes photos to the size; crop first cuts out the largest centred window of its aspect ratio
     data.flip = True  # mirror half of the training examples
     data.train_photos = "train/photos"  # folders layout: below root
     data.train_labels = "train/labels"
     data.val_photos = "val/photos"
     data.val_labels = "val/labels"
-    data.photo_suffix = ""  # folders layout: what only the names of the photos end in, such as _leftImg8bit
-    data.label_suffix = ""  # ... and what only those of the label maps end in, such as _mask
+    data.photo_suffix = ""  # folders layout: end of the names that only photos have, such as _leftImg8bit
+    data.label_suffix = ""  # ... and end of the names that only label maps have, such as _mask
     data.tfds_train_split = "train"
     data.tfds_val_split = "validation"
     data.tfds_image = "image"  # names of the two features; for cityscapes/semantic_segmentation they are image_left and segmentation_label
@@ -51,7 +51,7 @@ def shared():
 
     config.train = train = ml_collections.ConfigDict()
     train.batch_size = 32  # over all devices and hosts
-    train.accumulate = 1  # parts of the batch whose gradients are averaged one after the other: less memory, as many images per step
+    train.accumulate = 1  # parts of the batch, computed one after the other, whose gradients are averaged: less memory, as many images
     train.num_epochs = 200
     train.num_steps = 0  # if positive, overrides num_epochs
     train.max_minutes = 0.0  # if positive, save and stop after this much training time in one run of the command
@@ -65,11 +65,11 @@ def shared():
     log.images_every_steps = 1000  # sample grids to the workdir and TensorBoard
 
     config.eval = evaluation = ml_collections.ConfigDict()
-    evaluation.every_steps = 5000  # and at the end; 0 only at the end
-    evaluation.batch_size = 8  # images at once in each process
-    evaluation.max_examples = 500  # examples, and samples in all, that are used during training; 0 uses all
+    evaluation.every_steps = 5000  # and at the end; 0: only at the end
+    evaluation.batch_size = 8  # images per batch in each process
+    evaluation.max_examples = 500  # at most so many examples, and so many samples in total, are used during training; 0 uses all
     evaluation.score = "colour_distance"  # the score by which the best checkpoint is kept (distances: lower is better)
-    # A protocol of oasis_jax/metrics/protocols.py or of the family. "": during training the scores that need no further network; in the
+    # A protocol of oasis_jax/metrics/protocols.py or of the family. "": during training, the scores that need no further network; in the
     # evaluate command, the protocol of the data set.
     evaluation.protocol = ""
     evaluation.inception_weights = ""  # path; "" downloads the published file
@@ -78,18 +78,18 @@ def shared():
 
     config.checkpoint = checkpoint = ml_collections.ConfigDict()
     checkpoint.every_steps = 1000
-    checkpoint.keep = 2  # the latest checkpoints that are kept; the best by eval.score is kept besides
+    checkpoint.keep = 2  # number of latest checkpoints to keep; the best by eval.score is kept in addition
     return config
 
 
 def _is_class(value, config):
-    count = config.data.get("num_classes", 0)  # 0 is what the data say
+    count = config.data.get("num_classes", 0)  # 0: the data determine it
     return whole(-1, (count if whole(1).accepts(count, config) else MAX_IDS) - 1).accepts(value, config)
 
 
 _QUOTED = "write names with commas between them, and those that look like numbers in quotes, such as \"('a', '1')\""
 
-# What these fields may be, by themselves. What does not fit together, and names of files, are checked where they are used.
+# The values that each field may have by itself. Combinations of fields, and names of files, are checked where they are used.
 ALLOWED = {
     "seed": whole(0, SEEDS - 1),
     "data.layout": text(may_be_empty=False),

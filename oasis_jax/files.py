@@ -1,4 +1,4 @@
-"""Files that are complete whenever they are there, on disk or in a bucket (gs://); paths as people write them, names as they are shown."""
+"""Writes files that are complete whenever they exist, on disk or in a bucket (gs://); expands paths of users; shows names in messages."""
 import codecs
 import glob
 import hashlib
@@ -12,11 +12,11 @@ from etils import epath
 
 LONGEST_NAME = 255  # bytes of a file's name, on most systems
 _LONG_NAME = LONGEST_NAME - len("..partial")
-_ALL_NAMES = "bytes or escapes"  # how signs are printed that an encoding lacks
+_ALL_NAMES = "bytes or escapes"  # name of the error handler for characters that an encoding lacks
 
 
 class LiteralPath(type(epath.Path("/"))):
-    """A local path that `glob` takes as it is, also with `*`, `?` or `[`: only what is asked for below it is a pattern."""
+    """A local path that `glob` takes literally, even with `*`, `?` or `[`: only the part below it is a pattern."""
 
     def glob(self, pattern):
         """The paths below this one that match the pattern."""
@@ -27,7 +27,7 @@ def expanded(path):
     """The path with `~` as the home folder, an epath.Path, and a LiteralPath if it is local.
 
     Raises:
-        ValueError: it is http:// and the like, or relative to a current folder that was deleted.
+        ValueError: it has a scheme that cannot be read, such as http://, or is relative to a current folder that was deleted.
     """
     path = os.fspath(path)
     if "://" not in path:
@@ -51,14 +51,14 @@ def _refuse_lost_folder(path):
 
 
 def regular(path):
-    """The path of a file that can be read. Raises OSError for a folder, or a pipe or device, of which reading might never end."""
+    """Returns the path of a file to read. Raises OSError for a folder, and for a pipe or device, from which reading might never end."""
     if "://" not in str(path) and os.path.exists(path) and not os.path.isfile(path):
         raise OSError("it is no regular file")
     return path
 
 
 def new_folder(path, flag="output"):
-    """The path of a folder that is new or empty; raises ValueError, naming the flag, for another."""
+    """Returns the path of a folder that does not exist yet or is empty; raises ValueError, naming the flag, for any other."""
     folder = expanded(path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--{flag}={path} exists and is not an empty folder: choose another, or remove it")
@@ -67,10 +67,10 @@ def new_folder(path, flag="output"):
 
 
 def refuse_unwritable(folder, flag="output"):
-    """Raises ValueError, naming the flag, if a folder on a disk, which need not exist yet, cannot take files. Leaves nothing behind."""
+    """Raises ValueError, naming the flag, if no files can be written to a local folder, which need not exist yet. Leaves nothing behind."""
     if "://" in str(folder):
         return
-    above = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))  # a link may lead nowhere
+    above = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))  # a link may be broken
     try:
         tempfile.TemporaryFile(dir=above).close()
     except OSError as error:
@@ -78,7 +78,7 @@ def refuse_unwritable(folder, flag="output"):
 
 
 def is_text(name):
-    """Whether a name is Unicode, and not bytes of another encoding (which Python's names of files can hold)."""
+    """Whether a name is valid Unicode: file names in Python may also hold bytes of another encoding."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -87,28 +87,28 @@ def is_text(name):
 
 
 def compared(name):
-    """A name as it is compared with others: systems write é as one character, or as e and an accent."""
+    """The form in which names are compared: some systems write é as one character, others as e and an accent."""
     return unicodedata.normalize("NFC", name)
 
 
 def told_apart(*paths):
-    """Paths as they are shown beside each other: in ASCII, with escapes such as \\u0301, if they look the same otherwise."""
+    """A list of paths for one message: in ASCII, with escapes such as \\u0301, if they would look the same otherwise."""
     looks = {compared(path) for path in paths}
     return [path.encode("ascii", "backslashreplace").decode() for path in paths] if len(looks) < len(paths) else list(paths)
 
 
 def one_line(text):
-    """A text with names in it as it is shown: in one line, with signs that cannot be seen as escapes, such as \\n and \\u200b.
+    """A text with names in it, for display: in one line, with escapes such as \\n and \\u200b for characters that cannot be printed.
 
-    Bytes that are no text (`is_text`) stay as they are: `print_all_names` writes them.
+    Bytes that are not text (`is_text`) are kept: `print_all_names` lets print write them.
     """
     return "".join(sign if sign.isprintable() or not is_text(sign) else sign.encode("unicode_escape").decode() for sign in str(text))
 
 
 def print_all_names():
-    """Lets print write any name: bytes that are no text (`is_text`) as they are, so that printed commands can be pasted.
+    """Lets print write any name: bytes that are not text (`is_text`) are written as they are, so that printed commands can be pasted.
 
-    Signs that the encoding of the output lacks become escapes, as on stderr.
+    Characters that the encoding of the output lacks become escapes, as on stderr.
     """
     codecs.register_error(_ALL_NAMES, _bytes_or_escapes)
     if reconfigure := getattr(sys.stdout, "reconfigure", None):
@@ -116,7 +116,7 @@ def print_all_names():
 
 
 def _bytes_or_escapes(error):
-    error.end = error.start + 1  # one sign: the next may be of the other kind
+    error.end = error.start + 1  # one character: the next may need the other handler
     kind = "backslashreplace" if is_text(error.object[error.start]) else "surrogateescape"
     return codecs.lookup_error(kind)(error)
 
@@ -129,7 +129,7 @@ def write_whole(path, data):
         data: bytes.
     """
     path = epath.Path(path)
-    if "://" in str(path):  # an object of a bucket appears when it is complete, and a rename would copy it
+    if "://" in str(path):  # an object in a bucket appears only when it is complete, and a rename would copy it
         path.write_bytes(data)
         return
     name = path.name if len(os.fsencode(path.name)) <= _LONG_NAME else hashlib.sha256(os.fsencode(path.name)).hexdigest()
@@ -137,6 +137,6 @@ def write_whole(path, data):
     try:
         partial.write_bytes(data)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk is told without a name
+        error.filename = error.filename or str(path)  # the error of a full disk has no name
         raise
     partial.replace(path)

@@ -29,7 +29,7 @@ def place(normal, uniform, clip=np.clip):
     Args:
         normal: (..., 1, 3) standard normal: the coarse centre; the last number is not used.
         uniform: (..., 7, 3) in [0, 1): the offsets of the other centres from it, and the widths.
-        clip: `clip` of the library that the arrays belong to.
+        clip: the `clip` function of the library that the arrays belong to.
     """
     return clip(_DEVIATION * normal, -_LIMIT, _LIMIT) + _OFFSET + _SCALE * uniform
 
@@ -85,7 +85,7 @@ def with_centres(heatmaps, centres):
         centres: (7, 2), each (y, x); or (2,) or (1, 2), the new coarse centre, while the others keep their offsets from it.
 
     Raises:
-        ValueError: there is another number of centres, or one is not finite.
+        ValueError: the number of centres is neither 1 nor 7, or one is not finite.
     """
     centres = np.asarray(centres, np.float32).reshape(-1, 2)
     if len(centres) not in (1, NUM_MAPS):
@@ -98,10 +98,10 @@ def with_centres(heatmaps, centres):
 
 
 def maps_of(name):
-    """The numbers of the maps of a level ("l1", "l2" or "l3"), of "all", or of a single map ("0" to "6"), as a list.
+    """The list of map numbers of a level ("l1", "l2" or "l3"), of "all", or of a single map ("0" to "6").
 
     Raises:
-        ValueError: there is nothing of this name.
+        ValueError: there is no level or map of this name.
     """
     first = 0
     for level, count in LEVELS.items():
@@ -116,7 +116,7 @@ def maps_of(name):
 
 
 def position(heatmaps, name):
-    """Where something that `maps_of` knows is: (y, x) of the coarse centre for "all", else the mean of the centres; heatmaps are (7, 3)."""
+    """The position (y, x) of a `name` of `maps_of`: the coarse centre for "all", else the mean of its centres; heatmaps are (7, 3)."""
     return np.asarray(heatmaps)[maps_of(name)[:1] if name == ALL else maps_of(name), :2].mean(0)
 
 
@@ -142,10 +142,10 @@ def changed(heatmaps, shifts, width_factors):
 
 
 def given(heatmaps, count, spatially_aware):
-    """Heatmaps (7, 3) or (count, 7, 3) that a user gives for `count` images of a model, as (count, 7, 3) float32.
+    """Checks heatmaps (7, 3) or (count, 7, 3) from a user, for `count` images of a model, and returns them as (count, 7, 3) float32.
 
     Raises:
-        ValueError: the model takes none, or as in `check`.
+        ValueError: the model takes no heatmaps, or as in `check`.
     """
     if not spatially_aware:
         raise ValueError("heatmaps were given, but this model was trained without model.spatial_awareness: omit them")

@@ -1,4 +1,4 @@
-"""Maps of ids as text, in files of JSON: base64 of a PNG, which is read with care."""
+"""Maps of ids as text for JSON files: base64 of a PNG, which is checked before it is decoded."""
 import base64
 import binascii
 import io
@@ -7,18 +7,18 @@ import struct
 import numpy as np
 from PIL import Image
 
-MAX_PIXELS = 1 << 22  # of a map that is decoded
-_SIGNATURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of the file, and what must come first
+MAX_PIXELS = 1 << 22  # of a map; larger ones are not decoded
+_SIGNATURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # of a PNG, and the beginning of its first chunk
 _HEADER = struct.Struct(">IIBB")  # width, height, bits, colour type
 _GREY, _PALETTE = 0, 3  # colour types
 
 
 def png_of(ids, colours=None):
-    """A PNG of ids: bytes.
+    """Encodes ids as the bytes of a PNG.
 
     Args:
         ids: integer (H, W).
-        colours: uint8 (K, 3) of the ids in 0..K-1. The PNG then has a palette of them, if K is at most 256; otherwise it is grey.
+        colours: uint8 (K, 3), colours of the ids in 0..K-1. If K is at most 256, they are the palette of the PNG; otherwise it is grey.
 
     Raises:
         ValueError: an id is not in 0..65535.
@@ -35,13 +35,13 @@ def png_of(ids, colours=None):
 
 
 def ids_of(data):
-    """The ids of a PNG: indices of its palette or values of grey, uint8 or uint16 (H, W).
+    """Decodes the ids of a PNG: palette indices or grey values, uint8 or uint16 (H, W).
 
     Args:
-        data: bytes, of whatever origin.
+        data: bytes from any source.
 
     Raises:
-        ValueError: they are no PNG of ids, it is damaged, or it has more than MAX_PIXELS pixels, which is known before it is decoded.
+        ValueError: they are not a PNG of ids, it is damaged, or it has more than MAX_PIXELS pixels, which is checked before decoding.
     """
     if not data.startswith(_SIGNATURE) or len(data) < len(_SIGNATURE) + _HEADER.size:
         raise ValueError("it is not a PNG")
@@ -53,18 +53,18 @@ def ids_of(data):
     try:
         image = Image.open(io.BytesIO(data), formats=["PNG"])
         image.load()
-    except Exception as error:  # a damaged file makes decoders raise anything
+    except Exception as error:  # decoders may raise anything for a damaged file
         raise ValueError(f"its PNG is damaged ({' '.join(str(error).split())[:100]})") from None
     return np.asarray(image).astype(np.uint16 if (colour_type, depth) == (_GREY, 16) else np.uint8)
 
 
 def as_text(ids, colours=None):
-    """`png_of` as base64."""
+    """Encodes ids as the base64 text of `png_of`."""
     return base64.b64encode(png_of(ids, colours)).decode()
 
 
 def from_text(text):
-    """`ids_of` base64; raises ValueError as it does, and for text that is not base64."""
+    """Decodes the ids of a base64 text; raises ValueError as `ids_of` does, and for text that is not base64."""
     try:
         data = base64.b64decode(text, validate=True)
     except (TypeError, ValueError, binascii.Error):

@@ -1,8 +1,9 @@
-"""Ctrl-C in the commands: one line and an exit code, at any time. Imports little, because it is the first thing that a command imports.
+"""Ctrl-C in the commands: one line and an exit code, at any time. Imports little, because it is the first module that a command imports.
 
-While modules are imported, a command ends at once: compiled ones would swallow a KeyboardInterrupt, or print it. Otherwise its main
-function gets one, so that what it holds is given back; as code of libraries may make another error of it, and as Python calls no handler
-while compiled code is busy, it ends in any case some seconds later, or by a second Ctrl-C. Training saves first (`parallel.preemption`).
+While modules are imported, Ctrl-C ends a command immediately: compiled modules would swallow a KeyboardInterrupt, or print it. Otherwise
+it raises KeyboardInterrupt in the main function, so that resources are released. Libraries may turn that into another error, and Python
+calls no handler while compiled code is busy, so the command ends in any case a few seconds later, or on a second Ctrl-C. Training saves
+first (`parallel.preemption`).
 """
 import contextlib
 import os
@@ -11,27 +12,27 @@ import socket
 import sys
 import threading
 
-INTERRUPTED = 130  # exit code, as of shells: 128 and the number of the signal
+INTERRUPTED = 130  # exit code, as in shells: 128 plus the number of the signal
 GRACE_SECONDS = 3.0
 
 
 def end_at_once_while_imported():
-    """From now on Ctrl-C ends this process, if it is `python -m oasis_jax.COMMAND`, whose package is now being imported."""
+    """From now on, Ctrl-C ends this process immediately, if it is `python -m oasis_jax.COMMAND` and still imports the package."""
     names = [arg.rpartition(".")[2] for arg in sys.orig_argv if arg.startswith("oasis_jax.")]
     if sys.argv[:1] == ["-m"] and names and _is_default():
         end_at_once(names[0])
 
 
 def end_at_once(name):
-    """From now on Ctrl-C ends this process, a command of this name."""
+    """From now on, Ctrl-C ends this process immediately, with a message that begins with the command's name."""
     signal.signal(signal.SIGINT, lambda *_: _end(name))
 
 
 @contextlib.contextmanager
 def ending_soon(name):
-    """Inside, Ctrl-C raises KeyboardInterrupt; the process ends when that, or what has become of it, leaves the block, and soon anyway.
+    """Within this context, Ctrl-C raises KeyboardInterrupt. The process ends when an exception then leaves the block, or soon anyway.
 
-    Outside, it ends at once. If the process was started to ignore Ctrl-C, it does.
+    After the block, Ctrl-C ends the process immediately. If the process was started with Ctrl-C ignored, it stays ignored.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         yield
@@ -42,7 +43,7 @@ def ending_soon(name):
         if _is_importing(frame):
             _end(name)
         asked.append(True)
-        sys.unraisablehook = lambda _: None  # which would tell of a KeyboardInterrupt where none can be raised
+        sys.unraisablehook = lambda _: None  # it would print a KeyboardInterrupt that occurs where none can be raised
         raise KeyboardInterrupt
 
     ours, theirs = socket.socketpair()
@@ -63,7 +64,10 @@ def ending_soon(name):
 
 
 def _end_later(numbers, name):
-    """Ends the process by a second interrupt, or some time after one; `numbers` has a byte for each signal, until its end is closed."""
+    """Ends the process on a second interrupt, or some time after the first.
+
+    The socket `numbers` delivers the number of each signal as a byte, until its other end is closed.
+    """
     while number := numbers.recv(1):
         if number[0] == signal.SIGINT:
             numbers.settimeout(GRACE_SECONDS)
@@ -87,8 +91,8 @@ def _is_default():
 
 
 def _end(name):
-    """Threads that still read data or compute are not waited for."""
-    with contextlib.suppress(Exception):  # closed, or in the middle of being written
+    """Ends the process without waiting for threads that still read data or compute."""
+    with contextlib.suppress(Exception):  # stdout may be closed, or in the middle of a write
         sys.stdout.flush()
     with contextlib.suppress(OSError):
         os.write(2, f"{name}: stopped by Ctrl-C\n".encode())  # print cannot be called while a print is interrupted

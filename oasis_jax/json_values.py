@@ -1,15 +1,15 @@
-"""Values of JSON that may come from anywhere: parsed, and checked one by one, with messages that name the field.
+"""Parses JSON from any source, and checks its values one by one, with messages that name the field.
 
-A check is a function (value, field) that returns the value, or raises ValueError in one line.
+A check is a function (value, field name) that returns the value, or raises ValueError with a message of one line.
 """
 import json
 import math
 
-MAX_TEXT = 4096  # letters
+MAX_TEXT = 4096  # characters
 
 
 def parse(data):
-    """The value of a JSON document, bytes or text; raises ValueError also for NaN, infinite numbers and fields that are there twice."""
+    """The value of a JSON document, bytes or text; raises ValueError also for NaN, infinite numbers and repeated fields."""
     try:
         return json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_without_repetition)
     except RecursionError:
@@ -17,13 +17,13 @@ def parse(data):
 
 
 def shown(value):
-    """The beginning of a value for a message, in one line; lists are not spelled out, which may be long."""
+    """A value as a message shows it: its beginning, in one line; lists and objects, which may be long, are only named."""
     kinds = {list: lambda: f"a list of {len(value)}", dict: lambda: "an object"}
     return kinds.get(type(value), lambda: ascii(value)[:60])()
 
 
 def checked_object(value, known, needed, field):
-    """The object itself, if it has the fields that are needed, and none that are not known."""
+    """Returns the object if it has all `needed` fields, and no fields that are not `known`; raises ValueError otherwise."""
     if not isinstance(value, dict):
         raise ValueError(f"{field or 'it'} is {shown(value)}, but should be an object")
     within = f"{field}." if field else ""
@@ -35,7 +35,7 @@ def checked_object(value, known, needed, field):
 
 
 def integer(low, high):
-    """The check of an integer in low..high."""
+    """Returns the check for an integer in low..high."""
 
     def check(value, field):
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -46,11 +46,11 @@ def integer(low, high):
 
 
 def number(low, high, above=False):
-    """The check of a finite number from low to high; with `above`, low itself is refused."""
+    """Returns the check for a finite number from low to high; with `above`, low itself is refused."""
 
     def check(value, field):
         known = isinstance(value, int | float) and not isinstance(value, bool)
-        if not known or not low <= value <= high or not math.isfinite(value) or (above and value == low):  # finite asks for a float
+        if not known or not low <= value <= high or not math.isfinite(value) or (above and value == low):  # isfinite needs a float
             raise ValueError(f"{field} is {shown(value)}, but should be a number {'above' if above else 'from'} {low:g} to {high:g}")
         return value
 
@@ -58,14 +58,14 @@ def number(low, high, above=False):
 
 
 def text(value, field):
-    """The check of a text of one line that is not empty."""
+    """The check for a text of one line that is not empty."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not all(map(_is_letter, value)):
-        raise ValueError(f"{field} is {shown(value)}, but should be a text of 1 to {MAX_TEXT} letters, in one line")
+        raise ValueError(f"{field} is {shown(value)}, but should be a text of 1 to {MAX_TEXT} characters, in one line")
     return value
 
 
 def several(lengths, check):
-    """The check of a list whose length is in `lengths`, a range or a tuple, and each of whose values passes a check."""
+    """Returns the check for a list whose length is in `lengths`, a range or a tuple, and whose values all pass `check`."""
 
     def of_list(value, field):
         if not isinstance(value, list) or len(value) not in lengths:
@@ -77,7 +77,7 @@ def several(lengths, check):
 
 
 def mapping(check_key, check):
-    """The check of an object whose keys pass `check_key` and whose values pass `check`."""
+    """Returns the check for an object whose keys pass `check_key` and whose values pass `check`."""
 
     def of_object(value, field):
         if not isinstance(value, dict):
@@ -88,7 +88,7 @@ def mapping(check_key, check):
 
 
 def key_below(count, thing):
-    """The check of a key that is a number below `count`, as a text; `thing` is what is numbered."""
+    """Returns the check for a key that is a number below `count`, as text; `thing` says what is numbered, for messages."""
 
     def check(key, field):
         if not (key.isascii() and key.isdigit() and len(key) < 10 and int(key) < count and str(int(key)) == key):
@@ -99,7 +99,7 @@ def key_below(count, thing):
 
 
 def _is_letter(letter):
-    return ord(letter) >= 32 and not 0xD800 <= ord(letter) < 0xE000  # halves of characters cannot be printed
+    return ord(letter) >= 32 and not 0xD800 <= ord(letter) < 0xE000  # surrogates cannot be printed
 
 
 def _refuse_constant(name):

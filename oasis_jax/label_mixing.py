@@ -1,19 +1,19 @@
-"""Label maps that are drawn from others: chosen, mirrored, and mixed by pasting regions of one into another (as in copy-paste
-augmentation, Ghiasi et al. 2021, and ClassMix, Olsson et al. 2021). Each is a pure function of its seed."""
+"""Draws label maps from given ones: they are chosen, mirrored, and mixed by pasting regions of one into another (as in copy-paste
+augmentation, Ghiasi et al. 2021, and ClassMix, Olsson et al. 2021). Each drawn label map is a pure function of its seed."""
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
 
-_PURPOSE = 0x6D6978  # apart from other draws of the same seed
-_MOST_REGIONS = 3  # that are pasted into one label map
+_PURPOSE = 0x6D6978  # separates these draws from others of the same seed
+_MOST_REGIONS = 3  # at most so many are pasted into one label map
 _TOUCHING = np.ones((3, 3))  # pixels that touch at a corner belong to one region
 
 
 @dataclasses.dataclass(frozen=True)
 class Pasted:
-    """A region that was pasted: of which source, of which class, and whether the source was mirrored."""
+    """A region that was pasted: the number of its source, its class, and whether the source was mirrored."""
 
     source: int
     class_id: int
@@ -27,7 +27,7 @@ class Drawn:
     Attributes:
         labels: integer classes (H, W).
         source: number of the label map that it was drawn from.
-        mirrored: whether this one was mirrored.
+        mirrored: whether that label map was mirrored.
         pasted: tuple of Pasted, in the order in which they were pasted: later ones may cover earlier ones.
     """
 
@@ -39,24 +39,24 @@ class Drawn:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mixing:
-    """How label maps are drawn from n sources of one size.
+    """Draws label maps from n sources of one size.
 
-    Without `favour_rare`, n consecutive seeds from a multiple of n on take every source once. With it, a class is drawn, all with the same
-    probability, then one of its pixels in all sources, and so the source of this pixel: each pixel of a source has the weight of the
-    inverse frequency of its class.
+    Without `favour_rare`, n consecutive seeds that start at a multiple of n take every source once. With it, a class is drawn with equal
+    probabilities, then one of its pixels in all sources; the source of this pixel is taken. The weight of each pixel is thus the inverse
+    frequency of its class.
 
-    A pasted region is the connected region of a pixel, which is drawn from those of one of the `classes` in another source. It is pasted
-    where it was. The class is drawn from those that this source holds; with `favour_rare` class and source are drawn as above.
+    A pasted region is the connected region of a pixel that is drawn from the pixels of one of the `classes` in another source. It is pasted
+    at its own position. The class is drawn from those that this source holds; with `favour_rare`, class and source are drawn as above.
 
     Attributes:
-        read: number of a source -> integer classes (H, W), which are not changed.
-        pixels: int (n, N), of each class in each source; 0 for don't-care, which is neither favoured nor pasted.
-        mirror: whether half of what is drawn is mirrored, sources of pasted regions too.
+        read: number of a source -> integer classes (H, W), which are not modified.
+        pixels: int (n, N), pixels of each class in each source; 0 for don't-care, which is neither favoured nor pasted.
+        mirror: whether half of the drawn sources are mirrored, including those of pasted regions.
         classes: classes whose regions are pasted; () pastes nothing.
         favour_rare: as above.
 
     Raises:
-        ValueError: no source holds any class, or one of `classes`.
+        ValueError: no source holds one of `classes`, or, with `favour_rare`, any class.
     """
 
     read: Callable[[int], np.ndarray]
@@ -72,7 +72,7 @@ class Mixing:
             raise ValueError(f"no label map holds class {missing[0]}")
 
     def draw(self, seed) -> Drawn:
-        """The Drawn of a seed, a non-negative integer."""
+        """Draws the label map of a seed, a non-negative integer."""
         rng = np.random.default_rng((seed, _PURPOSE))
         source = self._rare(rng, np.flatnonzero(self.pixels.any(0)))[0] if self.favour_rare else _in_turn(seed, len(self.pixels))
         labels, mirrored = self._read(rng, source)
@@ -103,18 +103,18 @@ class Mixing:
 
 
 def region_of_class(mask, rng):
-    """bool (H, W): the connected region of a pixel that is drawn from the mask (H, W), which holds one at least."""
+    """bool (H, W): the connected region of a pixel that is drawn from the mask (H, W), which must not be empty."""
     regions, _ = ndimage.label(mask, _TOUCHING)
     return regions == regions.flat[rng.choice(np.flatnonzero(mask))]
 
 
 def _one(rng, weights, but):
-    """A number drawn by weights (n,); `but` is only taken if it is the only one."""
+    """A number in 0..n-1, drawn by weights (n,); `but` is drawn only if no other number has a weight."""
     others = weights * (np.arange(len(weights)) != but)
     weights = others if others.any() else weights
     return int(rng.choice(len(weights), p=weights / weights.sum()))
 
 
 def _in_turn(seed, count):
-    """One of `count` numbers; consecutive seeds take all, in an order of their own in each round."""
+    """One of `count` numbers; in each round of `count` consecutive seeds, each number comes once, in a new random order."""
     return int(np.random.default_rng((seed // count, _PURPOSE)).permutation(count)[seed % count])

@@ -33,7 +33,7 @@ def main(_):
             keep_compiled(workdir)
             run = set_up(flags.FLAGS.config, workdir)
             kept = KeptStep(run)
-        except (CheckpointError, DataError, ValueError) as error:  # a ValueError of training is a bug of ours: it keeps its traceback
+        except (CheckpointError, DataError, ValueError) as error:  # in training, a ValueError is a bug of ours: it keeps its traceback
             leave(f"error: {error}")
         from oasis_jax.training.loop import TrainingDivergedError, train  # imports TensorFlow, while the kept step is compiled
 

@@ -43,17 +43,17 @@ class Regions:
 
     Attributes:
         map: uint8 (H, W): k > 0 where the noise is that of seeds[k - 1], 0 where it is that of the rest of the image.
-        seeds: a tuple of RegionSeed; integers and (seed, end, t) are turned into them.
+        seeds: a tuple of RegionSeed; integers and (seed, end, t) are converted.
 
     Raises:
-        ValueError: the map is no uint8 (H, W) or holds a number without a seed, a seed is out of range, or t is not from 0 to 1.
+        ValueError: the map is not uint8 (H, W) or holds a number without a seed, a seed is out of range, or t is not from 0 to 1.
     """
 
     map: np.ndarray
     seeds: tuple[RegionSeed, ...]
 
     def __post_init__(self):
-        found = np.array(self.map)  # a copy, which nobody changes
+        found = np.array(self.map)  # a copy, which nobody modifies
         if found.dtype != np.uint8 or found.ndim != 2 or not found.size:
             raise ValueError(f"the map of regions is {found.dtype} {found.shape}, but should be uint8 (H, W)")
         seeds = tuple(RegionSeed(seed) if isinstance(seed, int | np.integer) else RegionSeed(*seed) for seed in self.seeds)
@@ -89,7 +89,7 @@ def check_seed(seed):
 
 
 def check_seeds(name, seeds):
-    """Raises TypeError, naming what it is, unless it is {number: seed}; and ValueError for a seed that is none, as `check_seed`."""
+    """Raises TypeError, naming the argument `name`, unless seeds is {number: seed}; and ValueError for an invalid seed, as `check_seed`."""
     if not isinstance(seeds, Mapping):
         raise TypeError(f"{name} is {seeds!r}, but should be a dict, number: seed, such as {{7: 5}}")
     for seed in seeds.values():
@@ -112,9 +112,9 @@ def _drawn(seed, z_dim):
 
 
 def check_finite(name, values):
-    """Raises ValueError, naming what they are, unless all values are finite numbers."""
+    """Raises ValueError, with the `name` of the values, unless all of them are finite numbers."""
     values = np.asarray(values)
-    is_numeric = jnp.issubdtype(values.dtype, jnp.number)  # NumPy itself does not take bfloat16 for a number
+    is_numeric = jnp.issubdtype(values.dtype, jnp.number)  # for NumPy itself, bfloat16 is not a number type
     if not is_numeric or not np.isfinite(values).all():
         wrong = values[~np.isfinite(values)].flat[0] if is_numeric else values.dtype
         raise ValueError(f"{name} holds {wrong}, but should hold finite numbers alone")
@@ -123,7 +123,7 @@ def check_finite(name, values):
 def class_noise(seed, overrides, num_classes, z_dim):
     """One noise vector per class: from `seed`, or from the class's seed in `overrides`.
 
-    Without overrides, the image equals the one made from the single vector of `seed`. Overrides redraw their classes alone.
+    Without overrides, the image equals the one made from the single vector of `seed`. Overrides redraw only their own classes.
 
     Args:
         seed: integer in 0..2**32-1.
@@ -135,8 +135,8 @@ def class_noise(seed, overrides, num_classes, z_dim):
         (N, z_dim) float32.
 
     Raises:
-        TypeError: overrides is no dict, or num_classes is no integer.
-        ValueError: a class is no integer in 0..N-1, num_classes is below 1, or a seed is out of range.
+        TypeError: overrides is not a dict, or num_classes is not an integer.
+        ValueError: a class is not an integer in 0..N-1, num_classes is below 1, or a seed is out of range.
     """
     check_seeds("overrides", overrides)
     if not isinstance(num_classes, int | np.integer) or isinstance(num_classes, bool):
@@ -160,7 +160,7 @@ def slerp(start, end, t):
 
     Args:
         start, end: (..., d) of one shape; vectors along the last axis are interpolated separately.
-        t: 0 gives start and 1 gives end, both exactly for float32 vectors.
+        t: 0 returns start and 1 returns end, both exactly for float32 vectors.
 
     Returns:
         (..., d) in the dtype of start.

@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from oasis_jax.files import one_line, write_whole
 
-CONTACT_SHEET = "contact_sheet.png"  # a picture of all images of a folder, among them
-SHEET_ROWS = 32  # of it: no more label maps or rows of samples are shown
+CONTACT_SHEET = "contact_sheet.png"  # one picture of all images of a folder, in the same folder
+SHEET_ROWS = 32  # at most so many label maps, or rows of samples, are shown on it
 _LINE = 14  # height of a line of text
 _PAPER = 250  # grey of the background
 _INK = (40, 40, 40)
@@ -17,8 +17,8 @@ _INK = (40, 40, 40)
 
 @functools.lru_cache(maxsize=8)
 def _palette(num_classes):
-    # Each next colour is the candidate farthest from all before it, so any first N are well apart. Greys, neon colours and colours that
-    # would not show on white are left out.
+    # Each next colour is the candidate farthest from all earlier ones, so that the first N are well separated for any N. Greys, neon
+    # colours, and colours that are hard to see on white are left out.
     levels = np.arange(0, 256, 10)
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3).astype(np.float32)
     chroma = np.ptp(candidates, 1)
@@ -33,7 +33,7 @@ def _palette(num_classes):
 
 
 def colours(num_classes):
-    """Well separated colours for class ids, uint8 (num_classes, 3).
+    """Well-separated colours for class ids, uint8 (num_classes, 3).
 
     Class 0, don't care, is black. All colours differ (for up to 5,000 classes), and a class keeps its colour whatever num_classes is.
     """
@@ -49,7 +49,7 @@ def colour_label_map(ids, num_classes):
 
 
 def grid(rows, captions=None, notes=None, gap=4):
-    """One picture with the images in rows and columns, uint8 (height, width, 3).
+    """Arranges images in rows and columns of one picture, uint8 (height, width, 3).
 
     Args:
         rows: list of lists of uint8 images (h, w, 3), all of one size; None is an empty cell. Rows may have different lengths.

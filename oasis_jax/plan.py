@@ -1,11 +1,11 @@
-"""The planning command: what a training step takes on a machine that is not at hand.
+"""The planning command: what a training step costs on a machine that need not be available.
 
     python -m oasis_jax.plan --config=configs/cityscapes.py --topology=v5e:4x4
     python -m oasis_jax.plan --config=configs/cityscapes.py --topology=2xv4:2x2x4 --search
 
-It compiles the step for that machine, without having one, and reports memory, arithmetic, memory traffic and collectives of one chip, and
-the least time that these take at its peak rates. It reads data only for conditioning on regions (model.conditioning=regions), whose
-capacities come from the label maps. For TPUs it needs pip install 'oasis_jax[tpu]'.
+It compiles the step for that machine, without access to one, and reports memory, arithmetic, memory traffic and collectives of one chip,
+and the least time that these take at the chip's peak rates. It reads data only for conditioning on regions (model.conditioning=regions),
+whose capacities come from the label maps. For TPUs it needs pip install 'oasis_jax[tpu]'.
 """
 import os
 import sys
@@ -21,12 +21,12 @@ _SLICES = flags.DEFINE_integer("slices", 1, "Number of slices, connected by the 
 _SEARCH = flags.DEFINE_boolean("search", False, "Try batches, meshes and savings of memory, and list those that fit.")
 _BATCHES = flags.DEFINE_list("batches", [], "Batch sizes to search; by default that of the config and multiples of the number of chips.")
 _BEST = flags.DEFINE_integer("best", 5, "How many results are listed, besides the best with the config's batch.", lower_bound=1)
-_EXAMPLES = flags.DEFINE_integer("examples", 0, "Training examples, for the number of steps, of data sets whose number is not known.")
-_KEEP = flags.DEFINE_string("keep", "", "Folder that the compiler's reports of the last step stay in.")
+_EXAMPLES = flags.DEFINE_integer("examples", 0, "Number of training examples, for the number of steps; by default that of the data set.")
+_KEEP = flags.DEFINE_string("keep", "", "Folder in which the compiler's reports on the last step are kept.")
 
 
 def plan(config, machine, examples=0, keep=""):
-    """The report of a config's step on a machine, as text; raises ValueError and CompilerError."""
+    """The report on a config's step on a machine, as text; raises ValueError and CompilerError."""
     from oasis_jax.planning.compiled import compile_for
     from oasis_jax.planning.described import describe
     from oasis_jax.planning.recipe import num_steps
@@ -36,7 +36,7 @@ def plan(config, machine, examples=0, keep=""):
 
 
 def search(config, machine, batches=(), best=5, examples=0, keep=""):
-    """Tries candidates, prints each as soon as it is known, and returns the list of the best as text; Ctrl-C prints that of those so far.
+    """Tries candidates, prints each as soon as it is known, and returns a list of the best as text. Ctrl-C prints the list so far.
 
     Raises:
         ValueError, KeyboardInterrupt

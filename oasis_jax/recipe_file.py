@@ -10,24 +10,24 @@ The file is JSON in UTF-8 with these fields and no others:
     label_map   base64 of a PNG of image_size whose palette indices are classes  }
     noise       of models with a choice of noise: the one chosen; may be left out
     recipe      how the image is drawn
-    made_by     by which program the file was written; not read
+    made_by     the program that wrote the file; not read
 
-A label map of more than 256 classes is a PNG of grey with 16 bits; one of grey with 8 bits is read too. `recipe` is what
-`Recipe.as_json` gives, as in samples.json. All of its fields but the first may be left out:
+A label map of more than 256 classes is a PNG in grey with 16 bits; a PNG in grey with 8 bits is read too. `recipe` is what
+`Recipe.as_json` returns, as in samples.json. All of its fields but the first may be left out:
 
     seed            integer in 0..2**32-1, like all seeds
     class_seeds     {"class name": seed}
     regions         {"map": base64 of a PNG of image_size, grey with 8 bits, "seeds": [{"seed": 5}, {"seed": 5, "end": 9, "t": 0.25}, ...]}
-                    pixels of value k > 0 have the noise of entry k - 1, from seed to end at t; those of value 0 that of the rest
+                    pixels of value k > 0 have the noise of entry k - 1, from seed to end at t; pixels of value 0 have that of the rest
     interpolation   {"seed": 3, "class_seeds": {...}, "t": 0.5}, the second noise, and the position from 0 to 1 on the way to it
     centres         [[y, x]] of the coarse heatmap, which the others follow, or of all 7; the image is [-1, 1] along both
     base_heatmaps   7 of [y, x, width], instead of those of the seeds
     shifts          {"0": [dy, dx], ...} of single heatmaps, 0 to 6
     width_factors   {"0": factor, ...} of single heatmaps
-    truncation      psi, and truncated_rows, the number of style rows that it concerns: of models with styles
+    truncation      psi, and truncated_rows, the number of style rows that it applies to: for models with styles
     style_seeds     {"0": seed, ...} of single style rows
 
-A file may come from anywhere: `read` allocates little before it has checked what it reads, and refuses what it does not know.
+A file may come from anywhere: `read` allocates little before it has checked the contents, and refuses unknown fields.
 """
 import dataclasses
 import json
@@ -73,7 +73,7 @@ class RecipeFile:
 
 
 def encoded(file, palette=None):
-    """A RecipeFile as bytes that `read` reads.
+    """Encodes a RecipeFile as bytes for `read`.
 
     Args:
         file: RecipeFile.
@@ -97,8 +97,8 @@ def write(target, model, labels, recipe, class_names=(), palette=None, image_siz
     Args:
         target: path, or a binary stream.
         image_size: (H, W), needed only without labels.
-        model, labels, recipe, class_names, step, noise: as of RecipeFile.
-        palette: as of `encoded`.
+        model, labels, recipe, class_names, step, noise: as in RecipeFile.
+        palette: as in `encoded`.
     """
     size = tuple(image_size) if labels is None else np.shape(labels)
     data = encoded(RecipeFile(model, size, labels, recipe, tuple(class_names), step, noise), palette)
@@ -106,7 +106,7 @@ def write(target, model, labels, recipe, class_names=(), palette=None, image_siz
 
 
 def open_file(path):
-    """The RecipeFile of a path (`~` and gs:// work); raises ValueError as `read` does, naming the file, and for one that is not there."""
+    """Reads the RecipeFile of a path (`~` and gs:// work); raises ValueError, naming the file, as `read` does or if it cannot be read."""
     try:
         file = regular(expanded(path))
         if file.stat().length > MAX_BYTES:
@@ -158,10 +158,10 @@ def read(data):
 
 
 def checked_recipe(record, names=(), size=None):
-    """The Recipe of a record as in the field `recipe`, which is checked as a whole.
+    """Checks a whole record, as in the field `recipe`, and returns its Recipe.
 
     Args:
-        record: value of JSON.
+        record: JSON value.
         names: of the classes of the model.
         size: (H, W) of the label map; None without one.
 
@@ -186,14 +186,14 @@ def checked_recipe(record, names=(), size=None):
     _fields(checks, {"seed"})(record, "recipe")
     try:
         recipe = Recipe.from_json(record, names)
-        recipe.heatmaps()  # raises for what does not fit together
+        recipe.heatmaps()  # raises for parts that do not fit together
     except ValueError as error:
         raise ValueError(f"recipe: {error}") from None
     return recipe
 
 
 def _fields(checks, needed):
-    """The check of an object each of whose fields has a check of its own."""
+    """Returns the check for an object whose fields each have a check of their own."""
 
     def check(value, field):
         for name, each in checked_object(value, checks.keys(), needed, field).items():

@@ -20,16 +20,16 @@ class Recipe:
         t: position between the two, from 0 to 1.
         centres: of the heatmaps, (1, 2) or (7, 2) as `heatmaps.with_centres` takes them; None for those of the seed.
         style_seeds: {row: seed} of style rows that come from another latent (style mixing), for models with styles.
-        truncation: psi; styles are drawn towards their mean as it falls from 1 to 0.
-        truncated_rows: number of the first rows, to which the truncation is limited; None truncates all.
-        base_heatmaps: (7, 3), instead of the heatmaps of the seeds; None for those.
+        truncation: psi; styles are pulled towards their mean as it falls from 1 to 0.
+        truncated_rows: number of first style rows, to which the truncation is limited; None truncates all.
+        base_heatmaps: (7, 3), used instead of the heatmaps of the seeds; None to use those of the seeds.
         shifts: {map: (dy, dx)} of single heatmaps, added to their centres after `centres`. `heatmaps.maps_of` lists the maps of a level.
         width_factors: {map: factor} of single heatmaps, which multiply their widths.
-        regions: `noise.Regions` of the size of the label map, pixels whose noise comes from seeds of their own, whatever their classes; or
+        regions: `noise.Regions` of the size of the label map: pixels whose noise comes from seeds of their own, whatever their classes; or
             None.
 
     Raises:
-        TypeError: class_seeds or style_seeds are no dict.
+        TypeError: class_seeds or style_seeds is not a dict.
         ValueError: a seed is not an integer in 0..2**32-1, t is not from 0 to 1, the truncation is not finite, or truncated_rows is
             negative.
     """
@@ -105,7 +105,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, record, class_names=()):
-        """The recipe of `as_json`; what else the record holds, as an entry of samples.json does, is not read."""
+        """The recipe of a record of `as_json`; other fields, such as those in an entry of samples.json, are not read."""
 
         def side(values):
             return values["seed"], {class_names.index(name): seed for name, seed in values.get("class_seeds", {}).items()}
@@ -119,7 +119,7 @@ class Recipe:
 
 
 def _recorded_by_name():
-    """The fields of a Recipe that its record has under their own names."""
+    """The names of the fields of a Recipe that are stored in its record under their own names."""
     return [field.name for field in dataclasses.fields(Recipe) if field.name not in ("seed", "class_seeds", "end", "t", "regions")]
 
 
@@ -129,7 +129,7 @@ def _plain_regions(regions):
 
 
 def _plain(value):
-    """Numbers, sequences and {number: value} as JSON has them."""
+    """Converts numbers, sequences and {number: value} to JSON values."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in sorted(value.items())}
     return np.asarray(value).tolist()
@@ -147,10 +147,10 @@ def as_recipes(seeds):
 
 
 def count_from(seed, count):
-    """The seeds of `count` images: counted from an integer, or a sequence of as many.
+    """The seeds of `count` images: counted up from an integer, or a given sequence of `count` seeds.
 
     Raises:
-        ValueError: it is neither, or the sequence has another length.
+        ValueError: `seed` is neither, or the sequence has another length.
     """
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
         seeds = range(seed, seed + count)

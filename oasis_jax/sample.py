@@ -10,20 +10,20 @@ others redraw only these classes. With --interpolate=K, K frames lead from sampl
 those of sample 0). A model with styles mixes them: --style_mixing=10,11 --mixed_rows=0-3 replaces these rows of each sample by those of
 seeds 10 and 11.
 
-A spatially aware model looks where --heatmap_centres says, such as 0.2:-0.5 (y:x, from -1 to 1). --heatmap_shift=l1=0.2:0 moves a level
-alone (l1 coarse, l2 middle, l3 fine) or a single map (0 to 6), and --heatmap_scale=l1=1.5 widens it. --path=0:-0.7,0:0.7 moves the subject
-of sample 0 from left to right in --frames images, or with --path_of=l2 one level of it.
+For a spatially aware model, --heatmap_centres=0.2:-0.5 (y:x, from -1 to 1) places the subject. --heatmap_shift=l1=0.2:0 moves only one
+level (l1 coarse, l2 middle, l3 fine) or a single map (0 to 6), and --heatmap_scale=l1=1.5 widens it. --path=0:-0.7,0:0.7 moves the subject
+of sample 0 from left to right in --frames images, or with --path_of=l2 only one level.
 
---as_dataset writes pairs to train on: OUTPUT/train/photos/NAME.png and OUTPUT/train/labels/NAME.png, their list train.txt and palette.txt,
-of all given label maps, or with --examples=N of label maps that are drawn from them: mirrored (--mirror), with regions of others pasted in
-(--mix=car,tree), with rare classes favoured (--favour_rare). Pair k has the noise of --seed + k. Label maps are written with the ids of the
-label files that the model was trained on, so that generated and real pairs can be mixed.
+--as_dataset writes pairs to train on: OUTPUT/train/photos/NAME.png and OUTPUT/train/labels/NAME.png, their list train.txt, and palette.txt.
+The pairs are of all given label maps, or with --examples=N of label maps drawn from them: on request mirrored (--mirror), with regions of
+others pasted in (--mix=car,tree), and with rare classes favoured (--favour_rare). Pair k has the noise of --seed + k. Label maps are stored
+with the ids of the label files that the model was trained on, so that generated and real pairs can be mixed.
 
---checkpoint=scenes is a model of this package; a model of procedural scenes takes some of them if no --labels are given. --recipe draws the
-image of a file that the studio saved, with the model that it names or that of --checkpoint.
+--checkpoint=scenes is a model of this package. A model of procedural scenes takes label maps of such scenes if no --labels are given.
+--recipe draws the image of a file that the studio saved, with the model that the file names or that of --checkpoint.
 
-Label files are read as those of the training data; --config.data.label_map=255:0, --config.data.label_offset and --config.data.palette
-change how. Samples of label files in subfolders are in subfolders of the same names.
+Label files are read like those of the training data; --config.data.label_map=255:0, --config.data.label_offset and --config.data.palette
+change this. Samples of label files in subfolders are written to subfolders of the same names.
 
 `samples.json` is written last, so an output folder without it is incomplete. `recipes.Recipe.from_json` reads its entries.
 """
@@ -62,7 +62,7 @@ def sample_all(model, subjects, count, output, plan):
 
     Args:
         model: a family.Model.
-        subjects: of `label_map_subjects`; for a model without label maps, one without label map and picture.
+        subjects: as from `label_map_subjects`; for a model without label maps, one subject without label map and picture.
         count: number of subjects.
         output: folder.
         plan: sample_options.Plan.
@@ -109,7 +109,7 @@ def _add_path(rows, notes, model, plan, images, before):
 
 
 def _subjects(model, options, num_recipes):
-    """The size of the images, what `sample_all` samples with so many recipes, and its number."""
+    """(size of the images, subjects for `sample_all`, their number), for `num_recipes` images of each subject."""
     if "label_map" not in model.columns:
         if options.labels:
             raise ValueError("this model takes no --labels: omit them")
@@ -128,7 +128,7 @@ def _subjects(model, options, num_recipes):
 
 
 def _subject_of(file, model, path):
-    """What `sample_all` samples for a RecipeFile."""
+    """The subject of a RecipeFile, for `sample_all`."""
     name = os.path.splitext(expanded(path).name)[0]
     if file.labels is None:
         return name, {"recipe_file": str(path)}, {}, []
@@ -137,33 +137,33 @@ def _subject_of(file, model, path):
 
 
 def define_flags(argv):
-    """Defines the flags, with --config.data.FIELD for how label files are read; returns the flags_parser of `app.run`."""
+    """Defines the flags, with --config.data.FIELD for reading label files; returns the flags_parser of `app.run`."""
     flags.DEFINE_string("checkpoint", None, "A run's folder, the folder of one checkpoint or packed model, or a name, such as scenes.")
-    flags.DEFINE_string("recipe", None, "A recipe.json, as the studio saves it, instead of all that says what is drawn.")
+    flags.DEFINE_string("recipe", None, "A recipe.json, as the studio saves it, instead of all flags that say what is drawn.")
     flags.DEFINE_string("labels", None, "A label file, a folder of them, or a pattern with * or **; for models that take label maps.")
     flags.DEFINE_string("output", None, "Folder for the images; new or empty.")
-    flags.DEFINE_integer("seed", 0, "Of sample 0; sample k has seed + k.", lower_bound=0)
-    flags.DEFINE_integer("count", 1, "Number of samples: of each label map, or of a model without label maps in all.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Seed of sample 0; sample k has seed + k.", lower_bound=0)
+    flags.DEFINE_integer("count", 1, "Number of samples of each label map, or in total for a model without label maps.", lower_bound=1)
     flags.DEFINE_alias("samples_per_label", "count")
     flags.DEFINE_list("resample_classes", [], "Redraw only these classes; the rest of the image keeps the noise of sample 0.")
     flags.DEFINE_list("noise_seed_per_class", [], "Seeds of single classes in every sample: road=3,car=7.")
     flags.DEFINE_integer("interpolate", 0, "If positive, the number of frames from sample 0 to sample 1.", lower_bound=0)
-    flags.DEFINE_float("truncation", None, "Of a model with styles: psi; images are more typical and less varied as it falls from 1 to 0.")
+    flags.DEFINE_float("truncation", None, "For a model with styles: psi; images are more typical and less varied as it falls from 1 to 0.")
     flags.DEFINE_integer("truncated_rows", None, "Truncate only so many of the first (coarse) style rows.", lower_bound=0)
     flags.DEFINE_list("style_mixing", [], "Seeds, such as 10,20-23: each sample again with style rows of each of them; a grid.")
     flags.DEFINE_list("mixed_rows", [], "The style rows that come from the seeds of --style_mixing, such as 0-3; row 0 is the coarsest.")
-    flags.DEFINE_string("noise", "", "Of a model with a choice of noise, such as const; by default that of its config.")
-    flags.DEFINE_list("heatmap_centres", [], "Of a spatially aware model: y:x of the coarse centre, which the others follow, or of all 7.")
+    flags.DEFINE_string("noise", "", "For a model with a choice of noise: the noise, such as const; by default that of its config.")
+    flags.DEFINE_list("heatmap_centres", [], "For a spatially aware model: y:x of the coarse centre, which the others follow, or of all 7.")
     flags.DEFINE_list("heatmap_shift", [], "Shifts of levels or single maps, such as l1=0.2:-0.5,4=0:0.3; all moves everything.")
     flags.DEFINE_list("heatmap_scale", [], "Factors of the widths of levels or single maps, such as l1=1.5,6=0.5.")
     flags.DEFINE_list("path", [], "First and last position y:x, such as 0:-0.7,0:0.7: frames of sample 0 on the line between them.")
     flags.DEFINE_string("path_of", "all", "What moves along --path: all, a level l1, l2 or l3, or a single map.")
     flags.DEFINE_integer("frames", 8, "Number of frames along --path.", lower_bound=2)
     flags.DEFINE_bool("as_dataset", False, "Write images and label maps in the folders that configs/custom.py reads, to train on.")
-    flags.DEFINE_integer("examples", None, "Of a data set: the number of all pairs, whose label maps are drawn.", lower_bound=1)
-    flags.DEFINE_bool("mirror", False, "Of a data set: take each label map mirrored too; of --examples, mirror half.")
-    flags.DEFINE_list("mix", [], "Of a data set with --examples: paste 1 to 3 regions of these classes from other label maps into each.")
-    flags.DEFINE_bool("favour_rare", False, "Of a data set with --examples: draw label maps and regions by how rare their classes are.")
+    flags.DEFINE_integer("examples", None, "For a data set: the total number of pairs, whose label maps are drawn.", lower_bound=1)
+    flags.DEFINE_bool("mirror", False, "For a data set: also take each label map mirrored; with --examples, mirror half of them.")
+    flags.DEFINE_list("mix", [], "For a data set with --examples: paste 1 to 3 regions of these classes from other label maps into each.")
+    flags.DEFINE_bool("favour_rare", False, "For a data set with --examples: draw label maps and regions by how rare their classes are.")
     ids = "Ids of a data set's label maps: stored, as in the label files that the model was trained on (default), or its classes 0..N-1."
     flags.DEFINE_enum("label_ids", None, ["stored", "classes"], ids)
     flags.DEFINE_string("size", "", "HEIGHTxWIDTH of the images; by default the size that the model was trained on.")
@@ -172,7 +172,7 @@ def define_flags(argv):
 
 
 def run(options):
-    """Does what the flags (attributes of `options`) say; raises as `sampling.load`, `make_plan` and `sample_all` do, and DataError."""
+    """Runs the command with its flags (attributes of `options`); raises as `sampling.load`, `make_plan` and `sample_all`, and DataError."""
     file = None
     sample_dataset.refuse_flags(options)
     if options.recipe:
@@ -185,7 +185,7 @@ def run(options):
 
 
 def sample(model, options, file=None):
-    """Samples from a model as the flags, or a RecipeFile, say; raises as `run` does."""
+    """Samples from a model, according to the flags or a RecipeFile; raises as `run` does."""
     if options.as_dataset:
         dataset = sample_dataset.prepare(model, options)
         output = new_folder(options.output)
@@ -208,7 +208,7 @@ def sample(model, options, file=None):
 
 
 def _finish(model, options, output, size, images, more, file=None):
-    """Writes samples.json, the last file."""
+    """Writes samples.json, which is the last file to be written."""
     config_json = json.dumps(model.config.to_dict(), sort_keys=True)
     summary = {
         "command": f"python -m oasis_jax.sample {shlex.join(sys.argv[1:])}",
@@ -236,5 +236,5 @@ def main(_):
 
 
 if __name__ == "__main__":
-    of_recipe = config_flag.value_of("recipe", sys.argv) is not None  # names its model
+    of_recipe = config_flag.value_of("recipe", sys.argv) is not None  # a recipe file names its model
     command_line.run(main, "sample", ["output"] if of_recipe else ["checkpoint", "output"], define_flags(sys.argv))

@@ -1,4 +1,4 @@
-"""The data set that the sampling command writes with --as_dataset: pairs of an image and its label map, in folders to train on.
+"""The data set that the sampling command writes with --as_dataset: pairs of an image and its label map, in folders for training.
 
     OUTPUT/train/photos/NAME.png    OUTPUT/train/labels/NAME.png    OUTPUT/train.txt    OUTPUT/palette.txt
 """
@@ -33,10 +33,10 @@ from oasis_jax.sample_options import find_class, make_plan
 
 PHOTOS, LABELS = "train/photos", "train/labels"  # the defaults of data.train_photos and data.train_labels
 TRAIN_LIST, PALETTE = "train.txt", "palette.txt"
-_SCENES = 32  # label maps of a model of procedural scenes, if no others are given
-_KEPT = 256  # label maps in memory, to draw from
+_SCENES = 32  # label maps for a model of procedural scenes, if no others are given
+_KEPT = 256  # label maps that are cached in memory
 _MIRRORED = "_mirrored"  # in the names of pairs
-_UNUSED = "unused"  # name in the palette of an id that no class is stored by
+_UNUSED = "unused"  # name, in the palette, of an id that stands for no class
 
 _DRAWING = ("mix", "favour_rare")
 _OWN = ("examples", "mirror", *_DRAWING, "label_ids")
@@ -49,7 +49,7 @@ _SERIES = {
 
 
 def refuse_flags(options):
-    """Raises ValueError, with the fix, for flags that do not fit together, whatever the model."""
+    """Raises ValueError, with how to fix it, for flags that do not fit together, whatever the model."""
     given = [f"--{name}" for name in _OWN if getattr(options, name)]
     if given and not options.as_dataset:
         raise ValueError(f"{' and '.join(given)}: only a data set has this; give --as_dataset too")
@@ -66,7 +66,7 @@ def refuse_flags(options):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set that can be written: everything that can be wrong with options and label files is known.
+    """A data set that is ready to be written: its options and label files have been checked.
 
     Attributes:
         model: family.Model that takes label maps.
@@ -105,7 +105,7 @@ class Dataset:
         return records
 
     def palette(self):
-        """The text of a palette file: line i has colour and name of id i as written."""
+        """The text of a palette file: line i has the colour and the name of id i of the written label maps."""
         of_classes = class_colours(self.model)
         taken = {tuple(colour) for colour in of_classes.tolist()}
         spare = (colour for packed in range(1 << 24) if (colour := (packed >> 16, packed >> 8 & 255, packed & 255)) not in taken)
@@ -118,7 +118,7 @@ class Dataset:
         return self.rule.table[self.stored[class_id]] == class_id
 
     def training_flags(self, output):
-        """Flags of the training command that read the folder, without those of real pairs to validate with."""
+        """Flags for the training command to read the folder, without those of real pairs for validation."""
         data, ids = self.model.config.data, np.arange(len(self.stored))
         flags = {"root": str(output)}
         if (self.stored == ids).all() and (self.rule.table[ids] == ids).all():  # the palette says the rest
@@ -133,7 +133,7 @@ class Dataset:
         return [f"--config.data.{name}={value}" for name, value in flags.items()]
 
     def told(self, output):
-        """What the command says at its end."""
+        """The message at the end of the command."""
         command = shlex.join(["python", "-m", "oasis_jax.main", "--config=custom", *self.training_flags(output)])
         return (
             f"{len(self.names)} pairs of {PHOTOS} and {LABELS}, {TRAIN_LIST}, {PALETTE}, {pictures.CONTACT_SHEET} and samples.json are in "
@@ -143,14 +143,14 @@ class Dataset:
 
 
 def prepare(model, options):
-    """The Dataset of the options (attributes of `options`), which pass `refuse_flags`.
+    """The Dataset of the options (attributes of `options`), which must have passed `refuse_flags`.
 
     Raises:
         DataError: label files cannot be used.
         ValueError: an option does not fit the model, the label maps or another option; the message says what to do.
     """
     if "label_map" not in model.columns:
-        raise ValueError("this model takes no label maps, so that its images have none: omit --as_dataset")
+        raise ValueError("this model takes no label maps, so its images have none: omit --as_dataset")
     first = make_plan(options, model).recipes[0]
     size = parse_size(options.size) if options.size else model.image_size
     model.check_size(*size)
@@ -179,7 +179,7 @@ def prepare(model, options):
 
 
 def _sources(model, options, size):
-    """[(name, fields of a record)] of the label maps that are given, and the function that reads each by its number."""
+    """[(name, fields of its record)] of the label maps to use, and the function that reads each by its number."""
     if not options.labels:
         maps = scenes_instead(model, size, _SCENES, TO_TRAIN_ON)
         return [(name, {"scene": name}) for name in maps], list(maps.values()).__getitem__

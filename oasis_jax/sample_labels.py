@@ -1,4 +1,4 @@
-"""The label maps of the sampling command: which files, how they are read, and what size they are brought to."""
+"""The label maps of the sampling command: which files they are, how they are read, and to what size they are resized."""
 import functools
 import os
 import re
@@ -15,14 +15,14 @@ from oasis_jax.data.palette import palette_of, palette_of_run
 from oasis_jax.data.scenes import CLASS_NAMES, Scenes
 from oasis_jax.files import LONGEST_NAME, expanded, one_line
 
-_NOTICED = 0.02  # relative difference of aspect ratios that is told
+_NOTICED = 0.02  # relative difference of aspect ratios above which a message is printed
 _UNSEEN = 1  # seed of the scenes of validation
-TO_TRAIN_ON = 2  # seed of further scenes: what is trained on them can be validated
-_UNITS = [1 << power for power in range(8)]  # one of which the sides of an image must be multiples of
+TO_TRAIN_ON = 2  # seed of scenes in neither split, so that networks trained on them can be validated
+_UNITS = [1 << power for power in range(8)]  # the sides of an image must be multiples of one of these
 
 
 def label_fields():
-    """ConfigDict of the fields that say how label files are read: None, where those of the checkpoint hold."""
+    """ConfigDict of the fields that say how label files are read; where they are None, those of the checkpoint hold."""
     kinds = {"label_map": str, "label_offset": int, "palette": str}
     return ConfigDict({"data": {name: config_dict.placeholder(kind) for name, kind in kinds.items()}})
 
@@ -36,16 +36,16 @@ def parse_size(text):
 
 
 def find_label_files(given):
-    """The label files that --labels names, and what is wrong with others: ({name: path}, faults).
+    """Finds the label files that --labels names, and those that cannot be used: ({name: path}, faults).
 
-    The files are sorted; a name is the path below the folder, without ending.
+    The files are sorted; a name is the path below the folder, without the ending.
 
     Args:
         given: a file; a folder, whose image files are found at any depth; or a pattern such as 'gtFine/val/*/*_labelIds.png', with ** for
-            any depth. Hidden files are passed over.
+            any depth. Hidden files are skipped.
 
     Returns:
-        The files, and one line for each that cannot be read or has the name of another.
+        The files, and one line for each file that cannot be read or has the same name as another.
 
     Raises:
         DataError: there are neither files nor faults.
@@ -73,7 +73,7 @@ def find_label_files(given):
 
 
 def move_long_names(label_files, faults, ending):
-    """Moves label files to the faults, both as of `find_label_files`, if their images with this ending would have too long a name."""
+    """Moves label files to the faults (both as from `find_label_files`) if the names of their images would be too long with `ending`."""
     longest = LONGEST_NAME - len(ending)
     for name in [name for name in label_files if len(os.fsencode(os.path.basename(name))) > longest]:
         faults.append(f"{label_files.pop(name)} has too long a name for those of its samples ({longest} bytes and .png): shorten it")
@@ -97,34 +97,34 @@ def refuse_found_again(given, output, label_files, images):
         return
     base, expression = (path, re.compile(".*", re.DOTALL)) if path.is_dir() else _split_pattern(path)
     inner = os.path.relpath(output, os.path.realpath(base))
-    if inner != "." and any(map(is_hidden, inner.split("/"))):  # as is what is not below the base, "../.."
+    if inner != "." and any(map(is_hidden, inner.split("/"))):  # so is a path that is not below the base, "../.."
         return
     if again := next((image for image in images if expression.fullmatch(os.path.normpath(os.path.join(inner, image)))), None):
         raise DataError(f"--labels={given} would find samples in --output={output}, such as {again}, as label maps: {elsewhere}")
 
 
 def _is_file(path):
-    """Whether a path is that of a file: a pipe, which epath takes for one, would never end without a writer."""
+    """Whether a path is a regular file. epath also accepts a pipe, from which reading would never end without a writer."""
     return path.is_file() if "://" in os.fspath(path) else os.path.isfile(path)
 
 
 def _matching(pattern):
-    """{path below: path} of the image files that match a pattern, below its deepest folder without *."""
+    """{path below the base: path} of the image files that match a pattern; the base is its deepest folder without *."""
     base, expression = _split_pattern(pattern)
     return {below: path for below, path in list_images(base).files.items() if expression.fullmatch(below)}
 
 
 def _split_pattern(pattern):
-    """The deepest folder without * of a pattern, and what matches the rest as a compiled expression; * and ** alone are special."""
+    """The deepest folder without * of a pattern, and a compiled expression for the rest; only * and ** are special."""
     base = next(parent for parent in pattern.parents if "*" not in os.fspath(parent) or parent.is_dir())
     rest = os.fspath(pattern)[len(os.fspath(base)) :].strip("/")
     return base, re.compile(re.escape(rest).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*"))
 
 
 def label_map_subjects(model, label_files, size, changed=None, chosen=True, faults=()):
-    """Checks label files, and yields what `sample_all` samples: (name, fields of the record, batch of one label map, its picture) of each.
+    """Checks label files, and yields the subjects of `sample_all`: (name, fields of the record, batch of one label map, its picture).
 
-    Arguments and errors as for `label_map_reader`.
+    Arguments and errors as in `label_map_reader`.
     """
     read = label_map_reader(model, label_files, size, changed, chosen, faults)
 
@@ -136,15 +136,15 @@ def label_map_subjects(model, label_files, size, changed=None, chosen=True, faul
 
 
 def label_map_reader(model, label_files, size, changed=None, chosen=True, faults=()):
-    """Checks label files; returns the function by which each is read: path -> int32 (H, W) classes.
+    """Checks label files; returns the function that reads one of them: path -> int32 (H, W) classes.
 
     Args:
         model: a family.Model that takes label maps.
         label_files: {name: path}.
         size: (H, W) of the images.
         changed: `label_fields` that replace those of the checkpoint.
-        chosen: whether the size was asked for; if not, a line tells of label maps that are squeezed into it.
-        faults: of `find_label_files`, for the same report.
+        chosen: whether the user chose the size; if not, a message reports label maps that are squeezed into it.
+        faults: from `find_label_files`, for the same report.
 
     Raises:
         DataError: naming every label file that cannot be used.
@@ -164,7 +164,7 @@ def label_map_reader(model, label_files, size, changed=None, chosen=True, faults
 
 
 def scenes_instead(model, size, count=4, seed=_UNSEEN):
-    """`example_label_maps`, with a line that tells of them, where no --labels are given; raises ValueError if there are none."""
+    """Returns `example_label_maps`, where no --labels are given, and prints a line about them; raises ValueError if there are none."""
     maps = example_label_maps(model, size, count, seed)
     if not maps:
         raise ValueError("this model takes label maps: give --labels=DIR")
@@ -173,7 +173,7 @@ def scenes_instead(model, size, count=4, seed=_UNSEEN):
 
 
 def example_subjects(model, size):
-    """What `sample_all` samples where no --labels are given; tells and raises as `scenes_instead`."""
+    """The subjects of `sample_all` where no --labels are given; prints and raises as `scenes_instead` does."""
     colour = functools.partial(pictures.colour_label_map, num_classes=model.num_classes)
     return [(name, {}, {"label_map": ids[None]}, [colour(ids)]) for name, ids in scenes_instead(model, size).items()]
 
@@ -185,7 +185,7 @@ def example_label_maps(model, size, count=4, seed=_UNSEEN):
         model: a family.Model that takes label maps.
         size: (H, W).
         count: how many.
-        seed: of the scenes, by default that of validation; `TO_TRAIN_ON` gives scenes of neither split.
+        seed: of the scenes, by default that of validation; with `TO_TRAIN_ON`, the scenes are in neither split.
 
     Returns:
         {} for models of other data.
@@ -204,8 +204,8 @@ def unseen_scenes(model, size, count, seed=_UNSEEN):
 def class_colours(model, rule=None):
     """Colours of the classes of a model that takes label maps, uint8 (N, 3), all different.
 
-    They are those of the palette of `rule`, a LabelRule, or else of the palette that the model was trained with, and of `pictures.colours`
-    for classes that have none in it.
+    They come from the palette of `rule`, a LabelRule, or else from the palette that the model was trained with; classes without a colour
+    in the palette get colours of `pictures.colours`.
     """
     if rule is None or rule.palette is None:
         rule = label_rule(model)
@@ -218,7 +218,7 @@ def class_colours(model, rule=None):
 
 
 def label_rule(model, changed=None):
-    """The LabelRule by which a model's label files are read; `changed` as for `label_map_reader`."""
+    """The LabelRule by which a model's label files are read; `changed` as in `label_map_reader`."""
     data = ConfigDict(model.config.data)
     data.update({name: value for name, value in (changed or {}).items() if value is not None})
     given = (changed or {}).get("palette")
@@ -227,12 +227,12 @@ def label_rule(model, changed=None):
 
 
 def is_squeezed(shape, size):
-    """Whether a label map (H, W) changes its shape so much in images of a size (H, W) that people are told."""
+    """Whether resizing a label map from `shape` to `size`, both (H, W), changes its aspect ratio enough to print a message."""
     return abs(shape[0] * size[1] / (shape[1] * size[0]) - 1) > _NOTICED
 
 
 def size_like(model, shape):
-    """A size (H, W) of this shape that the model can generate, whose shorter side is about that of the training images; or None."""
+    """A size (H, W) that the model can generate, close to the aspect ratio of `shape` and the shorter side of training images; or None."""
     scale = min(model.image_size) / min(shape)
     for unit in _UNITS:
         size = tuple(max(round(side * scale / unit), 1) * unit for side in shape)

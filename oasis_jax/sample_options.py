@@ -1,4 +1,4 @@
-"""The options of the sampling command that say which images there are: from flags to recipes, before anything is generated."""
+"""The options of the sampling command that say which images to generate: from flags to recipes, before anything is generated."""
 import dataclasses
 import difflib
 import re
@@ -8,17 +8,17 @@ from oasis_jax.files import one_line
 from oasis_jax.heatmaps import ALL, maps_of
 from oasis_jax.recipes import Recipe
 
-SHEET_COLUMNS = 8  # samples in a row of the contact sheet where no label map begins it
+SHEET_COLUMNS = 8  # samples in a row of the contact sheet, if rows do not begin with a label map
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The images of each label map, or of a model without label maps all images, and how the contact sheet shows them.
+    """The images of each label map (all images, for a model without label maps), and how the contact sheet shows them.
 
     Attributes:
         recipes: list of Recipe.
         cells: rows of the contact sheet, each a list with the number of the image in each cell, or None for an empty cell.
-        path_of: what moves along the path whose frames the images are, as for `heatmaps.maps_of`; the sheet then shows heatmaps and change.
+        path_of: if the images are frames along a path, what moves, a name for `heatmaps.maps_of`; the sheet then shows heatmaps and change.
     """
 
     recipes: list[Recipe]

@@ -1,4 +1,4 @@
-"""The recipe file of the sampling command: whose model it is drawn with, and whether the two fit."""
+"""The recipe file of the sampling command: loads the model to draw it with, and checks that the two fit."""
 import dataclasses
 import sys
 
@@ -7,7 +7,7 @@ from oasis_jax.checkpoint import FOLDER, CheckpointError
 from oasis_jax.files import expanded
 from oasis_jax.saved import packed_folder
 
-# What says which images there are, and of which labels, as long as it has another value than this.
+# Options that say which images to generate, and from which labels: {name: value if it is not given}.
 _OF_THE_RECIPE = {"labels": None, "seed": 0, "count": 1, "interpolate": 0, "noise": "", "size": ""}
 _OF_THE_RECIPE |= {"truncation": None, "truncated_rows": None, "as_dataset": False}
 _OF_THE_RECIPE |= dict.fromkeys(("resample_classes", "noise_seed_per_class", "style_mixing", "mixed_rows"), [])
@@ -15,7 +15,7 @@ _OF_THE_RECIPE |= dict.fromkeys(("heatmap_centres", "heatmap_shift", "heatmap_sc
 
 
 def refuse_others(options):
-    """Raises ValueError, naming them, for options of the command that a recipe file already answers."""
+    """Raises ValueError, naming them, for options of the command that a recipe file already determines."""
     given = [f"--{name}" for name, unset in _OF_THE_RECIPE.items() if getattr(options, name) not in (unset, None)]
     data = options.config.data if options.config else {}
     given += [f"--config.data.{name}" for name, value in data.items() if value is not None]
@@ -26,11 +26,11 @@ def refuse_others(options):
 
 
 def load_for(file, checkpoint, best=False):
-    """The model to draw a `recipe_file.RecipeFile` with: that of a checkpoint, or without one that of the file, at the step of the file.
+    """Loads the model to draw a `recipe_file.RecipeFile` with: that of a checkpoint, or else the one that the file names, at its step.
 
     Raises:
         CheckpointError: as `sampling.load`, saying that --checkpoint can name the model.
-        ValueError: the model of the file is in a bucket or has another step by now, or the model does not fit the file.
+        ValueError: the file's model is in a bucket or is at another step by now, or the model does not fit the file.
     """
     if checkpoint:
         model = sampling.load(checkpoint, best)
@@ -58,7 +58,7 @@ def _named(file):
 
 
 def _at_step(path, step):
-    """The folder of a step of a run, if it is there."""
+    """The folder of a step of a run, or the path itself if there is no such folder."""
     if step is None or packed_folder(path) is not None:
         return path
     folders = (expanded(path) / FOLDER / str(step), expanded(path) / str(step))
@@ -66,7 +66,7 @@ def _at_step(path, step):
 
 
 def _fitting(model, file):
-    """The model, with the noise of the file."""
+    """Returns the model with the noise of the file; raises ValueError if the two do not fit."""
     with_labels = "label_map" in model.columns
     if with_labels != (file.labels is not None):
         raise ValueError(f"the recipe has {'no' if with_labels else 'a'} label map, but the model takes {'one' if with_labels else 'none'}")

@@ -33,7 +33,7 @@ def load(path, best=False):
 
 
 def describe(model):
-    """A few lines on a `family.Model`, for people."""
+    """Describes a `family.Model` in a few lines of text."""
     height, width = model.image_size
     lines = [f"{name_of(model.config)} model at step {model.step}: images of {height}x{width}"]
     if hasattr(model, "class_names"):
@@ -46,10 +46,10 @@ def describe(model):
 
 
 def generate(function, variables, inputs, in_bytes=False):
-    """What `function` returns, compiled: for `Model.generate`, images (B, H, W, 3) in [-1, 1].
+    """Compiles `function`, calls it, and returns its result: for `Model.generate`, images (B, H, W, 3) in [-1, 1].
 
     Args:
-        function: `Model.generate`; models of equal networks share what is compiled.
+        function: `Model.generate`; models of equal networks share the compiled program.
         variables: of the model.
         inputs: of `Model.inputs`, on any devices.
         in_bytes: return images as uint8, see `ranges.to_bytes`.
@@ -63,7 +63,7 @@ def _images(function, variables, inputs, in_bytes):
 
 
 def _compiled_for(arrays):
-    """`_images`, compiled for the devices on which arrays lie."""
+    """`_images`, compiled for the devices that hold the arrays."""
     on_devices = (array for array in arrays if isinstance(array, jax.Array))
     devices = next((array.devices() for array in on_devices), None) or jax.devices()
     return _with_options(tuple(compiler.options(next(iter(devices))).items()))

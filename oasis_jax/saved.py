@@ -1,8 +1,8 @@
 """Trained models wherever they are saved: checkpoints of runs, packed models, and the models of this package, which have names.
 
-A packed model is a folder that is small and easy to pass on: `weights.safetensors` holds the averaged generator, a tensor
-"collection/module/.../name" for each of its arrays, of float16 or float32; `config.json` the config of its run, and the step. It is sampled
-from, exported and evaluated like a checkpoint, but not trained on. `python -m oasis_jax.export --format=safetensors` makes one.
+A packed model is a small folder that is easy to share: `weights.safetensors` holds the averaged generator, with a float16 or float32 tensor
+"collection/module/.../name" for each of its arrays; `config.json` holds the config of its run, and the step. It can be sampled from,
+exported and evaluated like a checkpoint, but not trained further. `python -m oasis_jax.export --format=safetensors` writes one.
 """
 import json
 import os
@@ -17,7 +17,7 @@ from oasis_jax import checkpoint
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.files import expanded
 
-MODELS = pathlib.Path(__file__).with_name("models")  # those of this package, each a packed model in a folder of its name
+MODELS = pathlib.Path(__file__).with_name("models")  # models of this package, each a packed model in a folder of its name
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 SMALL = 256  # arrays of at most so many values, such as statistics, are always stored as float32
 
@@ -34,7 +34,7 @@ def packed_folder(path):
         path: name of a model of this package, unless there is a folder of that name; or a folder.
 
     Raises:
-        CheckpointError: the path is a name, of neither a model nor a folder.
+        CheckpointError: the path is a bare name, but neither that of a model nor that of a folder.
     """
     folder, name = expanded(path), os.fspath(path)
     if "/" in name or os.sep in name or folder.exists():
@@ -47,7 +47,7 @@ def packed_folder(path):
 
 
 def reference(path):
-    """What a recipe file calls a model: its name, or else its path, which holds in any folder: from the home folder (~) or the root."""
+    """How a recipe file refers to a model: by its name, or else by a path from the home folder (~) or the root, valid in any folder."""
     if "://" in os.fspath(path):
         return os.fspath(path)
     folder = packed_folder(path)
@@ -112,7 +112,7 @@ def packed(variables, config, step, weights="float16"):
 
 
 def _stored(name, array, weights):
-    array = np.ascontiguousarray(array).reshape(array.shape)  # which makes a scalar (1,)
+    array = np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray makes a scalar (1,)
     if weights == "float32" or array.size <= SMALL or array.dtype != np.float32:
         return array
     if np.abs(array).max() > np.finfo(np.float16).max:

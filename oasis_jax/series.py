@@ -8,12 +8,12 @@ from oasis_jax.recipes import Recipe
 
 
 def samples(first, count, resample_classes=()):
-    """`count` samples, of which sample k has the noise of the first one's seed + k.
+    """The Recipes of `count` samples; sample k has the noise of the first one's seed + k.
 
     Args:
         first: Recipe of sample 0.
         count: number of samples.
-        resample_classes: the only classes to which sample k gives the noise of seed + k; () gives it to all, and to styles and heatmaps.
+        resample_classes: the only classes that have the noise of seed + k in sample k; () means all, and also styles and heatmaps.
     """
     seeds = [first.seed + k for k in range(count)]
     if not resample_classes:
@@ -23,17 +23,17 @@ def samples(first, count, resample_classes=()):
 
 
 def interpolation(start, end, count):
-    """`count` frames from the noise and heatmaps of one Recipe to those of another; all else is that of `start`."""
+    """The Recipes of `count` frames from the noise and heatmaps of one Recipe to those of another; all else is that of `start`."""
     return [dataclasses.replace(start, end=(end.seed, end.class_seeds), t=float(t)) for t in np.linspace(0, 1, count)]
 
 
 def path(recipe, name, start, end, count):
-    """`count` frames in which heatmaps move on a straight line; all else is fixed.
+    """The Recipes of `count` frames in which heatmaps move on a straight line; all else is fixed.
 
     Args:
         recipe: Recipe of the image.
-        name: what moves, as for `heatmaps.maps_of`. With "all" the coarse centre is on the line, and the others keep their offsets from it.
-            With a level the mean of its centres is on the line; the other levels stay.
+        name: what moves, as in `heatmaps.maps_of`. With "all", the coarse centre is on the line, and the others keep their offsets from it.
+            With a level, the mean of its centres is on the line, and the other levels stay.
         start, end: (y, x) of the first and of the last frame.
         count: number of frames.
     """
@@ -52,8 +52,8 @@ def mixed_styles(recipes, seeds, rows):
     """A grid of style mixing, row by row.
 
     Args:
-        recipes: Recipe of each row of the grid: they give noise, heatmaps and the other style rows.
-        seeds: of each column: they give the style rows `rows`.
+        recipes: Recipe of each row of the grid, for noise, heatmaps and the other style rows.
+        seeds: seed of each column, for the style rows `rows`.
         rows: numbers of style rows, coarse to fine.
 
     Returns:
@@ -65,7 +65,7 @@ def mixed_styles(recipes, seeds, rows):
 
 
 def caption(recipe):
-    """What distinguishes a recipe from the others of its series, in a few letters."""
+    """What distinguishes a recipe from the others of its series, as a short text."""
     text = f"seed {recipe.seed}"
     if recipe.end is not None:
         text = f"t {recipe.t:.2f}"

@@ -1,4 +1,4 @@
-"""Our variables from the state dicts of PyTorch systems, and back: a leaf is one entry, or several that are concatenated."""
+"""Converts state dicts of PyTorch systems to our variables, and back: a leaf is one entry, or several that are concatenated."""
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +6,7 @@ from flax import traverse_util
 
 
 def from_state_dict(given, template, names_of, convert):
-    """Variables from a state dict.
+    """Converts a state dict to variables.
 
     Args:
         given: {name: numpy array in PyTorch's layout}.
@@ -47,14 +47,14 @@ def from_state_dict(given, template, names_of, convert):
 
 
 def filled(template, state_dict, from_state_dict, name, hint=""):
-    """A network's variables as JAX arrays of the template's dtypes.
+    """Converts a state dict to a network's variables, JAX arrays of the template's dtypes.
 
     Args:
         template: the variables, as arrays or ShapeDtypeStructs.
         state_dict: {name: numpy array}.
         from_state_dict: (state_dict, template) -> numpy variables; may raise ValueError.
-        name: of the network, with which the message of an error begins.
-        hint: with which it ends.
+        name: of the network; error messages begin with it.
+        hint: the end of error messages.
     """
     try:
         variables = from_state_dict(state_dict, template)
@@ -67,7 +67,7 @@ def filled(template, state_dict, from_state_dict, name, hint=""):
 
 
 def to_state_dict(variables, names_of, convert):
-    """Inverse of `from_state_dict`: {name: numpy array}; `convert` leads back to PyTorch's layout."""
+    """The inverse of `from_state_dict`: {name: numpy array}; `convert` converts back to PyTorch's layout."""
     state_dict = {}
     for path, leaf in traverse_util.flatten_dict(jax.device_get(variables)).items():
         names = names_of(path)

@@ -1,4 +1,4 @@
-"""What a training run must remember, and one optimiser update of one network."""
+"""The train state of a run, and one optimiser update of one network."""
 from typing import Any
 
 import flax.struct
@@ -9,7 +9,7 @@ from jax import export
 
 from oasis_jax.axes import on_every_device
 
-# Scopes by which a compiled program says what its operations are for: `planning.parts` reads them. Those of an update are called
+# Named scopes that say what the operations of a compiled program are for: `planning.parts` reads them. Those of an update are called
 # update_NETWORK or regularise_NETWORK.
 OPTIMIZER, AVERAGE, INTERVAL = "optimizer", "average", "every_"
 
@@ -35,7 +35,7 @@ class TrainState:
     opt_state_d: Any
 
 
-# With these, `jax.export` can store what the step takes and returns (`training.kept_step`).
+# With this and the registrations below, `jax.export` can store what the step takes and returns (`training.kept_step`).
 export.register_pytree_node_serialization(
     TrainState, serialized_name="oasis_jax.TrainState", serialize_auxdata=lambda _: b"", deserialize_auxdata=lambda _: ()
 )
@@ -60,15 +60,15 @@ def create_state(generator, discriminator, optimizer_g, optimizer_d, ema=None):
 
 
 def descend(loss, params, optimizer, opt_state, batch=(), parts=1):
-    """One optimiser update, by the mean of a loss over parts of a batch.
+    """One optimiser update, with the gradient of a loss as its mean over parts of a batch.
 
     Args:
         loss: (params, *batch) -> (scalar, auxiliary output).
         params: pytree.
         optimizer: optax transformation.
         opt_state: its state.
-        batch: as of `over_parts`.
-        parts: number of parts, computed one after the other; activations are held for one of them.
+        batch: as in `over_parts`.
+        parts: number of parts, computed one after the other; activations are held for one part at a time.
 
     Returns:
         (new params, new opt_state, auxiliary output of the loss).
@@ -81,7 +81,7 @@ def descend(loss, params, optimizer, opt_state, batch=(), parts=1):
 
 
 def now_and_then(interval):
-    """Names the scope of a `lax.cond` that is true in every `interval`-th step, so that a program says how often its branches are taken."""
+    """The named scope for a `lax.cond` that is true in every `interval`-th step: the program then says how often the branch is taken."""
     return jax.named_scope(f"{INTERVAL}{interval}")
 
 
@@ -90,8 +90,8 @@ def over_parts(function, batch, parts):
 
     Args:
         function: (*batch) -> pytree of arrays.
-        batch: sequence of pytrees of arrays (B, ...). Part i gets the examples i, i + parts, ..., so that it lies on all devices that the
-            batch lies on. Scalars are the same for all parts.
+        batch: sequence of pytrees of arrays (B, ...). Part i gets the examples i, i + parts, ..., so that it is spread over all devices
+            that hold the batch. Scalars are the same for all parts.
         parts: number of parts, a divisor of B.
     """
     if parts == 1:
@@ -106,11 +106,11 @@ def over_parts(function, batch, parts):
 
 
 def in_parts(function, batch, parts):
-    """What a function returns of each part, joined again, and the mean of what else it returns.
+    """Applies a function to parts of a batch: joins the arrays that it returns in the order of the batch, and averages its other outputs.
 
     Args:
         function: (*batch) -> (array (B, ...), pytree).
-        batch, parts: as of `over_parts`.
+        batch, parts: as in `over_parts`.
     """
     if parts == 1:
         return function(*batch)
@@ -134,12 +134,12 @@ def adam_without_momentum(learning_rate, b2=0.999, eps=1e-8, **over_time):
     Args:
         learning_rate: float.
         b2: decay of the second moments.
-        eps: added to their root.
+        eps: added to their square root.
         over_time: arguments of `rate_at`; the published recipe has none.
     """
     return optax.chain(
         optax.scale_by_rms(decay=b2, eps=eps, eps_in_sqrt=False, bias_correction=True),
-        # A schedule even for a constant rate: a run may be resumed with another one, so the state must have the same structure.
+        # A schedule even for a constant rate: a run may be resumed with another rate, so the state must have the same structure.
         optax.scale_by_learning_rate(lambda count: rate_at(count, learning_rate, **over_time)),
     )
 
@@ -155,10 +155,10 @@ def rate_at(count, learning_rate, warmup_steps=0, half_life=0, linear_decay=()):
         count: number of steps.
         learning_rate: float.
         warmup_steps: over which it rises linearly.
-        half_life: steps in which it halves, again and again; 0 for no halving.
+        half_life: number of steps after which it halves, repeatedly; 0 for no halving.
         linear_decay: (first, last), the steps between which it falls linearly to zero, where it stays; () for none.
     """
-    done = jnp.asarray(count + 1, jnp.result_type(float))  # an integer divided would be float32, and the rate with it, even where x64 is on
+    done = jnp.asarray(count + 1, jnp.result_type(float))  # a divided integer would be float32, and so would the rate, even with x64
     rate = learning_rate * jnp.minimum(1.0, done / max(warmup_steps, 1))
     if half_life:
         rate = rate * jnp.exp2(-done / half_life)
