@@ -7,17 +7,17 @@ from oasis_jax.eqgan.losses import real_loss
 from oasis_jax.layers import attention
 from oasis_jax.layers.spatial import render
 
-BLOCKS = ("b8", "b16", "b32")  # whose outputs are aligned with the coarse, the middle and the fine level; smaller images have no b32
+BLOCKS = ("b8", "b16", "b32")  # blocks of D for the coarse, middle and fine level; D for 16x16 images has no b32
 
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """How G is rewarded for heatmaps that D's attention follows.
+    """The alignment loss, which rewards G if D's attention follows G's heatmaps.
 
     Attributes:
-        weight: of the alignment loss beside G's adversarial loss.
-        groups: parts of the batch in which the differences above the threshold are averaged (`attention.alignment_loss`).
-        threshold: differences up to it are not penalised.
+        weight: weight of the alignment loss relative to G's adversarial loss.
+        groups: number of parts of the batch in each of which the differences above the threshold are averaged (`attention.alignment_loss`).
+        threshold: smaller differences are not penalised (`attention.alignment_loss`).
     """
 
     weight: float = 1.0
@@ -25,11 +25,11 @@ class Alignment:
     threshold: float = 0.25
 
     def loss(self, features, gradients, heatmaps, size):
-        """The weighted sum of the levels' losses.
+        """The sum of the losses of all levels, times `weight`.
 
         Args:
-            features, gradients: {block: (B, h, w, C)} of `attended`.
-            heatmaps: (B, 7, 3) that the images were generated with.
+            features, gradients: {block: (B, h, w, C)}, outputs of D's blocks, and the gradients with respect to them.
+            heatmaps: (B, 7, 3), with which the images were generated.
             size: (H, W).
         """
         maps = _maps(features, gradients, size)
@@ -50,7 +50,7 @@ def attended_forward(discriminator, variables, image):
 
 
 def attended(discriminator, variables, image):
-    """D's attention to images, with G's adversarial loss as its scalar: (B, H, W) for each block of BLOCKS that D has."""
+    """D's attention to images, with G's adversarial loss as GradCAM's scalar: a list with (B, H, W) for each block of BLOCKS that D has."""
     passed = attended_forward(discriminator, variables, image)
     gradients = passed.of_features(passed.of_carry(jax.grad(real_loss)(passed.logits)))
     return _maps(passed.features, gradients, image.shape[1:3])

@@ -1,4 +1,4 @@
-"""What a published snapshot says of its networks, by the arguments of their constructors: fields of our config."""
+"""Maps the constructor arguments of the networks in a published snapshot to fields of our config."""
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,13 @@ from oasis_jax.eqgan.generator import LARGEST, SMALLEST
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """The networks that we have, of one class. Arguments inside another have dotted names.
+    """The constructor arguments of one network class that we support. Nested arguments have dotted names.
 
     Attributes:
-        class_name: of the PyTorch module.
-        fields: {argument: field of our config that it gives}.
-        fixed: {argument: its only values that we implement}; it may be absent.
-        ignored: arguments that only training needs.
+        class_name: name of the PyTorch class.
+        fields: {argument: field of our config that it determines}.
+        fixed: {argument: the only values that we implement}; the argument may be absent.
+        ignored: arguments that matter only for training.
     """
 
     class_name: str
@@ -70,15 +70,15 @@ _DISCRIMINATOR = Kind(
     ignored=("block_kwargs.freeze_layers",),
 )
 _KINDS = {"G": _GENERATOR, "D": _DISCRIMINATOR, "G_ema": _GENERATOR}
-# What the networks have without these arguments: no SELs, which plain StyleGAN2-ADA does not know, and float32 throughout.
+# Values if these arguments are absent: no SELs (plain StyleGAN2-ADA has none), float32 throughout, and no clamp.
 _ABSENT = {"model.spatial_awareness": False, "model.num_reduced": 0, "model.clamp": None}
 _LARGEST_CLAMP = 1e30
-# A file that claims more would keep the program busy without end.
+# With larger values, a file could keep the program busy without end.
 _RANGES = {"model.mapping_layers": (1, 64), "model.num_reduced": (0, 16), "data.image_size": (SMALLEST, LARGEST)}
 
 
 def described_fields(networks):
-    """The fields of our config that the networks of a snapshot determine.
+    """Returns the fields of our config that the networks of a snapshot determine.
 
     Args:
         networks: {"G", "D" and "G_ema": snapshots.Network}.
@@ -87,14 +87,14 @@ def described_fields(networks):
         {dotted name of a field: value}.
 
     Raises:
-        ValueError: a network is conditional or of another architecture than ours, or the networks do not fit each other.
+        ValueError: a network is conditional or has an unsupported architecture, or the networks do not match each other.
     """
     described, givers = {}, {}
     for name, kind in _KINDS.items():
         for field, (argument, value) in _fields_of(name, networks[name], kind).items():
             first = givers.setdefault(field, name)
             if described.setdefault(field, value) != value:
-                raise ValueError(f"{name} was made with {argument} for {field}={value}, but {first} for {described[field]}: they must fit")
+                raise ValueError(f"{name} was made with {argument} for {field}={value}, but {first} for {described[field]}: they differ")
     return described
 
 
@@ -120,7 +120,7 @@ def _fields_of(name, network, kind):
 
 
 def _value(field, value):
-    """The value of a field; raises ValueError that says what it should be."""
+    """The value of a field. Raises ValueError, which says what the value should be."""
     if field == "model.spatial_awareness":
         if type(value) is not bool:
             raise ValueError("supported are True and False")

@@ -16,20 +16,20 @@ from oasis_jax.layers.spatial import EqualizedConv
 def minibatch_deviation(x, group_size, groups=1, sets=1):
     """The mean standard deviation of the activations over a group of images, for each image of the group.
 
-    The batch is cut into `groups` parts, as if each were on a device of its own, and image n of a part of P images is in a group with
+    The batch is cut into `groups` parts, as if each were on its own device. Image n of a part of P images is in one group with the images
     n + k P/G, where G = min(group_size, P).
 
     Args:
-        x: (B * sets, H, W, C), the images of a set `sets` apart.
-        group_size: of which the size of a part is a multiple, if it is larger.
+        x: (B * sets, H, W, C); consecutive images of one set are `sets` apart.
+        group_size: images per group; it must divide the size of a part, unless the part is smaller.
         groups: number of parts, a divisor of B.
-        sets: images of different sets are never in one group.
+        sets: number of sets; images of different sets are never in one group.
 
     Returns:
         (B * sets,).
 
     Raises:
-        ValueError: the batch cannot be divided so.
+        ValueError: the batch cannot be divided in this way.
     """
     images = len(x) // sets
     part = images // max(groups, 1)
@@ -47,10 +47,10 @@ class Block(nn.Module):
     """Residual block that halves the resolution.
 
     Attributes:
-        inner, features: channels between the convolutions, and of the output.
-        first: takes the image, through a 1x1 convolution.
-        clamp: bound of every layer's outputs; 0 is none.
-        fused: let downsampling be fused with its filter.
+        inner, features: channels between the convolutions, and channels of the output.
+        first: the block takes the image, through a 1x1 convolution.
+        clamp: bound of every layer's outputs; 0 for no bound.
+        fused: allow downsampling to be fused with its filter.
     """
 
     inner: int
@@ -72,16 +72,16 @@ class Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to logits.
+    """Maps images to logits.
 
     Attributes:
         resolution: side of the images.
-        channel_base, channel_max: give the channels of each block.
-        group_size: of the minibatch standard deviation.
-        groups: parts of the batch within which these groups are formed (`minibatch_deviation`).
-        dtype, num_reduced: as of the Generator.
-        clamp: bound of every layer's outputs; 0 is none.
-        fused: fuse downsampling with its filter where that is cheaper; the result is the same to rounding.
+        channel_base, channel_max: determine the channels of each block (`generator.block_channels`).
+        group_size: images per group of the minibatch standard deviation.
+        groups: number of parts of the batch within which these groups are formed (`minibatch_deviation`).
+        dtype, num_reduced: as for the Generator.
+        clamp: bound of every layer's outputs; 0 for no bound.
+        fused: fuse downsampling with its filter where that is cheaper; the result is the same up to rounding.
         remat: recompute each block in the backward pass.
     """
 
@@ -111,7 +111,7 @@ class Discriminator(nn.Module):
         """Computes the logits of images.
 
         Args:
-            image: (B * sets, resolution, resolution, 3) in [-1, 1], the images of a set `sets` apart.
+            image: (B * sets, resolution, resolution, 3) in [-1, 1]; consecutive images of one set are `sets` apart.
             sets: number of sets of images, which do not share statistics.
 
         Returns:
@@ -123,12 +123,12 @@ class Discriminator(nn.Module):
         """Runs the residual blocks, whose features attention can use.
 
         Args:
-            image: as for the call.
+            image: as in `__call__`.
             offsets: {"bN": array} added to the outputs of the blocks whose inputs have side N, so that gradients with respect to the
                 outputs can be computed.
 
         Returns:
-            (the input of `head`, {"bN": (B, N/2, N/2, C)} of the outputs of these blocks).
+            (the input of `head`, {"bN": (B, N/2, N/2, C)} with the outputs of these blocks).
         """
         x, features, offsets = image, {}, offsets or {}
         for side, dtype in list(zip(sides(self.resolution), self._dtypes, strict=True))[:0:-1]:
@@ -138,7 +138,7 @@ class Discriminator(nn.Module):
         return x, features
 
     def head(self, carry, sets=1):
-        """Maps the carry returned by `trunk` to logits, as in the call."""
+        """Maps the carry returned by `trunk` to logits, as in `__call__`."""
         x = carry.astype(wide(self._dtypes[0]))
         deviation = minibatch_deviation(x, self.group_size, self.groups, sets).astype(x.dtype)
         x = jnp.concatenate([x, jnp.broadcast_to(deviation[:, None, None, None], (*x.shape[:3], 1))], axis=-1)

@@ -1,4 +1,4 @@
-"""An EqGAN-SA model for programs without this package: which arrays it takes, and what a seed means."""
+"""An EqGAN-SA model for programs without this package: the arrays that it takes, and the meaning of a seed."""
 import dataclasses
 
 import jax.numpy as jnp
@@ -10,14 +10,14 @@ from oasis_jax.noise import noise_vector
 MEANINGS = {
     "z": "latents, one or more",
     "latent_of_row": "which latent the style of each row comes from, coarse to fine; zeros if there is one latent",
-    "truncation": "psi of each row: 1 for none",
-    "seed": "of the noise maps",
+    "truncation": "psi of each row; 1 for no truncation",
+    "seed": "seed of the noise maps",
     "heatmaps": HEATMAPS,
 }
 
 
 def portable(model):
-    """The Portable of a Model: the arrays of its `inputs`, with any number S of latents."""
+    """The Portable of a Model. It takes the arrays of `Model.inputs`, with any number S of latents."""
     z_dim = model.generator.z_dim
     heatmaps = {"heatmaps_of_seed": formula_of_seed()} if model.spatially_aware else {}
     model = dataclasses.replace(model, generator=model.generator.clone(dtype=jnp.float32, remat=False))
@@ -26,7 +26,7 @@ def portable(model):
         num_styles=model.num_styles,
         z_dim=z_dim,
         noise=model.noise,
-        what_a_seed_means=f"z = jax.random.normal(jax.random.key(seed), (1, {z_dim})), and seed is also that of the noise maps",
+        what_a_seed_means=f"z = jax.random.normal(jax.random.key(seed), (1, {z_dim})), and the noise maps have the same seed",
         check={"seed": CHECKED_SEED, "z": noise_vector(CHECKED_SEED, z_dim)[:4].tolist()},
         **heatmaps,
     )

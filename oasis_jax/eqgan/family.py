@@ -31,21 +31,21 @@ free_model_fields = ("dtype", "remat", "noise", "mbstd_groups")
 
 
 def columns(config):
-    """What a training example holds."""
+    """Names of the columns of a training example."""
     return ("image", *(("heatmaps",) if config.model.spatial_awareness else ()))
 
 
 def statistic(config):
-    """Nothing is measured of label maps."""
+    """None: no statistic of the training data is needed."""
     return None
 
 
 def train_step(config, survey=None):
-    """The TrainStep of a config; raises ValueError for fields that are out of range or do not fit each other."""
-    check_fields(config, allowed, complete=False)  # those of older checkpoints lack some
+    """The TrainStep of a config; raises ValueError for fields that are out of range or do not fit together."""
+    check_fields(config, allowed, complete=False)  # configs of older checkpoints lack some fields
     made, mesh = make_train_step(config), make_local_mesh()
     group, size = make_scoring_discriminator(config).group_size, padded_batch_size(config.eval.batch_size, mesh)
-    if size % group:  # which evaluation would find after hours
+    if size % group:  # otherwise evaluation would fail after hours of training
         raise ValueError(
             f"eval.batch_size={config.eval.batch_size}, rounded up to {size} for {mesh.size} devices, does not divide into groups of "
             f"{group} (model.mbstd_group_size), on which the discriminator's logits depend: choose a multiple of {group} and of {mesh.size}"
@@ -59,45 +59,45 @@ def model(config, variables, step, survey=None):
 
 
 def scores(config, networks, mesh=None):
-    """The disequilibrium indicator, with the mean logits that it is the difference of.
+    """The disequilibrium indicator, and the two mean logits whose difference it is.
 
     Args:
         config: ConfigDict.
-        networks: {"discriminator": variables}; None for metrics that only have names.
-        mesh: of this process's devices.
+        networks: {"discriminator": variables}; None if only the names of the metrics are needed.
+        mesh: mesh of this process's devices.
     """
     return [Disequilibrium(make_scoring_discriminator(config), networks and networks["discriminator"], mesh)]
 
 
 def attention(config, networks, batch):
-    """D's attention, with G's adversarial loss as its scalar, as a function of images; arguments as of `family.Family.attention`."""
+    """D's attention as a function of images, with G's adversarial loss as GradCAM's scalar; arguments as in `family.Family.attention`."""
     return functools.partial(attended, make_scoring_discriminator(config), networks["discriminator"])
 
 
 def published_config(files):
-    """The config that a published snapshot describes: its architecture, the published recipe otherwise.
+    """The config for a published snapshot: the architecture of the snapshot, and otherwise the published recipe.
 
     Args:
         files: {"pkl": path}.
 
     Raises:
-        ValueError: the file is not a snapshot, or of an architecture that is not supported.
+        ValueError: the file is not a snapshot, or its architecture is not supported.
     """
     described = _described(files, read_snapshot(files["pkl"]))
     config = fields.default_config()
     config.update_from_flattened_dict(described)
     group = config.model.mbstd_group_size
-    groups = max(config.train.batch_size // group, 1)  # the published system computes statistics of each group on a device of its own
+    groups = max(config.train.batch_size // group, 1)  # the published system computes the statistics of each group on its own device
     config.train.batch_size = config.eval.batch_size = group * groups
     config.model.mbstd_groups = config.loss.align_groups = groups
     return config.lock()
 
 
 def from_published(config, files):
-    """Our variables from a published snapshot of EqGAN-SA, or of StyleGAN2-ADA with a residual discriminator.
+    """Converts a published snapshot of EqGAN-SA, or of StyleGAN2-ADA with a residual discriminator, to our variables.
 
-    The images that the published program of EqGAN-SA shows for its seeds cannot be reproduced: it draws heatmaps from a generator without
-    a seed. Its latents are those of numpy's RandomState(seed), not those of a seed here; `Model.sample` takes them as z.
+    The images that the published EqGAN-SA program generates for its seeds cannot be reproduced, because it draws heatmaps from an unseeded
+    random generator. Its latents come from numpy's RandomState(seed), not from a seed as defined here; `Model.sample` takes them as z.
 
     Args:
         config: ConfigDict; its architecture is that of the snapshot.
@@ -107,7 +107,7 @@ def from_published(config, files):
         (variables of the averaged generator, a TrainState at step 0 with fresh optimizer states), float32.
 
     Raises:
-        ValueError: the file is not a snapshot, or its networks are of another architecture than supported, or than the config says.
+        ValueError: the file is not a snapshot, or the architecture of its networks is not supported or differs from that of the config.
     """
     networks = read_snapshot(files["pkl"])
     given = flat(config)
@@ -123,7 +123,7 @@ def from_published(config, files):
         return filled(template, networks[name].arrays, from_state_dict, f"--pkl={files['pkl']}: {name}", hint)
 
     def fill_generator(name, template):
-        start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template[PATH_LENGTH])  # snapshots lack it
+        start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template[PATH_LENGTH])  # snapshots do not hold it
         of_network = {collection: leaves for collection, leaves in template.items() if collection != PATH_LENGTH}
         return fill(name, of_network, generator_from_state_dict) | {PATH_LENGTH: start}
 

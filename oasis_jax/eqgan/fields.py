@@ -1,4 +1,4 @@
-"""The config fields that EqGAN-SA has besides the shared ones, with their defaults: the published recipe for 256x256 (paper256)."""
+"""EqGAN-SA's own config fields, in addition to the shared ones. The defaults are the published recipe for 256x256 (paper256)."""
 import ml_collections
 
 from oasis_jax import fields
@@ -7,7 +7,7 @@ from oasis_jax.fields import BATCH, SIDE, shared
 
 
 def default_config():
-    """The published recipe for 256x256 on photos alone, unlocked."""
+    """The published recipe for 256x256 on photos without label maps, as an unlocked ConfigDict."""
     config = shared()
     config.family = "eqgan"
     add_fields(config)
@@ -23,41 +23,41 @@ def add_fields(config):
     """Adds config.model, config.loss and EqGAN-SA's own fields of config.train to a ConfigDict."""
     config.model = model = ml_collections.ConfigDict()
     model.channel_base = 16384  # a block of side r has min(channel_base / r, channel_max) channels, in G and in D
-    model.channel_max = 512
+    model.channel_max = 512  # largest number of channels of a block
     model.z_dim = 512  # length of a latent
     model.w_dim = 512  # length of a style
-    model.mapping_layers = 8
-    model.mbstd_group_size = 8  # images whose standard deviation D sees
-    model.mbstd_groups = 1  # parts of the global batch within which these groups are formed (published: 8, one per GPU)
-    model.dtype = "auto"  # of activations: bfloat16 on TPU and GPU and float32 on CPU, or float32, bfloat16, float64
-    model.num_reduced = 4  # blocks of the highest resolutions that use a dtype below float32; the others use float32
-    model.clamp = 256.0  # bound of the outputs of each layer; 0 is none
-    model.noise = "random"  # noise of sampled images: "random", a function of the image's seed; "const", the same for all; "none"
+    model.mapping_layers = 8  # layers of the mapping network, from latents to styles
+    model.mbstd_group_size = 8  # images per group of D's minibatch standard deviation
+    model.mbstd_groups = 1  # number of parts of the global batch within which these groups are formed (published: 8, one per GPU)
+    model.dtype = "auto"  # dtype of activations: float32, bfloat16 or float64; auto is bfloat16 on TPU and GPU, float32 on CPU
+    model.num_reduced = 4  # number of finest blocks that use model.dtype if it is below float32; the others use float32
+    model.clamp = 256.0  # bound of the outputs of each layer; 0 for no bound
+    model.noise = "random"  # noise maps of sampled images: "random", a function of the image's seed; "const", the same for all; "none"
     model.remat = False  # recompute each block in the backward pass: less memory, about a third more time
-    model.spatial_awareness = True  # G takes heatmaps, through a spatial encoding layer (SEL) before each convolution
-    model.encoder_features = 32  # channels per level of the heatmap encoder, at the full size of the image
+    model.spatial_awareness = True  # G takes heatmaps, in a spatial encoding layer (SEL) before each convolution
+    model.encoder_features = 32  # channels per level of the heatmap encoder, at full image size
     model.sel_hidden = 64  # channels of the SELs' hidden layers
 
     config.loss = loss = ml_collections.ConfigDict()
-    loss.align = 1.0  # weight of the distance of D's attention from G's heatmaps; 0 trains the SELs without alignment
-    loss.align_groups = 1  # parts of the global batch whose large differences are averaged by themselves (published: 8, one per GPU)
+    loss.align = 1.0  # weight of the alignment loss, the distance of D's attention from G's heatmaps; 0 trains the SELs without it
+    loss.align_groups = 1  # number of parts of the global batch that average their large differences separately (published: 8, one per GPU)
     loss.r1_gamma = 1.0  # weight of R1, the gradient penalty of D on real images; 0 turns it off
-    loss.r1_every = 16  # steps; R1 has an update of its own, with its weight multiplied by this number
+    loss.r1_every = 16  # interval in steps; R1 has its own update, with its weight multiplied by this number
     loss.path_length = 0.0  # weight of the path-length regularisation of G; 0 turns it off, as published (StyleGAN2: 2)
-    loss.path_every = 4  # steps; the learning rate of G is corrected for these updates even if they are off, as published
+    loss.path_every = 4  # interval in steps; G's learning rate is corrected for these updates even if they are off, as published
 
     train = config.train
-    # Before the correction for lazy regularisation at intervals of k steps: rates times r, beta2 to the power of r, with r = k / (k + 1).
+    # Values before the correction for lazy regularisation every k steps: rates times r, beta2 to the power of r, with r = k / (k + 1).
     train.lr_g = 0.0025
     train.lr_d = 0.0025
     train.adam_b2 = 0.99  # beta1 is 0
     train.adam_eps = 1e-8
     train.style_mixing = 0.0  # share of training images whose styles come from two latents (StyleGAN2: 0.9)
     train.ema_images = 20_000.0  # half-life of the averaged generator, in images
-    train.ema_ramp = 0.0  # limits the half-life to this share of the images seen so far; 0 does not
+    train.ema_ramp = 0.0  # limits the half-life to this share of the images seen so far; 0 for no limit
 
 
-# What the fields of an EqGAN-SA config may be, by themselves: the shared ones and its own.
+# The allowed values of each single field of an EqGAN-SA config: the shared fields and EqGAN-SA's own.
 ALLOWED = fields.ALLOWED | {
     "model.channel_base": whole(1, 2**26),
     **dict.fromkeys(("model.channel_max", "model.z_dim", "model.w_dim", "model.sel_hidden"), SIDE),

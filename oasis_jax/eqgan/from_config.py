@@ -1,4 +1,4 @@
-"""From a config to EqGAN-SA's networks and train step: where its fields become typed."""
+"""Builds EqGAN-SA's networks and train step from a config: the place where config fields become typed."""
 import functools
 
 from oasis_jax.eqgan.alignment import Alignment
@@ -24,14 +24,14 @@ def make_generator(config):
 
 
 def make_discriminator(config):
-    """The Discriminator of a config, likewise."""
+    """The Discriminator of a config; raises ValueError for an image size or groups that it cannot use."""
     model = config.model
     groups = _groups_of_part(config, "model", "mbstd_groups")
     return Discriminator(group_size=model.mbstd_group_size, groups=groups, **_shared_fields(config))
 
 
 def make_scoring_discriminator(config):
-    """The Discriminator with the groups that it has in training, for batches of any size."""
+    """The Discriminator for scoring: with the group size of training, for batches of any number of groups."""
     discriminator = make_discriminator(config)
     part = config.train.batch_size // _accumulated(config) // discriminator.groups
     return discriminator.clone(groups=1, group_size=min(discriminator.group_size, part))
@@ -45,7 +45,7 @@ def make_alignment(config):
 
 
 def make_train_step(config):
-    """The TrainStep of a config; raises ValueError for fields that do not fit each other."""
+    """The TrainStep of a config; raises ValueError for fields that do not fit together."""
     train, loss, model = config.train, config.loss, config.model
     check_parts(train.batch_size, train.accumulate)
     generator, discriminator = make_generator(config), make_discriminator(config)
@@ -91,7 +91,7 @@ def _accumulated(config):
 
 
 def _groups_of_part(config, section, name):
-    """The groups among which each part of an accumulated batch is divided: the field's number over all parts, or one in each part."""
+    """The number of groups in each part of an accumulated batch: the value of the field divided by the number of parts, at least one."""
     groups, parts = config[section][name], _accumulated(config)
     if groups > 1 and groups % parts:
         raise ValueError(f"train.accumulate={parts} does not divide {section}.{name}={groups}: choose one of its divisors")
@@ -99,7 +99,7 @@ def _groups_of_part(config, section, name):
 
 
 def _shared_fields(config):
-    """What G and D have in common."""
+    """The fields that G and D have in common."""
     model, size = config.model, config.data.image_size
     check_resolution(*size)
     if model.channel_base < size[0]:

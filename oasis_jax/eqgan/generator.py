@@ -32,20 +32,20 @@ def block_dtypes(resolution, dtype, num_reduced):
 
 
 class Generator(nn.Module):
-    """z and heatmaps to images.
+    """Maps latents z and heatmaps to images.
 
     Attributes:
         resolution: side of the images.
-        channel_base, channel_max: give the channels of each block (`block_channels`).
+        channel_base, channel_max: determine the channels of each block (`block_channels`).
         z_dim: length of a latent z.
         w_dim: length of a style w.
         mapping_layers: layers of the mapping network.
-        sel_hidden: channels of the hidden layers of the SELs; 0 is a generator without SELs, which takes no heatmaps.
+        sel_hidden: channels of the hidden layers of the SELs; 0 for a generator without SELs, which takes no heatmaps.
         encoder_features: channels per level of the heatmap encoder.
-        dtype: of the activations of the `num_reduced` finest blocks; the others compute in float32 at least.
-        num_reduced: number of blocks with a reduced dtype.
-        clamp: bound of every layer's outputs; 0 is none. Published weights need the published 256.
-        fused: fuse upsampling with its filter where that is cheaper; the result is the same to rounding.
+        dtype: dtype of the activations; dtypes below float32 are used in the `num_reduced` finest blocks only.
+        num_reduced: number of finest blocks with a reduced dtype.
+        clamp: bound of every layer's outputs; 0 for no bound. Published weights need the published 256.
+        fused: fuse upsampling with its filter where that is cheaper; the result is the same up to rounding.
         remat: recompute each block in the backward pass.
     """
 
@@ -65,12 +65,12 @@ class Generator(nn.Module):
 
     @property
     def spatially_aware(self):
-        """Whether it takes heatmaps."""
+        """Whether the generator takes heatmaps."""
         return self.sel_hidden > 0
 
     @property
     def num_ws(self):
-        """Number of styles of an image: one for each convolution, and one for the last output."""
+        """Number of styles of an image: one for each styled convolution, and one for the last output layer."""
         return len(noise_sides(self.resolution)) + 1
 
     @property
@@ -110,5 +110,5 @@ class Generator(nn.Module):
         return self.mapping.truncate(ws, psi)
 
     def synthesise(self, ws, heatmaps=None, noise="const"):
-        """Styles (B, num_ws, w_dim) -> images; the other arguments as for the call."""
+        """Styles (B, num_ws, w_dim) -> images; the other arguments as in `__call__`."""
         return self.synthesis(ws, render(heatmaps, (self.resolution,) * 2) if self.spatially_aware else None, noise)

@@ -29,12 +29,12 @@ def r1_penalty(discriminate, image):
 
 
 def path_lengths(synthesise, ws, y):
-    """Lengths of the paths that images travel as styles move: |J^T y|, J the Jacobian of the images (StyleGAN2, equation 4).
+    """Path lengths |J^T y|, where J is the Jacobian of the images with respect to the styles (StyleGAN2, equation 4).
 
     Args:
         synthesise: ws -> images (B, H, W, 3).
         ws: (B, num_ws, w_dim); the squared norms of the rows' gradients are averaged.
-        y: (B, H, W, 3) standard normal, divided by the side of the image, so that lengths do not depend on it.
+        y: (B, H, W, 3) standard normal, divided by the side of the image, so that lengths do not depend on the resolution.
 
     Returns:
         (B,).

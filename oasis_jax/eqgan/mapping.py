@@ -18,7 +18,7 @@ class EqualizedDense(nn.Module):
     Attributes:
         features: D.
         lr_mult: multiplier of the layer's learning rate; stored weights are larger by its inverse.
-        bias_init: initial value of the bias that is used.
+        bias_init: initial value of the effective bias, which is the stored one times lr_mult.
     """
 
     features: int
@@ -39,12 +39,12 @@ class EqualizedDense(nn.Module):
 
 
 class Mapping(nn.Module):
-    """Normalises z to unit mean square; then `num_layers` linear layers with leaky ReLU.
+    """Normalises z to unit mean square, then applies `num_layers` linear layers with leaky ReLU.
 
     Attributes:
         w_dim: length of w, and width of all layers.
         num_layers: number of layers.
-        lr_mult: their learning rate in multiples of the run's.
+        lr_mult: learning rate of the layers, in multiples of the run's learning rate.
     """
 
     w_dim: int = 512

@@ -1,7 +1,7 @@
 """Reads pickles as data. Their instructions are replayed into plain values and records; nothing that they name is imported or called.
 
-`pickle.Unpickler` with a restricted `find_class` would not be enough: a few bytes can make it allocate gigabytes, or hash a key for ever.
-Here, time and memory grow with the length of the file.
+`pickle.Unpickler` with a restricted `find_class` would not be enough: a few bytes can make it allocate gigabytes, or hash a key forever.
+Here, time and memory grow only with the length of the file.
 """
 import dataclasses
 import pickletools
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Global:
-    """Something that a pickle names: "module.name"."""
+    """An object that a pickle refers to by name: "module.name"."""
 
     name: str
 
 
 @dataclasses.dataclass(eq=False)
 class Call:
-    """A call that a pickle asks for, and that is only recorded.
+    """A call that a pickle asks for. It is recorded, never executed.
 
     Attributes:
         name: "module.name" of what would be called, or PERSISTENT_ID.
@@ -38,16 +38,16 @@ _VALUES |= {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "
 
 
 def replay(stream, allowed, max_instructions):
-    """The value of the pickle that begins at the position of a binary stream; leaves the stream at its end.
+    """Returns the value of the pickle at the current position of a binary stream, and leaves the stream at the end of the pickle.
 
     Args:
         stream: a file or io.BytesIO.
-        allowed: names "module.name" that the pickle may contain. Each becomes a `Global`, and a call of it a `Call`, or a dict
-            if it is one of DICTS. Keys of dicts must be str or int.
+        allowed: names "module.name" that the pickle may contain. A name becomes a `Global`; a call of it becomes a `Call`, or a dict if
+            the name is one of DICTS. Keys of dicts must be str or int.
         max_instructions: longer pickles are refused.
 
     Raises:
-        ValueError: the pickle is truncated or damaged, or has a name or an instruction that is not allowed; without the file's name.
+        ValueError: the pickle is truncated or damaged, or has a name or instruction that is not allowed. The message omits the file.
     """
     stack, marks, memo = [], [], {}
     try:
@@ -66,7 +66,7 @@ def replay(stream, allowed, max_instructions):
 
 
 def _step(name, value, stack, marks, memo, allowed):
-    """One instruction that does more than to push a value. Faults of the stack raise what Python raises."""
+    """Executes one instruction that does more than push a value. Stack errors raise Python's own exceptions."""
     match name:
         case "PROTO" | "FRAME" | "STOP":
             pass
@@ -120,7 +120,7 @@ def _step(name, value, stack, marks, memo, allowed):
         case "BINPERSID":
             stack.append(Call(PERSISTENT_ID, stack.pop()))
         case _:
-            raise ValueError(f"it has the pickle instruction {name}, which files of this kind do without")
+            raise ValueError(f"it has the pickle instruction {name}, which files of this kind do not use")
 
 
 def _cut(stack, start):
@@ -136,7 +136,7 @@ def _set_items(items, target):
     if not isinstance(target, dict) or len(items) % 2:
         raise TypeError
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str | int):  # the hash of a tuple of tuples that are all the same one takes exponential time
+        if not isinstance(key, str | int):  # hashing nested tuples that repeat the same tuple takes exponential time
             raise ValueError(f"it has a {type(key).__name__} as a key")
         target[key] = value
 
@@ -144,5 +144,5 @@ def _set_items(items, target):
 def _find(module, name, allowed):
     full = f"{module}.{name}"
     if full not in allowed:
-        raise ValueError(f"refuses {full[:200]}: files of this kind do not name it")
+        raise ValueError(f"refuses {full[:200]}: files of this kind do not refer to it")
     return Global(full)

@@ -1,7 +1,7 @@
-"""Protocols of the EqGAN-SA paper, and their substitutes where the weights of Inception are not available.
+"""Evaluation protocols of the EqGAN-SA paper, and their substitutes where the weights of Inception are not available.
 
 `fid50k-full` differs from the published measurement, in which heatmaps and noise are drawn without seeds and the four images of a batch
-share the width of their coarse heatmap: here everything about image j is a function of its seed. Rounding is the same but for exact ties.
+share the width of their coarse heatmap: here everything about image j is a function of its seed. Rounding differs only in exact ties.
 """
 from oasis_jax.metrics.protocols import Protocol
 
@@ -25,5 +25,5 @@ PROTOCOLS = (
 
 
 def default_protocol(config):
-    """Name of the protocol that is established for the data of a config: `plain`, which needs no network, for procedural scenes."""
+    """Name of the established protocol for the data of a config; for procedural scenes `plain`, which needs no network."""
     return "plain" if config.data.layout == "scenes" else "fid50k-full"

@@ -17,7 +17,7 @@ def generator_from_state_dict(state_dict, template):
 
 
 def discriminator_from_state_dict(state_dict, template):
-    """Variables of a Discriminator, likewise."""
+    """Variables of a Discriminator; arguments, result and errors as in `generator_from_state_dict`."""
     return state_dicts.from_state_dict(_without_filters(state_dict), template, _names_in_discriminator, _from_torch)
 
 
@@ -27,7 +27,7 @@ def generator_to_state_dict(variables):
 
 
 def discriminator_to_state_dict(variables):
-    """Inverse of `discriminator_from_state_dict`, likewise."""
+    """Inverse of `discriminator_from_state_dict`; arguments and result as in `generator_to_state_dict`."""
     return state_dicts.to_state_dict(variables, _names_in_discriminator, _to_torch)
 
 

@@ -1,4 +1,4 @@
-"""The disequilibrium indicator of a run, by its own discriminator."""
+"""The disequilibrium indicator of a run, computed with its own discriminator."""
 import dataclasses
 import functools
 from typing import Any, ClassVar
@@ -24,13 +24,13 @@ class Disequilibrium:
     noise_seed to noise_seed + W - 1. Generated images are rounded to bytes, as real ones are.
 
     A logit depends on the other images of its group (minibatch standard deviation). Images k * group_size to (k + 1) * group_size - 1 of a
-    set are a group, so that the logits depend neither on eval.batch_size nor on the devices; the last group may repeat its images, of which
+    set are a group, so that the logits depend neither on eval.batch_size nor on the devices; the last group may repeat its images, but
     each counts once.
 
     Attributes:
         discriminator: module with a field `group_size`; images (B, H, W, 3) float32 in [-1, 1] -> logits (B,).
-        variables: its variables; None for a metric that only has names.
-        mesh: of this process's devices.
+        variables: its variables; None if only the names of the metric are needed.
+        mesh: mesh of this process's devices.
     """
 
     discriminator: Any
@@ -56,7 +56,7 @@ class Disequilibrium:
         return vars(ClassMeans.empty(1))
 
     def add(self, counts, batch):
-        """As `metric.Metric.add`; also raises ValueError for a batch that does not divide into groups."""
+        """Like `metric.Metric.add`; also raises ValueError for a batch that does not divide into groups."""
         size, group = len(batch.bytes), self.discriminator.group_size
         if size % group:
             raise ValueError(
@@ -81,12 +81,12 @@ class Disequilibrium:
 
 
 def grouped(count, size, group_size):
-    """(size,) indices of a batch's images: those of a last group that is incomplete are repeated from its start until it is full.
+    """Indices (size,) of a batch's images; an incomplete last group is filled by repeating its images from its start.
 
     Args:
-        count: images that count.
-        size: images of the batch, a multiple of group_size.
-        group_size: consecutive images that make a group.
+        count: number of images that count.
+        size: number of images in the batch, a multiple of group_size.
+        group_size: number of consecutive images that form a group.
     """
     indices, start = np.arange(size), count - count % group_size
     return np.where(indices < count, indices, start + (indices - start) % max(count - start, 1))
@@ -94,6 +94,6 @@ def grouped(count, size, group_size):
 
 @functools.partial(jax.jit, static_argnums=0)
 def logits(discriminator, variables, images):
-    """float32 (B,) of uint8 images (B, H, W, 3): each group of consecutive images by itself."""
+    """Logits (B,) float32 of uint8 images (B, H, W, 3), with each group of consecutive images computed separately."""
     groups = normalise(images).reshape(-1, discriminator.group_size, *images.shape[1:])
     return jax.vmap(lambda group: discriminator.apply(variables, group))(groups).reshape(-1).astype(jnp.float32)

@@ -42,9 +42,9 @@ _DTYPES = {
     "torch.ByteStorage": "<u1",
     "torch.BoolStorage": "?",
 }
-_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of files that torch.save writes without a zip archive
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # in files that torch.save writes without a zip archive
 
-# Far above what a network of 1024 pixels needs. References to references would otherwise expand a small file without end.
+# Limits far above what a network for 1024 pixels needs. Without them, nested references could expand a small file without end.
 _MAX_INSTRUCTIONS = 2_000_000
 _MAX_STORAGE_INSTRUCTIONS = 500
 _MAX_VALUES = 100_000
@@ -58,8 +58,8 @@ class Network:
     """One network of a snapshot.
 
     Attributes:
-        class_name: of its PyTorch module, such as "Generator".
-        arguments: keyword arguments of its constructor, nested plain values; positional ones, if there are any, as a tuple "_init_args".
+        class_name: name of its PyTorch class, such as "Generator".
+        arguments: keyword arguments of its constructor, nested plain values; positional ones, if any, are the tuple "_init_args".
         arrays: parameters and buffers in PyTorch's names, layouts, dtypes and order.
     """
 
@@ -72,7 +72,7 @@ def read_snapshot(path):
     """The networks of a snapshot: {"G": Network, "D": Network, "G_ema": Network}. Nothing that the file holds is executed.
 
     Raises:
-        ValueError: the file cannot be read, is truncated, is something else than a snapshot, or holds what a snapshot does not.
+        ValueError: the file cannot be read, is truncated, is not a snapshot, or holds something that snapshots do not hold.
     """
     path = pathlib.Path(expanded(path))
     try:
@@ -101,10 +101,10 @@ def _read(file):
 
 
 class _Reader:
-    """Turns records into networks, within limits on all of them together.
+    """Turns records into networks, within limits that hold for all of them together.
 
     Args:
-        max_bytes: of all arrays. It exceeds the length of the file, because arrays may share a storage.
+        max_bytes: limit of the size of all arrays. It exceeds the length of the file, because arrays may share a storage.
     """
 
     def __init__(self, max_bytes):
@@ -178,7 +178,7 @@ class _Reader:
     def _count(self, name, depth=0):
         self._values_left -= 1
         if depth > _MAX_DEPTH or self._values_left < 0 or len(name) > _MAX_NAME:
-            raise ValueError(f"{name[:200]} is nested too deep, or there is too much up to it")
+            raise ValueError(f"{name[:200]} is nested too deep, or too many values come before it")
 
 
 def _module(record, name):
@@ -200,7 +200,7 @@ def _is_view(offset, shape, strides):
 def _stored_values(blob):
     """The flat array in the bytes of one storage, as torch.save without a zip archive writes it.
 
-    That is four pickles (magic number, version of the protocol, facts of the machine, the storage as a persistent id), a pickled list of
+    That is four pickles (magic number, protocol version, properties of the machine, the storage as a persistent id), a pickled list of
     keys, the number of elements as int64, and the elements.
     """
     stream = io.BytesIO(blob)
@@ -213,7 +213,7 @@ def _stored_values(blob):
         raise ValueError(f"it holds {_kind(storage)}, not a storage")
     kind, dtype, key, _, length, *view = storage.args
     if kind != "storage" or not isinstance(dtype, Global) or view not in ([], [None]) or not isinstance(key, str) or keys != [key]:
-        raise ValueError("it holds something else than one whole storage")
+        raise ValueError("it holds something other than one whole storage")
     dtype, start = np.dtype(_DTYPES[dtype.name]), stream.tell() + 8
     (counted,) = struct.unpack("<q", blob[start - 8 : start]) if len(blob) >= start else (-1,)
     if type(length) is not int or counted != length or length < 0 or len(blob) - start != length * dtype.itemsize:

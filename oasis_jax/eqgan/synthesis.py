@@ -24,7 +24,7 @@ def sides(resolution):
 
 
 def level_of(side):
-    """The heatmap level that the SELs of the block of this side encode: coarse, middle, fine, then all of them."""
+    """The heatmap level of the SELs in the block of a side: coarse, middle and fine in the three coarsest blocks, then all levels."""
     return dict(zip(sides(16), LEVELS, strict=True)).get(side, ALL_LEVELS)
 
 
@@ -34,7 +34,7 @@ def noise_sides(resolution):
 
 
 def activate(x, gain=2**0.5, clamp=0.0):
-    """clip(gain * leaky_relu(x), -clamp, clamp); the published clamp grows with any further gain. 0 is no clamp."""
+    """clip(gain * leaky_relu(x), -clamp, clamp), not clipped if clamp is 0. Callers scale clamp by any additional gain, as published."""
     x = gain * leaky_relu(x)
     return jnp.clip(x, -clamp, clamp) if clamp else x
 
@@ -42,14 +42,14 @@ def activate(x, gain=2**0.5, clamp=0.0):
 def modulated_conv2d(x, weight, style, convolve=conv2d, demodulate=True):
     """Convolution whose kernel is scaled by a style per input channel, and normalised per output channel (StyleGAN2, equations 1 and 3).
 
-    The style scales the input instead, and the normalisation the output, so that all images share one kernel.
+    Instead of the kernel, the style scales the input and the normalisation scales the output, so that all images share one kernel.
 
     Args:
         x: (B, H, W, C).
         weight: (k, k, C, D), float32 or wider.
         style: (B, C), float32 or wider.
         convolve: (x, kernel) -> result.
-        demodulate: normalise.
+        demodulate: normalise per output channel.
 
     Returns:
         (B, H', W', D) in the dtype of x.
@@ -67,9 +67,9 @@ class StyledConv(nn.Module):
     Attributes:
         features: D.
         up: double the resolution.
-        sel_hidden: channels of the SEL's hidden layer; 0 is no SEL.
-        clamp: bound of the outputs; 0 is none.
-        fused: let the upsampling be fused with its filter.
+        sel_hidden: channels of the SEL's hidden layer; 0 for no SEL.
+        clamp: bound of the outputs; 0 for no bound.
+        fused: allow the upsampling to be fused with its filter.
     """
 
     features: int
@@ -108,8 +108,8 @@ class ToRGB(nn.Module):
     """SEL and a modulated 1x1 convolution to three channels, without normalisation.
 
     Attributes:
-        sel_hidden: channels of the SEL's hidden layer; 0 is no SEL.
-        clamp: bound of the outputs; 0 is none.
+        sel_hidden: channels of the SEL's hidden layer; 0 for no SEL.
+        clamp: bound of the outputs; 0 for no bound.
     """
 
     sel_hidden: int = 64
@@ -130,7 +130,7 @@ class ToRGB(nn.Module):
 class Block(nn.Module):
     """The layers of one resolution: upsampling convolution (not in the coarsest block), convolution, output to the skip image.
 
-    Attributes as for StyledConv; `first` is the coarsest block.
+    Attributes as for StyledConv; `first` marks the coarsest block.
     """
 
     features: int
@@ -148,10 +148,10 @@ class Block(nn.Module):
             image: (B, h, w, 3), the sum of the outputs so far; None for the first block.
             ws: (B, 3, w_dim) for the three layers; (B, 2, w_dim) for the first block.
             features: heatmap features of the upsampling convolution, and of the other two layers.
-            noise: list with what each convolution takes.
+            noise: list with the noise of each convolution.
 
         Returns:
-            (x (B, 2h, 2w, features), image (B, 2h, 2w, 3)); for the first block of the size of x.
+            (x (B, 2h, 2w, features), image (B, 2h, 2w, 3)); for the first block, both have the size of x.
         """
         shared = {"sel_hidden": self.sel_hidden, "clamp": self.clamp, "fused": self.fused}
         if not self.first:
@@ -167,12 +167,12 @@ class Synthesis(nn.Module):
 
     Attributes:
         resolution: side of the images, a power of two.
-        channels: of each block, coarse to fine.
-        dtypes: of each block's activations.
-        sel_hidden: channels of the hidden layers of SELs; 0 is no SELs.
+        channels: channels of each block, coarse to fine.
+        dtypes: dtype of each block's activations.
+        sel_hidden: channels of the SELs' hidden layers; 0 for no SELs.
         encoder_features: channels per level of the heatmap encoder.
-        clamp: bound of every layer's outputs; 0 is none.
-        fused: let upsampling be fused with its filter.
+        clamp: bound of every layer's outputs; 0 for no bound.
+        fused: allow upsampling to be fused with its filter.
         remat: recompute each block in the backward pass.
     """
 
@@ -190,7 +190,7 @@ class Synthesis(nn.Module):
         """Generates images.
 
         Args:
-            ws: (B, num_ws, w_dim). The output layer of a block has the style of the next block's first convolution.
+            ws: (B, num_ws, w_dim). The output layer of a block uses the same style as the next block's first convolution.
             maps: rendered heatmaps (B, resolution, resolution, 7); None without SELs.
             noise: (B, sum of r * r) standard normal, for the sides r of `noise_sides`; "const" for the stored maps; None for none.
 
@@ -222,7 +222,7 @@ class Synthesis(nn.Module):
         return image
 
     def _noise_maps(self, noise):
-        """What each styled convolution takes: arrays (B or 1, r, r, 1), or None."""
+        """The noise of each styled convolution: a list of arrays (B or 1, r, r, 1), or of None."""
         maps, first = [], 0
         for name, side in noise_sides(self.resolution).items():
             stored = self.variable(NOISE, name, lambda side=side: standard_normal(self.make_rng("params"), (side, side)))

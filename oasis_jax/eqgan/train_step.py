@@ -22,10 +22,10 @@ from oasis_jax.layers.initial import drawn_at_once, standard_normal
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
 
-PATH_LENGTH = "path_length"  # collection of the running mean of path lengths, which only the step uses
+PATH_LENGTH = "path_length"  # collection of the running mean of path lengths, which only the train step uses
 PATH_DECAY = 0.99
 PATH_SHRINK = 2
-INITIAL, TRAINING = 0xFFFFFFFF, 0xFFFFFFFE  # folded into the run's key first: initial values, and steps
+INITIAL, TRAINING = 0xFFFFFFFF, 0xFFFFFFFE  # folded into the run's key first, for initial values and for steps
 DI_FORMULA = "di_of_batch = mean_logit_real - mean_logit_fake"
 
 
@@ -34,15 +34,16 @@ class Hyperparameters:
     """The numbers of a training recipe; the defaults are the published ones for 256x256.
 
     Attributes:
-        r1_gamma: weight of R1; 0 leaves it out.
-        r1_every: interval in steps of the D update by R1, whose weight is multiplied by it.
-        path_length: weight of the path-length regularisation, of half as many images as a batch has; 0 leaves it out.
-        path_every: interval in steps of the G update by it, whose weight is multiplied by it.
+        r1_gamma: weight of R1; 0 turns it off.
+        r1_every: interval in steps of the D update by R1, whose weight is multiplied by this number.
+        path_length: weight of the path-length regularisation, computed on half as many images as a batch has; 0 turns it off.
+        path_every: interval in steps of the G update by this regularisation, whose weight is multiplied by this number.
         style_mixing: share of images in training whose styles come from two latents.
-        ema_images: number of images after which a generator's weight in the average has fallen to one half.
-        accumulate: parts of the batch whose gradients are averaged one after the other (not in the path-length update). The minibatch
-            standard deviation and the alignment's threshold then see one part at a time; everything else is as for the whole batch.
-        ema_ramp: limits `ema_images` to this share of the images seen so far; 0 does not.
+        ema_images: half-life of a generator's weight in the average, in images.
+        accumulate: number of parts of the batch, run one after the other, whose gradients are averaged (not in the path-length update). The
+            minibatch standard deviation and the alignment's threshold then see one part at a time; everything else is as for the whole
+            batch.
+        ema_ramp: limits `ema_images` to this share of the images seen so far; 0 for no limit.
     """
 
     r1_gamma: float = 1.0
@@ -70,8 +71,8 @@ class Draws:
         z: (B, z_dim).
         noise: (B, noise_size).
         heatmaps: (B, 7, 3); None without spatial awareness.
-        second_z: (B, z_dim), for style mixing; None without.
-        mixed_from: (B,) first row of the styles that come from `second_z`.
+        second_z: (B, z_dim), second latents for style mixing; None without it.
+        mixed_from: (B,), first style row that comes from `second_z`.
     """
 
     z: jax.Array
@@ -82,7 +83,7 @@ class Draws:
 
 
 def draw(key, image, generator, style_mixing=0.0, heatmaps=None):
-    """The Draws of a key for as many images as the batch `image` has, sharded like it."""
+    """The Draws of a key, for as many images as the batch `image` has, sharded like that batch."""
     of_z, of_noise, of_second, of_rows = jax.random.split(key, 4)
     batch = len(image)
     z, noise = (standard_normal(each, (batch, size)) for each, size in ((of_z, generator.z_dim), (of_noise, generator.noise_size)))
@@ -103,7 +104,7 @@ class TrainStep:
         generator, discriminator: modules.
         optimizer_g, optimizer_d: optax transformations.
         hyper: Hyperparameters.
-        seed: of the run.
+        seed: seed of the run.
         alignment: Alignment of G's heatmaps with D's attention, for a spatially aware generator; None omits it.
         schedules: (name, step -> learning rate) pairs, to be logged.
     """
@@ -118,7 +119,7 @@ class TrainStep:
     schedules: tuple[tuple[str, Callable], ...] = ()
 
     recent_batches = 0
-    splits_rows = False  # its resampling is exact on parts of images, but the whole step has not been compared with that of one device
+    splits_rows = False  # resampling is exact on parts of images, but the whole step has not been compared with one device
     legend = {"di_of_batch": DI_FORMULA}
     advice = {}
 
@@ -133,7 +134,7 @@ class TrainStep:
         return f"StyleGAN2 at {image_size[0]}x{image_size[1]}, {kind}"
 
     def averaged(self, state, recent):
-        """The averaged generator to sample with: that of the state."""
+        """The averaged generator to sample with: `state.ema`, unchanged."""
         return state.ema
 
     def init(self, image_size):
@@ -153,10 +154,10 @@ class TrainStep:
             batch: {"image": (B, H, W, 3) uint8}, and "heatmaps" (B, 2, 7, 3), of the G and of the D update, if G is spatially aware.
 
         Returns:
-            (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those of the terms that are switched on, and the mean logits
-            of D before its update on real and on generated images, with their difference. "loss_d_r1" and "loss_g_path" are 0 in steps
-            without that update and multiplied by its interval in the others, so that their means over whole intervals are those of the
-            terms.
+            (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", the losses of other terms that are switched on, and the mean
+            logits of D, before its update, on real and on generated images, with their difference. "loss_d_r1" and "loss_g_path" are 0 in
+            steps without their update, and multiplied by its interval in the others, so that their means over whole intervals are those of
+            the terms.
         """
         image = normalise(batch["image"])
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), TRAINING), state.step)
@@ -186,7 +187,7 @@ class TrainStep:
 
     @staticmethod
     def every(interval, state, update):
-        """`update(state)`, (state, loss), in every `interval`-th step from the first on; otherwise the state as it is, and 0."""
+        """`update(state)`, a pair (state, loss), in every `interval`-th step from the first on; otherwise (unchanged state, 0)."""
         loss = jax.eval_shape(update, state)[1]
         with now_and_then(interval):
             return lax.cond(state.step % interval == 0, update, lambda state: (state, jnp.zeros(loss.shape, loss.dtype)), state)
@@ -218,7 +219,7 @@ class TrainStep:
         return state.replace(generator={**state.generator, "params": params, **averages}, opt_state_g=opt_state), metrics
 
     def generator_loss(self, params, state, draws):
-        """Non-saturating loss, and alignment if any -> (loss, (metrics, new running means))."""
+        """Non-saturating loss, plus the alignment loss if any -> (loss, (metrics, new running means))."""
         fake, averages = self.generate({**state.generator, "params": params}, draws)
         if self.alignment is None:
             metrics = {"loss_g": losses.real_loss(self.discriminator.apply(state.discriminator, fake))}
@@ -226,7 +227,7 @@ class TrainStep:
             align = functools.partial(self.alignment.loss, heatmaps=draws.heatmaps, size=fake.shape[1:3])
             passed = attended_forward(self.discriminator, state.discriminator, lax.stop_gradient(fake))
             loss, aligned, gradient = attention.value_and_gradient(passed, losses.real_loss, align)
-            # The gradient is that of both losses; it enters G's backward pass with the first.
+            # `gradient` is that of both losses; it enters G's backward pass through the first one.
             metrics = {"loss_g": attention.with_gradient(fake, loss, gradient), "loss_g_align": aligned}
         return sum(metrics.values()), (metrics, averages)
 
@@ -236,8 +237,8 @@ class TrainStep:
 
         Args:
             state: TrainState.
-            image: (B, H, W, 3) of the batch, for its number of images and its sharding.
-            key: of fresh draws for every second of them.
+            image: (B, H, W, 3) of the batch; only its number of images and its sharding are used.
+            key: key of new draws for half as many images.
         """
         of_draws, of_heatmaps, of_y = jax.random.split(key, 3)
         few_images = image[::PATH_SHRINK]
@@ -280,7 +281,7 @@ class TrainStep:
 
     def discriminator_loss(self, params, image, fake):
         """Logistic loss of D -> (loss, metrics)."""
-        # Stacked behind the batch axis, never concatenated along it: each device keeps its own examples, and no data are moved.
+        # Stacked along a new axis after the batch axis, never concatenated along it: each device keeps its examples, and no data are moved.
         stacked = jnp.stack([fake, image.astype(fake.dtype)], axis=1)
         logits = self.discriminator.apply({"params": params}, stacked.reshape(-1, *stacked.shape[2:]), sets=2).reshape(-1, 2)
         on_fake, on_real = logits[:, 0], logits[:, 1]

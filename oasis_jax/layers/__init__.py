@@ -1,1 +1,1 @@
-"""What networks are made of: convolutions, resampling, spatial encoding, attention and its alignment, initial values."""
+"""Building blocks of networks: convolutions, resampling, spatial encoding, attention and its alignment, initial values."""

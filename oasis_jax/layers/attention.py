@@ -1,8 +1,8 @@
-"""What a discriminator looks at (GradCAM), and how far that is from a generator's heatmaps (EqGAN-SA).
+"""The attention of a discriminator (GradCAM), and its distance from a generator's heatmaps (EqGAN-SA).
 
 For a feature map A of D and the gradient of a scalar S with respect to A, the weight of a channel is the mean of its gradient over the
-image; the attention is the sum over the channels of relu(weight * A). D may give one logit per image or N + 1 logits per pixel: only S sees
-them.
+image; the attention is the sum over the channels of relu(weight * A). D may return one logit per image or N + 1 logits per pixel: only S
+depends on their shape.
 """
 import dataclasses
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def gradcam(features, gradients):
 def normalised(attention, size):
     """Resizes attention (B, h, w) to `size` and scales it to 0..1 per image: (B, H, W); 0 for an image whose attention is constant.
 
-    Minimum and maximum are constants for the gradient.
+    The gradient treats minimum and maximum as constants.
     """
     attention = resize(attention[..., None], size)[..., 0]
     return _divided_by_maximum(attention - lax.stop_gradient(jnp.min(attention, (1, 2), keepdims=True)))
@@ -36,7 +36,7 @@ def normalised(attention, size):
 def targets(maps):
     """The target of each level's attention: three (B, H, W), from rendered heatmaps (B, H, W, 7).
 
-    The coarse map is taken as it is; the mean of a finer level's maps is scaled to 0..1 per image.
+    The coarse map is used unchanged; the mean of a finer level's maps is scaled to 0..1 per image.
     """
     result, first = [], 0
     for count in LEVELS.values():
@@ -58,7 +58,7 @@ def alignment_loss(attention, target, threshold=0.25, mask=None, groups=1):
         attention, target: (B, H, W).
         threshold: selects pixels; the selection has no gradient, so small differences have none either.
         mask: (B, H, W) bool, the pixels that count; None counts all.
-        groups: parts of the batch, a divisor of B; pixels are selected and averaged in each by itself, as if each were on its own device.
+        groups: number of parts of the batch, a divisor of B; pixels are selected and averaged per part, as if each were on its own device.
 
     Returns:
         Scalar: the mean over the selected pixels of the global batch, or the mean of the groups' means.
@@ -86,15 +86,15 @@ def attention_maps(features, gradients, blocks, size):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Forward:
-    """One forward pass of a discriminator, split where attention looks, so that each part is backpropagated through by itself.
+    """One forward pass of a discriminator, split at the attended blocks, so that each part can be backpropagated through separately.
 
     Attributes:
         features: {block name: (B, h, w, C)}, outputs of the attended blocks.
-        logits: of any shape.
+        logits: logits of any shape.
         collections: variables that the pass has updated.
-        zeros: a zero cotangent for `features`.
-        pull_trunk: cotangents of (carry, features) -> (of the image, of the features).
-        pull_head: cotangent of the logits -> (of the carry,).
+        zeros: zero cotangents of `features`.
+        pull_trunk: cotangents of (carry, features) -> cotangents of (image, features).
+        pull_head: cotangent of the logits -> (cotangent of the carry,).
     """
 
     features: dict[str, jax.Array]
@@ -118,7 +118,7 @@ class Forward:
 
 
 def forward(trunk, head, image):
-    """Runs a discriminator once, keeping what its backward passes need.
+    """Runs a discriminator once, and keeps what its backward passes need.
 
     Args:
         trunk: (image, offsets) -> ((carry, features), collections). `offsets` is {} or {block name: array}, added to the block outputs.
@@ -136,17 +136,17 @@ def forward(trunk, head, image):
 
 
 def value_and_gradient(passed, loss, align, objective=None, due=None):
-    """G's adversarial loss and alignment loss of images, and the gradient of their sum, with one forward pass of D.
+    """Computes G's adversarial and alignment losses, and the gradient of their sum with respect to the images, from one pass of D.
 
     Attention needs the gradient of S with respect to features of D. If S is the adversarial loss, that gradient lies on the path of the
     loss's own backward pass, so the costly part of D, its head, is backpropagated through once. Only the trunk between the finest and the
-    coarsest attended block is backpropagated through twice, because the alignment loss adds its gradient there. Another S needs a backward
-    pass of its own through the head.
+    coarsest attended block is backpropagated through twice, because the alignment loss adds its gradient there. Any other S needs its own
+    backward pass through the head.
 
     Args:
         passed: Forward of D on the images.
         loss: logits -> scalar adversarial loss.
-        align: (features, gradients), both {block name: array} -> scalar, weighted; constant with respect to the gradients.
+        align: (features, gradients), both {block name: array} -> scalar weighted loss; the gradients are treated as constants.
         objective: logits -> S; None if S is the adversarial loss, whose scale does not matter.
         due: () bool, whether to compute the alignment loss, which is 0 otherwise; None always computes it.
 

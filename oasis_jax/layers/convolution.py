@@ -46,14 +46,14 @@ conv2d.defvjp(_conv2d_forward, _conv2d_backward)
 
 
 def by_rows(convolve, x, kernel):
-    """convolve(x, kernel), with image rows over several devices where the mesh splits them and there are enough."""
+    """convolve(x, kernel), with image rows split over devices if the mesh splits them and there are enough rows."""
     return along_rows(convolve(along_rows(x), kernel))
 
 
 def by_platform(on_cpu, elsewhere):
-    """Function of arrays that calls `on_cpu` on CPU and `elsewhere` on other platforms.
+    """Returns a function of arrays that calls `on_cpu` on CPU and `elsewhere` on other platforms.
 
-    Where image rows are split over devices it calls `elsewhere` on all: what is fast on a CPU cuts and joins rows, for which whole images
+    Where image rows are split over devices, it calls `elsewhere` on all platforms: the CPU forms cut and join rows, for which whole images
     would have to be gathered.
     """
 
@@ -64,7 +64,7 @@ def by_platform(on_cpu, elsewhere):
 
 
 def stored(x):
-    """x, which accelerators store in its own dtype before it is converted to a wider one: it is smaller than what it is converted to."""
+    """Returns x. Makes accelerators store x in its own dtype, and not the larger array in a wider dtype to which it is converted later."""
     return by_platform(lambda x: x, lax.optimization_barrier)(x)
 
 
@@ -88,7 +88,7 @@ def xla_kernel_gradient(x, kernel, gradient):
 
 
 def input_gradient_by_products(kernel, gradient):
-    """`input_gradient`: one matrix product gives the contributions of all taps, which are shifted and summed."""
+    """`input_gradient`: one matrix product computes the contributions of all taps, which are shifted and summed."""
     k = kernel.shape[0]
     # The second operand gets transposed, so the kernel, which is the larger one, comes first.
     products = lax.dot_general(kernel, gradient, (((3,), (3,)), ((), ())), preferred_element_type=wide(gradient.dtype))
@@ -121,7 +121,7 @@ def kernel_gradient_by_products(x, kernel, gradient):
 
 
 class Rows(NamedTuple):
-    """An array (B, H, W, C) and how it is cut into strips of rows.
+    """An array (B, H, W, C), and how it is cut into strips of rows.
 
     Attributes:
         array: (B, H, W, C).
@@ -142,7 +142,7 @@ def sum_over_strips(function, operands):
     A strip has `STRIP` pixels of the batch, but at least one row.
 
     Args:
-        function: maps one strip (B, rows, W, C) per operand to an array in the dtype of accumulation. Must give zero if a strip is zero.
+        function: maps one strip (B, rows, W, C) per operand to an array in the dtype of accumulation. Must return zero if a strip is zero.
         operands: Rows, all with the same number of strips and the same dtype; the first one determines the pixels per image row.
 
     Returns:
@@ -180,7 +180,7 @@ def _taps(strip, k, over_rows, over_columns, order):
 
 
 def _shift(x, by, axis):
-    """x shifted towards higher indices of the axis and filled with zeros."""
+    """x shifted towards higher indices of an axis, and filled with zeros."""
     return lax.pad(x, jnp.zeros((), x.dtype), [(by, -by, 0) if a == axis else (0, 0, 0) for a in range(x.ndim)])
 
 
@@ -193,10 +193,10 @@ input_gradient.defvjp(
 
 
 def differentiate_by_each_other(strided, transposed, kernel_gradient):
-    """Gives two `custom_vjp` convolutions (x, kernel), each the transpose of the other, the gradients that they are of each other.
+    """Defines the gradients of two `custom_vjp` convolutions (x, kernel), each the transpose of the other, by means of each other.
 
     Args:
-        strided, transposed: from fine to coarse and from coarse to fine images, with the same kernel.
+        strided, transposed: convolutions from fine to coarse and from coarse to fine images, with the same kernel.
         kernel_gradient: (fine, coarse) -> the gradient of sum(strided(fine, kernel) * coarse) with respect to the kernel.
     """
     strided.defvjp(

@@ -1,4 +1,4 @@
-"""The dtype of activations, and of sums over them."""
+"""The dtypes of activations, and of sums over them."""
 import jax
 import jax.numpy as jnp
 

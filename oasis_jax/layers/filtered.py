@@ -1,10 +1,10 @@
 """Resampling by two with the smoothing filter [1, 3, 3, 1] of StyleGAN2, alone and together with a 3x3 convolution.
 
 On accelerators the filter is a depthwise convolution. On CPU it is a sum of four shifted copies along each axis, which XLA fuses: there a
-depthwise convolution is ten times slower. On a TPU the sum would move up to 1.8 times the bytes.
+depthwise convolution is ten times slower. On a TPU, the sum would move up to 1.8 times as many bytes.
 
 A strided and a transposed 3x3 convolution are the gradients of each other, to any order. With few channels, filter and convolution are
-fused into one 3x3 convolution between coarse pixels and blocks of 2x2 fine pixels: four times the arithmetic, but no large arrays between.
+fused into one 3x3 convolution between coarse pixels and blocks of 2x2 fine pixels: four times the arithmetic, but no large intermediates.
 """
 import functools
 
@@ -18,22 +18,22 @@ from oasis_jax.layers.convolution import by_platform, conv2d, differentiate_by_e
 FILTER = (1 / 8, 3 / 8, 3 / 8, 1 / 8)  # along one axis
 _AXES = ("NHWC", "HWIO", "NHWC")
 FEW = 96  # sum of input and output channels up to which the fused kernel is cheaper on fine levels, on CPU and TPU
-FINE = 32  # shorter side, in coarse pixels, from which it is
+FINE = 32  # shorter side, in coarse pixels, from which the fused kernel is cheaper
 
 
 def smooth(x, padding, gain=1.0):
-    """Filters rows and columns, with the same (before, after) padding by zeros along both: (B, H, W, C) -> (B, H', W', C)."""
+    """Filters rows and columns, with the same (before, after) zero padding along both: (B, H, W, C) -> (B, H', W', C)."""
     by_shifts, by_convolution = (functools.partial(function, padding=padding, gain=gain) for function in (_smooth_by_shifts, _depthwise))
     return by_platform(by_shifts, by_convolution)(x)
 
 
 def upsample(x):
-    """(B, H, W, C) -> (B, 2H, 2W, C): each pixel is followed by zeros, and the result is filtered."""
+    """(B, H, W, C) -> (B, 2H, 2W, C): zeros are inserted after each pixel, and the result is filtered."""
     return by_platform(_upsample_by_shifts, functools.partial(_depthwise, padding=(2, 2), gain=4.0, dilation=2))(x)
 
 
 def downsample(x):
-    """(B, H, W, C) -> (B, H/2, W/2, C): filtered, then every second row and column."""
+    """(B, H, W, C) -> (B, H/2, W/2, C): filters, then keeps every second row and column."""
     return by_platform(_downsample_by_shifts, functools.partial(_depthwise, padding=(1, 1), stride=2))(x)
 
 
@@ -77,7 +77,7 @@ def _downsample_by_shifts(x):
 def conv2d_up(x, kernel):
     """Transposed 3x3 convolution with stride 2, then the filter: (B, H, W, C) and (3, 3, C, D) -> (B, 2H, 2W, D).
 
-    The kernel acts as a true convolution, as StyleGAN2 has it: out[2i + k] += x[i] kernel[k].
+    The kernel is applied as a true convolution, as in StyleGAN2: out[2i + k] += x[i] kernel[k].
     """
     return _fused_up(x, kernel) if _is_fused(kernel, x.shape[1:3]) else separate_conv2d_up(x, kernel)
 
@@ -104,7 +104,7 @@ def _is_fused(kernel, coarse_size, factor=1):
 
 def _fused_up(x, kernel):
     b, h, w, _ = x.shape
-    # A fine pixel 2m + r takes from the coarse pixels m - 1, m and m + 1 the taps 4 + r, 2 + r and r.
+    # Fine pixel 2m + r uses the taps 4 + r, 2 + r and r for the coarse pixels m - 1, m and m + 1.
     taps = _filtered(kernel, gain=4).reshape(3, 2, 3, 2, *kernel.shape[2:])[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
     phases = conv2d(x, taps.reshape(3, 3, kernel.shape[2], -1)).reshape(b, h, w, 2, 2, -1)
     return phases.transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, -1)
@@ -144,7 +144,7 @@ def transposed_by_products(x, kernel):
 
 
 def _overlap(taps, axis, of_kernel):
-    """Sums what the taps 0 and 2 give to the same pixel along an axis; removes the axis of the kernel."""
+    """Sums the contributions of taps 0 and 2 to the same pixel along an axis, and removes the kernel's axis."""
     first, middle, last = (lax.index_in_dim(taps, k, of_kernel, keepdims=False) for k in range(3))
     even, odd = _pad(first, axis, 0, 1) + _pad(last, axis, 1, 0), _pad(middle, axis, 0, 1)
     both = _interleave(even, odd, axis)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-KERNEL_GAIN = 0.02  # of Xavier-normal kernels
+KERNEL_GAIN = 0.02  # gain of Xavier-normal kernels
 
 
 def kernel_scale(shape, gain=KERNEL_GAIN):
@@ -19,12 +19,12 @@ def kernel_init(key, shape, dtype=float):
 
 
 def standard_normal(key, shape, dtype=float):
-    """Standard normal values, drawn along one axis: XLA takes twenty times as long to compile a draw along several."""
+    """Standard normal values, drawn as a flat array: XLA takes twenty times as long to compile a draw along several axes."""
     return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
 
 
 def drawn_at_once(tree, key, scale):
-    """A tree whose normally distributed leaves are drawn anew, all by one draw: XLA takes as long to compile one as one convolution.
+    """Redraws all normally distributed leaves of a tree in one draw: XLA takes as long to compile a draw as a convolution.
 
     Args:
         tree: pytree of nested dicts.
@@ -42,13 +42,13 @@ def drawn_at_once(tree, key, scale):
 
 
 def initial_variables(module, gain, key, *inputs):
-    """Like `module.init`, but with a gain, and with one draw for the Xavier-normal kernels of all layers.
+    """Like `module.init`, but with a gain, and with a single draw for the Xavier-normal kernels of all layers.
 
     Args:
         module: Linen module whose Xavier-normal parameters are called "kernel".
-        gain: of these kernels.
+        gain: gain of these kernels.
         key: JAX key.
-        *inputs: of the module.
+        *inputs: inputs of the module.
 
     Returns:
         {"params", and the module's other collections "batch_stats" and "spectral_norm"}.

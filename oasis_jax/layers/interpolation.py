@@ -1,4 +1,4 @@
-"""Bilinear resizing by matrix products, also of images whose rows are split over devices."""
+"""Bilinear resizing by matrix products, including images whose rows are split over devices."""
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -17,7 +17,7 @@ def resize(x, size):
 
 
 def is_known(side):
-    """Whether a side is a number: those of exported functions may be symbols, which are known when the functions are called."""
+    """Whether a side is a number. In an exported function it may be a symbol, whose value is only known when the function is called."""
     return isinstance(side, int | np.integer)
 
 
@@ -36,16 +36,16 @@ def _resize(x, axis, side):
 
 
 def _matrix_of_free_sides(old, new):
-    """`interpolation_matrix` in float32 for sides of which one is not known."""
+    """`interpolation_matrix` in float32, for sides of which at least one is a symbol."""
     positions = jnp.arange(new) * (jnp.float32(old - 1) / jnp.maximum(new - 1, 1))
     return jnp.maximum(1 - jnp.abs(positions[:, None] - jnp.arange(old)), 0)
 
 
 def _resize_split_rows(x, side):
-    """Resizes the rows of x (B, H, W, C), which are split over devices, without bringing them together.
+    """Resizes the rows of x (B, H, W, C), which are split over devices, without gathering them.
 
-    Each device makes its rows of the result from its own rows and a few of its neighbours. If the result has too few rows to split, all
-    devices sum their shares of it.
+    Each device computes its rows of the result from its own rows and a few rows of its neighbours. If the result has too few rows to
+    split, the contributions of all devices are summed.
     """
     batch, old, width, channels = x.shape
     if side == old:
@@ -65,11 +65,11 @@ def _resize_split_rows(x, side):
 
 
 def weights_of_parts(matrix, parts):
-    """The blocks of a matrix (new, old) for each of equal parts of the new rows.
+    """Cuts a matrix (new, old) into one block for each of `parts` equal parts of the new rows.
 
     Returns:
-        (weights (parts, new / parts, above + old / parts + below), above, below): how many rows of the part before and of the part after
-        are needed beside a part's own, at most.
+        (weights (parts, new / parts, above + old / parts + below), above, below): the largest number of old rows that any part
+        needs from the part before it, and from the part after it.
     """
     new, old = (size // parts for size in matrix.shape)
     used = [np.flatnonzero(rows.any(0)) for rows in matrix.reshape(parts, new, -1)]

@@ -1,6 +1,6 @@
 """Layers that normalise: spectrally normalised convolution, and batch normalisation.
 
-Parameters are float32 (float64 in checks), statistics have their precision, activations the dtype of the input.
+Parameters are float32 (float64 in tests), statistics have the same precision, and activations have the dtype of the input.
 """
 from collections.abc import Callable
 
@@ -32,7 +32,8 @@ class Conv(nn.Module):
     def __call__(self, x, *, train=False, after=None):
         """(B, H, W, C) -> (B, H, W, features) in the dtype of x; H and W change if `convolve` resamples.
 
-        With `after`, a matrix (features, D) in float32 or wider, each pixel is multiplied by it, which costs no operation of its own.
+        With `after`, a matrix (features, D) in float32 or wider, each pixel is multiplied by it. The kernel is composed with the matrix, so
+        that this costs no additional operation.
         """
         kernel, bias = self.weights(x.shape[-1], x.dtype if after is None else after.dtype, train=train)
         if after is not None:
@@ -111,7 +112,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train=False, repeats=1):
-        """(B, H, W, C), where each pixel stands for `repeats` equal ones -> the same shape and dtype."""
+        """(B, H, W, C), where each pixel stands for `repeats` equal pixels -> the same shape and dtype."""
         statistics_dtype = wide(x.dtype)
         mean = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:], statistics_dtype)
         var = self.variable("batch_stats", "var", jnp.ones, x.shape[-1:], statistics_dtype)
@@ -130,9 +131,9 @@ class BatchNorm(nn.Module):
 
 
 def batch_normalised(x, *, train=False, upsamples=False):
-    """x through a BatchNorm, "norm" of the module that calls this, and then upsampled by two if `upsamples`.
+    """Applies a BatchNorm, called "norm" in the module that calls this, to x, and then upsamples x by two if `upsamples`.
 
-    The statistics are those of x upsampled, of a quarter as many pixels.
+    The statistics are those of the upsampled x, but are computed from a quarter as many pixels.
     """
     normalised = BatchNorm(name="norm")(x, train=train, repeats=4 if upsamples else 1)
     return upsample(normalised) if upsamples else normalised

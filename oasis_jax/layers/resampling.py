@@ -29,13 +29,13 @@ def downsample(x):
 
 
 def pool_by_reshaping(x):
-    """`downsample`, the fastest on CPU."""
+    """`downsample` in the form that is fastest on CPU."""
     b, h, w, c = x.shape
     return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
 def pool_by_windows(x):
-    """`downsample` without the axes of two, which a TPU would pad."""
+    """`downsample` without axes of length two, which a TPU would pad."""
     dtype, window = wide(x.dtype), (1, 2, 2, 1)
     sums = lax.reduce_window(x.astype(dtype), np.zeros((), dtype), lax.add, window, window, "VALID")
     return (sums / 4).astype(x.dtype)
@@ -92,10 +92,10 @@ def transposed_conv2d(x, kernel):
 
 
 def transposed_by_phases(x, kernel):
-    """`transposed_conv2d`, the fastest on CPU.
+    """`transposed_conv2d` in the form that is fastest on CPU.
 
-    Each of the four output pixels per input pixel depends on 2x2 input pixels, so this is one 2x2 convolution to four times as many
-    channels.
+    Each of the four output pixels per input pixel depends on 2x2 input pixels, so this is one 2x2 convolution with four times as many
+    output channels.
     """
     b, h, w, _ = x.shape
     taps = kernel[::-1, ::-1].reshape(2, 2, 2, 2, *kernel.shape[2:]).transpose(0, 2, 5, 1, 3, 4)
@@ -107,7 +107,7 @@ def transposed_by_phases(x, kernel):
 
 
 def transposed_by_dilation(x, kernel):
-    """`transposed_conv2d` as one convolution of the input with zeros between its pixels, which an accelerator does not multiply."""
+    """`transposed_conv2d` as one convolution of the input with zeros between its pixels, which accelerators skip in multiplications."""
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     return lax.conv_general_dilated(x, flipped, (1, 1), [(2, 2)] * 2, lhs_dilation=(2, 2), dimension_numbers=AXES)
 
@@ -136,7 +136,7 @@ def kernel_gradient_by_products(fine, coarse):
 
 
 def xla_kernel_gradient(fine, coarse):
-    """Gradient of `kernel_gradient_by_products`, by XLA's transpose of the convolution."""
+    """The same gradient as `kernel_gradient_by_products`, by XLA's transpose of the convolution."""
     kernel = jnp.zeros((4, 4, fine.shape[-1], coarse.shape[-1]), fine.dtype)
     return jax.vjp(lambda kernel: strided_conv2d.fun(fine, kernel), kernel)[1](coarse)[0]
 

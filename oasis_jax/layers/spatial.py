@@ -18,7 +18,7 @@ from oasis_jax.layers.interpolation import is_known, resize
 
 ALL_LEVELS = "cat"  # features of all levels, concatenated
 FEATURES = (*LEVELS, ALL_LEVELS)
-STRENGTH = 0.1  # of the branch of a SEL, as published
+STRENGTH = 0.1  # strength of a SEL's branch, as published
 
 
 def render(heatmaps, size, isotropic=False):
@@ -47,7 +47,7 @@ def render(heatmaps, size, isotropic=False):
 
 
 def _positions(side):
-    """`side` numbers from -1 to 1."""
+    """`side` equally spaced numbers from -1 to 1."""
     return jnp.linspace(-1, 1, side) if is_known(side) else 2 * jnp.arange(side, dtype=float) / jnp.maximum(side - 1, 1) - 1
 
 
@@ -70,7 +70,7 @@ class EqualizedConv(nn.Module):
         kernel_size: k.
         zero_init: initialise the weights to zero instead of standard normal values.
         use_bias: add a bias.
-        convolve: (x, kernel (k, k, C, D)) -> result; one that resamples changes the size of the image.
+        convolve: (x, kernel (k, k, C, D)) -> result; it may resample, and so change the size of the image.
     """
 
     features: int
@@ -144,12 +144,12 @@ def instance_norm(x, epsilon=1e-5):
 
 
 def statistics(x, epsilon=1e-5):
-    """What `instance_norm` subtracts from x (B, H, W, C), and what it then multiplies by: each (B, 1, 1, C), in float32 or wider."""
+    """(mean, 1 / standard deviation) with which `instance_norm` normalises x (B, H, W, C): each (B, 1, 1, C), in float32 or wider."""
     values = x.astype(wide(x.dtype))
     mean = jnp.mean(values, (1, 2), keepdims=True)
     return mean, lax.rsqrt(jnp.mean(jnp.square(values - mean), (1, 2), keepdims=True) + epsilon)
 
 
 def normalised(x, mean, scale):
-    """x (B, H, W, C) with given `statistics`, in the dtype of x."""
+    """x (B, H, W, C) normalised with given `statistics`, in the dtype of x."""
     return ((x.astype(wide(x.dtype)) - mean) * scale).astype(x.dtype)

@@ -13,17 +13,17 @@ SIDES = ("decoder", "encoder", "both")
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """How G is rewarded for heatmaps that D's attention follows.
+    """Settings of the alignment loss, which rewards G if D's attention follows G's heatmaps.
 
     Attributes:
-        weight: of the alignment loss beside G's adversarial loss.
+        weight: weight of the alignment loss relative to G's adversarial loss.
         warmup: steps over which the weight rises linearly from 0.
         every: interval in steps at which the loss is computed; its weight is multiplied by this number.
-        side: the attended features of D: "decoder", "encoder", or "both" for the mean of the two maps.
+        side: features of D whose attention is used: "decoder", "encoder", or "both" for the mean of the two attention maps.
         objective: the scalar S of GradCAM: "ce", G's adversarial loss, or "fake", the log-probability of the fake class.
-        level_weights: of the coarse, the middle and the fine level.
-        threshold: differences up to it are not penalised.
-        mask_dontcare: leave out the don't-care pixels.
+        level_weights: weights of the coarse, middle and fine level.
+        threshold: smaller differences are not penalised (`attention.alignment_loss`).
+        mask_dontcare: exclude don't-care pixels.
     """
 
     weight: float = 0.1
@@ -59,9 +59,9 @@ def attended_forward(discriminator, variables, image, blocks, mutable):
 
     Args:
         discriminator: Discriminator.
-        variables: of D; not differentiated.
+        variables: variables of D; not differentiated.
         image: (B, H, W, 3) in [-1, 1].
-        blocks: as of `attended_blocks`.
+        blocks: result of `attended_blocks`.
         mutable: collections that the pass updates.
     """
     names = sum(blocks, ())
@@ -77,7 +77,7 @@ def attended_forward(discriminator, variables, image, blocks, mutable):
 
 
 def attended(discriminator, variables, image, label_map, dontcare_id, mutable, side="decoder"):
-    """D's attention to images (B, H, W, 3) in [-1, 1], with G's adversarial loss as its scalar: three (B, H, W), coarse to fine."""
+    """D's attention to images (B, H, W, 3) in [-1, 1], with G's adversarial loss as GradCAM's scalar: three (B, H, W), coarse to fine."""
     blocks = attended_blocks(side, discriminator.num_blocks)
     weights = losses.class_weights(label_map, discriminator.num_classes, dontcare_id)
     passed = attended_forward(discriminator, variables, image, blocks, mutable)

@@ -10,10 +10,10 @@ _FACTORS = np.random.default_rng(0).integers(0, 2**32, (2, 25), np.uint32) | np.
 
 
 def mixed(ids, radius, xp=np):
-    """Whether the neighbourhood of each pixel, 2 radius + 1 pixels high and wide, holds several ids or crosses the image border.
+    """Marks pixels whose neighbourhood, 2 radius + 1 pixels high and wide, holds several ids or crosses the image border.
 
     Args:
-        ids: (B, H, W) signed integer, not negative.
+        ids: (B, H, W) of a signed integer dtype, without negative values.
         radius: 1 or 2.
         xp: numpy, or jax.numpy for arrays on a device.
 

@@ -7,13 +7,13 @@ import numpy as np
 from oasis_jax import target
 from oasis_jax.oasis.boundaries import boundary_counts
 
-SMALL = 100 * 100  # pixels of an image up to which the dense form is chosen, for its shorter compilation
-LARGEST_SHARE = 0.8  # of pixels with a mixed 5x5 neighbourhood up to which a level is computed on regions
+SMALL = 100 * 100  # with "auto", images of up to this many pixels are dense, because that compiles faster
+LARGEST_SHARE = 0.8  # largest share of pixels with a mixed 5x5 neighbourhood for a level on regions
 
 # _USUAL: capacities per pixel of the full image whose 5x5 neighbourhood is mixed; rows are levels, columns are those of boundary_counts.
 # The values are a tenth above the average of CamVid's label maps.
 _USUAL = np.asarray([[0.62, 1, 0.13, 0.47], [0.26, 0.43, 0.08, 0.225], [0.105, 0.175, 0.045, 0.105], [0.042, 0.068, 0.026, 0.048]])
-_SHARE = 0.5  # of mixed pixels up to which sampling conditions on regions
+_SHARE = 0.5  # largest share of mixed pixels at full size for which sampling conditions on regions
 
 
 class Capacity(NamedTuple):
@@ -34,7 +34,7 @@ def on_regions(conditioning, size):
     """Whether images of a size (H, W) are conditioned on regions.
 
     Args:
-        conditioning: "dense", "regions", or "auto" for regions on CPU, for images above `SMALL`.
+        conditioning: "dense", "regions", or "auto", which means regions on CPU for images of more than `SMALL` pixels.
         size: (H, W).
 
     Raises:
@@ -46,7 +46,7 @@ def on_regions(conditioning, size):
 
 
 def choose_capacities(counts, size, largest=LARGEST_SHARE, slack=1.05):
-    """Capacities for a Generator that hold given counts, at the levels where few enough pixels are mixed.
+    """Chooses a Generator's capacities so that they hold given counts. Levels with too many mixed pixels stay dense.
 
     Args:
         counts: (levels, 4) from `boundaries.boundary_counts`, which must fit.
@@ -66,16 +66,16 @@ def choose_capacities(counts, size, largest=LARGEST_SHARE, slack=1.05):
 
 
 def describe(capacities, size):
-    """One line of text with the levels that are computed on regions, and their capacities, for images of size (H, W)."""
+    """One line of text: the levels that are computed on regions, and their capacities, for images of size (H, W)."""
     levels = [(f"{size[0] >> level}x{size[1] >> level}", capacity) for level, capacity in enumerate(capacities) if capacity]
     held = [f"{name} (capacity: {capacity.modulation} distinct neighbourhoods of {capacity.far} pixels)" for name, capacity in levels]
     return f"conditioning on regions at {', '.join(held)}; dense elsewhere" if held else "conditioning is dense"
 
 
 def of_size(size):
-    """Capacities for sampling images of a size (H, W), of all levels, fine to coarse: one compiled program for nearly all label maps.
+    """Capacities of all levels, fine to coarse, for sampling images of a size (H, W): one compiled program serves nearly all label maps.
 
-    Rows that an image does not need cost little (`regions.convolve_used_rows`), while each further program takes long to compile.
+    Rows that an image does not use cost little (`regions.convolve_used_rows`), while each additional program takes long to compile.
     """
     pixels = size[0] * size[1] // 4 ** np.arange(len(_USUAL))
     rooms = np.minimum(np.ceil(_USUAL * _SHARE * size[0] * size[1]), pixels[:, None]).astype(int)

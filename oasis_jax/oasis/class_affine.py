@@ -1,4 +1,4 @@
-"""Modulation without convolutions: scale and shift of a pixel are affine in its conditioning vector, its noise and label."""
+"""Modulation without convolutions: a pixel's scale and shift are affine functions of its noise and label."""
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -7,7 +7,7 @@ from oasis_jax.layers.normalised import Conv, batch_normalised
 
 
 class ClassAffine(nn.Module):
-    """Batch normalisation with a scale and a shift for each class (CLADE, Tan et al., 2021), and a part that is linear in the noise.
+    """Batch normalisation with a scale and a shift per class (CLADE, Tan et al., 2021), plus a term that is linear in the noise.
 
     gamma, beta = W [z, onehot(class)] + b; out = BN(x) * (1 + gamma) + beta. With `upsamples`, x is upsampled by two first.
     """
@@ -16,7 +16,7 @@ class ClassAffine(nn.Module):
 
     @nn.compact
     def __call__(self, x, y, *, train=False, after=None):
-        """Arguments and result as of `SPADE`; y is Dense."""
+        """Arguments and result as for `SPADE`; y must be Dense."""
         kernel, bias = Conv(2 * x.shape[-1], 1, name="gamma_beta").weights(y.channels, x.dtype)
         if y.noise is not None:
             z_dim = y.noise.shape[-1]

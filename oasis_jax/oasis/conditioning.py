@@ -13,7 +13,7 @@ from oasis_jax.oasis.dense import Dense
 from oasis_jax.oasis.grain import direction
 from oasis_jax.oasis.regions import Regions, look_up, make_plan
 
-FEWEST_ROWS = 64  # of the table of `from_regions`
+FEWEST_ROWS = 64  # smallest number of table rows in `from_regions` and `compacted`
 
 
 @flax.struct.dataclass
@@ -38,7 +38,7 @@ class Conditioning:
         return self.ids.shape[1:]
 
     def dense(self, height, width):
-        """Conditioning tensor at a coarser level, sampled nearest (top-left): (B, height, width, z_dim + N)."""
+        """Conditioning tensor at a coarser level, sampled at the top-left pixel of each block: (B, height, width, z_dim + N)."""
         vectors = look_up(self.table, self._sampled(self.ids, height, width))
         if self.pixel_noise is None:
             return vectors
@@ -46,7 +46,7 @@ class Conditioning:
         return jnp.concatenate([noise.astype(vectors.dtype), vectors[..., noise.shape[-1] :]], axis=-1)
 
     def separately(self, height, width):
-        """What `dense` returns as a Dense, with the noise apart if there is one vector per image."""
+        """The result of `dense` as a Dense, which holds the noise separately if there is one vector per image."""
         if self.image_noise is None:
             return Dense(self.dense(height, width))
         num_classes = self.table.shape[1]
@@ -96,7 +96,7 @@ def from_noise(label_map, noise, num_classes, dtype=jnp.float32):
 
 
 def from_regions(label_map, region_map, noise, num_classes, dtype=jnp.float32):
-    """Conditioning of a label map with noise that is constant on given masks or instances, whatever their labels. In numpy.
+    """Conditioning of a label map with noise that is constant on given masks or instances, regardless of their labels. In numpy.
 
     Args:
         label_map: (B, H, W) integer, in 0..num_classes-1.
@@ -106,9 +106,9 @@ def from_regions(label_map, region_map, noise, num_classes, dtype=jnp.float32):
         dtype: dtype of the table.
 
     Returns:
-        A Conditioning with one id per pair of region and label that an image holds, in their order. Its table has 64 rows, or 4 or 16 times
-        as many and so on where an image holds more pairs, so that programs compiled for its shape serve all but the most divided images;
-        rows that no pixel has are zero.
+        A Conditioning with one id per pair of region and label that an image holds, in sorted order. Its table has 64 rows, or 4, 16, ...
+        times as many if an image holds more pairs. So a program that is compiled for its shape serves all images but those with very many
+        pairs. Rows that no pixel uses are zero.
 
     Raises:
         ValueError: the maps differ in shape.
@@ -126,9 +126,9 @@ def from_regions(label_map, region_map, noise, num_classes, dtype=jnp.float32):
 
 
 def compacted(conditioning):
-    """The Conditioning of one image, without noise by pixel, with a table of the ids that the image holds: on regions, one program for all.
+    """Reduces the table of one image's Conditioning to the ids that the image holds, so that images share a program on regions. In numpy.
 
-    The table has 64 rows, or 4 or 16 times as many and so on, and its rows of no id are zero; there is no `image_noise`. In numpy.
+    There must be no `pixel_noise`. The new table has 64 rows, or 4, 16, ... times as many; unused rows are zero. `image_noise` is None.
     """
     ids, table = np.asarray(conditioning.ids), np.asarray(conditioning.table)
     held = np.flatnonzero(np.bincount(ids.ravel(), minlength=table.shape[1]))

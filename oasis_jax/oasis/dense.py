@@ -1,7 +1,7 @@
 """Dense conditioning: the vectors of a level at every pixel, and SPADE's first convolution of them.
 
-A noise vector per image, as in training, is the same at every pixel, and so is what the convolution makes of it, but for the zeros beyond
-the border. So only the one-hot labels are convolved at every pixel: N instead of z_dim + N channels.
+With one noise vector per image, as in training, the noise is the same at every pixel. So is its convolution, except at the border, where
+the padding is zero. So only the one-hot labels are convolved at every pixel: N instead of z_dim + N channels.
 """
 import flax.struct
 import jax
@@ -18,7 +18,7 @@ class Dense:
 
     Attributes:
         vectors: (B, h, w, N), the one-hot label of each pixel; or (B, h, w, z_dim + N), and then there is no `noise`.
-        noise: (B, z_dim), noise channels that come before the label at every pixel of an image; or None.
+        noise: (B, z_dim), the noise channels of every pixel of an image, which come before the label; or None.
     """
 
     vectors: jax.Array
@@ -49,7 +49,7 @@ def convolve(y, kernel, bias):
 
 
 def constant_conv2d(vectors, kernel, bias, size):
-    """conv2d of images that are constant, plus bias: the sum of the taps that lie within the image.
+    """conv2d of constant images, plus bias: the sum of the taps that lie within the image.
 
     Args:
         vectors: (B, C), one per image.
@@ -58,7 +58,7 @@ def constant_conv2d(vectors, kernel, bias, size):
         size: (h, w) of the images.
 
     Returns:
-        (B, h, w, D), to be broadcast in whatever operation uses it.
+        (B, h, w, D), a broadcast that can be fused with the operation that uses it.
     """
     dtype = wide(kernel.dtype)
     taps = jnp.einsum("bc,ijcd->bijd", vectors, kernel, preferred_element_type=dtype)

@@ -10,7 +10,7 @@ from oasis_jax.layers.normalised import Conv
 from oasis_jax.layers.resampling import conv1x1_of_downsampled, conv2d_of_upsampled, downsample, downsampled_conv2d, upsample
 from oasis_jax.oasis.generator import check_sides
 
-ATTENDED = 3  # coarsest blocks of the decoder that belong to the trunk
+ATTENDED = 3  # number of coarsest decoder blocks that belong to the trunk
 
 
 def conv2d_then_downsample(x, kernel):
@@ -24,7 +24,7 @@ def upsample_then_conv2d(x, kernel):
 
 
 class EncoderBlock(nn.Module):
-    """Residual block that halves the resolution. The first block takes the image, without an activation before it."""
+    """Residual block that halves the resolution. The first block takes the image, without an activation before its first convolution."""
 
     features: int
     first: bool = False
@@ -52,10 +52,10 @@ class DecoderBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, train=False, after=None):
-        """(B, h, w, C) -> (B, 2h, 2w, features), or with a matrix `after` (features, D) that multiplies each pixel, (B, 2h, 2w, D)."""
+        """(B, h, w, C) -> (B, 2h, 2w, features), or (B, 2h, 2w, D) with a matrix `after` (features, D) that multiplies each pixel."""
         shortcut = x
         if x.shape[-1] != self.features:
-            # A 1x1 convolution commutes with nearest-neighbour upsampling and costs a quarter before it.
+            # A 1x1 convolution commutes with nearest-neighbour upsampling and costs a quarter if it comes first.
             shortcut = Conv(self.features, 1, spectral_norm=True, name="conv_s")(x, train=train, after=after)
         elif after is not None:
             shortcut = x @ after.astype(x.dtype)
@@ -75,7 +75,7 @@ class Discriminator(nn.Module):
         num_blocks: R.
         dtype: dtype of the activations; parameters and logits are float32 or wider.
         remat: recompute the blocks in the backward pass.
-        fused: fuse resampling, and the logits, with the convolution beside them; the result is the same to rounding.
+        fused: fuse resampling, and the logits, with the adjacent convolution; the result is the same up to rounding.
     """
 
     num_classes: int

@@ -4,7 +4,7 @@ With l(p) = log softmax(D(image))_fake at pixel p,
 
     DI_seg = mean over the classes c of [mean of l over the pixels of c in generated images - the same in real images].
 
-It is on another scale than DI: the two must never share a column.
+Its scale differs from that of DI: the two must never share a column of a table.
 """
 import jax
 import jax.numpy as jnp
@@ -39,10 +39,10 @@ def di_seg_of_batch(real, generated, label_map, num_classes, dontcare_id=-1):
 
 
 def di_seg(real, generated, dontcare_id=-1):
-    """DI_seg of the ClassMeans of `log_fake_probability`, with equal weight for every class that occurs; NaN without classes.
+    """DI_seg from ClassMeans of `log_fake_probability`, with equal weight for every class that occurs; NaN if none does.
 
     Args:
-        real, generated: of photos, and of images generated for their label maps.
+        real, generated: ClassMeans of photos, and of images generated for their label maps.
         dontcare_id: class to exclude, or -1.
 
     Raises:

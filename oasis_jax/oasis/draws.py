@@ -1,4 +1,4 @@
-"""The random numbers of a training step: a function of (seed, step, purpose) alone, whatever the sharding."""
+"""The random numbers of a training step: a function of (seed, step, purpose) only, independent of the sharding."""
 import flax.struct
 import jax
 
@@ -24,7 +24,7 @@ class Draws:
 
 
 def draw(seed, step, label_map, num_classes, z_dim, heatmaps=None):
-    """The Draws of a step, a function of (seed, step, purpose) alone, whatever the sharding. Heatmaps (B, 2, 7, 3) come with the batch."""
+    """The Draws of a step, a function of (seed, step, purpose) only. `heatmaps`, (B, 2, 7, 3) for the two updates, come with the batch."""
     keys = [jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), purpose) for purpose in range(3)]
     batch = label_map.shape[0]
     noise = [draw_noise(key, batch, z_dim) for key in keys[:2]]

@@ -1,4 +1,4 @@
-"""An OASIS model for programs without this package: which arrays it takes, and what a seed means."""
+"""An OASIS model for programs without this package: the arrays that it takes, and the meaning of a seed."""
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,7 +9,7 @@ from oasis_jax.oasis.conditioning import Conditioning
 
 
 def portable(model):
-    """The Portable of a Model: ids (H, W) into a table (K, z_dim + N), of any size, and for a spatially aware one heatmaps (7, 3)."""
+    """The Portable of a Model. It takes ids (H, W) into a table (K, z_dim + N), of any size, and heatmaps (7, 3) if spatially aware."""
     generator = model.generator.clone(capacities=(), dtype=jnp.float32, remat=False)
 
     def generate(variables, arrays):
@@ -19,7 +19,7 @@ def portable(model):
 
     z_dim, num_classes = generator.z_dim, generator.num_classes
     arguments = {
-        "ids": Argument(("H", "W"), "int32", "row of the table of each pixel, in 0..K-1, which is not checked"),
+        "ids": Argument(("H", "W"), "int32", "the table row of each pixel, in 0..K-1; not checked"),
         "table": Argument(
             ("K", z_dim + num_classes), "float32", f"one row for each id: {z_dim} noise channels, then {num_classes} of the one-hot class"
         ),
@@ -45,7 +45,7 @@ def _facts(model):
 
 
 def table_of(inputs):
-    """The arrays of the Portable for image 0 of `Model.inputs`: {"ids", "table", and "heatmaps" if there are any}, in numpy."""
+    """The input arrays of the Portable for image 0 of `Model.inputs`: {"ids", "table", and "heatmaps" if there are any}, in numpy."""
     conditioning, heatmaps = inputs["conditioning"], inputs["heatmaps"]
     ids, table = np.asarray(conditioning.ids[0], np.int32), np.asarray(conditioning.table[0], np.float32)
     if conditioning.pixel_noise is not None:  # a row for each pixel

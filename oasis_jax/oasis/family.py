@@ -24,7 +24,7 @@ from oasis_jax.oasis.train_step import MUTABLE_D, Hyperparameters, TrainStep
 from oasis_jax.state_dicts import filled
 from oasis_jax.updates import adam_without_momentum, create_state, rate_at
 
-BOUNDARY_LEVELS = 4  # whose boundaries are counted, from the full image on; on coarser levels nearly every pixel is at a boundary
+BOUNDARY_LEVELS = 4  # levels whose boundaries are counted, from full size; on coarser ones nearly every pixel is near a boundary
 
 _load_features = functools.lru_cache(maxsize=1)(load_features)
 
@@ -38,17 +38,17 @@ allowed = fields.ALLOWED
 host_fields = HOST_FIELDS
 free_model_fields = ("dtype", "remat", "conditioning", "region_share")
 onnx_options = {
-    "conditioning": (("dense", "regions"), "Convolve labels and noise at every pixel, or exactly once for each distinct neighbourhood."),
+    "conditioning": (("dense", "regions"), "Convolve labels and noise at every pixel, or once for each distinct neighbourhood."),
 }
 
 
 def columns(config):
-    """What a training example holds."""
+    """Names of the columns of a training example."""
     return ("image", "label_map", *(("heatmaps",) if config.model.get("spatial_awareness") else ()))
 
 
 def statistic(config):
-    """Boundary counts of a label map, if conditioning is computed on regions: they tell how much capacity the data need."""
+    """The function that counts the boundaries of a label map, from which capacities are chosen; None if conditioning is dense."""
     return functools.partial(boundary_counts, levels=BOUNDARY_LEVELS) if on_regions(conditioning(config), config.data.image_size) else None
 
 
@@ -62,14 +62,14 @@ def train_step(config, survey=None):
     Raises:
         ValueError: a field is out of range or does not fit another.
     """
-    check_fields(config, allowed, complete=False)  # those of older checkpoints lack some
+    check_fields(config, allowed, complete=False)  # configs of older checkpoints lack some fields
     train, loss = config.train, config.loss
     if train.batch_size % loss.balance_groups:
         raise ValueError(
             f"loss.balance_groups={loss.balance_groups} does not divide train.batch_size={train.batch_size}: choose one of its divisors"
         )
     if train.shared_fakes and train.accumulate > 1:
-        raise ValueError(f"train.shared_fakes=True needs train.accumulate=1, not {train.accumulate}: set one of the two back")
+        raise ValueError(f"train.shared_fakes=True needs train.accumulate=1, not {train.accumulate}: reset one of the two to its default")
     if train.get("coarse_steps"):  # older checkpoints lack the fields of short training
         try:
             check_sides(*(side // 2 for side in config.data.image_size), config.model.num_blocks)
@@ -113,25 +113,25 @@ def train_step(config, survey=None):
 
 
 def model(config, variables, step, survey=None):
-    """The Model to sample from; with the survey of its training data, batches like them are generated on regions."""
+    """The Model to sample from. With the survey of the training data, `generate` computes similar batches on regions."""
     return make_model(config, variables, step, survey)
 
 
 def previews(model, size):
-    """The Previews of a model for images of a size (H, W); None where a preview would gain nothing."""
+    """The Previews of a model for images of size (H, W); None if previews would save no time."""
     return Previews(model) if can_preview(model.generator, size) else None
 
 
 def onnx_model(model, weights, conditioning=None):
-    """The model as ONNX.
+    """Returns the model as ONNX.
 
     Args:
         model: Model.
-        weights: of `exporting.stored_weights.FORMATS`.
-        conditioning: "dense" or "regions"; by default what sampling on a CPU chooses for images of the training's size.
+        weights: format of the stored weights, one of `exporting.stored_weights.FORMATS`.
+        conditioning: "dense" or "regions"; by default what sampling on a CPU chooses for images of the training size.
 
     Returns:
-        (onnx.ModelProto, {"conditioning": what was chosen}).
+        (onnx.ModelProto, {"conditioning": the value that was used}).
 
     Raises:
         ImportError: the package onnx is missing.
@@ -143,31 +143,31 @@ def onnx_model(model, weights, conditioning=None):
 
 
 def scores(config, networks, mesh=None):
-    """How well the run's own discriminator finds the label maps in generated images, and the disequilibrium indicator.
+    """Metrics: how well the run's own discriminator recovers label maps from generated images, and the disequilibrium indicator.
 
     Args:
         config: ConfigDict; data.num_classes is set.
-        networks: {"discriminator": variables}; None for metrics that only have names.
-        mesh: of this process's devices.
+        networks: {"discriminator": variables}; None if only the names of the metrics are needed.
+        mesh: mesh of this process's devices.
     """
     discriminator = OwnDiscriminator(make_discriminator(config), networks and networks["discriminator"], mesh)
     return [metric(discriminator, config.data.dontcare_id) for metric in (ScoresByDiscriminator, Disequilibrium)]
 
 
 def published_config(files):
-    """Raises ValueError: the files of a published checkpoint do not say on which data set it was trained."""
+    """Always raises ValueError: the files of a published checkpoint do not say on which data set it was trained."""
     raise ValueError("give --config=FILE, the config of the data set that the networks were trained on: their files do not say which it is")
 
 
 def attention(config, networks, batch):
-    """D's attention, with G's adversarial loss as its scalar, as a function of images; arguments as of `family.Family.attention`."""
+    """D's attention as a function of images, with G's adversarial loss as GradCAM's scalar; arguments as in `family.Family.attention`."""
     discriminator, label_map = make_discriminator(config), jnp.asarray(batch["label_map"])
     fixed = {"label_map": label_map, "dontcare_id": config.data.dontcare_id, "mutable": MUTABLE_D}
     return lambda image: attended(discriminator, networks["discriminator"], image, **fixed)
 
 
 def from_published(config, files):
-    """Our variables from the files of a published checkpoint; arguments and errors as for `from_state_dicts`, with paths of .pth files."""
+    """Converts the files of a published checkpoint to our variables: like `from_state_dicts`, but with paths of .pth files."""
     _refuse_half(files)
     return from_state_dicts(config, {name: read_pth(path) for name, path in files.items()})
 
@@ -178,17 +178,17 @@ def _refuse_half(files):
 
 
 def from_state_dicts(config, files):
-    """Our variables from published state dicts.
+    """Converts published state dicts to our variables.
 
     Args:
         config: ConfigDict of the data set that the networks were trained on.
-        files: {"ema", and both or none of "generator" and "discriminator": state dict {name: numpy array} in PyTorch's layout}.
+        files: {"ema", and both or neither of "generator" and "discriminator": state dict {name: numpy array} in PyTorch's layout}.
 
     Returns:
         (variables of the averaged generator; a TrainState at step 0 with fresh optimizer states, or None without the two networks).
 
     Raises:
-        ValueError: only one of the two networks is given, or an entry is missing, unexpected or of another shape than the config says.
+        ValueError: only one of the two networks is given, or an entry is missing, unexpected or has a shape that does not match the config.
     """
     _refuse_half(files)
     step = train_step(config)

@@ -1,4 +1,4 @@
-"""From a config to OASIS's networks: where its fields become typed."""
+"""Builds OASIS's networks from a config: the place where config fields become typed."""
 from oasis_jax.layers.dtype import compute_dtype
 from oasis_jax.layers.spatial import FEATURES
 from oasis_jax.oasis.alignment import Alignment
@@ -13,7 +13,7 @@ def make_generator(config, survey=None):
 
     Args:
         config: ConfigDict; data.num_classes is set.
-        survey: `data.survey.Survey` of the training data, which tells the capacities; without it, everything is dense.
+        survey: `data.survey.Survey` of the training data, from which capacities are chosen; without it, all levels are dense.
 
     Raises:
         ValueError: the image size does not fit the number of blocks, or another field is out of range.
@@ -21,9 +21,9 @@ def make_generator(config, survey=None):
     model = config.model
     if config.data.num_classes < 1:
         raise ValueError("data.num_classes is not set: give the number of classes N, including the don't-care class")
-    grain_blocks = model.get("pixel_noise", 0)  # older checkpoints lack the field, or have a switch
+    grain_blocks = model.get("pixel_noise", 0)  # older checkpoints lack the field, or hold True or False
     if grain_blocks and not model.z_dim:
-        raise ValueError("model.pixel_noise needs noise vectors, of which it is a function: set model.z_dim to 8 or more, or leave it 0")
+        raise ValueError("model.pixel_noise is a function of noise vectors: set model.z_dim to 8 or more, or model.pixel_noise to 0")
     check_sides(*config.data.image_size, model.num_blocks)
     regional, capacities = on_regions(conditioning(config), config.data.image_size), ()
     if regional and survey is not None and survey.statistic is not None:
@@ -46,8 +46,8 @@ def make_generator(config, survey=None):
 def make_training_generator(config, survey=None):
     """The Generator of the train step; arguments and errors as for `make_generator`.
 
-    Where the survey proves that every label map of the training fits the capacities, no level has a dense form beside that on regions.
-    Nothing is known about random crops: their boundaries differ from those of the whole map, which the survey counted.
+    If the survey proves that every training label map fits the capacities, levels on regions have no dense fallback. For random crops it
+    proves nothing: their boundaries differ from those of the whole maps, which the survey counted.
     """
     generator, size = make_generator(config, survey), tuple(config.data.image_size)
     cropped = tuple(config.data.get("resize_size") or size) != size
@@ -87,7 +87,7 @@ def make_alignment(config):
     """The Alignment of a config; None without spatial awareness or with weight 0.
 
     Raises:
-        ValueError: there are too few blocks for the side of D that is attended.
+        ValueError: there are too few blocks for the side of D whose attention is used.
     """
     loss, blocks = config.loss, config.model.num_blocks
     if not config.model.get("spatial_awareness") or not loss.align:

@@ -14,7 +14,7 @@ from oasis_jax.oasis.capacities import Capacity
 from oasis_jax.oasis.grain import of_block
 from oasis_jax.oasis.spade import SPADEResidualBlock, rematerialised
 
-MUTABLE_G = ["batch_stats", "spectral_norm"]  # collections that a forward pass of the training updates
+MUTABLE_G = ["batch_stats", "spectral_norm"]  # collections that a forward pass in training mode updates
 WIDTHS = (16, 16, 8, 4, 2, 1)  # channels of the blocks, in multiples of `channels`
 
 
@@ -29,15 +29,15 @@ class Generator(nn.Module):
         z_dim: length of a noise vector; 0 for the ablation without 3D noise.
         dtype: dtype of the activations; parameters, statistics and the returned image are float32 or wider.
         remat: recompute the blocks in the backward pass.
-        capacities: the Capacity of each level that is computed on regions (`oasis/regions.py`), fine to coarse, or None for a dense level.
-            Levels that are not listed are dense, and so are all levels if the noise varies by pixel or image rows are split over devices.
+        capacities: for each level, fine to coarse, its Capacity if it is computed on regions (`oasis/regions.py`), or None if it is dense.
+            Levels that are not listed are dense. All levels are dense if noise vectors vary by pixel or image rows are split over devices.
             Capacities change the cost, never the result.
         known_to_fit: every image is known to fit the capacities; otherwise a batch that does not fit is computed densely.
-        sel_blocks: heatmap feature of the SEL after each block, coarse to fine: "l1", "l2", "l3", "cat", or "none" for no SEL. () gives the
-            generator of OASIS; otherwise it is spatially aware (EqGAN-SA) and takes heatmaps.
+        sel_blocks: heatmap feature of the SEL after each block, coarse to fine: "l1", "l2", "l3", "cat", or "none" for no SEL. () is the
+            OASIS generator; otherwise the generator is spatially aware (EqGAN-SA) and takes heatmaps.
         sel_strength: strength of the SELs, in multiples of the published one.
         isotropic: heatmaps are round whatever the aspect ratio of the image.
-        grain_blocks: number of the finest blocks that add noise by pixel behind their convolutions (`oasis/grain.py`).
+        grain_blocks: number of the finest blocks that add per-pixel noise after their convolutions (`oasis/grain.py`).
         affine_blocks: number of the finest blocks with `ClassAffine` modulation instead of SPADE.
     """
 
@@ -71,7 +71,7 @@ class Generator(nn.Module):
             (B, H, W, 3) in [-1, 1].
 
         Raises:
-            ValueError: the image size, noise or heatmaps do not fit; the message names what does.
+            ValueError: the image size, noise or heatmaps do not fit; the message says what would fit.
         """
         y = label_map if isinstance(label_map, cond.Conditioning) else self.condition(label_map, noise)
         height, width = y.size
@@ -112,11 +112,11 @@ class Generator(nn.Module):
         return jnp.all(jnp.asarray([plan.fits for plan in plans]))
 
     def grain(self, y, block, size, place=(0, 0)):
-        """Noise by pixel of a block with Conditioning y, (2, B, h, w) for a size (h, w) whose corner is at a place; None without it."""
+        """Per-pixel noise of a block for Conditioning y: (2, B, h, w) at size (h, w), from the corner `place` on; None if it has none."""
         return of_block(y.directions(self.z_dim, *size), block, *size, *place) if self.has_grain(block) else None
 
     def has_grain(self, block):
-        """Whether a block adds noise by pixel."""
+        """Whether a block adds per-pixel noise."""
         return block >= self.num_blocks - self.grain_blocks
 
     def hidden(self, block):

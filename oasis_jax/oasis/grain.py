@@ -1,12 +1,12 @@
-"""Noise by pixel: what makes the inside of a region of one class differ from place to place.
+"""Grain: per-pixel noise, which lets the inside of a region of one class vary from place to place.
 
-A noise vector is the same at every pixel of an image, a class or a region, and so texture could only grow from the edges of the label map
-and the border of the image. The grain n of a pixel p is a function of the pixel's noise vector z and of its position alone:
+A noise vector is the same at every pixel of an image, a class or a region. Without grain, texture could only develop from the edges of the
+label map and the border of the image. The grain n of a pixel p is a function of the pixel's noise vector z and of its position only:
 
     n(p) = sum_k a_k F_k(p),  a = z[:8] / |z[:8]|
 
-The eight fields F_k are fixed white noise, so n is white noise with variance 1, and another vector gives another one. What resamples the
-vectors of an image, a class or a region resamples the grain there and nowhere else, and it changes continuously between two vectors.
+The eight fields F_k are fixed white noise, so n is white noise with variance 1, and a different vector gives a different n. Resampling the
+vector of an image, a class or a region resamples the grain there and nowhere else. Between two vectors, the grain changes continuously.
 
 F_k(y, x) = T[(y + dy_k) mod 256, (x + dx_k) mod 256] is cut from one tile T, so that images may have any size.
 """
@@ -19,15 +19,15 @@ from flax import linen as nn
 from oasis_jax.layers.dtype import wide
 
 FIELDS = 8
-SIDE, SCALE = 256, 32  # of the tile, and its standard deviation
-LAYERS = 2  # of each residual block
-STEPS = 101, 57  # rows and columns between the places of the tile where two successive fields begin
+SIDE, SCALE = 256, 32  # side of the tile, and standard deviation of its values
+LAYERS = 2  # layers of each residual block that have grain
+STEPS = 101, 57  # rows and columns of the tile between the origins of successive fields
 
 
 class Grain(nn.Module):
-    """Adds noise by pixel with a learnt strength per channel, zero at the start (as StyleGAN and SEAN do).
+    """Adds per-pixel noise with a learned strength per channel, initially zero (as in StyleGAN and SEAN).
 
-    x + strength * n, with one n for all channels.
+    x + strength * n, with the same n for all channels.
     """
 
     @nn.compact
@@ -41,7 +41,7 @@ class Grain(nn.Module):
 def tile():
     """T, (256, 256) int8: white noise with a standard deviation of SCALE, the same on every machine.
 
-    A value is an eighth of the sum of twelve random bytes minus its mean, which is nearly normal.
+    Each value is an eighth of the centred sum of twelve random bytes, which is nearly normally distributed.
     """
     words = np.random.Philox(key=0).random_raw(SIDE * SIDE * 12 // 8)
     parts = words.astype("<u8").view(np.uint8).reshape(SIDE, SIDE, 12).astype(np.int32)
@@ -49,13 +49,13 @@ def tile():
 
 
 def places(layer):
-    """Rows and columns of the tile at which the fields of a layer begin: (8,) and (8,)."""
+    """Rows and columns of the tile where the fields of a layer begin: (8,) and (8,)."""
     number = np.arange(FIELDS) + FIELDS * layer
     return tuple(step * number % SIDE for step in STEPS)
 
 
 def fields(layer, height, width, top=0, left=0):
-    """F_k of the pixels (height, width) from (top, left) on: (height, width, 8) float32."""
+    """F_k of the height x width pixels that start at (top, left): (height, width, 8) float32."""
     rows, columns = places(layer)
     rows = (jnp.arange(height)[:, None] + top + rows) % SIDE
     columns = (jnp.arange(width)[:, None] + left + columns) % SIDE
@@ -63,18 +63,18 @@ def fields(layer, height, width, top=0, left=0):
 
 
 def grain(directions, layer, height, width, top=0, left=0):
-    """n of a layer: directions (B, height or 1, width or 1, 8), which are the a of each pixel -> (B, height, width)."""
+    """n of a layer: directions (B, height or 1, width or 1, 8), the coefficients a of each pixel -> (B, height, width)."""
     of_layer = fields(layer, height, width, top, left)[..., : directions.shape[-1]].astype(wide(directions.dtype))
     return jnp.sum(directions.astype(of_layer.dtype) * of_layer, axis=-1)
 
 
 def of_block(directions, block, *place):
-    """n of the layers of a residual block, which has this number: (2, B, height, width); other arguments as of `grain`."""
+    """n of the layers of the residual block number `block`: (2, B, height, width); the other arguments are as for `grain`."""
     return jnp.stack([grain(directions, LAYERS * block + layer, *place) for layer in range(LAYERS)])
 
 
 def direction(noise):
-    """a of noise vectors: (..., z_dim) -> (..., 8), or as many as there are; zero where the vector is."""
+    """The coefficients a of noise vectors: (..., z_dim) -> (..., min(z_dim, 8)); zero for a zero vector."""
     used = noise[..., :FIELDS].astype(wide(noise.dtype))
     length = jnp.linalg.norm(used, axis=-1, keepdims=True)
     return used / jnp.maximum(length, 1e-12)

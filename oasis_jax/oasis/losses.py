@@ -13,7 +13,7 @@ def class_weights(label_map, num_classes, dontcare_id=0, groups=1, limit=0.0):
         num_classes: N.
         dontcare_id: class with weight 0 that does not count as present, or -1 for none.
         groups: number of equal groups of consecutive examples in which classes are counted separately; a divisor of B.
-        limit: larger weights are cut down to this; 0 for no limit.
+        limit: upper limit of the weights; 0 for no limit.
 
     Returns:
         (B, H, W) float32, or float64 where that is enabled.
@@ -24,7 +24,7 @@ def class_weights(label_map, num_classes, dontcare_id=0, groups=1, limit=0.0):
     batch = label_map.shape[0]
     if batch % groups:
         raise ValueError(f"loss.balance_groups={groups} does not divide the batch size {batch}")
-    # Images are counted one by one, and rows and columns are never joined: rows may be on several devices.
+    # Images are counted one by one, and rows and columns are never flattened: rows may be split over several devices.
     of_image = jnp.sum(label_map[..., None] == jnp.arange(num_classes), axis=(1, 2))
     counts = jnp.sum(of_image.reshape(groups, -1, num_classes), axis=1).astype(float)
     counts = jnp.where(jnp.arange(num_classes) == dontcare_id, 0, counts)

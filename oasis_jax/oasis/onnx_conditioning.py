@@ -1,17 +1,18 @@
-"""Convolutions of the conditioning of a level as ONNX: densely, or on regions, once for each distinct neighbourhood of ids.
+"""SPADE's convolutions of a level's conditioning as ONNX: dense, or on regions, once for each distinct neighbourhood of ids.
 
-A level offers `hidden(kernel, bias)`, relu(conv3x3(conditioning)), and `modulation(hidden, kernel, bias)`, conv3x3 of it, (1, E, h, w).
+A level has two methods: `hidden(kernel, bias)` is relu(conv3x3(conditioning)); `modulation(hidden, kernel, bias)` is conv3x3 of the hidden
+layer, (1, E, h, w).
 """
 from oasis_jax.exporting.onnx_graph import END
 
 
 def sampled(graph, ids, stride):
-    """ids (H, W) at every stride-th row and column."""
+    """Every stride-th row and column of ids (H, W)."""
     return ids if stride == 1 else graph.cut(ids, [0, 0], [END, END], [0, 1], [stride, stride])
 
 
 class DenseLevel:
-    """A level at every pixel; ids (h, w) int64 are names of tensors, as is the table (K, Y)."""
+    """A level that is computed at every pixel. `ids`, (h, w) int64, and `table`, (K, Y), are names of tensors."""
 
     def __init__(self, graph, ids, table):
         self._graph = graph
@@ -26,7 +27,7 @@ class DenseLevel:
 
 
 class RegionsLevel:
-    """A level on regions: exact, and for any label map, because lists of neighbourhoods are as long as they have to be."""
+    """A level that is computed on regions. It is exact for any label map, because the lists of neighbourhoods are as long as needed."""
 
     def __init__(self, graph, ids, table):
         self._graph, self._table = graph, table
@@ -36,7 +37,7 @@ class RegionsLevel:
         self._of_rows, self._of_pixels = self._neighbourhoods(hidden_rows, graph.side(self._of_ids, 0))
 
     def hidden(self, kernel, bias):
-        """One row for each distinct 3x3 neighbourhood of ids, and a last one of zeros for what lies beyond the border: (R + 1, D)."""
+        """One row for each distinct 3x3 neighbourhood of ids, and a last row of zeros for positions beyond the border: (R + 1, D)."""
         graph, (channels, features) = self._graph, kernel.shape[2:]
         taps = graph.weight(kernel.reshape(9, channels, features).transpose(1, 0, 2))
         through_taps = graph.add("MatMul", self._table, graph.reshape(taps, channels, 9 * features))  # (K, 9 D)
@@ -54,7 +55,7 @@ class RegionsLevel:
         return graph.reshape(pixels, 1, features, *self._sides)
 
     def _neighbourhoods(self, values, outside):
-        """The distinct 3x3 neighbourhoods (R, 9) of values (h, w), `outside` (1,) beyond the border, and which of them each pixel has."""
+        """Distinct 3x3 neighbourhoods (R, 9) of values (h, w), with `outside` (1,) beyond the border, and the index of each pixel's."""
         graph = self._graph
         padded = graph.add("Pad", values, graph.ints([1] * 4), graph.add("Squeeze", outside))
         flat = [

@@ -1,4 +1,4 @@
-"""The OASIS generator as ONNX, for one image, with statistics and singular values folded into its kernels."""
+"""The OASIS generator as an ONNX graph for one image, with batch statistics and singular values folded into its kernels."""
 import jax
 import numpy as np
 
@@ -12,18 +12,18 @@ from oasis_jax.oasis.grain import LAYERS
 from oasis_jax.oasis.onnx_conditioning import DenseLevel, RegionsLevel, sampled
 from oasis_jax.oasis.onnx_grain import GrainOf
 
-REGION_LEVELS = 4  # finest levels that are computed on regions; on coarser ones nearly every neighbourhood is distinct
+REGION_LEVELS = 4  # number of finest levels that are computed on regions; on coarser ones nearly every neighbourhood is distinct
 
 
 def to_onnx(generator, variables, arguments, weights, on_regions):
-    """The generator as an onnx.ModelProto.
+    """Returns the generator as an onnx.ModelProto.
 
     Args:
         generator: Generator.
         variables: its averaged variables.
-        arguments: {name: Argument} that the graph takes: ids, table and perhaps heatmaps.
-        weights: of `stored_weights.FORMATS`.
-        on_regions: convolve the conditioning once for each distinct neighbourhood of ids, and not at every pixel.
+        arguments: {name: Argument} that the graph takes: ids, table, and heatmaps if the generator is spatially aware.
+        weights: format of the stored weights, one of `stored_weights.FORMATS`.
+        on_regions: convolve the conditioning once for each distinct neighbourhood of ids instead of at every pixel.
 
     Raises:
         ImportError: the package onnx is missing.
@@ -74,7 +74,7 @@ class _Blocks:
     def block(self, name, x, level, upsamples, with_grain):
         """x (1, C, h, w) -> (1, features, h, w), or twice as high and wide if it upsamples; like `SPADEResidualBlock`.
 
-        What its two convolutions give passes through with_grain(x, number of the convolution).
+        with_grain(x, stage) is applied to the output of the first convolution (stage 0), and to the block's output (stage 1).
         """
         graph = self._graph
         if "conv_s" in self._variables["params"][name]:
@@ -88,7 +88,7 @@ class _Blocks:
         return x
 
     def _spade(self, path, x, level, upsamples, after=None):
-        """(x - mean) g + beta with g = (1 + gamma) / deviation; with `after` (C, F) each pixel is multiplied by it, (1, F, h, w)."""
+        """(x - mean) g + beta with g = (1 + gamma) / deviation; then, if given, each pixel times `after` (C, F): (1, F, h, w)."""
         graph, statistics = self._graph, _at(self._variables["batch_stats"], (*path, "norm"))
         mean, inverse = statistics["mean"], 1 / np.sqrt(statistics["var"].astype(np.float64) + BatchNorm.epsilon)
         (gamma, beta), (of_gamma, of_beta) = (np.split(each, 2, axis=-1) for each in self.kernel(*path, "gamma_beta"))

@@ -1,4 +1,4 @@
-"""Noise by pixel (`grain.py`) as ONNX, for images of any size."""
+"""Per-pixel noise (`grain.py`) as ONNX, for images of any size."""
 import numpy as np
 
 from oasis_jax.oasis.grain import FIELDS, SCALE, SIDE, places, tile
@@ -10,7 +10,7 @@ class GrainOf:
     Args:
         graph: Graph.
         table: name of the table (K, z_dim + N).
-        z_dim: its number of noise channels, which come first.
+        z_dim: number of noise channels, which are the first columns of the table.
     """
 
     def __init__(self, graph, table, z_dim):
@@ -23,7 +23,7 @@ class GrainOf:
         self._tile = graph.add("Mul", values, graph.floats(1 / SCALE))
 
     def added(self, x, strength, ids, layer):
-        """x (1, C, h, w) and the strength (C,) of each channel, with ids (h, w) int64 -> (1, C, h, w)."""
+        """Adds the grain of a layer to x (1, C, h, w), with the strength (C,) of each channel and ids (h, w) int64 -> (1, C, h, w)."""
         graph = self._graph
         rows, columns = (
             graph.add("Mod", graph.add("Add", self._upto(graph.side(ids, axis)), graph.ints(begin[: self._fields])), graph.ints(SIDE))

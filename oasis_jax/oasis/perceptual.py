@@ -5,7 +5,7 @@ import numpy as np
 
 from oasis_jax.files import expanded, regular
 
-# Indices of convolutions in torchvision's `features`; "pool" halves the resolution. `_TAKEN` holds the weights of the layers that are used.
+# Indices of convolutions in torchvision's `features`; "pool" halves the resolution. `_TAKEN` maps the layers that are used to loss weights.
 _LAYERS = (0, 2, "pool", 5, 7, "pool", 10, 12, 14, 16, "pool", 19, 21, 23, 25, "pool", 28)
 _TAKEN = {0: 1 / 32, 5: 1 / 16, 10: 1 / 8, 19: 1 / 4, 28: 1.0}
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

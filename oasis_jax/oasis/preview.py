@@ -1,7 +1,7 @@
-"""Previews of large images: the last two blocks of the generator on a window, over the features of the last exact image.
+"""Previews of large images: the last two blocks of the generator run on a window, starting from features of the last exact image.
 
-What a stroke changes near itself comes from the fine levels, which take most of the time. The coarse levels, and the statistics by which
-spatial encoding layers normalise, are those of the image as it was; so a preview is near the exact image, and not equal to it.
+The local effect of a stroke comes from the fine levels, which take most of the time. The coarse levels, and the statistics with which
+spatial encoding layers normalise, are those of the last exact image. So a preview is close to the exact image, but not equal to it.
 """
 import collections
 import dataclasses
@@ -24,17 +24,17 @@ from oasis_jax.oasis.spade import SPADEResidualBlock
 from oasis_jax.oasis.windows import BLOCKS, STRIDE, joined, sides_for, windows_of
 from oasis_jax.ranges import to_bytes
 
-LEAST_PIXELS = 128 * 128  # of an image
-KEPT = 8  # images whose features are kept, of as many tabs
+LEAST_PIXELS = 128 * 128  # smaller images have no previews
+KEPT = 8  # number of tabs; for each one, the features of its last exact image are kept
 
 
 @flax.struct.dataclass
 class Kept:
-    """What is kept of an exact image; a pytree.
+    """Intermediate results of an exact image, kept for its previews; a pytree.
 
     Attributes:
-        features: (1, H / 4, W / 4, C), which the last blocks begin with.
-        normalisers: {block: (mean, 1 / standard deviation), each (1, 1, 1, C)} of the blocks with a spatial encoding layer.
+        features: (1, H / 4, W / 4, C), the input of the last blocks.
+        normalisers: {block: (mean, 1 / standard deviation), each (1, 1, 1, C)}, for the blocks with a spatial encoding layer.
         maps: {block: (1, h, w, 2)}, sigma and mu of these layers.
     """
 
@@ -45,12 +45,12 @@ class Kept:
 
 @dataclasses.dataclass(frozen=True)
 class GenerateAndKeep:
-    """(variables, inputs of `Model.inputs`) -> uint8 image (1, H, W, 3), whether the conditioning fits the capacities, and what is Kept."""
+    """(variables, inputs of `Model.inputs`) -> (uint8 image (1, H, W, 3), whether the conditioning fits the capacities, Kept)."""
 
     generator: Generator
 
     def __call__(self, variables, inputs):
-        generator, fine = self.generator.clone(remat=False), _fine_blocks(self.generator)  # recomputed blocks would hide what they hold
+        generator, fine = self.generator.clone(remat=False), _fine_blocks(self.generator)  # remat hides intermediates
         before = fine[0] - 1
         source = f"sel_{before}" if _has_sel(generator, before) else f"block_{before}"
         wanted = {source, *(f"block_{i}" for i in fine if _has_sel(generator, i))}
@@ -72,7 +72,7 @@ class GenerateAndKeep:
 
 
 class Previews:
-    """Exact images of a model, and parts of them after small changes; for one thread.
+    """Exact images of a model, and previews of parts of them after small changes. Not thread-safe.
 
     Attributes:
         model: Model.
@@ -83,7 +83,7 @@ class Previews:
         self._kept = collections.OrderedDict()
 
     def image(self, tab, inputs):
-        """The exact image of `Model.images`, uint8 (H, W, 3); its features are kept under the name of a tab."""
+        """Returns the exact image of `Model.images`, uint8 (H, W, 3), and keeps its features under the name of a tab."""
         for generator, form in self.model.programs(inputs):
             image, fits, kept = sampling.generate(GenerateAndKeep(generator), self.model.variables, form)
             if fits:
@@ -95,15 +95,15 @@ class Previews:
         return jax.device_get(image)[0]
 
     def part(self, tab, inputs, box):
-        """The part of the image with a box, approximately.
+        """Returns a preview of a part of the image that contains a box.
 
         Args:
-            tab: whose last exact image is the base.
-            inputs: of `Model.inputs`, for one image.
-            box: (top, left, height, width) of what has changed since.
+            tab: name of the tab whose last exact image is the starting point.
+            inputs: inputs of one image, from `Model.inputs`.
+            box: (top, left, height, width) of what has changed since the last exact image.
 
         Returns:
-            (uint8 (h, w, 3), top, left); None if there is no exact image to begin with, or the box is too large to gain time.
+            (uint8 (h, w, 3), top, left); None if the tab has no exact image yet, or if the box is too large for a preview to save time.
         """
         if tab not in self._kept:
             return None
@@ -116,7 +116,7 @@ class Previews:
         return joined(parts, windows, size)
 
     def compile(self, inputs):
-        """Compiles all that `part` needs, whatever the inputs of images of this size."""
+        """Compiles everything that `part` needs for images of the size of `inputs`, whatever their other properties."""
         self.image("", inputs)
         for side in sides_for(inputs["conditioning"].size):
             self._window(self._kept[""], inputs, 0, 0, *side)
@@ -162,7 +162,7 @@ class GenerateWindow:
 
 
 def can_preview(generator, size):
-    """Whether images (H, W) are so large that a window is much less, and the generator has coarser blocks than those of a window."""
+    """Whether previews of images (H, W) are possible: the images are large enough, and not all blocks of G would run on a window."""
     return generator.num_blocks > BLOCKS and size[0] * size[1] >= LEAST_PIXELS and bool(sides_for(size))
 
 
@@ -175,5 +175,5 @@ def _has_sel(generator, i):
 
 
 def _of(variables, name):
-    """The variables of a module within another."""
+    """The variables of the submodule `name`."""
     return {collection: tree[name] for collection, tree in variables.items() if name in tree}

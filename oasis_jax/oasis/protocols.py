@@ -1,4 +1,4 @@
-"""Protocols of the OASIS paper, and of those that it compares with."""
+"""Evaluation protocols of the OASIS paper, and of the papers that it compares with."""
 from oasis_jax.metrics.protocols import Protocol
 
 _UNROUNDED = {"features": "inception", "rounded": False, "diversity_maps": 20}
@@ -43,7 +43,7 @@ PROTOCOLS = (
 
 
 def default_protocol(config):
-    """Name of the protocol that is established for the data of a config; `plain`, which needs no network, if there is none."""
+    """Name of the established protocol for the data of a config; `plain`, which needs no network, if there is none."""
     layout, num_classes, scene_categories = config.data.layout, config.data.num_classes, config.data.scene_categories
     if layout == "ade20k":
         return "ade20k-outdoors-oasis" if scene_categories else "ade20k-oasis"

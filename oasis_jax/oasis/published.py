@@ -18,7 +18,7 @@ _LEAVES = {"bias": "bias", "u": "weight_u", "v": "weight_v", "mean": "running_me
 
 
 def read_pth(path):
-    """The state dict in a .pth file as {name: numpy array}; code that the file may hold is not executed.
+    """The state dict in a .pth file as {name: numpy array}; code in the file is not executed.
 
     Raises:
         ImportError: PyTorch is not installed.
@@ -71,7 +71,7 @@ def to_state_dict(variables):
 
 
 def state_dict_names(path, leaves):
-    """Published names of one leaf: one, or two (gamma and beta) whose arrays are concatenated along its last axis.
+    """Published names of one leaf: one name, or two (gamma and beta) whose arrays are concatenated along the leaf's last axis.
 
     Args:
         path: (collection, module, ..., leaf).

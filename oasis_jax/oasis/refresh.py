@@ -1,4 +1,4 @@
-"""Batch statistics of the averaged generator, computed anew from batches of the training (OASIS section 6)."""
+"""Refreshes the batch statistics of the averaged generator with training batches (OASIS section 6)."""
 import functools
 
 import jax
@@ -6,7 +6,7 @@ import jax
 from oasis_jax.oasis.draws import draw_noise
 from oasis_jax.oasis.generator import MUTABLE_G
 
-REFRESH = 3  # purpose of the random numbers of `refresh_once`; a step uses those of `draws.draw`
+REFRESH = 3  # purpose of the random numbers of `refresh_once`; the purposes of a training step are in `draws.draw`
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -15,11 +15,11 @@ def refresh_once(generator, variables, batch, seed, number):
 
     Args:
         generator: Generator module.
-        variables: of the averaged generator.
-        batch: {"label_map": (B, H, W) integer}, and "heatmaps" (B, 2, 7, 3) for a spatially aware generator, of which those of the G update
+        variables: variables of the averaged generator.
+        batch: {"label_map": (B, H, W) integer}, and "heatmaps" (B, 2, 7, 3) for a spatially aware generator; only those of the G update
             are used.
-        seed: of the run.
-        number: of this batch; together with the seed it determines the noise.
+        seed: seed of the run.
+        number: number of this batch; together with the seed it determines the noise.
 
     Returns:
         The variables with updated batch statistics and singular vectors, and the same params.

@@ -19,7 +19,7 @@ from oasis_jax.oasis.boundaries import fingerprints, mixed
 from oasis_jax.oasis.dense import Dense, convolve
 
 CHUNK = 512  # rows of gamma and beta computed at once on CPU, few enough for their patches to stay in the cache
-TILE = 16  # rows of a bfloat16 tile of a TPU: with whole tiles, arrays are split and joined without moving them
+TILE = 16  # rows of a bfloat16 tile of a TPU: with whole tiles, arrays are split and joined without moving data
 OFFSETS = np.asarray([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])  # (dy, dx) of the taps of a 3x3 kernel, in its order
 
 
@@ -28,12 +28,12 @@ class Plan:
     """Row indices of a level, for a batch of B id maps with P pixels and K ids; a pytree.
 
     Attributes:
-        fits: (), whether every image fits its Capacity; None if this is known.
+        fits: () bool, whether every image fits its Capacity; None if all images are known to fit.
         ids: (B, K + hidden, 9), 3x3 neighbourhood of ids for each row of hidden vectors; K marks positions beyond the border. Here and
             below, capacities are rounded up to whole tiles of rows.
         patches: (B, K + modulation, 9), 3x3 neighbourhood of rows of hidden vectors for each row of gamma and beta; K + hidden marks
             positions beyond the border.
-        used: (), largest number of rows of gamma and beta in use by any image; later rows belong to no pixel.
+        used: (), largest number of rows of gamma and beta that any image uses; later rows belong to no pixel.
         rows: (B, P), row of gamma and beta of each pixel.
     """
 
@@ -188,7 +188,7 @@ def convolve_used_rows(hidden, kernel, patches, used):
     batch, room, _ = patches.shape
     size = min(CHUNK, room)
 
-    def of_chunk(i, rows):  # dynamic_slice moves the last chunk back to fit; it recomputes some rows
+    def of_chunk(i, rows):  # dynamic_slice shifts the last chunk back so that it fits; some rows are computed twice
         chunk = jax.lax.dynamic_slice_in_dim(patches, i * size, size, axis=1)
         together = _take(hidden, chunk).reshape(batch, size, -1) @ kernel.reshape(-1, kernel.shape[-1])
         return jax.lax.dynamic_update_slice_in_dim(rows, together, i * size, axis=1)
@@ -197,7 +197,7 @@ def convolve_used_rows(hidden, kernel, patches, used):
 
 
 def modulate_regions_backward(x, table, shared, scale, shift, plan, gamma, of_scaled, of_shifts):
-    """Gradients of `modulate_regions` with respect to x, table, shared, scale and shift, given 1 + gamma and those of its results."""
+    """Gradients of `modulate_regions` with respect to x, table, shared, scale and shift, given 1 + gamma and the results' gradients."""
     features = x.shape[-1]
     of_x = of_scaled * _take(gamma, plan.rows)
     # Two sums, because their concatenation would be stored in float32.
@@ -238,7 +238,7 @@ def modulate_dense(x, y, shared, scale, shift):
 def modulate(x, regions, shared, scale, shift):
     """x * (1 + gamma) and beta on regions, or densely for a batch that exceeds the capacity.
 
-    The backward pass keeps the rows of gamma, but nothing of the hidden layer.
+    The rows of gamma are kept for the backward pass; the hidden layer is recomputed.
 
     Args:
         x: (B, h, w, C) normalised activations.

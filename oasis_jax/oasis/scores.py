@@ -1,4 +1,4 @@
-"""Scores by the run's own discriminator. It is trained along with G, so they compare only checkpoints of one run."""
+"""Scores by the run's own discriminator. It is trained together with G, so only checkpoints of one run can be compared by them."""
 import dataclasses
 import functools
 from typing import Any, ClassVar
@@ -21,8 +21,8 @@ class OwnDiscriminator:
 
     Attributes:
         module: Discriminator.
-        variables: on the host.
-        mesh: of this process's devices.
+        variables: its variables, on the host.
+        mesh: mesh of this process's devices.
     """
 
     module: Discriminator
@@ -39,7 +39,7 @@ class OwnDiscriminator:
         return replicate(self.variables, self.mesh)
 
     def __call__(self, batch):
-        """(classes (B, H, W), the fake class excluded; log-probability of fake (B, H, W)) of a Batch, computed once for all metrics."""
+        """(classes (B, H, W), without the fake class; log-probability of fake (B, H, W)) of a Batch, computed once for all metrics."""
         return batch.once(self, lambda batch: self._classify(jax.device_put(batch.bytes, over_batch(self.mesh))))
 
     def _classify(self, images):
@@ -56,11 +56,11 @@ def classify(discriminator, variables, image):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScoresByDiscriminator:
-    """How well the run's own D finds the label maps in generated images, with real photos as the ceiling; a `metric.Metric`.
+    """How well the run's own D recovers label maps from generated images, with real photos as the ceiling; a `metric.Metric`.
 
     Attributes:
         discriminator: OwnDiscriminator.
-        dontcare_id: class that is left out, or -1.
+        dontcare_id: class that is excluded, or -1.
     """
 
     discriminator: OwnDiscriminator
@@ -94,7 +94,7 @@ class ScoresByDiscriminator:
 
 
 class Disequilibrium(ScoresByDiscriminator):
-    """DI_seg, the disequilibrium indicator of `oasis.disequilibrium`, with images of G itself, not of its average; a `metric.Metric`."""
+    """DI_seg, the disequilibrium indicator of `oasis.disequilibrium`, on images of G itself, not of its average; a `metric.Metric`."""
 
     sets: ClassVar = (PHOTOS, RAW_SAMPLES)
     higher_is_better: ClassVar = {}  # a lower indicator alone does not mean better images

@@ -30,8 +30,8 @@ class SPADE(nn.Module):
             x: (B, h, w, C), or half as high and wide if `upsamples`.
             y: conditioning, Dense or Regions.
             train: normalise by batch statistics.
-            after: matrix (C, F) in float32 or wider by which each pixel is multiplied at the end; None for no product. The convolution of
-                beta is composed with it, so that it has F channels instead of C.
+            after: matrix (C, F) in float32 or wider by which each pixel is multiplied at the end; None for no product. The convolution for
+                beta is composed with this matrix, so that it has F output channels instead of C.
 
         Returns:
             (B, h, w, C), or (B, h, w, F) with `after`.
@@ -50,7 +50,7 @@ class SPADE(nn.Module):
 class SPADEResidualBlock(nn.Module):
     """Two stages of SPADE, activation and convolution, with a learned 1x1 shortcut where the number of channels changes.
 
-    With `upsamples`, x is upsampled by two first. With `hidden` 0, stages are `ClassAffine` instead of SPADE.
+    With `upsamples`, x is upsampled by two first. With `hidden` = 0, the stages use `ClassAffine` instead of SPADE.
     """
 
     features: int
@@ -59,7 +59,7 @@ class SPADEResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, y, train=False, grain=None):
-        """x and conditioning y as for SPADE, and grain (2, B, h, w) to be added behind the two convolutions -> (B, h, w, features)."""
+        """x and conditioning y as for SPADE -> (B, h, w, features). `grain`, (2, B, h, w), is added after the two convolutions."""
         middle = min(x.shape[-1], self.features)
         if x.shape[-1] != self.features:
             shortcut = Conv(self.features, 1, use_bias=False, spectral_norm=True, name="conv_s")

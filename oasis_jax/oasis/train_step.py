@@ -36,24 +36,24 @@ class Hyperparameters:
     """The numbers of a training recipe; the defaults are the published ones for ADE20K and COCO-Stuff.
 
     Attributes:
-        dontcare_id: class without loss weight, -1 for none.
+        dontcare_id: class without loss weight; -1 for none.
         balance: weight classes by inverse frequency.
-        balance_groups: groups of the global batch within which classes are counted.
-        max_weight: of a class; 0 for no limit.
-        segmentation_steps: first steps, in which D alone learns, the classes of real photos.
-        coarse_steps: first steps, which train on images of half the height and width; those of `segmentation_steps` are among them.
+        balance_groups: number of groups of the global batch within which classes are counted.
+        max_weight: upper limit of a class weight; 0 for no limit.
+        segmentation_steps: number of first steps that only train D, on the classes of real photos.
+        coarse_steps: number of first steps that train at half the height and width, including `segmentation_steps`.
         labelmix: lambda of the LabelMix consistency loss, 0 for none.
-        perceptual: weight of the feature loss, used if the step has a feature network.
-        ema_decay: of every entry of G's variables.
+        perceptual: weight of the perceptual loss, used if the TrainStep has `features`.
+        ema_decay: decay of the moving average of all of G's variables.
         ema_warmup: the decay after t updates is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets the initial weights.
-        sequential: run D on fake, real and mixed images one after the other, with one power iteration each, as the published system does;
-            otherwise as one batch with one power iteration.
-        init_gain: of the Xavier-normal kernels.
-        accumulate: parts of the batch whose gradients are averaged one after the other. G's batch statistics and the alignment's threshold
-            then see one part at a time; everything else is as for the whole batch.
-        shared_fakes: D learns from the fakes of the G update instead of new ones of the updated G: another algorithm, which spares a pass
-            through G. G's statistics are updated once in a step. Not with `accumulate` above 1.
-        refresh_batches: batches whose forward passes refresh the averaged generator's batch statistics.
+        sequential: run D on fake, real and mixed images one after the other, with one power iteration each, as the published system does.
+            Otherwise they are one batch with one power iteration.
+        init_gain: gain of the Xavier-normal initial kernels.
+        accumulate: number of parts of the batch, run one after the other, whose gradients are averaged. G's batch statistics and the
+            alignment's threshold then see one part at a time; everything else is as for the whole batch.
+        shared_fakes: train D on the fakes of the G update instead of new fakes of the updated G. This is a different algorithm, which saves
+            a pass through G; G's statistics are updated once per step. `accumulate` must be 1.
+        refresh_batches: number of batches whose forward passes refresh the averaged generator's batch statistics.
     """
 
     dontcare_id: int = 0
@@ -81,7 +81,7 @@ class TrainStep:
         generator, discriminator: modules.
         optimizer_g, optimizer_d: optax transformations.
         hyper: Hyperparameters.
-        seed: of the run.
+        seed: seed of the run.
         features: image (B, H, W, 3) -> sequence of (weight, feature map), for the perceptual loss; None omits that loss.
         alignment: Alignment of G's heatmaps with D's attention, for a spatially aware generator; None omits it.
         schedules: (name, step -> learning rate) pairs, to be logged.
@@ -105,7 +105,7 @@ class TrainStep:
 
     @property
     def recent_batches(self):
-        """How many of the latest batches `averaged` needs."""
+        """Number of latest batches that `averaged` needs."""
         return self.hyper.refresh_batches
 
     def learning_rates(self, step):
@@ -113,9 +113,9 @@ class TrainStep:
         return {name: float(schedule(step)) for name, schedule in self.schedules}
 
     def at(self, step):
-        """The TrainStep after `step` updates: one of another kind for the first ones, if the hyperparameters say so."""
+        """The TrainStep to use after `step` updates: one of another kind in the first steps, if the hyperparameters say so."""
         for count, kind in ((self.hyper.segmentation_steps, "segmentation"), (self.hyper.coarse_steps, "coarse")):
-            if step < count:  # the data check has counted label maps of the full size alone
+            if step < count:  # the data check counted label maps at full size only
                 return dataclasses.replace(self, kind=kind, generator=self.generator.clone(known_to_fit=False))
         return self
 
@@ -137,13 +137,13 @@ class TrainStep:
     def averaged(self, state, recent):
         """The averaged generator to sample with: `state.ema` with batch statistics refreshed on recent batches.
 
-        The running average itself is left as it is, so that when a checkpoint is saved does not influence the training.
+        The running average itself is not changed, so the steps at which checkpoints are saved do not influence the training.
 
         Args:
             state: TrainState.
-            recent: iterable of (number of the batch, batch), batches as for the call, without images.
+            recent: iterable of (number of the batch, batch), with batches as in `__call__`, but without images.
         """
-        ema, generator = state.ema, self.generator.clone(known_to_fit=False)  # first steps do not ask whether label maps fit
+        ema, generator = state.ema, self.generator.clone(known_to_fit=False)  # the first steps do not check if label maps fit
         for number, batch in recent:
             ema = refresh_once(generator, ema, batch, np.uint32(self.seed), number)
         return ema
@@ -156,8 +156,8 @@ class TrainStep:
             batch: {"image": (B, H, W, 3) uint8, "label_map": (B, H, W) integer}, and "heatmaps" (B, 2, 7, 3) if G is spatially aware.
 
         Returns:
-            (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch",
-            with D as before its update (`oasis.disequilibrium`).
+            (state, metrics): scalars "loss_g", "loss_d_fake", "loss_d_real", those that the hyperparameters add, and "di_seg_of_batch"
+            by D before its update (`oasis.disequilibrium`).
         """
         if self.kind == "segmentation":
             return self.learn_segmentation(state, batch)
@@ -168,7 +168,7 @@ class TrainStep:
         return self.update(state, normalise(batch["image"]), label_map, draws)
 
     def learn_segmentation(self, state, batch):
-        """An update of D alone, by the classes of real photos -> (state, {"loss_d_real"})."""
+        """Updates D only, on the classes of real photos -> (state, {"loss_d_real"})."""
         label_map = batch["label_map"].astype(jnp.int32)
         arguments = normalise(batch["image"]), label_map, self.pixel_weights(label_map)
         state, metrics = self._descend_discriminator(state, self.segmentation_loss, *arguments)
@@ -189,9 +189,9 @@ class TrainStep:
         return state.replace(step=state.step + 1, ema=ema), metrics_g | metrics_d | self.fallback(label_map)
 
     def fallback(self, label_map):
-        """{"dense_fallback": 1 if a label map exceeds a capacity, else 0}; averaged over steps, the share that is computed densely.
+        """{"dense_fallback": 1 if a label map exceeds a capacity, else 0}; its mean over steps is the share of dense steps.
 
-        It is NaN, which ends the run, where the step has no dense form. Empty where nothing is computed on regions.
+        If the step has no dense form, the value is NaN instead of 1, which ends the run. {} if nothing is computed on regions.
         """
         if not self.generator.capacities or rows_are_split():
             return {}
@@ -207,9 +207,9 @@ class TrainStep:
 
     @jax.named_scope("update_generator")
     def update_generator(self, state, image, label_map, weights, draws):
-        """Adam step of G -> (state, metrics, its fakes if D learns from them, else None).
+        """Adam step of G -> (state, metrics, its fakes if D is trained on them, else None).
 
-        D's singular vectors are updated as in any of its forward passes, its params are not.
+        D's singular vectors are updated, as in every forward pass of D; its params are not.
         """
         params, opt_state, (metrics, statistics_g, statistics_d, fake) = descend(
             lambda params, *part: self.generator_loss(params, state, *part),
@@ -227,10 +227,10 @@ class TrainStep:
         return state, metrics, fake
 
     def generator_loss(self, params, state, image, label_map, weights, draws):
-        """mean(omega_t CE(D(fake), t + 1)), and alignment and perceptual loss if any.
+        """mean(omega_t CE(D(fake), t + 1)), plus the alignment and perceptual losses, if any.
 
         Returns:
-            (loss, (metrics, new statistics of G, of D, the fakes if D learns from them, else None)).
+            (loss, (metrics, new statistics of G, new statistics of D, the fakes if D is trained on them, else None)).
         """
         variables = {**state.generator, "params": params}
         fake, statistics_g = self.generator.apply(variables, label_map, draws.noise_g, draws.heatmaps_g, train=True, mutable=MUTABLE_G)
@@ -270,12 +270,12 @@ class TrainStep:
         due = None if rule.every == 1 else state.step % rule.every == 0
         with now_and_then(rule.every):
             loss, aligned, gradient = attention.value_and_gradient(passed, adversarial, align, objective, due)
-        # The gradient is that of both losses; it enters G's backward pass with the first.
+        # `gradient` is that of both losses; it enters G's backward pass through the first one.
         return {"loss_g": attention.with_gradient(fake, loss, gradient), "loss_g_align": aligned}, passed.collections
 
     @jax.named_scope("update_discriminator")
     def generate_for_discriminator(self, state, label_map, draws):
-        """Fakes of the G in `state`, for D to learn from -> (state, (B, H, W, 3)). G's statistics are updated as in any forward pass."""
+        """Fakes of the G in `state`, to train D on -> (state, (B, H, W, 3)). G's statistics are updated, as in every forward pass."""
         generate = functools.partial(self.generator.apply, state.generator, train=True, mutable=MUTABLE_G)
         fake, statistics = in_parts(generate, (label_map, draws.noise_d, draws.heatmaps_d), self.hyper.accumulate)
         return state.replace(generator={**state.generator, **statistics}), fake
@@ -298,13 +298,13 @@ class TrainStep:
         return state.replace(discriminator={"params": params, **statistics_d}, opt_state_d=opt_state), metrics
 
     def segmentation_loss(self, params, state, image, label_map, weights):
-        """Real by class alone -> (loss, (metrics, new statistics of D))."""
+        """Loss of real images by class only -> (loss, (metrics, new statistics of D))."""
         (on_real,), statistics = self._one_by_one({**state.discriminator, "params": params}, [image])
         metrics = {"loss_d_real": losses.real_target_loss(on_real, label_map, weights)}
         return metrics["loss_d_real"], (metrics, statistics)
 
     def discriminator_loss(self, params, state, image, fake, label_map, weights, draws):
-        """Real by class, fake as fake, and the LabelMix consistency -> (loss, (metrics, new statistics of D))."""
+        """Loss of real images by class and of fakes as fake, plus LabelMix consistency -> (loss, (metrics, new statistics of D))."""
         image = image.astype(fake.dtype)
         mixes = [losses.mix(draws.labelmix_mask, image, fake)] if self.hyper.labelmix else []
         run = self._one_by_one if self.hyper.sequential else self._as_one_batch
@@ -329,7 +329,7 @@ class TrainStep:
         return logits, statistics
 
     def _as_one_batch(self, variables, images):
-        # Stacked behind the batch axis, never concatenated along it: each device keeps its own examples, and no data are moved.
+        # Stacked along a new axis after the batch axis, never concatenated along it: each device keeps its examples, and no data are moved.
         stacked = jnp.stack(images, axis=1)
         result, statistics = self.discriminator.apply(variables, stacked.reshape(-1, *stacked.shape[2:]), train=True, mutable=MUTABLE_D)
         result = result.reshape(*stacked.shape[:2], *result.shape[1:])

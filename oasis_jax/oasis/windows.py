@@ -1,23 +1,23 @@
-"""Windows of an image that previews are computed on: where they lie, and what of them is valid."""
+"""Image windows on which previews are computed: their positions, and their valid parts."""
 import numpy as np
 
-BLOCKS = 2  # of the generator that are computed on a window
-STRIDE = 2**BLOCKS  # pixels of the image for each pixel of the features that they begin with
+BLOCKS = 2  # number of the generator's last blocks that run on a window
+STRIDE = 2**BLOCKS  # image pixels per pixel of the features that these blocks start from
 WINDOWS = (64, 96, 128)  # sides in pixels
-HALO = 16  # pixels along an edge of a window inside the image that its zero padding can reach: 14, or 11 without heatmaps
-MARGIN = 4  # pixels around what has changed that a preview shows at least; fainter effects reach further
-MOST_WINDOWS = 2  # beyond which the exact image is as fast
+HALO = 16  # invalid pixels along a window edge inside the image; zero padding affects up to 14, or 11 without heatmaps
+MARGIN = 4  # a preview covers at least this many pixels around the changed box; fainter effects reach further
+MOST_WINDOWS = 2  # with more windows, the exact image is as fast
 
 
 def windows_of(box, size):
-    """Windows whose parts without the effects of their own edges cover a box and a margin around it.
+    """Returns windows whose valid parts, unaffected by their edges, together cover a box and a margin around it.
 
     Args:
         box: (top, left, height, width).
         size: (H, W) of the image.
 
     Returns:
-        List of (top, left, height, width), in rows; None if more than MOST_WINDOWS are needed.
+        List of (top, left, height, width), row by row; None if more than MOST_WINDOWS are needed.
     """
     spans = [(max(first - MARGIN, 0), min(first + length + MARGIN, side)) for first, length, side in zip(box, box[2:], size, strict=False)]
     for sides in sides_for(size):
@@ -28,13 +28,13 @@ def windows_of(box, size):
 
 
 def sides_for(size):
-    """(height, width) of the windows for images of a size, from the smallest; none that holds the whole image."""
+    """(height, width) of the windows for images of a size, smallest first; a window as large as the image is left out."""
     found = dict.fromkeys(tuple(min(side, whole) for whole in size) for side in WINDOWS)
     return [sides for sides in found if sides != tuple(size)]
 
 
 def joined(parts, windows, size):
-    """The valid part of several windows as one: (uint8 (h, w, 3), top, left)."""
+    """Joins the valid parts of several windows: (uint8 (h, w, 3), top, left)."""
     valid = []
     for top, left, height, width in windows:
         bottom, right = top + height, left + width
@@ -50,7 +50,7 @@ def joined(parts, windows, size):
 
 
 def _starts(first, last, side, whole):
-    """Where windows of a side begin that cover first..last of `whole` pixels."""
+    """Start positions of windows of length `side` that cover the pixels first..last of `whole`."""
     starts, covered = [], first
     while covered < last:
         start = max(min((covered - HALO) // STRIDE * STRIDE, whole - side), 0)

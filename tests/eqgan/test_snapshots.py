@@ -180,7 +180,7 @@ def test_references_to_references_do_not_expand(refused):
     inner = network("Block")
     for _ in range(30):
         inner = network("Block", modules={"a": inner, "b": inner})
-    refused(snapshot(G=inner), "there is too much up to it")
+    refused(snapshot(G=inner), "too many values come before it")
     key = b")q\x00" + b"".join(b"h%ch%c\x86q%c" % (level, level, level + 1) for level in range(60))
     refused(b"\x80\x03" + key + b"}h\x3cNs.", "a tuple as a key")
 
@@ -195,7 +195,7 @@ def test_views_of_one_storage_cannot_fill_the_memory(refused):
 
 
 def test_names_cannot_fill_the_memory(refused):
-    refused(snapshot(G=network("G", modules={"n" * 10_000: network("G")})), "there is too much up to it")
+    refused(snapshot(G=network("G", modules={"n" * 10_000: network("G")})), "too many values come before it")
 
 
 def test_deep_nesting_is_an_error(refused):
@@ -250,8 +250,8 @@ def test_views_outside_of_their_storage_are_refused(refused, options, message):
         ({"length": -1}, "given as -1"),
         ({"length": 7}, "24 bytes for a number of elements that is given as 7"),
         ({"extra": b"more"}, "28 bytes"),
-        ({"view": ("1", 0, 3)}, "something else than one whole storage"),
-        ({"key": "1"}, "something else than one whole storage"),
+        ({"view": ("1", 0, 3)}, "something other than one whole storage"),
+        ({"key": "1"}, "something other than one whole storage"),
         ({"little_endian": False}, "big-endian"),
         ({"magic": 1}, "does not begin as torch.save begins"),
         ({"kind": "BFloat16Storage"}, "refuses torch.BFloat16Storage"),
