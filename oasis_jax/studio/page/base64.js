@@ -1,13 +1,13 @@
-/** Bytes as base64, and back. */
+/** Encoding and decoding of base64. */
 
-/** The text of bytes (Uint8Array). */
+/** Encodes bytes (Uint8Array) as base64 text. */
 export function base64Of(bytes) {
   let text = "";
   for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096));
   return btoa(text);
 }
 
-/** The bytes of a text; throws if it is not base64. */
+/** Decodes base64 text to a Uint8Array; throws if it is not valid base64. */
 export function fromBase64(text) {
   return Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
 }

@@ -1,6 +1,6 @@
-/** Where an image lies on a pane: a scale and an offset, in CSS pixels. Both panes share one, so that they show the same part. */
+/** The view of an image in a pane: scale and offset, in CSS pixels. Both panes share one camera, so that they show the same part. */
 
-/** How far a wheel was turned by an event, in CSS pixels: downwards is positive, and a notch of a mouse is 60. */
+/** Scroll distance of a wheel event in CSS pixels, at most 60, as for one notch of a mouse wheel; downwards is positive. */
 export function turnOf({deltaMode, deltaY}) {
   return Math.max(-60, Math.min(60, deltaMode ? 30 * deltaY : deltaY));
 }
@@ -9,9 +9,9 @@ export class Camera {
   scale = 1;
   x = 0;
   y = 0;
-  fitted = true; // until somebody zooms or pans, the image fills the pane
+  fitted = true; // the image fills the pane until the user zooms or pans
 
-  /** The scale at which an image fills a pane. */
+  /** The scale at which an image fits into a pane. */
   static fitScale(pane, shape, margin = 12) {
     return Math.max(0.01, Math.min((pane.width - 2 * margin) / shape.width, (pane.height - 2 * margin) / shape.height));
   }
@@ -38,7 +38,7 @@ export class Camera {
     this.fitted = false;
   }
 
-  /** From CSS pixels of the pane to pixels of the image, and back. */
+  /** Converts CSS pixels of the pane to pixels of the image; `toPane` is the inverse. */
   toImage({x, y}) {
     return {x: (x - this.x) / this.scale, y: (y - this.y) / this.scale};
   }

@@ -1,4 +1,4 @@
-/** What all parts of a studio share: the image in work, what is shown of it, and the settings of the page. */
+/** The state that all parts of a studio share: the image being edited, its photos, and the settings of the page. */
 import {isEmpty} from "./ids.js";
 import {packedColours} from "./layers.js";
 import {lockedMask, plainValues} from "./noise.js";
@@ -8,7 +8,7 @@ import {newSeed} from "./random.js";
 import {RenderLoop} from "./render_loop.js";
 import {imageOf, Session} from "./session.js";
 
-/** Settings of a page that nobody has changed. */
+/** Default settings of a page. */
 export const FRESH_SETTINGS = {
   tool: "brush",
   size: 6,
@@ -22,15 +22,15 @@ export const FRESH_SETTINGS = {
   wipe: 0.5,
 };
 
-const PREVIEW_MARGIN = 12; // pixels around what was painted
-const REST = 250; // ms that the pen rests before an image is asked for that takes longer than previews
+const PREVIEW_MARGIN = 12; // pixels around the painted area
+const REST = 250; // ms after a stroke before the exact image is requested, which takes longer than a preview
 
 export class Desk {
-  parts = []; // with update(), called after changes
+  parts = []; // objects whose update() is called after changes
   rows = null; // heatmaps of the image
-  compared = null; // photo that is compared with
+  compared = null; // photo of the step to compare with
 
-  /** @param hooks {tell(text), fail(error or null), note(text), busy(bool), hover(point), show(name)}. */
+  /** @param hooks {tell(text), fail(error or null, rendering), note(text), busy(bool), show(name)}. */
   constructor({element, transport, info, store, history, ui, hooks}) {
     Object.assign(this, {element, transport, info, store, ...hooks});
     this.ui = {...FRESH_SETTINGS, id: info.classes.find((each) => !each.dont_care)?.id ?? 0, centres: !info.labels, ...ui};
@@ -71,7 +71,7 @@ export class Desk {
     this.store.save(this.first, this.session.history, this.ui);
   }
 
-  /** Runs what may fail for reasons that people should read. */
+  /** Runs a function; if it throws, shows the error to the user. */
   attempt(work) {
     try {
       return work();
@@ -80,7 +80,7 @@ export class Desk {
     }
   }
 
-  /** The session's state has changed. */
+  /** Called when the session's state has changed. */
   changed({live, rect}) {
     const {session, ui, info} = this;
     const {state} = session;
@@ -125,21 +125,21 @@ export class Desk {
     this.stage.layers.photo.setRgb(rgb, {height, width, left, top}, this.photos.current);
     this.fail(null, true);
     this.stage.draw();
-    this.element.dataset.photo = this.photos.version; // for those that wait for it
+    this.element.dataset.photo = this.photos.version; // lets tests and scripts wait for a new photo
   }
 
-  /** Updates all parts, once for all changes of a frame. */
+  /** Updates all parts in the next animation frame; several calls result in one update. */
   update() {
     this.updating ??= requestAnimationFrame(() => {
       this.updating = null;
       for (const part of this.parts) part.update();
       const focused = this.element.querySelector(":focus");
-      if (focused?.disabled || focused?.offsetParent === null) this.focus(); // else the keys would be heard no more
+      if (focused?.disabled || focused?.offsetParent === null) this.focus(); // otherwise key events would no longer reach the studio
       this.stage.draw();
     });
   }
 
-  /** Compares with the photo at a position of the history; null ends that. */
+  /** Compares with the photo at a position in the history; null ends the comparison. */
   async compareWith(position) {
     this.compared = null;
     this.set({compared: position});
@@ -148,7 +148,7 @@ export class Desk {
       const photo = await this.photos.at(position);
       if (this.ui.compared !== position) return;
       if (photo.height !== this.session.state.height || photo.width !== this.session.state.width)
-        throw new Error("This step has another size and cannot be compared with.");
+        throw new Error("This step has a different size and cannot be compared.");
       this.compared = photo;
       this.comparedKey = this.photos.key(position);
       this.stage.layers.compared.setRgb(photo.rgb, photo);
@@ -159,7 +159,7 @@ export class Desk {
     }
   }
 
-  /** Two photos whose difference is shown: before (null until it is there) and now. */
+  /** The two photos whose difference is shown: `before` (null until it is computed) and the current `photo`. */
   change() {
     const {history} = this.session;
     const position = this.ui.compared ?? Math.max(0, history.position - (this.session.isLive ? 0 : 1));
@@ -172,7 +172,7 @@ export class Desk {
     return {before: before?.rgb ? before : null, photo: this.photos.current};
   }
 
-  /** What the stage draws over its layers. */
+  /** What the stage shows, and how: settings of its layers, and what is drawn over them. */
   look() {
     const {ui, session, info} = this;
     const {state} = session;
@@ -197,7 +197,7 @@ export class Desk {
     };
   }
 
-  /** Escape: gives up the nearest thing. */
+  /** The Escape key: cancels a stroke, else ends a comparison, else clears the selection, else dismisses the error. */
   giveUp() {
     if (this.pen.cancel()) this.update();
     else if (this.ui.compared !== null) this.compareWith(null);
@@ -205,7 +205,7 @@ export class Desk {
     else this.fail(null);
   }
 
-  /** A state from what a transport has opened; what is missing is kept (the seeds) or plain. */
+  /** The state for an image that a transport has opened. Without a seed, it keeps the current values except regions. */
   stateOf(opened) {
     const {info, session} = this;
     const height = opened.height ?? info.height;
@@ -227,7 +227,7 @@ export class Desk {
       this.tell(`Opening ${name} ...`);
       const opened = await work();
       this.fail(null);
-      this.set({selection: null, ...(this.ui.scope === "selection" ? {scope: "image"} : {})}); // it was of another picture
+      this.set({selection: null, ...(this.ui.scope === "selection" ? {scope: "image"} : {})}); // it belonged to the previous image
       this.session.open(name, this.stateOf(opened));
       this.stage.fit();
       this.tell(`${name} is open.`);
@@ -238,7 +238,7 @@ export class Desk {
     }
   }
 
-  /** Says how to begin, and what is to be known of the first example. */
+  /** Tells the user how to begin, and shows the notice of the first example. */
   welcome(notice) {
     const {labels, examples} = this.info;
     const first = labels ? "Choose a class and paint on either picture." : "New noise gives another photo.";
@@ -259,12 +259,12 @@ export class Desk {
   }
 }
 
-/** A label map of one class: {labels, height, width}. */
+/** A label map filled with one class: {labels, height, width}. */
 export function blankMap({height, width, classes}, id) {
   return {height, width, labels: new (classes.length > 256 ? Uint16Array : Uint8Array)(height * width).fill(id)};
 }
 
-/** The state that a studio begins with: the first example, or a blank map. Its `notice` says what is to be known of it. */
+/** The initial state of a studio: the first example, or a blank map. Its `notice` is a text to show to the user, if there is one. */
 export async function firstState(transport, info) {
   const begin = {height: info.height, width: info.width, labels: null, regionMap: null, values: plainValues(newSeed())};
   if (!info.labels) return begin;
@@ -288,7 +288,7 @@ function joined(a, b) {
   };
 }
 
-/** A window of pixels {top, left, height, width} around what was painted, within the image. */
+/** The window {top, left, height, width} around the painted area, clipped to the image. */
 function windowAround({left, top, right, bottom}, {height, width}) {
   const limit = (value, side) => Math.max(0, Math.min(side, value));
   const first = {left: limit(Math.floor(left) - PREVIEW_MARGIN, width - 1), top: limit(Math.floor(top) - PREVIEW_MARGIN, height - 1)};

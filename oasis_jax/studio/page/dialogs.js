@@ -1,11 +1,11 @@
-/** The windows of the studio: begin with a picture, take it away as files, and help. */
+/** The dialogs of the studio: open, save and help. */
 import {button, download, make} from "./elements.js";
 import {toolsFor} from "./pen.js";
 import {idPng, rgbPng} from "./png.js";
 import {recipeFile} from "./recipe.js";
 import {imageOf} from "./session.js";
 
-/** A window that Escape, its button and a click beside it close. */
+/** A dialog that is closed by Escape, by its button, or by a click outside it. */
 function dialog(title, ...children) {
   const element = make(
     "dialog",
@@ -25,7 +25,7 @@ function dialog(title, ...children) {
   return element;
 }
 
-/** Label maps and recipes from files, examples, or a blank map. */
+/** Opens label maps and recipes from files, examples, or a blank map. */
 export function openDialog(desk) {
   const {info} = desk;
   const then = (work) => () => {
@@ -66,7 +66,7 @@ export function openDialog(desk) {
   return element;
 }
 
-/** Photo, label map and recipe as files. */
+/** Saves photo, label map and recipe as files. */
 export function saveDialog(desk) {
   const {info} = desk;
   const save = (kind, work) => async () => {
@@ -102,19 +102,19 @@ export function saveDialog(desk) {
       ...(info.labels ? [button({name: "save", text: "Label map", onclick: save("label map", labels)})] : []),
       button({name: "save", text: "Recipe", onclick: save("recipe", recipe)}),
     ),
-    make("p", {class: "quiet", textContent: "The recipe can be opened here again, and makes the same photo by"}),
+    make("p", {class: "quiet", textContent: "The recipe can be opened here again. This command makes the same photo:"}),
     make("code", {textContent: `python -m oasis_jax.sample --recipe=recipe.json${info.found ? "" : " --checkpoint=RUN"} --output=DIR`}),
   );
 }
 
-/** What the keys do. */
+/** Lists the keyboard shortcuts. */
 export function helpDialog(desk) {
   const {info} = desk;
   const general = [
     ["Ctrl+Z, Ctrl+Shift+Z", "Undo, redo"],
     ["+, -, 0", "Zoom in, out, fit; also the wheel, around the pointer"],
     ["Space held", "Move the view by dragging"],
-    ["D", "Compare with the step before"],
+    ["D", "Compare with the previous step"],
     ...(info.noise
       ? [
           ["R", info.labels ? "New noise for the image, the class or the selection" : "New seed"],
@@ -128,16 +128,16 @@ export function helpDialog(desk) {
   const painting = [
     ...toolsFor(info).map(({key, title}) => [key.toUpperCase(), title]),
     ["[ and ]", "Smaller and larger brush; also Shift or Alt with the wheel"],
-    ["1 to 9, /", "The class of this number, search the classes"],
-    ["O", "Photo and label map over one another, or side by side"],
+    ["1 to 9, /", "Choose the class with this number, search the classes"],
+    ["O", "Label map over the photo, or side by side with it"],
     ...(info.noise
       ? [
           ["K", "Lock or unlock the noise of the class or the selection"],
-          ["Shift, Alt", "While selecting: add to the selection, take from it"],
+          ["Shift, Alt", "While selecting: add to the selection, subtract from it"],
         ]
       : []),
     ["Arrow keys, Enter", "On a picture: move the pen (with Shift by eight pixels), put it down and lift it"],
-    ["Escape", "Give up a stroke, the selection, a comparison"],
+    ["Escape", "Cancel a stroke, end a comparison, clear the selection"],
   ];
   const table = (rows) =>
     make(
@@ -146,8 +146,8 @@ export function helpDialog(desk) {
       ...rows.flatMap(([keys, does]) => [make("dt", {}, make("kbd", {textContent: keys})), make("dd", {textContent: does})]),
     );
   const about = info.labels
-    ? "Paint on either picture. The photo follows the label map; its noise decides how things look. This browser keeps all of it."
-    : "The seed decides what the photo shows. This browser keeps all of it.";
+    ? "Paint on either picture. The photo follows the label map; its noise decides how things look. Your work is stored in this browser."
+    : "The seed decides what the photo shows. Your work is stored in this browser.";
   return dialog(
     "Help",
     make("p", {class: "quiet", textContent: about}),

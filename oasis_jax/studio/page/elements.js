@@ -1,4 +1,4 @@
-/** Building blocks of the page: elements, icons, and groups of buttons that the arrow keys walk through. Text never becomes markup. */
+/** Building blocks of the page: elements, icons, and button groups with arrow-key navigation. Text is never parsed as markup. */
 
 const ICONS = {
   brush: "M20.5 3.5 10.5 13.5M9.5 14a3.6 3.6 0 0 0-3.7 3.5c0 1.6-.9 2.5-2.3 3 2.6.8 8.2.6 8.7-3.2A3.5 3.5 0 0 0 9.5 14Z",
@@ -31,7 +31,7 @@ const ICONS = {
   close: "M6 6l12 12M18 6 6 18",
 };
 
-/** An element. Properties that begin with "on" are listeners, those with a dash or "role" attributes, the others are set as they are. */
+/** Creates an element. Names that begin with "on" add listeners, "role", "for" and names with a dash set attributes, others properties. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -44,7 +44,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** A drawn icon, invisible to screen readers. */
+/** An SVG icon, hidden from screen readers. */
 export function icon(name) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
@@ -56,13 +56,13 @@ export function icon(name) {
   return svg;
 }
 
-/** Enables or disables a control. The focus of one that is disabled would be lost, and with it the keys: it goes to what surrounds it. */
+/** Enables or disables a control. If it is disabled while it has the focus, the studio gets the focus, so that shortcuts still work. */
 export function enable(control, enabled) {
   if (!enabled && control.matches(":focus")) control.parentElement.closest('[tabindex="-1"]')?.focus();
   control.disabled = !enabled;
 }
 
-/** A button with an icon, a text or both. `title` names it, and its shortcut `keys` if it has one. */
+/** A button with an icon, a text or both. `title` is its tooltip, and its name if it has no text; `keys` is its shortcut. */
 export function button({name = null, text = "", title = text, keys = "", onclick, ...rest}) {
   const element = make("button", {type: "button", title: keys ? `${title} (${keys})` : title, onclick, ...rest});
   if (!text) element.setAttribute("aria-label", title);
@@ -72,9 +72,9 @@ export function button({name = null, text = "", title = text, keys = "", onclick
   return element;
 }
 
-/** A slider with its name and a place for its value. Dragging calls `oninput`, letting go `onchange`. */
+/** A slider with its label and value. `oninput` is called while it is dragged, `onchange` when it is released. */
 export function slider({label, min, max, step, oninput, onchange = () => {}, hidden = false}) {
-  const output = make("span", {class: "value"}); // no <output>, which would be read out while the slider moves
+  const output = make("span", {class: "value"}); // not <output>, which screen readers would announce while the slider moves
   const input = make("input", {
     type: "range",
     min,
@@ -95,7 +95,7 @@ export function slider({label, min, max, step, oninput, onchange = () => {}, hid
   };
 }
 
-/** One of several choices, as buttons side by side. */
+/** A row of buttons, of which one is chosen. */
 export function choices({label, options, onchoose}) {
   const buttons = options.map(({value, text, title, name, keys}) =>
     button({name, text, title: title ?? text, keys, "aria-pressed": "false", onclick: () => onchoose(value)}),
@@ -108,13 +108,13 @@ export function choices({label, options, onchoose}) {
   };
 }
 
-/** Marks a button as chosen or not. */
+/** Marks a button of a group as pressed or not; the pressed one is the tab stop of the group. */
 export function press(element, pressed) {
   element.setAttribute("aria-pressed", String(pressed));
   element.tabIndex = pressed ? 0 : -1;
 }
 
-/** The Tab key enters a group of buttons once; the arrow keys, Home and End walk through it. */
+/** Makes a group of buttons a single tab stop; the arrow keys, Home and End move the focus within it. */
 export function walkable(group) {
   group.addEventListener("keydown", (event) => {
     const steps = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity};
@@ -130,12 +130,12 @@ export function walkable(group) {
   });
 }
 
-/** A titled part of a column that can be folded. */
+/** A collapsible section of a column, with a title. */
 export function section(title, open, ...children) {
   return make("details", {class: "section", open}, make("summary", {textContent: title}), make("div", {class: "body"}, ...children));
 }
 
-/** Hands a file to the person. */
+/** Downloads a Blob as a file. */
 export function download(blob, name) {
   const link = make("a", {href: URL.createObjectURL(blob), download: name});
   link.click();

@@ -1,11 +1,11 @@
 /**
- * Numbers of heatmaps: seven rows [centre y, centre x, width]. Centres are relative to the square [-1, 1]^2, whose corners are the
- * centres of the corner pixels, with y downwards.
+ * Heatmaps as seven rows [centre y, centre x, width]. Centres are coordinates in the square [-1, 1]^2, whose corners are the centres of
+ * the corner pixels, with y downwards.
  */
 
 const FLOOR_OF_MAPS = 0.01;
 
-/** Each row's map at every pixel of an image, the largest of each level: one Float32Array a level. */
+/** The heatmaps at every pixel: for each level a Float32Array, the maximum over the rows of the level. */
 function levelMaps(rows, levels, {width, height}, isotropic) {
   const positions = (side) => Float32Array.from({length: side}, (_, i) => (side > 1 ? (2 * i) / (side - 1) - 1 : 0));
   const [ys, xs] = [positions(height), positions(width)];
@@ -22,7 +22,7 @@ function levelMaps(rows, levels, {width, height}, isotropic) {
   });
 }
 
-/** Heatmaps as RGBA bytes: the coarse level in red, the middle one in green, the fine one in blue. */
+/** Heatmaps as RGBA bytes: the coarse level in red, the middle level in green, the fine level in blue. */
 export function heatmapPicture(rows, levels, shape, isotropic) {
   const maps = levelMaps(rows, levels, shape, isotropic);
   const rgba = new Uint8ClampedArray(4 * shape.width * shape.height);
@@ -33,7 +33,7 @@ export function heatmapPicture(rows, levels, shape, isotropic) {
   return rgba;
 }
 
-/** Mean absolute change between two RGB photos, scaled so that the largest change is white: {rgba, largest}. */
+/** Absolute change of each pixel between two RGB photos, averaged over channels; the largest is white: {rgba, largest}. */
 export function changePicture(before, after) {
   const change = new Float32Array(before.length / 3);
   let largest = 0;
@@ -52,18 +52,18 @@ export function changePicture(before, after) {
   return {rgba, largest};
 }
 
-/** Rows with the centres of some moved by (dy, dx); they stay within reach of the image. */
+/** Rows in which the centres of `members` are moved by (dy, dx); coordinates are limited to [-reach, reach]. */
 export function movedRows(rows, members, dy, dx, reach = 2) {
   const limited = (value) => Math.min(reach, Math.max(-reach, value));
   return rows.map((row, i) => (members.includes(i) ? [limited(row[0] + dy), limited(row[1] + dx), row[2]] : row));
 }
 
-/** Rows with the widths of some multiplied. */
+/** Rows in which the widths of `members` are multiplied by a factor. */
 export function widenedRows(rows, members, factor) {
   return rows.map((row, i) => (members.includes(i) ? [row[0], row[1], Math.min(4, Math.max(0.01, row[2] * factor))] : row));
 }
 
-/** Rows part of the way from one to another. */
+/** Linear interpolation of rows, for t in [0, 1]. */
 export function rowsBetween(rows, others, t) {
   return rows.map((row, i) => row.map((value, j) => (1 - t) * value + t * others[i][j]));
 }

@@ -1,9 +1,9 @@
 /**
- * Undo and redo without limit. A state is {height, width, labels, regionMap, values}: two maps (null for models without label maps) and
- * plain values that are replaced, never changed. A step keeps what differs between two states, not the states.
+ * Unlimited undo and redo. A state is {height, width, labels, regionMap, values}: two maps (null for models without label maps) and
+ * plain values that are replaced, never mutated. A step stores the difference between two states, not the states.
  */
 
-/** Runs [start, length, before, after, ...] of the pixels in which two maps differ, as Uint32Array. */
+/** Runs of pixels in which two maps differ: [start, length, before, after, ...] as a Uint32Array. */
 export function runsBetween(before, after) {
   const runs = [];
   for (let i = 0; i < before.length;) {
@@ -18,17 +18,17 @@ export function runsBetween(before, after) {
   return Uint32Array.from(runs);
 }
 
-/** Writes the later values of runs into a map, or the earlier ones. */
+/** Writes the values of runs into a map: those after the change if `forward`, else those before it. */
 export function applyRuns(map, runs, forward) {
   for (let i = 0; i < runs.length; i += 4) map.fill(runs[i + (forward ? 3 : 2)], runs[i], runs[i] + runs[i + 1]);
 }
 
-/** A state that shares nothing that changes. */
+/** A copy of a state that shares no mutable data with it. */
 export function copyOf(state) {
   return {...state, labels: state.labels && state.labels.slice(), regionMap: state.regionMap && state.regionMap.slice()};
 }
 
-/** The step from one state to another; null if they are equal. Another size or kind of map makes it keep both states. */
+/** The step from one state to another; null if they are equal. If the size or type of the maps differs, it stores both states. */
 export function stepBetween(name, before, after, opened = false) {
   const sameShape =
     before.height === after.height && before.width === after.width && before.labels?.BYTES_PER_ELEMENT === after.labels?.BYTES_PER_ELEMENT;
@@ -40,7 +40,7 @@ export function stepBetween(name, before, after, opened = false) {
   return {name, opened, labels, regions, values};
 }
 
-/** The state after a step, or before it. The maps of `state` are written. */
+/** The state after a step, or before it. The maps of `state` may be modified in place. */
 export function applyStep(state, step, forward) {
   if (step.states) return copyOf(step.states[forward ? 1 : 0]);
   if (state.labels) applyRuns(state.labels, step.labels, forward);
@@ -48,7 +48,7 @@ export function applyStep(state, step, forward) {
   return {...state, values: step.values[forward ? 1 : 0]};
 }
 
-/** Steps and the position among them; `state` is the state there, and nobody else writes it. */
+/** Steps and the current position; `state` is the state at that position, and only this class modifies it. */
 export class History {
   constructor(state, steps = [], position = 0) {
     this.steps = steps;
@@ -56,7 +56,7 @@ export class History {
     this.state = copyOf(state);
   }
 
-  /** Adds the step to another state, after which nothing can be redone. Returns whether anything changed. */
+  /** Adds the step to another state and discards the steps that could be redone. Returns whether anything changed. */
   push(name, state, opened = false) {
     const step = stepBetween(name, this.state, state, opened);
     if (!step) return false;
@@ -73,7 +73,7 @@ export class History {
     return this.position < this.steps.length;
   }
 
-  /** Moves to a position, 0 being the first state. */
+  /** Moves to a position; 0 is the first state. */
   move(position) {
     while (this.position > position) this.state = applyStep(this.state, this.steps[--this.position], false);
     while (this.position < position) this.state = applyStep(this.state, this.steps[this.position++], true);
@@ -86,7 +86,7 @@ export class History {
     return walk.state;
   }
 
-  /** The position at which the map in use was opened: where "start over" and the eraser lead. */
+  /** The position at which the current map was opened, to which "start over" and the eraser return. */
   get opening() {
     for (let i = this.position; i > 0; i--) if (this.steps[i - 1].opened) return i;
     return 0;

@@ -1,4 +1,4 @@
-/** All steps, the newest first: each can be gone back to, and compared with. */
+/** The list of all steps, newest first. The user can return to any step, or compare with it. */
 import {button, enable, make, press, section, walkable} from "./elements.js";
 
 export class HistoryPanel {

@@ -1,9 +1,9 @@
-/** The transport to a server, by GET and POST requests. */
+/** The transport to a server, over GET and POST requests. */
 import {transportOver, unpacked} from "./messages.js";
 
 const PLACE = ["Height", "Width", "Top", "Left"];
 
-/** What a response holds: JSON, a photo whose place is in its headers, or a message. */
+/** The parts {header, rest} of a response: JSON, a photo with its position in the HTTP headers, or a message. */
 async function partsOf(response) {
   const {headers} = response;
   if (headers.get("Content-Type")?.startsWith("application/json")) return {header: await response.json()};
@@ -13,7 +13,7 @@ async function partsOf(response) {
   return {header: {...Object.fromEntries(place), exact: headers.get("X-Exact") === "1"}, rest: buffer};
 }
 
-/** Five functions, as `mount` takes them, over a server whose address is `base`. The token of its address goes with every request. */
+/** The transport of `mount` to the server at the address `base`. The token in that address is sent with every request. */
 export function httpTransport(base, tab = undefined) {
   const token = new URL(base).searchParams.get("token");
   const headers = token ? {"X-Token": token} : {};
@@ -34,7 +34,7 @@ export function httpTransport(base, tab = undefined) {
     try {
       message = JSON.parse(text).error ?? message;
     } catch {
-      // a proxy's page says less than its number
+      // not JSON, such as the error page of a proxy: the status says more
     }
     throw new Error(message);
   }

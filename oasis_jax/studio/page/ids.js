@@ -1,11 +1,11 @@
 /**
  * Painting on maps of ids. A map is a Uint8Array or Uint16Array of height x width values, row by row. Every operation writes exact ids,
- * so an edge never has a colour in between. Points are {x, y} in pixels, continuous: the first pixel covers [0, 1).
+ * without antialiasing. Points are {x, y} in continuous pixel coordinates: the first pixel covers [0, 1).
  */
 
 const disks = new Map();
 
-/** Rows of a disk of a diameter in pixels: [first, last] column of each row. A pixel belongs to it if its centre does. */
+/** Rows of a disk with a diameter in pixels: [first, last] column of each row. A pixel belongs to the disk if its centre does. */
 export function diskRows(size) {
   if (!disks.has(size)) {
     const radius = size / 2;
@@ -52,14 +52,14 @@ export function paintLine(map, shape, from, to, size, id) {
   }
 }
 
-/** Paints the rectangle between two corners; the pixels of both belong to it. */
+/** Paints the rectangle between two corners, including the pixels of both. */
 export function paintRectangle(map, {width, height}, from, to, id) {
   const [left, right] = [from.x, to.x].map(Math.floor).sort((a, b) => a - b);
   const [top, bottom] = [from.y, to.y].map(Math.floor).sort((a, b) => a - b);
   for (let y = Math.max(0, top); y <= Math.min(height - 1, bottom); y++) fillRow(map, width, y, left, right, id);
 }
 
-/** Mask (1 and 0) of the pixels that hang together with one and have its id; neighbours share an edge. Empty outside the map. */
+/** Mask (1 and 0) of the 4-connected region that has one id and contains a point; empty if the point is outside the map. */
 export function connectedMask(map, {width, height}, point) {
   const mask = new Uint8Array(width * height);
   const x = Math.floor(point.x);
@@ -79,7 +79,7 @@ export function connectedMask(map, {width, height}, point) {
     for (const offset of [-width, width]) {
       let open = false;
       for (let i = first + offset; i <= last + offset; i++) {
-        const inside = map[i] === id && !mask[i]; // undefined outside the map
+        const inside = map[i] === id && !mask[i]; // map[i] is undefined outside the map
         if (inside && !open) waiting.push(i);
         open = inside;
       }
@@ -116,18 +116,18 @@ export function paintMask(map, mask, id) {
   for (let i = 0; i < mask.length; i++) if (mask[i]) map[i] = id;
 }
 
-/** Two masks joined: "replace" gives the second, "add" both, "subtract" the first without the second. */
+/** Combines two masks: "replace" returns the second, "add" the union, "subtract" the first without the second. */
 export function joinedMask(mask, other, how) {
   if (how === "replace" || !mask) return how === "subtract" ? new Uint8Array(other.length) : other;
   return mask.map((each, i) => (how === "add" ? each | other[i] : each & ~other[i] & 1));
 }
 
-/** Whether a mask has any pixel. */
+/** Whether a mask is null or has no pixels. */
 export function isEmpty(mask) {
   return !mask || !mask.includes(1);
 }
 
-/** Edges of a mask as line segments [x0, y0, x1, y1, ...] between pixels; neighbouring segments are joined. */
+/** Edges of a mask as line segments [x0, y0, x1, y1, ...] along pixel borders; adjacent collinear segments are merged. */
 export function maskEdges(mask, {width, height}) {
   const edges = [];
   const at = (x, y) => (x >= 0 && y >= 0 && x < width && y < height ? mask[y * width + x] : 0);

@@ -1,9 +1,9 @@
 /**
- * Runs an ONNX model beside the page, which so stays responsive. A message {number, start: {runtime, glue, wasm, model}} loads it, and
- * {number, feeds} runs it; the answer is {number, ...} with {data, dims} of the output, or {error}.
+ * Runs an ONNX model in a worker, so that the page stays responsive. A message {number, start: {runtime, glue, wasm, model}} loads the
+ * model, and {number, feeds} runs it; the answer is {number, ...} with {data, dims} of the output, or {number, error}.
  *
- * The runtime is onnxruntime-web, the texts of its two modules. A page from a file has no origin, so its worker can import what it made itself,
- * but nothing that the page made.
+ * The runtime is onnxruntime-web; `runtime` and `glue` are the source texts of its two modules. A page opened from a file has an opaque
+ * origin, so its worker can import blob URLs that it created itself, but none that the page created.
  */
 
 let ort;
@@ -13,7 +13,7 @@ const addressOf = (content, type) => URL.createObjectURL(new Blob([content], {ty
 
 async function start({runtime, glue, wasm, model}) {
   ort = await import(addressOf(runtime, "text/javascript"));
-  ort.env.wasm.numThreads = 1; // several need headers of a server
+  ort.env.wasm.numThreads = 1; // more threads require cross-origin isolation headers from a server
   ort.env.wasm.wasmPaths = {mjs: addressOf(glue, "text/javascript"), wasm: addressOf(wasm, "application/wasm")};
   session = await ort.InferenceSession.create(model, {executionProviders: ["wasm"]});
   return {};

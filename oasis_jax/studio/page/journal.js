@@ -1,6 +1,6 @@
 /**
- * What a record of the database still lacks. IndexedDB writes in the background, and a page that is left may be gone before; localStorage
- * has what it is given when the call returns. An entry is removed when the database confirms it.
+ * Changes that the database has not confirmed yet. IndexedDB writes in the background, and a page may be closed before it is done;
+ * localStorage writes synchronously. An entry is removed when the database confirms the write.
  */
 import {base64Of, fromBase64} from "./base64.js";
 
@@ -17,13 +17,13 @@ function withArrays(_, value) {
   return new ARRAYS[value.array](fromBase64(value.base64).buffer);
 }
 
-/** Writes the entry of a record: plain values and typed arrays. False if the browser has no room for it. */
+/** Writes the entry of a record: plain values and typed arrays. Returns false if the browser cannot store it. */
 export function writeEntry(id, entry) {
   try {
     localStorage.setItem(entryName(id), JSON.stringify(entry, withoutArrays));
     return true;
   } catch {
-    removeEntry(id); // an older one would be wrong
+    removeEntry(id); // an older entry would be out of date
     return false;
   }
 }
@@ -41,6 +41,6 @@ export function removeEntry(id) {
   try {
     localStorage.removeItem(entryName(id));
   } catch {
-    // the browser has no such storage
+    // the browser has no localStorage
   }
 }

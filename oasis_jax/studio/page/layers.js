@@ -1,4 +1,4 @@
-/** Pictures of an image's size that panes draw: a canvas of their own each, filled from bytes. */
+/** Layers that panes draw. Each has a canvas of the image's size, which is filled from bytes. */
 
 export class Layer {
   canvas = document.createElement("canvas");
@@ -36,12 +36,12 @@ export class Layer {
   }
 }
 
-/** Colours [r, g, b] as the 32 bits of opaque RGBA, in the byte order of this machine. */
+/** Colours [r, g, b] as opaque RGBA in 32 bits, in the byte order of this machine. */
 export function packedColours(colours) {
   return new Uint32Array(Uint8Array.from(colours.flatMap((colour) => [...colour, 255])).buffer);
 }
 
-/** Lines [x0, y0, x1, y1, ...] as a path. */
+/** Line segments [x0, y0, x1, y1, ...] as a Path2D. */
 export function pathOf(lines) {
   const path = new Path2D();
   for (let i = 0; i < lines.length; i += 4) {

@@ -1,4 +1,4 @@
-/** Where things lie: the centres of the heatmaps over the photo, their widths, and pictures of heatmaps and of what changes. */
+/** The layout panel: handles for the heatmap centres over the photo, their widths, and overlays of the heatmaps and of changes. */
 import {turnOf} from "./camera.js";
 import {button, choices, enable, make, section, slider} from "./elements.js";
 import {changePicture, heatmapPicture, movedRows, rowsBetween, widenedRows} from "./heatmap_rows.js";
@@ -7,7 +7,7 @@ const LEVEL_NAMES = ["coarse", "middle", "fine"];
 const CENTRE_STEPS = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]};
 
 export class LayoutPanel {
-  ofSeeds = new Map(); // rows that seeds mean
+  ofSeeds = new Map(); // seed -> Promise of its rows
   chosen = 0;
 
   constructor(desk) {
@@ -36,7 +36,7 @@ export class LayoutPanel {
       options: [
         {value: "none", text: "Photo"},
         {value: "heatmaps", text: "Heatmaps", title: "Heatmaps over the photo: coarse in red, middle in green, fine in blue"},
-        {value: "change", text: "Change", title: "What differs from the step before, or from the step compared with"},
+        {value: "change", text: "Change", title: "What differs from the previous step, or from the step being compared"},
       ],
       onchoose: (map) => desk.set({map}),
     });
@@ -73,7 +73,7 @@ export class LayoutPanel {
       type: "button",
       class: `centre level${level + 1}`,
       textContent: level + 1,
-      hidden: true, // until it has a place
+      hidden: true, // until its position is known
       onfocus: () => this.choose(row),
       onkeydown: (event) => this.key(event, row),
       onkeyup: (event) => (event.key in CENTRE_STEPS || "+=-_".includes(event.key)) && this.desk.session.commit("Move centres"),
@@ -102,7 +102,7 @@ export class LayoutPanel {
       "wheel",
       (event) => {
         event.preventDefault();
-        if (!event.deltaY) return; // turned sideways
+        if (!event.deltaY) return; // a horizontal scroll
         this.choose(row);
         this.widen(Math.exp(-turnOf(event) / 600));
         clearTimeout(this.pause);
@@ -130,7 +130,7 @@ export class LayoutPanel {
     event.stopPropagation();
   }
 
-  /** The wheel rests, or the pointer goes on elsewhere: what was turned becomes a step. */
+  /** Called when the wheel rests or the pointer leaves: the change of width becomes a step. */
   endTurn() {
     if (!this.pause) return;
     clearTimeout(this.pause);
@@ -143,7 +143,7 @@ export class LayoutPanel {
     this.update();
   }
 
-  /** The rows that change together with one. */
+  /** The rows that change together with `row`. */
   members(row) {
     const {info, ui} = this.desk;
     if (ui.follow === "all") return info.levels.flat();
@@ -169,7 +169,7 @@ export class LayoutPanel {
     session.change("Layout of the seed", {values: {...session.state.values, heatmaps: null}});
   }
 
-  /** The rows of the image: its own, or those of its seeds, which come from the transport and are remembered. */
+  /** The rows of the image: its own, or those of its seeds, which are requested from the transport and cached. */
   async findRows() {
     const {values} = this.desk.session.state;
     if (values.heatmaps) return values.heatmaps;
@@ -185,7 +185,7 @@ export class LayoutPanel {
     return values.end ? rowsBetween(start, await ofSeed(values.end.seed), values.t) : start;
   }
 
-  /** Looks for the rows, and shows them when they are there. */
+  /** Finds the rows, and shows them when they arrive. */
   async refresh() {
     if (!this.desk.info.spatial) return;
     const {values} = this.desk.session.state;
@@ -200,7 +200,7 @@ export class LayoutPanel {
     }
   }
 
-  /** Puts the handles where the camera shows their centres. */
+  /** Positions the handles where the camera shows their centres. */
   place() {
     const {rows, ui, stage, session} = this.desk;
     const {width, height} = session.state;
@@ -213,7 +213,7 @@ export class LayoutPanel {
     }
   }
 
-  /** The picture over the photo, in a layer of the stage; returns how strongly it is shown. */
+  /** Updates the overlay of the photo, the layer `map` of the stage, and returns its opacity. */
   picture() {
     const {ui, info, rows, session, stage} = this.desk;
     if (ui.map === "heatmaps" && rows) {
@@ -241,7 +241,7 @@ export class LayoutPanel {
     this.note.textContent =
       ui.map === "heatmaps"
         ? "Coarse in red, middle in green, fine in blue."
-        : `White where most changed: ${Math.round(this.largest ?? 0)} of 255 grey levels.`;
+        : `White marks the largest change: ${Math.round(this.largest ?? 0)} of 255 grey levels.`;
     if (!info.spatial) return;
     this.centres.checked = ui.centres;
     this.follow.show(ui.follow);

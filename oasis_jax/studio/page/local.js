@@ -1,11 +1,11 @@
-/** The transport of a page without a server: the network, its runtime, examples and the meaning of seeds are in the page itself. */
+/** The transport of a page without a server: the page contains network, runtime and examples, and computes noise and heatmaps itself. */
 import {fromBase64} from "./base64.js";
 import {heatmapsOf} from "./seeds.js";
 import {tableMaker} from "./noise_table.js";
 import {openFile} from "./open_file.js";
 import {readIndices} from "./read_png.js";
 
-/** Calls to a worker with `inference_worker.js`, one answer each. */
+/** Starts a worker from the source of `inference_worker.js`; returns a function from a message to a Promise of the answer. */
 function callWorker(source) {
   const address = URL.createObjectURL(new Blob([source], {type: "text/javascript"}));
   const worker = new Worker(address);
@@ -28,7 +28,7 @@ function callWorker(source) {
     });
 }
 
-/** The heatmaps that the seeds of an image mean; between two noises they are interpolated linearly. */
+/** The heatmaps of an image's seeds, linearly interpolated if there are two. */
 function heatmapsBetween({seed, end = null, t = 0}, rule) {
   const start = heatmapsOf(seed, rule);
   if (end === null) return start;
@@ -37,10 +37,11 @@ function heatmapsBetween({seed, end = null, t = 0}, rule) {
 }
 
 /**
- * The transport of `mount`.
+ * The transport of `mount`; resolves when the network is ready.
  *
- * `facts` is {info, files (the rule of `readLabelMap`), noise_length, heatmaps (the rule of `heatmapsOf`), examples: [{name, notice, labels, photo}], the last
- * two PNG bytes in base64}; `parts` are {worker, runtime, glue (texts of scripts), wasm, model (Uint8Array)}. It resolves when the network is ready.
+ * `facts` is {info, files (the rule of `readLabelMap`), noise_length, heatmaps (the rule of `heatmapsOf`), examples}. An example is
+ * {name, notice, labels, photo}; labels and photo are PNG files in base64, and photo is optional. The second argument is
+ * {worker, runtime, glue (script texts), wasm, model (Uint8Array)}.
  */
 export async function localTransport(facts, {worker, ...parts}) {
   const {info} = facts;

@@ -1,4 +1,4 @@
-/** What a page and those who compute for it say to each other: a JSON header, its length before it, and the bytes of maps behind it. */
+/** Messages between the page and the program that computes images: length of the header, JSON header, then the bytes of maps. */
 
 function packed(header, ...maps) {
   const text = new TextEncoder().encode(JSON.stringify(header));
@@ -13,7 +13,7 @@ export function unpacked(buffer) {
   return {header: JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, size))), rest: buffer.slice(4 + size)};
 }
 
-/** The header of an image: only what a model takes, for other fields are refused. */
+/** The header of an image, with only the fields that the model takes; others would be refused. */
 export function headerOf(image, info) {
   const side = ({seed, class_seeds}) => (info.labels ? {seed, class_seeds} : {seed});
   const header = {height: image.height, width: image.width, ...side(image), end: image.end && side(image.end), t: image.t};
@@ -23,13 +23,13 @@ export function headerOf(image, info) {
   return header;
 }
 
-/** The message (Blob) that describes an image; `more` are fields besides. */
+/** The message (Blob) that describes an image; `more` has additional fields of the header. */
 export function messageOf(image, info, more) {
   const maps = info.labels ? [image.labels, image.regions.length ? image.regionMap : null] : [];
   return packed({...headerOf(image, info), ...more}, ...maps);
 }
 
-/** An image from a message: a label map alone, or a whole recipe. */
+/** The image in a message, a label map alone or a whole recipe; `tail` has the remaining bytes. */
 function imageIn({header, rest}, info) {
   const size = header.height * header.width;
   const bytes = info.classes.length > 256 ? 2 : 1;
@@ -42,10 +42,10 @@ function imageIn({header, rest}, info) {
 export const randomName = () => crypto.getRandomValues(new Uint32Array(1))[0].toString(16);
 
 /**
- * Five functions, as `mount` takes them.
+ * The five functions of a transport, as `mount` takes them.
  *
- * @param ask (what, {name, body (Blob or text), signal}) -> Promise of {header, rest (ArrayBuffer)}: carries a question to who computes.
- * @param tab whose previews begin with its own last image.
+ * @param ask (what, {name, body (Blob or text), signal}) -> Promise of {header, rest (ArrayBuffer)}: sends a request.
+ * @param tab name of this page: its previews start from its own last exact image.
  */
 export function transportOver(ask, tab = randomName()) {
   let info = null;

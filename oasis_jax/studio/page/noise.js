@@ -1,21 +1,22 @@
 /**
- * Which noise a pixel has, and how that changes. The noise of a pixel comes from its region if it has one (regionMap k > 0 means
- * values.regions[k - 1]), else from its class if that has a seed, else from the image. A region is {seed, end, t, locked}; the noise of a
- * locked one is kept whatever is resampled.
+ * The noise of each pixel, and functions that change it. A pixel gets its noise from its region if it has one (regionMap k > 0 means
+ * values.regions[k - 1]), else from its class if the class has a seed, else from the image. A region is {seed, end, t, locked};
+ * resampling never changes the noise of a locked region.
  *
- * Functions take a state and return {values, regionMap}, new ones. A mask is a Uint8Array of 1 and 0; null means the whole image.
+ * Functions that change noise take a state, leave it unchanged, and return the new {values, regionMap}. A mask is a Uint8Array of 1 and 0;
+ * null means the whole image.
  */
 import {classMask} from "./ids.js";
 
-/** The largest number of regions, which a byte of the region map names. */
+/** The largest number of regions in an image; must not exceed that of `image_request.py`. */
 export const MAX_REGIONS = 63;
 
-/** What reproduces an image, with nothing changed. */
+/** The values of a state with this seed and defaults for everything else. */
 export function plainValues(seed) {
   return {seed, class_seeds: {}, end: null, t: 0, regions: [], heatmaps: null, truncation: 1, style_seeds: {}};
 }
 
-/** The noise of a pixel that belongs to no region: {seed, end, t} of its class. */
+/** The noise of pixels of a class outside all regions: {seed, end, t}. */
 function classSource(values, name) {
   const seed = values.class_seeds[name] ?? values.seed;
   if (!values.end || values.t === 0) return {seed, end: null, t: 0};
@@ -31,7 +32,7 @@ export function sourceAt(state, pixel, names) {
 
 const keyOf = ({seed, end, t, locked}) => `${seed},${end ?? ""},${t},${locked}`;
 
-/** Regions that occur, each once, with numbers from 1. */
+/** Removes unused regions, merges equal ones, and renumbers them from 1. */
 function compacted(values, regionMap, regions) {
   const numbers = new Map();
   const kept = [];
@@ -53,11 +54,11 @@ function compacted(values, regionMap, regions) {
   return {values: {...values, regions: kept}, regionMap: Uint8Array.from(renumbered)};
 }
 
-/** Gives the pixels of a mask regions of their own: `change` gets the noise of a pixel and returns the new one. */
+/** Assigns new regions to the pixels of a mask: `change` takes the noise of a pixel and returns the new noise. */
 function changeRegions(state, names, mask, change) {
   const regions = [...state.values.regions];
   const numbers = new Map();
-  const wide = Uint16Array.from(state.regionMap); // more regions than a byte names may exist until they are merged
+  const wide = Uint16Array.from(state.regionMap); // until regions are merged, a byte may be too small for their numbers
   for (let i = 0; i < wide.length; i++) {
     if (mask && !mask[i]) continue;
     const key = state.regionMap[i] || `class ${state.labels[i]}`;
@@ -70,37 +71,37 @@ function changeRegions(state, names, mask, change) {
   return compacted(state.values, wide, regions);
 }
 
-/** Forgets the regions of a mask that are not locked. */
+/** The region map without the unlocked regions of a mask; null means everywhere. */
 function withoutFree(state, mask) {
   return state.regionMap.map((k, i) => (k && (!mask || mask[i]) && !state.values.regions[k - 1].locked ? 0 : k));
 }
 
-/** New noise for everything that is not locked. */
+/** Resamples everything that is not locked. */
 export function resampleImage(state, seed) {
   const values = {...state.values, seed, class_seeds: {}, end: null, t: 0};
   return state.regionMap ? compacted(values, withoutFree(state, null), state.values.regions) : {values, regionMap: null};
 }
 
-/** New noise for a class; what is painted with it later has that too. Locked pixels keep theirs. */
+/** Resamples a class, including pixels that are painted with it later. Locked pixels keep their noise. */
 export function resampleClass(state, names, id, seed) {
   const end = state.values.end && {...state.values.end, class_seeds: {...state.values.end.class_seeds, [names[id]]: seed}};
   const values = {...state.values, class_seeds: {...state.values.class_seeds, [names[id]]: seed}, end};
   return compacted(values, withoutFree(state, classMask(state.labels, id)), state.values.regions);
 }
 
-/** New noise for the pixels of a mask that are not locked. */
+/** Resamples the pixels of a mask that are not locked. */
 export function resampleMask(state, names, mask, seed) {
   return changeRegions(state, names, mask, (source) => (source.locked ? source : {seed, end: null, t: 0, locked: false}));
 }
 
-/** The noise of the image on the way to that of another seed. */
+/** Interpolates from the noise of the image to that of the seed `end`, for t in [0, 1]. */
 export function blendImage(state, end, t) {
   return {values: {...state.values, end: t === 0 ? null : {seed: end, class_seeds: {}}, t}, regionMap: state.regionMap};
 }
 
 /**
- * The noise of the pixels of a mask on the way to that of another seed. `state` is the one before the slider moved; a pixel that was on its
- * way somewhere else starts from the nearer end.
+ * Interpolates from the noise of the pixels of a mask to that of the seed `end`. `state` is the one before the slider moved. A pixel whose
+ * noise is already interpolated towards another seed starts from the nearer of its two seeds.
  */
 export function blendMask(state, names, mask, end, t) {
   return changeRegions(state, names, mask, (source) => {
@@ -110,12 +111,12 @@ export function blendMask(state, names, mask, end, t) {
   });
 }
 
-/** Locks the pixels of a mask with the noise that they have. */
+/** Locks the pixels of a mask with their current noise. */
 export function lockMask(state, names, mask) {
   return changeRegions(state, names, mask, (source) => ({...source, locked: true}));
 }
 
-/** Unlocks them; their noise stays. */
+/** Unlocks the pixels of a mask; their noise does not change. */
 export function unlockMask(state, names, mask) {
   return changeRegions(state, names, mask, (source) => ({...source, locked: false}));
 }

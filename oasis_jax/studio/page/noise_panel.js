@@ -1,4 +1,4 @@
-/** Where noise comes from, and other noise for the image, a class or a selection: anew, by variations, or on the way to another one. */
+/** The noise panel: shows the noise of the image, a class or a selection; resamples, varies, blends or locks it. */
 import {button, choices, enable, icon, make, section, slider} from "./elements.js";
 import {copyOf} from "./history.js";
 import {classMask, isEmpty} from "./ids.js";
@@ -11,14 +11,14 @@ const VARIATIONS = 6;
 
 export class NoisePanel {
   base = null; // the state before the blend slider moved
-  end = newSeed(); // where it leads
+  end = newSeed(); // the seed at the end of the slider
   variations = null;
 
   constructor(desk) {
     this.desk = desk;
     const {labels} = desk.info;
     this.scope = choices({
-      label: "What gets other noise",
+      label: "Scope of new noise",
       options: [
         {value: "image", text: "Image"},
         {value: "class", text: "Class", title: "The class that is chosen in the palette"},
@@ -50,7 +50,7 @@ export class NoisePanel {
     this.lock = button({
       name: "lock",
       text: "Lock",
-      title: "Keep this noise whatever is resampled",
+      title: "Protect this noise from resampling",
       keys: "K",
       onclick: () => this.toggleLock(),
     });
@@ -64,7 +64,7 @@ export class NoisePanel {
     });
     this.other = button({
       name: "dice",
-      title: "Another noise at the end of the slider",
+      title: "Other noise at the end of the slider",
       onclick: () =>
         desk.attempt(() => {
           const t = Number(this.blend.input.value);
@@ -86,7 +86,7 @@ export class NoisePanel {
     this.element = section("Noise", true, this.scope.element, this.subject, this.hint, this.actions);
   }
 
-  /** What is resampled: {kind, mask, name}; null without a selection. A mask of null is the whole image. */
+  /** What is resampled: {kind, mask, name}; null if nothing is selected. A null mask means the whole image. */
   target() {
     const {ui, session, info} = this.desk;
     const {labels} = session.state;
@@ -95,7 +95,7 @@ export class NoisePanel {
     return isEmpty(ui.selection) ? null : {kind: "selection", mask: ui.selection, name: "the selection"};
   }
 
-  /** The state with another seed for a target. */
+  /** The changed part of a state, with a new seed for a target. */
   withSeed(state, target, seed) {
     const {names, info, rows} = this.desk;
     if (target.kind === "class") return resampleClass(state, names, this.desk.ui.id, seed);
@@ -103,7 +103,7 @@ export class NoisePanel {
     return this.pinned(resampleImage(state, seed), state, info.spatial && rows);
   }
 
-  /** What is locked should not move: then the layout stays when the seed of the image changes. */
+  /** Keeps the layout when the seed of the image changes, if anything is locked: locked parts should not move. */
   pinned(part, state, rows) {
     return rows && !part.values.heatmaps && lockedMask(state) ? {...part, values: {...part.values, heatmaps: rows}} : part;
   }
@@ -125,7 +125,7 @@ export class NoisePanel {
     }
   }
 
-  /** The noise that the slider shows: of the image, or of the first pixel that may change. */
+  /** The noise that the slider shows: that of the image, or of the first unlocked pixel of the target; null if all are locked. */
   source() {
     const {session, names} = this.desk;
     const {state} = session;
@@ -166,14 +166,14 @@ export class NoisePanel {
     this.desk.attempt(() => session.change(`${locked ? "Unlock" : "Lock"} ${target.name}`, change(session.state, names, target.mask)));
   }
 
-  /** Whether all of a target is locked; for the image, whether anything is. */
+  /** Whether the whole target is locked; for the image, whether any part of it is. */
   isLocked(target) {
     const locked = target && lockedMask(this.desk.session.state);
     if (!locked) return false;
     return target.kind === "image" || (!isEmpty(target.mask) && target.mask.every((inside, i) => !inside || locked[i]));
   }
 
-  /** Small pictures of several seeds. They are computed when nothing else is. */
+  /** Shows thumbnails for several seeds. They are computed in the background. */
   showVariations() {
     this.clearVariations();
     const {session, loop} = this.desk;
@@ -212,7 +212,7 @@ export class NoisePanel {
     this.grid.hidden = true;
   }
 
-  /** Variations stay until something but the choice among them changes. */
+  /** Removes the variations as soon as anything but the choice among them has changed. */
   checkVariations(target) {
     const {history} = this.desk.session;
     const later = history.steps.slice(0, history.position).filter((step, i) => this.variations.steps[i] !== step);

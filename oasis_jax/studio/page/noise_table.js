@@ -1,9 +1,9 @@
-/** What the network takes: for each pixel a row of a table, and for each row its noise and its class, as an exported model documents them. */
+/** The inputs of the network: a table with noise and class in each row, and the row of each pixel, as in exported models. */
 import {noiseVector, slerp} from "./seeds.js";
 
 const MOST_REMEMBERED = 256;
 
-/** The noise vector of {seed, end, t}; vectors of seeds are remembered, because a slider asks for the same two again and again. */
+/** Returns a function (seed, end, t) -> noise vector. It caches the vectors of seeds, because a slider needs the same two repeatedly. */
 function remembering(length) {
   const known = new Map();
   const of = (seed) => {
@@ -17,8 +17,8 @@ function remembering(length) {
 }
 
 /**
- * A function of an image ({labels, seed, class_seeds, end, t, regions, regionMap}) that returns {ids: Int32Array, table: Float32Array, rows}.
- * `classes` are [{id, name}], and `length` that of a noise vector; 0 for a model without noise.
+ * Returns a function of an image ({labels, seed, class_seeds, end, t, regions, regionMap}) that returns {ids: Int32Array,
+ * table: Float32Array, rows}. `classes` are [{id, name}], and `length` is that of a noise vector; 0 for a model without noise.
  */
 export function tableMaker(classes, length) {
   const noise = remembering(length);

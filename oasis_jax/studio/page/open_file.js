@@ -1,10 +1,10 @@
-/** Files that people open in a page without a server: label maps, and recipe.json as `recipe_file.py` describes it. */
+/** Reads the files that a page without a server can open: label maps, and recipe.json as specified in `recipe_file.py`. */
 import {fromBase64} from "./base64.js";
 import {readIndices, readLabelMap, resizeNearest} from "./read_png.js";
 
 const MOST_BYTES = 16 << 20;
 const MOST_REGIONS = 63;
-const NOTICED = 0.02; // relative difference of aspect ratios that is told
+const NOTICED = 0.02; // relative difference of aspect ratios above which the user is told
 const KNOWN = ["seed", "class_seeds", "regions", "interpolation", "base_heatmaps"];
 
 const isSeed = (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32;
@@ -33,7 +33,7 @@ function bytesOf(base64, what) {
   }
 }
 
-/** The ids of a PNG within the recipe: as they are stored, of the size of the image. */
+/** The ids in a PNG of the recipe, as they are stored; it must have the size of the image. */
 async function mapOf(base64, what, {height, width}, count) {
   const found = await readIndices(bytesOf(base64, what));
   if (found.height !== height || found.width !== width) throw new Error(`${what} is ${found.height}x${found.width}, but the image is ${height}x${width}`);
@@ -81,7 +81,7 @@ async function openRecipe(text, info) {
   };
 }
 
-/** What is said of a label map of another shape, in the words of `fitting.py`; null for one that keeps its shape. */
+/** The notice for a label map whose aspect ratio changes, worded as in `fitting.py`; null if it does not change. */
 function squeezedNote({height, width}, info) {
   if (Math.abs((height * info.width) / (width * info.height) - 1) <= NOTICED) return null;
   const scale = Math.min(info.height, info.width) / Math.min(height, width) / info.multiple;
@@ -89,7 +89,7 @@ function squeezedNote({height, width}, info) {
   return `is ${height}x${width} and was squeezed into ${info.height}x${info.width}, the size of the images here. To keep its shape, crop it, or start the studio with the size ${high}x${wide} (--size=${high}x${wide}).`;
 }
 
-/** What a file holds, as the transport's `open` gives it; `rule` is that of `readLabelMap`. Throws an Error that names the file. */
+/** Reads a file for the transport's `open`; `rule` is that of `readLabelMap`. Throws an Error that names the file. */
 export async function openFile(file, name, info, rule) {
   try {
     if (file.size > MOST_BYTES) throw new Error(`it has ${(file.size / 1e6).toFixed(0)} MB, which is too large`);

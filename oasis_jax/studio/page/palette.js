@@ -1,4 +1,4 @@
-/** The classes by name: a list that is searched by typing, and walked through by arrow keys. */
+/** The list of classes, with a search field and arrow-key navigation. */
 import {make, press, walkable} from "./elements.js";
 
 export function paletteOf(desk) {
@@ -11,7 +11,7 @@ export function paletteOf(desk) {
       {
         type: "button",
         class: "class",
-        title: dont_care ? `${name} (${id}), a class that is not judged in training` : `${name} (${id})`,
+        title: dont_care ? `${name} (${id}), the don't-care class of the training data` : `${name} (${id})`,
         onclick: () => desk.set({id}),
       },
       swatch,
@@ -19,7 +19,7 @@ export function paletteOf(desk) {
       make("span", {class: "number", textContent: id}),
     );
   });
-  const none = make("p", {class: "quiet", textContent: "No class has such a name.", hidden: true});
+  const none = make("p", {class: "quiet", textContent: "No class matches.", hidden: true});
   const list = make("div", {class: "classes", role: "group", "aria-label": "Classes"}, ...rows, none);
   walkable(list);
   const found = () => rows.filter((row) => !row.hidden);

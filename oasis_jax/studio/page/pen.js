@@ -1,8 +1,8 @@
-/** What the tools do with the pen, whether a pointer moves it or the arrow keys do. Points are pixels of the image. */
+/** What the tools do when the pen is moved by a pointer or by the arrow keys. Points are in pixels of the image. */
 import {connectedMask, isEmpty, joinedMask, paintLine, paintMask, paintRectangle, polygonMask} from "./ids.js";
 
 /**
- * The tools in their order on the page; `selects` marks those that choose where noise changes, `sized` those with the size of the brush.
+ * The tools in their order on the page; `selects` marks tools that change the selection, `sized` those that use the brush size.
  */
 export const TOOLS = [
   {name: "brush", title: "Brush", key: "b", sized: true},
@@ -17,12 +17,12 @@ export const TOOLS = [
   {name: "pan", title: "Move the view, also with Space held", key: "h"},
 ];
 
-/** The tools that a model has use for. */
+/** The tools that apply to a model; without noise, there is nothing to select for. */
 export function toolsFor(info) {
   return TOOLS.filter(({selects}) => info.noise || !selects);
 }
 
-/** Moves a point so that its line from another has one of eight directions, or its rectangle equal sides. */
+/** Moves the point `to` so that the line between the points has one of eight directions, or the rectangle between them is square. */
 function constrained(from, to, tool) {
   const [dx, dy] = [to.x - from.x, to.y - from.y];
   if (tool === "rectangle") {
@@ -36,7 +36,7 @@ function constrained(from, to, tool) {
 
 export class Pen {
   /**
-   * @param session whose labels are painted.
+   * @param session Session whose labels are painted.
    * @param hooks {options() -> {tool, id, size, name, selection}, pick(id), select(mask), tell(text)}.
    */
   constructor(session, hooks) {
@@ -47,12 +47,12 @@ export class Pen {
     return this.stroke !== null;
   }
 
-  /** The lasso in work: points, or null. */
+  /** The points of the lasso that is being drawn, or null. */
   get path() {
     return this.stroke?.tool === "lasso" ? this.stroke.path : null;
   }
 
-  /** Puts the pen down; `how` is "add" or "subtract" for tools that select, else "replace". */
+  /** Puts the pen down; `how` says how a new selection is combined with the old one: "replace", "add" or "subtract". */
   down(point, how = "replace") {
     const {tool, id, size, name, selection} = this.hooks.options();
     const {state, history} = this.session;
@@ -78,7 +78,7 @@ export class Pen {
     }
   }
 
-  /** Moves the pen; only when it is down does anything happen. */
+  /** Moves the pen; has no effect unless it is down. */
   move(point, straight = false) {
     const {stroke} = this;
     if (!stroke) return;
@@ -121,7 +121,7 @@ export class Pen {
     if (stroke.tool === "mask") return;
     if (stroke.tool === "lasso") {
       const mask = polygonMask(stroke.path, this.session.state);
-      if (isEmpty(mask)) this.hooks.tell("The lasso holds no pixel: draw around some.");
+      if (isEmpty(mask)) this.hooks.tell("The lasso contains no pixels: draw around some.");
       else this.hooks.select(joinedMask(this.hooks.options().selection, mask, stroke.how));
       return;
     }
@@ -129,7 +129,7 @@ export class Pen {
     this.session.commit(stroke.tool === "eraser" ? "Erase" : `${verb} ${stroke.name}`);
   }
 
-  /** Gives up the stroke. */
+  /** Cancels the stroke; returns whether there was one. */
   cancel() {
     const {stroke} = this;
     if (!stroke) return false;

@@ -1,4 +1,4 @@
-/** Photos of the image: the one that is shown, and exact ones of steps, a number of which are remembered. */
+/** Photos of the image: the one that is shown, and a cache of the exact photos of steps. */
 import {imageOf} from "./session.js";
 
 export class Photos {
@@ -10,12 +10,12 @@ export class Photos {
     Object.assign(this, {history, loop, limit});
   }
 
-  /** What stands for a position in the history, whatever is undone and done anew. */
+  /** The cache key of a position in the history: an object that identifies the step, so that a new step never gets an old photo. */
   key(position = this.history.position) {
     return this.history.steps[position - 1] ?? this.history;
   }
 
-  /** Takes an answer: an exact photo of the state of a key, or a window of one to come. Returns the window. */
+  /** Takes a rendered photo: the exact one of the state of a key, or a preview of a window. Returns the part to redraw. */
   take(photo, key) {
     const {current} = this;
     const whole = !current || photo.exact || photo.height * photo.width === current.height * current.width;
@@ -39,7 +39,7 @@ export class Photos {
     if (this.ofSteps.size > this.limit) this.ofSteps.delete(this.ofSteps.keys().next().value);
   }
 
-  /** The exact photo at a position in the history, remembered or computed. */
+  /** The exact photo at a position in the history, from the cache or computed. */
   async at(position) {
     const key = this.key(position);
     if (!this.ofSteps.has(key)) this.ofSteps.set(key, this.loop.later(imageOf(this.history.at(position))));

@@ -1,4 +1,4 @@
-/** PNG files without loss: RGB, ids with a palette, or ids of 16 bits. */
+/** Writes PNG files: RGB photos, and ids with a palette or in grey. */
 
 const crcTable = Uint32Array.from({length: 256}, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
@@ -30,7 +30,7 @@ function joinBytes(parts) {
   return joined;
 }
 
-/** zlib without compression, for browsers that have no CompressionStream. */
+/** A zlib stream without compression, for browsers that have no CompressionStream. */
 export function storedDeflate(bytes) {
   const parts = [Uint8Array.of(0x78, 0x01)];
   for (let at = 0; at === 0 || at < bytes.length; at += 65535) {
@@ -52,7 +52,7 @@ function chunk(type, data) {
   return joinBytes([bigEndian(data.length), body, bigEndian(crc32(body))]);
 }
 
-/** Bytes of a PNG from rows of `rowBytes` bytes. */
+/** The bytes of a PNG file whose rows have `rowBytes` bytes each; `extra` are chunks before the image data. */
 async function pngBytes(width, height, depth, colourType, rows, rowBytes, extra = []) {
   const filtered = new Uint8Array(height * (rowBytes + 1)); // each row begins with its filter, 0
   for (let y = 0; y < height; y++) filtered.set(rows.subarray(y * rowBytes, (y + 1) * rowBytes), y * (rowBytes + 1) + 1);
@@ -61,12 +61,12 @@ async function pngBytes(width, height, depth, colourType, rows, rowBytes, extra 
   return joinBytes([Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a), ...chunks]);
 }
 
-/** A photo as PNG: rgb has height x width x 3 bytes. */
+/** A photo as a PNG Blob; `rgb` has height x width x 3 bytes. */
 export async function rgbPng(rgb, {width, height}) {
   return new Blob([await pngBytes(width, height, 8, 2, rgb, 3 * width)], {type: "image/png"});
 }
 
-/** Ids as PNG: with a palette of [r, g, b] if ids fit into a byte and there is one, else grey of 8 or 16 bits. */
+/** Ids as a PNG Blob: indices of the palette `colours` ([r, g, b] each) if it is given and ids are bytes, else grey of 8 or 16 bits. */
 export async function idPng(labels, {width, height}, colours = null) {
   const wide = labels.BYTES_PER_ELEMENT === 2;
   const palette = wide || !colours ? [] : [chunk("PLTE", Uint8Array.from(colours.flat()))];

@@ -1,11 +1,11 @@
-/** New seeds. */
+/** Random seeds. */
 
-/** A seed in 0..2**32-1 that nobody has seen before. */
+/** A random seed in 0..2**32-1. */
 export function newSeed() {
   return crypto.getRandomValues(new Uint32Array(1))[0];
 }
 
-/** `count` new seeds. */
+/** `count` random seeds. */
 export function newSeeds(count) {
   return Array.from(crypto.getRandomValues(new Uint32Array(count)));
 }

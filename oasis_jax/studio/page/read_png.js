@@ -1,10 +1,10 @@
-/** Classes of a PNG without a server, read as `file_rule.py` does. The browser's own decoder gives colours alone. */
+/** Reads the classes in a PNG file without a server, as `file_rule.py` does. The browser's own decoder returns only colours, not ids. */
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}; // by colour type
 const MOST_PIXELS = 4096 * 4096;
 
-/** {header, palette, alphas (of the colours of the palette), data} of the chunks of a PNG; `bytes` is a Uint8Array. */
+/** Reads the chunks of a PNG (Uint8Array): {header, palette, alphas (the tRNS chunk), data (the IDAT chunks)}. */
 function chunksOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (SIGNATURE.some((each, i) => bytes[i] !== each)) throw new Error("it is not a PNG file: save the label map as PNG");
@@ -48,7 +48,7 @@ function paeth(left, up, corner) {
   return a <= b && a <= c ? left : b <= c ? up : corner;
 }
 
-/** Undoes the filters of the rows of `stride` bytes, each behind a byte that names its filter; in place. */
+/** Reverses the filters of rows in place, and returns the rows. Each has `stride` bytes, preceded by a byte with its filter type. */
 function unfilter(bytes, height, stride, unit) {
   const rows = [];
   for (let y = 0; y < height; y++) {
@@ -74,8 +74,8 @@ function colourTable(bytes) {
 }
 
 /**
- * Reads {height, width, values (one number for each pixel and channel), channels, depth, palette (packed colours, or null), alphas (of the
- * palette)}. Throws an Error for people.
+ * Decodes a PNG to {height, width, values (one number for each pixel and channel), channels, depth, palette (packed colours, or null),
+ * alphas (the tRNS chunk)}. Throws an Error whose message is for the user.
  */
 async function decode(bytes) {
   const {header, palette, alphas, data} = chunksOf(bytes);
@@ -95,14 +95,14 @@ async function decode(bytes) {
   return {height, width, values, channels, depth, palette: header.type === 3 ? colourTable(palette ?? []) : null, alphas};
 }
 
-/** What the pixels of a PNG of one channel are stored as: {height, width, values}. */
+/** The stored values of a PNG with one channel, palette indices or grey: {height, width, values}. */
 export async function readIndices(bytes) {
   const {height, width, values, channels} = await decode(bytes);
   if (channels !== 1) throw new Error("it is a PNG of several channels, but should have a palette or be grey");
   return {height, width, values};
 }
 
-/** A label map in another size, by nearest neighbour. */
+/** Resizes a label map by nearest neighbour. */
 export function resizeNearest({labels, ...from}, to) {
   if (from.height === to.height && from.width === to.width) return {...from, labels};
   const resized = new labels.constructor(to.height * to.width);
@@ -118,13 +118,13 @@ function refuse(what, wrong) {
   throw new Error(`it holds ${what} ${shown}${wrong.size > 5 ? ` and ${wrong.size - 5} more` : ""}`);
 }
 
-/** The packed colour of the pixel whose values begin at a place; undefined for an index beyond the palette. */
+/** The packed colour of the pixel whose values start at index `at`; undefined for an index beyond the palette. */
 function colourAt({values, channels, palette}, at) {
   if (palette) return palette[values[at]];
   return channels > 2 ? packed(values[at], values[at + 1], values[at + 2]) : packed(values[at], values[at], values[at]);
 }
 
-/** Whether the pixels of a decoded PNG are to be read by their colours: `_holds_colours` of `file_rule.py`. */
+/** Whether the pixels of a decoded PNG are to be read as colours: `_holds_colours` of `file_rule.py`. */
 function holdsColours({values, channels, palette}, known, own) {
   if (channels === 1 && !palette) return false;
   if (own) return true;
@@ -144,12 +144,12 @@ function refuseTransparent({values, channels, palette, alphas}) {
 }
 
 /**
- * The label map in a PNG file: {height, width, labels (Uint8Array or Uint16Array)}. Throws an Error for people, which names what is wrong.
+ * Reads the label map in a PNG file: {height, width, labels (Uint8Array or Uint16Array)}. Throws an Error whose message is for the user.
  *
- * `rule` is {count, offset, map, colours, own} of `FileRule.facts`. Grey images hold ids. If the model has a palette of its own, images in
- * colours hold its colours. If it has none, its classes have the colours that the page shows. A palette image then holds colours if all that
- * its pixels have are colours of classes. Else its indices are ids, and so they are if its pixels have one colour alone and its palette has
- * others that no class has. An RGB image of three equal channels holds ids, any other holds colours.
+ * The rule {count, offset, map, colours, own} comes from `FileRule.facts`. Greyscale images hold ids. If the model has its own palette,
+ * colour images hold colours of that palette. If it has none, its classes have the colours that the page shows. A palette image then
+ * holds colours if all colours of its pixels are colours of classes; otherwise its indices are ids. They are also ids if all pixels have
+ * the same colour and the palette has colours of no class. An RGB image with three equal channels holds ids; any other holds colours.
  */
 export async function readLabelMap(bytes, {count, offset, map, colours, own}) {
   const decoded = await decode(bytes);

@@ -1,10 +1,10 @@
-/** recipe.json: one image in one file, as `oasis_jax/recipe_file.py` describes it. */
+/** Writes recipe.json: one image in one file, as specified in `oasis_jax/recipe_file.py`. */
 import {base64Of} from "./base64.js";
 import {idPng} from "./png.js";
 
 const asBase64 = async (blob) => base64Of(new Uint8Array(await blob.arrayBuffer()));
 
-/** How the image is drawn; what has its default is left out. */
+/** The recipe of an image; optional fields at their default are omitted. */
 async function recipeOf(image, info) {
   const side = ({seed, class_seeds}) => (info.labels ? {seed, class_seeds} : {seed});
   const recipe = side(image);
@@ -19,7 +19,7 @@ async function recipeOf(image, info) {
   return recipe;
 }
 
-/** The file of an image: a Blob. */
+/** The recipe.json of an image, as a Blob. */
 export async function recipeFile(image, info) {
   const file = {
     format: 1,

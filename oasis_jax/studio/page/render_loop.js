@@ -1,22 +1,22 @@
 /**
- * Requests for images, one at a time. What changed while one was computed is asked for once, in its latest form. Background work, such as
- * thumbnails, runs when nothing else waits.
+ * Requests images one at a time. Changes that arrive while an image is computed are combined into one request for the latest state.
+ * Background jobs, such as thumbnails, run when no other request is waiting.
  */
 
 export class RenderLoop {
   /**
-   * @param render (image, {preview, signal}) -> Promise of a photo: the transport's.
-   * @param shown called with (photo, tag) of each answer.
-   * @param failed called with an Error whose message is for people.
-   * @param busy called with true and false.
+   * @param render (image, {preview, signal}) -> Promise of a photo; the `render` of a transport.
+   * @param shown called with (photo, tag) when a photo arrives.
+   * @param failed called with an Error whose message is for the user.
+   * @param busy called with true when an image is requested, and with false when none is left.
    */
   constructor(render, {shown, failed, busy}) {
     Object.assign(this, {render, shown, failed, busy, running: null, next: null, background: []});
   }
 
   /**
-   * Asks for an image. `describe` is called when the request starts, and gives {image, preview, tag}; a preview is a window of the
-   * image, or null for all of it, exactly. If `urgent`, it does not wait for an image that is not.
+   * Requests an image. `describe` is called when the request starts, and returns {image, preview, tag}; `preview` is a window of the
+   * image, or null for the whole exact image. An urgent request aborts one that is not; any request interrupts a background job.
    */
   request(describe, urgent = false) {
     this.next = {describe, urgent};
@@ -25,7 +25,7 @@ export class RenderLoop {
     this.proceed();
   }
 
-  /** A photo of an image some time later. It rejects if `signal` is aborted. */
+  /** Computes a photo in the background: a Promise, which rejects if `signal` is aborted. */
   later(image, signal = null) {
     return new Promise((resolve, reject) => {
       const job = {describe: () => ({image, preview: null}), resolve, reject, signal};
@@ -39,7 +39,7 @@ export class RenderLoop {
     });
   }
 
-  /** Ends what runs, for good. */
+  /** Aborts the running request, and starts no others. */
   close() {
     this.closed = true;
     this.running?.controller.abort();

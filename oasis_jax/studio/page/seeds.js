@@ -1,12 +1,12 @@
-/** What a seed means: the random numbers of JAX (threefry 2x32, partitionable), noise vectors and heatmaps, as in noise.py and heatmaps.py. */
+/** Noise vectors and heatmaps of seeds, as in noise.py and heatmaps.py, from the random numbers of JAX (partitionable threefry 2x32). */
 
 const ROTATIONS = [[13, 15, 26, 6], [17, 29, 16, 24]];
-const BELOW_ONE = -0.99999994039535522; // the float32 after -1
-/** Coefficients of Giles, "Approximating the erfinv function", for float32, as XLA has them: small arguments, and the tails. */
+const BELOW_ONE = -0.99999994039535522; // the next float32 above -1
+/** Coefficients of Giles, "Approximating the erfinv function", for float32, as in XLA: for the central region and the tails. */
 const ERF_INV_CENTRE = [2.81022636e-8, 3.43273939e-7, -3.5233877e-6, -4.39150654e-6, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941];
 const ERF_INV_TAIL = [-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682];
 
-/** The random function: a key and a counter, two words each, to two words. */
+/** Threefry 2x32: maps a key and a counter, two words each, to two words. */
 function threefry([key0, key1], [count0, count1]) {
   const keys = [key0, key1, key0 ^ key1 ^ 0x1bd11bda];
   let a = (count0 + key0) | 0;
@@ -52,7 +52,7 @@ export function noiseVector(seed, length) {
   return normal(keyOfSeed(seed), length);
 }
 
-/** Spherical interpolation of two vectors of one length, for t in [0, 1], as noise.slerp. */
+/** Spherical interpolation of two vectors with the same number of elements, for t in [0, 1], as noise.slerp. */
 export function slerp(start, end, t) {
   const norm = (vector) => Math.sqrt(vector.reduce((sum, each) => sum + each * each, 0));
   const [normA, normB] = [norm(start), norm(end)];
@@ -65,7 +65,7 @@ export function slerp(start, end, t) {
   return start.map((each, i) => left * each + right * end[i]);
 }
 
-/** The heatmaps of a seed: seven rows [centre y, centre x, width]. `rule` is {purpose, limit, deviation, offset, scale}: heatmaps.formula_of_seed. */
+/** The heatmaps of a seed: seven rows [centre y, centre x, width]. The second argument comes from heatmaps.formula_of_seed. */
 export function heatmapsOf(seed, {purpose, limit, deviation, offset, scale}) {
   const [normalKey, uniformKey] = split(foldIn(keyOfSeed(seed), purpose));
   const centre = normal(normalKey, 3).map((each, i) => Math.min(limit, Math.max(-limit, Math.fround(deviation[i] * each))));

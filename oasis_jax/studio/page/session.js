@@ -1,56 +1,56 @@
 /**
- * The image in work: what is drawn now, and the steps that led there. Changes are seen at once (`live`) and become a step when they are
- * done.
+ * The image being edited: its current state, and the steps that led to it. Changes are shown while they are made (live) and become a step
+ * when they are committed.
  */
 import {copyOf} from "./history.js";
 
 export class Session {
-  /** @param changed called after each change with {live, rect}: whether it is still going on, and the pixels that it touched, or null. */
+  /** @param changed called after each change with {live, rect}: whether it is still in progress, and the area painted, or null. */
   constructor(history, changed) {
     this.history = history;
     this.state = copyOf(history.state);
     this.changed = changed;
-    this.isLive = false; // whether something has changed since the last step
+    this.isLive = false; // whether anything has changed since the last step
   }
 
-  /** Pixels of the labels were painted: {left, top, right, bottom}. */
+  /** Called after pixels of the labels were painted, within {left, top, right, bottom}. */
   painted(rect) {
     this.isLive = true;
     this.changed({live: true, rect});
   }
 
-  /** Other noise or heatmaps, while a slider or a centre moves: {values, regionMap}. */
+  /** Changes noise or heatmaps without making a step, while a slider or a centre moves. */
   live({values, regionMap = this.state.regionMap}) {
     this.isLive = true;
     this.state = {...this.state, values, regionMap};
     this.changed({live: true, rect: null});
   }
 
-  /** Makes a step of what has changed since the last one. */
+  /** Makes the changes since the last step a new step. */
   commit(name) {
     this.isLive = false;
     this.history.push(name, this.state);
     this.changed({live: false, rect: null});
   }
 
-  /** Both at once. */
+  /** Changes part of the state and commits the change. */
   change(name, part) {
     this.state = {...this.state, ...part};
     this.commit(name);
   }
 
-  /** Forgets what has changed since the last step. */
+  /** Discards the changes since the last step. */
   cancel() {
     this.move(this.history.position);
   }
 
-  /** Another map or recipe: a step as any other, to which "start over" leads back. */
+  /** Opens another map or recipe, as a step to which "start over" returns. */
   open(name, state) {
     this.history.push(name, state, true);
     this.move(this.history.position);
   }
 
-  /** Goes to a position in the history, within its ends. */
+  /** Moves to a position in the history, limited to its range. */
   move(position) {
     this.isLive = false;
     this.history.move(Math.max(0, Math.min(this.history.steps.length, position)));
@@ -58,7 +58,7 @@ export class Session {
     this.changed({live: false, rect: null});
   }
 
-  /** Takes back what is not a step yet, or else the last step. */
+  /** Discards changes that are not a step yet; if there are none, undoes the last step. */
   undo() {
     this.move(this.history.position - (this.isLive ? 0 : 1));
   }
@@ -67,13 +67,13 @@ export class Session {
     this.move(this.history.position + 1);
   }
 
-  /** Back to the map as it was opened; that can be undone. */
+  /** Returns to the map as it was opened; this can be undone. */
   startOver() {
     this.change("Start over", copyOf(this.history.at(this.history.opening)));
   }
 }
 
-/** What a transport is given: the state without what is the page's own. Nothing in it changes later. */
+/** The image for a transport: a copy of the state, without what only the page needs (locks). */
 export function imageOf(state) {
   const {labels, regionMap, height, width, values} = copyOf(state);
   return {...values, regions: values.regions.map(({seed, end, t}) => ({seed, end, t})), labels, regionMap, height, width};

@@ -1,8 +1,8 @@
-/** The keys of the studio. They are heard only while the focus is in it, and not while somebody writes. */
+/** The keyboard shortcuts of the studio. They work while the focus is in it; in a text field, only Ctrl+O and Ctrl+S do. */
 import {toolsFor} from "./pen.js";
 import {newSeed} from "./random.js";
 
-/** Answers keys; `desk.element` hears them. */
+/** Listens for keys on `desk.element`. */
 export function listenToKeys(desk) {
   const {element, stage, session, info} = desk;
   const painting = info.labels

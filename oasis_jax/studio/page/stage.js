@@ -1,6 +1,6 @@
 /**
- * The panes that show label map and photo, and what lies over both: selection, locks, lasso and brush. Pointers and keys become pixels
- * here.
+ * The panes that show label map and photo, with selection, locks, lasso and brush drawn over both. Pointer and key events are converted
+ * to pixels of the image here.
  */
 import {Camera, turnOf} from "./camera.js";
 import {make} from "./elements.js";
@@ -12,13 +12,13 @@ const KEY_STEPS = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], Arro
 export class Stage {
   camera = new Camera();
   layers = {labels: new Layer(), photo: new Layer(), compared: new Layer(), map: new Layer()};
-  cursor = null; // pixels of the image under the pointer, or where the keys are
+  cursor = null; // point of the image under the pointer, or where the arrow keys moved it
   outlines = {};
-  touching = new Map(); // where each finger, or the mouse, is down
+  touching = new Map(); // pointer id -> position, for each finger, or the mouse, that is down
 
   /**
-   * @param hooks {down(point, event), move(point, event), up(), cancel(), toggle(point, event), hover(point or null), look() -> what is
-   *   drawn over the layers, shape(), resizeBrush(factor)}.
+   * @param hooks {down(point, event), move(point, event), up(), cancel(), toggle(point, event), hover(point or null), look() (as
+   *   `Desk.look`), shape(), resizeBrush(steps), drawn() (optional; called after drawing)}.
    */
   constructor(hooks) {
     this.hooks = hooks;
@@ -33,7 +33,7 @@ export class Stage {
     const canvas = make("canvas", {
       tabIndex: 0,
       role: "application",
-      "aria-label": `${title}. Arrow keys move the pen, Enter puts it down and lifts it, Escape gives up.`,
+      "aria-label": `${title}. Arrow keys move the pen, Enter puts it down and lifts it, Escape cancels.`,
       onkeydown: (event) => this.key(event),
       onblur: () => this.moveCursor(null),
       onpointerdown: (event) => this.pointer(event),
@@ -52,7 +52,7 @@ export class Stage {
     this.observer.disconnect();
   }
 
-  /** Which panes there are, and whether they lie side by side or one below the other: whatever shows the image larger. */
+  /** Shows or hides the label pane, puts the panes in a row or a column, whichever shows the image larger, and resizes the canvases. */
   arrange() {
     const {width, height} = this.element.getBoundingClientRect();
     if (!width || !height) return;
@@ -88,13 +88,13 @@ export class Stage {
     this.draw();
   }
 
-  /** Outlines of masks, worked out once for each mask. */
+  /** The outline of a mask as a Path2D, cached by name until the mask changes. */
   outline(name, mask) {
     if (this.outlines[name]?.mask !== mask) this.outlines[name] = {mask, path: mask && pathOf(maskEdges(mask, this.hooks.shape()))};
     return this.outlines[name].path;
   }
 
-  /** Draws soon; many calls become one. */
+  /** Draws in the next animation frame; several calls result in one. */
   draw() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
@@ -134,7 +134,7 @@ export class Stage {
     if (kind === "labels") show(this.layers.labels, {smooth: false});
     else {
       show(this.layers.photo);
-      const from = look.compared ? look.wipe : 0; // what lies over the photo belongs to the image, not to the step it is compared with
+      const from = look.compared ? look.wipe : 0; // overlays belong to the current image, not to the step that it is compared with
       if (look.mode === "overlay") show(this.layers.labels, {alpha: look.opacity, smooth: false, from});
       if (look.map) show(this.layers.map, {alpha: look.map, from});
       if (look.compared) {
@@ -169,7 +169,7 @@ export class Stage {
     context.translate(-corner.x, -corner.y);
   }
 
-  /** A line that is seen on any picture: light on dark, as thin at any zoom. */
+  /** Strokes a path so that it is visible on any picture: white on a wider dark line, equally thin at any zoom. */
   stroke(context, path, dash = []) {
     const unit = 1 / this.camera.scale;
     context.lineJoin = "round";
@@ -211,7 +211,7 @@ export class Stage {
     event.currentTarget.setPointerCapture(event.pointerId);
     this.touching.set(event.pointerId, at);
     if (this.touching.size > 1) {
-      if (this.dragging && !this.dragging.pans) this.hooks.cancel(); // the first finger did not mean to paint
+      if (this.dragging && !this.dragging.pans) this.hooks.cancel(); // the first finger was part of a pinch, not a stroke
       this.dragging = null;
       return;
     }

@@ -1,16 +1,16 @@
-/** Starts the studio in a page that holds everything: what the server would answer, and the network, are in its script elements. */
+/** Starts the studio in a self-contained page: its script elements hold the network and the data that a server would send. */
 import {fromBase64} from "./base64.js";
 import {localTransport} from "./local.js";
 import {mount} from "./studio.js";
 
-/** The bytes of the script element that is named, gzip in base64. */
+/** The contents of the script element with this name, which are gzip in base64. */
 async function part(name) {
   const text = document.querySelector(`script[data-part="${name}"]`).textContent;
   const stream = new Blob([fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** Mounts the studio in `element`, which says until then what is going on, or why it cannot start. */
+/** Mounts the studio in `element`, which shows a status until then, or the reason if it cannot start. */
 export async function start(element) {
   const text = async (name) => new TextDecoder().decode(await part(name));
   element.textContent = "Loading the network …";

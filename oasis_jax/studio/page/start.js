@@ -1,4 +1,4 @@
-/** The studio as a page of its own, over the server that sent it. */
+/** The studio as a page of its own, connected to the server that sent it. */
 import {httpTransport} from "./http.js";
 import {mount} from "./studio.js";
 

@@ -1,10 +1,10 @@
 /**
- * Keeps the work of a tab over a reload, in IndexedDB. Each tab, and each studio of a page, has a record of its own, which it locks. A
- * new tab takes up the latest record that nobody has open. Where a browser keeps nothing, the studio works without.
+ * Stores the work of a tab in IndexedDB, so that it survives a reload. Each tab, and each studio of a page, locks its own record.
+ * A new tab opens the latest record that is not locked. If the browser cannot store anything, the studio works without a store.
  */
 import {readEntry, removeEntry, writeEntry} from "./journal.js";
 
-const held = new Map(); // records of the studios of this page, and how to let go of them
+const held = new Map(); // id of each record that this page has locked -> function that unlocks it
 
 function done(request) {
   return new Promise((resolve, reject) => {
@@ -22,7 +22,7 @@ function openDatabase() {
   return done(request);
 }
 
-/** Locks a record; false if somebody has it and does not let go of it within some ms. */
+/** Locks a record; false if another studio has locked it and does not release it within `wait` ms. */
 async function claim(id, wait) {
   if (held.has(id)) return false;
   held.set(id, () => {});
@@ -39,12 +39,12 @@ async function claim(id, wait) {
   return locked;
 }
 
-/** How long the record of this tab may be locked, in ms: by the page that is being reloaded, or for ever, if the tab is a copy of another. */
+/** How long to wait for the record of this tab, in ms: long for the page before a reload to release it, short if the tab may be a copy. */
 function patience() {
   return performance.getEntriesByType("navigation")[0]?.type === "reload" ? 5000 : 400;
 }
 
-/** The record of this tab; else the latest of the model that is free; else a new one. */
+/** Locks a record and returns its id: that of this tab, else the latest of the model that is not locked, else a new one. */
 async function claimRecord(records, model) {
   for (let n = 0; ; n++) {
     const slot = `oasis-studio ${model} ${n}`;
@@ -66,7 +66,7 @@ async function claimRecord(records, model) {
 
 const stepKeys = (id, from = 0) => IDBKeyRange.bound([id, from], [id, Infinity]);
 
-/** How many steps two lists begin with in common. */
+/** The length of the longest common prefix of two lists of steps. */
 function sameSteps(some, others) {
   let same = 0;
   while (same < others.length && some[same] === others[same]) same++;
@@ -75,15 +75,15 @@ function sameSteps(some, others) {
 
 export class Store {
   /**
-   * Opens the record of a tab for a model, named so that another model does not find it. `saved` is {first, steps, position, ui} or
-   * null.
+   * Opens the record of this tab for a model; `model` is a name that no other model has. Sets `saved` to {first, steps, position, ui},
+   * or leaves it null. Deletes old records beyond the latest `limit`.
    */
   static async open(model, limit = 12) {
     const store = new Store();
     try {
       store.database = await openDatabase();
       store.database.onclose = () => {
-        store.database = null; // somebody has cleared what the browser keeps
+        store.database = null; // the user has cleared the browser's data
         store.lost();
       };
       const transaction = store.database.transaction("records");
@@ -96,18 +96,18 @@ export class Store {
       await store.read();
       await store.forget(records.slice(limit));
     } catch {
-      store.database = null; // private windows and sandboxed frames
+      store.database = null; // in private windows and sandboxed frames
     }
     return store;
   }
 
   saved = null;
-  confirmed = []; // steps that the database surely has
-  written = this.confirmed; // steps that it was given
-  begun = false; // whether it has the first state
-  lost = () => {}; // called when what is new cannot be kept
+  confirmed = []; // steps that the database has confirmed
+  written = this.confirmed; // steps of the latest write, confirmed or not
+  begun = false; // whether the database has the first state
+  lost = () => {}; // called when new work cannot be stored
 
-  /** Reads the record anew: until it was locked, another page may have written it. */
+  /** Reads the record again, because another page may have written to it before it was locked. */
   async read() {
     const {database, id} = this;
     const transaction = database.transaction(["records", "steps"]);
@@ -125,7 +125,7 @@ export class Store {
     this.saved = {...latest, position: Math.min(latest.position, latest.steps.length)};
   }
 
-  /** Deletes records that no tab has open. */
+  /** Deletes those of the given records that no tab has open. */
   async forget(records) {
     for (const {id} of records) {
       if (id === this.id || !(await claim(id, 0))) continue;
@@ -136,7 +136,7 @@ export class Store {
     }
   }
 
-  /** Writes what has changed: the first state, new steps, position and the page's own settings. It survives from then on. */
+  /** Writes what has changed: the first state, new steps, position and settings. If the journal has room, it survives a reload. */
   save(first, history, ui) {
     if (!this.database) return;
     const {id, model} = this;
@@ -156,12 +156,12 @@ export class Store {
     transaction.objectStore("records").put({id, model, time: Date.now(), first, position, length: steps.length, ui});
     this.written = steps;
     const failed = () => {
-      this.written = this.confirmed; // the next one writes again what is missing
+      this.written = this.confirmed; // the next save writes the missing steps again
       if (!isSafe) this.lost();
     };
     transaction.onabort = failed;
     transaction.oncomplete = () => {
-      if (base !== this.confirmed) return failed(); // one before it, which it builds on, was aborted
+      if (base !== this.confirmed) return failed(); // an earlier transaction, on which this one builds, was aborted
       this.confirmed = steps;
       this.begun = true;
       if (this.latest === entry) removeEntry(id);

@@ -1,4 +1,4 @@
-/** The studio: label map, photo and all that changes them, in one element of a page. `mount` builds it over a transport. */
+/** The studio: label map, photo and all controls, in one element of a page. `mount` builds it on top of a transport. */
 import {Desk, firstState} from "./desk.js";
 import {helpDialog, openDialog, saveDialog} from "./dialogs.js";
 import {button, make, section, slider} from "./elements.js";
@@ -14,13 +14,13 @@ import {Store} from "./store.js";
 import {mixingOf, truncationOf} from "./styles.js";
 import {barOf, toolsOf} from "./toolbar.js";
 
-/** Alert, status and what lies under the pointer. */
+/** The alert, the status line, and the text about the pixel under the pointer. */
 function messagesOf() {
   const text = make("span");
   const alert = make("div", {class: "alert", role: "alert", hidden: true}, text);
   let fromRendering = false;
   const fail = (error, rendering = false) => {
-    if (!error && rendering && !fromRendering) return; // an image that came does not answer another mistake
+    if (!error && rendering && !fromRendering) return; // a successful render does not clear errors from other sources
     fromRendering = rendering;
     alert.hidden = !error;
     alert.classList.remove("notice");
@@ -43,7 +43,7 @@ function messagesOf() {
   return {alert, fail, note, status, under, tell: (line) => (status.textContent = line), foot: make("footer", {class: "foot"}, status, under)};
 }
 
-/** The slider between a compared step and the image, over the photo. */
+/** The slider over the photo that wipes between a compared step and the current image. */
 function wipeOf(desk) {
   const wipe = slider({label: "Compared with", min: 0, max: 1, step: 0.005, oninput: (value) => desk.set({wipe: value})});
   const close = button({name: "close", title: "End the comparison", keys: "Escape", class: "icon", onclick: () => desk.compareWith(null)});
@@ -102,16 +102,16 @@ function stageOf(desk, messages) {
 /**
  * Builds a studio.
  *
- * @param element to fill. It gets the class "oasis-studio"; keys are heard while the focus is in it.
- * @param transport {info(), render(image, {preview, signal}), open(file, name), example(name), heatmaps(seed)}; see `httpTransport`. If it
- *   has settled(image), it is told of each change that is done. Its `progress` is set to what shows a line before `info` answers.
- * @returns the Desk of the studio, with focus() and close(), which is also the property `studio` of the element. Without a model, the
- *   element says why, and the error is thrown.
+ * @param element HTML element to fill. It gets the class "oasis-studio"; shortcuts work while the focus is in it.
+ * @param transport {info(), render(image, {preview, signal}), open(file, name), example(name), heatmaps(seed)}; see `httpTransport`. If
+ *   there is a settled(image), it is called after each finished change. `progress` is set to a function that shows a line of progress.
+ * @returns the Desk of the studio, with focus() and close(); it is also the property `studio` of the element. If the model cannot be
+ *   opened, the element shows the reason, and the error is thrown.
  */
 export async function mount(element, transport) {
   element.classList.add("oasis-studio");
   element.tabIndex = -1;
-  element.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab would run commands of its own
+  element.setAttribute("data-lm-suppress-shortcuts", "true"); // otherwise JupyterLab would run its own commands
   const messages = messagesOf();
   const waiting = make("p", {class: "waiting", role: "status", textContent: "Opening the model ..."});
   element.replaceChildren(messages.alert, waiting);
@@ -203,7 +203,7 @@ function furnish(element, messages, parts) {
   takeDrops(desk);
   begin(desk);
   const closing = new AbortController();
-  addEventListener("pagehide", () => desk.save(), {signal: closing.signal}); // settings that wait for more to come
+  addEventListener("pagehide", () => desk.save(), {signal: closing.signal}); // settings whose delayed save is still pending
   element.studio = desk;
   return Object.assign(desk, {
     focus: () => element.focus({preventScroll: true}),
@@ -218,7 +218,7 @@ function furnish(element, messages, parts) {
   });
 }
 
-/** Files may be dropped on the pictures. */
+/** Opens files that are dropped on the pictures. */
 function takeDrops(desk) {
   const {element} = desk.stage;
   element.addEventListener("dragover", (event) => {
@@ -237,6 +237,6 @@ function begin(desk) {
   desk.stage.arrange();
   desk.changed({live: false, rect: null});
   if (desk.ui.compared !== null) desk.compareWith(desk.ui.compared);
-  if (!desk.store.database) desk.tell("This browser keeps nothing: save what you want to keep.");
+  if (!desk.store.database) desk.tell("This browser cannot store your work: save what you want to keep.");
   desk.store.lost = () => desk.fail(new Error("The browser cannot keep the work any longer: save what you want to keep."));
 }

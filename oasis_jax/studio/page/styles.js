@@ -1,8 +1,8 @@
-/** The styles of a model without label maps: how close to their mean they are drawn, and which rows of them come from another seed. */
+/** Controls for the styles of a model without label maps: truncation towards their mean, and mixing with those of a second seed. */
 import {button, make, slider} from "./elements.js";
 import {newSeed} from "./random.js";
 
-/** Truncation. */
+/** The slider for truncation. */
 export function truncationOf(desk) {
   const {session} = desk;
   const strength = slider({
@@ -20,7 +20,7 @@ export function truncationOf(desk) {
   };
 }
 
-/** Style mixing: the rows from one on have the styles of a second seed. The first rows shape what is seen, the last ones colour it. */
+/** Style mixing: from some row on, styles come from a second seed. The first rows determine shapes, the last rows colours. */
 export function mixingOf(desk) {
   const {session, info} = desk;
   const last = info.styles - 1;

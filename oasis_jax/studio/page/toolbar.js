@@ -1,4 +1,4 @@
-/** The bar over the pictures, and the tools beside them. */
+/** The bar above the pictures, and the tools beside them. */
 import {button, choices, enable, make, press, slider, walkable} from "./elements.js";
 import {toolsFor} from "./pen.js";
 

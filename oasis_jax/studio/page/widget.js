@@ -1,12 +1,12 @@
-/** The studio in a cell of a notebook, as anywidget shows it. What is asked goes to the kernel as messages with binary buffers. */
+/** The studio in a notebook cell, as an anywidget. Requests are sent to the kernel as messages with binary buffers. */
 import {messageOf, randomName, transportOver, unpacked} from "./messages.js";
 import {mount} from "./studio.js";
 
 const PATIENCE = 60_000; // ms
 
 /**
- * The transport over the `model` of a widget, with close(). Its `progress`, if it has one, is called with lines on what is done before the
- * first answer.
+ * The transport over the `model` of a widget, with close(). If its `progress` is set, it is called with the lines of progress that the
+ * kernel sends before the first answer.
  */
 function kernelTransport(model, view = randomName()) {
   const waiting = new Map();
@@ -23,7 +23,7 @@ function kernelTransport(model, view = randomName()) {
 
   function settle(number, end) {
     const asked = waiting.get(number);
-    if (!asked) return; // of another view of the widget, or no longer wanted
+    if (!asked) return; // the answer to another view of the widget, or to a cancelled request
     waiting.delete(number);
     clearTimeout(asked.late);
     end(asked);
@@ -43,7 +43,7 @@ function kernelTransport(model, view = randomName()) {
     const fail = (error) => settle(number, ({reject}) => reject(error));
     const answer = new Promise((resolve, reject) => waiting.set(number, {resolve, reject}));
     if (what !== "info") {
-      const said = "The kernel does not answer. If it runs a cell, wait for that; if it was restarted, run the cell of the studio again.";
+      const said = "The kernel does not answer. If a cell is running, wait for it; if the kernel was restarted, run this cell again.";
       waiting.get(number).late = setTimeout(() => fail(new Error(said)), PATIENCE);
     }
     signal?.addEventListener("abort", () => {
@@ -59,7 +59,7 @@ function kernelTransport(model, view = randomName()) {
     ...asks,
     info: async () => (info = await asks.info()),
     settled(image) {
-      send({settled: true}, messageOf(image, info, {})).catch(() => {}); // the next question says that nobody answers
+      send({settled: true}, messageOf(image, info, {})).catch(() => {}); // the next request will report that the kernel does not answer
     },
     close() {
       model.off("msg:custom", heard);
@@ -71,14 +71,14 @@ function kernelTransport(model, view = randomName()) {
   return transport;
 }
 
-/** Shows a widget in the element `el`, until the function that is returned is called. */
+/** Shows a widget in the element `el`; returns a function that removes it again. */
 export function render({model, el}) {
   const element = document.createElement("div");
   el.append(element);
   const arrange = () => (element.style.height = `${model.get("height")}px`);
   arrange();
   model.on("change:height", arrange);
-  el.addEventListener("keydown", (event) => event.stopPropagation()); // a notebook has keys of its own
+  el.addEventListener("keydown", (event) => event.stopPropagation()); // the notebook has its own shortcuts
   const transport = kernelTransport(model);
   let desk = null;
   let closed = false;
@@ -87,7 +87,7 @@ export function render({model, el}) {
       desk = mounted;
       if (closed) desk.close();
     },
-    () => {}, // the element says why
+    () => {}, // the element shows the error
   );
   return () => {
     closed = true;
