@@ -47,7 +47,7 @@ def choice(*values):
 
 def text(may_be_empty=True):
     """The Rule for a string; it must not be blank, unless it `may_be_empty`."""
-    words = "a text" if may_be_empty else "a text that is not blank"
+    words = "a text" if may_be_empty else "a text with more than whitespace"
     return Rule(words, lambda value, _: isinstance(value, str) and bool(may_be_empty or value.strip()))
 
 

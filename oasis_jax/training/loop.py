@@ -56,14 +56,11 @@ def train_and_evaluate(config, workdir):
 
 
 def train(run, kept=None):
-    """Restores or creates the state, trains to the end, evaluates, and prints where the results are.
+    """Restores or creates the state, trains to the end, evaluates, and prints where the results are. Returns as `train_and_evaluate`.
 
     Args:
         run: setup.Run.
         kept: kept_step.KeptStep; without it, the step is always traced.
-
-    Returns:
-        As `train_and_evaluate`.
     """
     with contextlib.ExitStack() as stack:
         received = stack.enter_context(notice())  # until the last checkpoint is written

@@ -83,7 +83,7 @@ def test_the_list_of_scene_categories_may_have_a_byte_order_mark(ade20k, tmp_pat
 
 
 def test_wrong_scene_categories_are_named(ade20k, tmp_path):
-    with pytest.warns(UserWarning, match=r"does not hold: beech \(nearest: beach, .*\)"):
+    with pytest.warns(UserWarning, match=r"does not contain: beech \(nearest: beach, .*\)"):
         assert len(open_split(ade20k("beech", "street"), "train")) == 1
     with pytest.raises(DataError, match="no image of the val split"):
         open_split(ade20k("beach"), "val")

@@ -176,7 +176,8 @@ def test_references_to_references_do_not_expand(refused):
     laughs = []
     for _ in range(30):
         laughs = [laughs, laughs]
-    refused(snapshot(G=network("Generator", kwargs={"laughs": laughs})), "G._init_kwargs is nested too deep, or there is too much")
+    too_large = "G._init_kwargs is nested too deep, or too many values come before it"
+    refused(snapshot(G=network("Generator", kwargs={"laughs": laughs})), too_large)
     inner = network("Block")
     for _ in range(30):
         inner = network("Block", modules={"a": inner, "b": inner})
