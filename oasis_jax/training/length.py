@@ -15,8 +15,8 @@ def count_steps(config, num_examples):
 
 
 def check_rates_last(train_step, num_steps):
-    """Raises ValueError if all learning rates of a TrainStep are 0 before the last of `num_steps` steps: the run would learn nothing."""
-    rates = train_step.learning_rates(max(num_steps - 2, 0))
+    """Raises ValueError if all learning rates of a TrainStep are 0 before the last of `num_steps` steps, which would then learn nothing."""
+    rates = train_step.learning_rates(max(num_steps - 2, 0))  # of the last step but one: a linear decay reaches 0 in the last one
     if not any(rates.values()):
         fields = ", ".join(f"train.{name}" for name in rates)
         raise ValueError(
