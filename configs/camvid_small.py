@@ -2,10 +2,10 @@
 
     python -m oasis_jax.main --config=configs/camvid_small.py --config.data.root=DIR --workdir=runs/camvid_small
 
-Data as for camvid.py. An hour of training on two CPU cores: train.max_minutes ends it, after some 8,000 steps at 0.455 s each. Scores of
-this length are not measured. For three hours and a quarter, add --config.train.max_minutes=0 --config.train.num_steps=26000
+Data as for camvid.py. An hour of training on two CPU cores: train.max_minutes ends it, after some 8,000 steps at 0.455 s each. Scores after
+this length have not been measured. For a run of 3 h 15 min, add --config.train.max_minutes=0 --config.train.num_steps=26000
 --config.train.linear_decay=13000,26000 --config.train.ema_decay=0.9995. Measured in one such run, on a GPU (docs/results.md): after
-12,000 steps mIoU of ESPNet 0.604 (real photos: 0.635) and FD-VGG16 146 (training photos: 127), after 22,400 steps 0.610 and 135.
+12,000 steps, mIoU of ESPNet 0.604 (real photos: 0.635) and FD-VGG16 146 (training photos: 127); after 22,400 steps, 0.610 and 135.
 `camvid_small.py:sa` is spatially aware. Not a published experiment.
 """
 from configs import camvid
@@ -19,7 +19,7 @@ def get_config(variant=""):
 
 
 def train_for_an_hour(config):
-    """Sets the fields of networks and training of a ConfigDict of OASIS for a few hundred photos, two CPU cores and an hour."""
+    """Sets the network and training fields of an OASIS ConfigDict for a few hundred photos and one hour on two CPU cores."""
     config.model.num_blocks = 5
     config.model.channels = 16
     config.model.spade_hidden = 32

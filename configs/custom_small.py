@@ -2,8 +2,8 @@
 
     python -m oasis_jax.main --config=configs/custom_small.py --config.data.root=DIR --config.data.num_classes=N --workdir=runs/custom_small
 
-Data as for custom.py; networks and training as for camvid_small.py (docs/results.md has scores of a longer run of that). Photos are
-brought to 96x128, whatever their shape: give another size with --config.data.image_size=H,W, multiples of 32. `custom_small.py:sa` is
+Data as for custom.py; networks and training as for camvid_small.py (docs/results.md has scores of a longer run of that config). Photos
+are resized to 96x128, whatever their shape; set another size with --config.data.image_size=H,W, multiples of 32. `custom_small.py:sa` is
 spatially aware.
 Expected: unknown, it is your data. Not a published experiment.
 """

@@ -4,5 +4,5 @@ import numpy as np
 
 
 def normal(seed, shape):
-    """Normally distributed values, the same ones for a seed; float32, or float64 where it is enabled."""
+    """Normally distributed values, always the same for a seed; float32, or float64 if that is enabled."""
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))

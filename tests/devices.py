@@ -1,4 +1,4 @@
-"""Training steps on meshes of virtual devices, compared with those on one device. In a process of its own: other tests see one device."""
+"""Compares training steps on virtual devices with the same steps on one device, in a separate process: other tests see one device."""
 import json
 import os
 import re
@@ -18,7 +18,7 @@ _SHAPE = re.compile(r"\w+\[([\d,]+)\]")
 
 
 def in_own_process(file, case):
-    """What `file`, run with the argument `case`, prints last, read as JSON; it sees DEVICES devices and computes in float64."""
+    """Runs `file` with the argument `case`, on DEVICES devices and in float64; returns the last line that it prints, read as JSON."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
     given = {"XLA_FLAGS": flags, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
     # Sums over devices block the threads of XLA's pool; with one thread per core, independent sums could wait for each other for ever.
@@ -29,22 +29,23 @@ def in_own_process(file, case):
 
 
 def compare(step, initial, batches, meshes, shard_state=False):
-    """What steps on several devices differ in from those on one.
+    """Compares training steps on several devices with the same steps on one device.
 
-    The second moments after the first step say what the gradients were, to their sign. The state alone would not: Adam's steps do not
-    depend on the scale of a gradient, and the squares of small ones are below any tolerance.
+    The second moments after the first step determine the gradients up to their sign. Comparing the state alone would not be enough: Adam's
+    steps do not depend on the scale of a gradient, and the squares of small gradients are below any tolerance.
 
     Args:
         step: TrainStep, with optimizers that keep second moments ("nu").
         initial: TrainState of numpy arrays.
-        batches: one for each step.
+        batches: one batch for each step.
         meshes: (data, space) pairs.
         shard_state: divide optimizer states and the averaged generator, as mesh.shard_state does.
 
     Returns:
-        (whether every metric of one device was once not zero, [for each mesh: its largest difference of a metric that both know, of the
-        state and of the first gradients, relative to the largest one of their network, its share of the operations, and how many rows the
-        activations have that its program gathers]), for JSON.
+        (whether every metric on one device is nonzero in at least one step, [a dict for each mesh]), for JSON. A dict holds the mesh; the
+        largest differences in "losses" (metrics that both runs have), "state" and "gradients" (of the first step, relative to the largest
+        gradient of the network); "work", the program's operations relative to those on one device; and "gathered rows", as of
+        `_gathered_rows`.
     """
     alone, found = _train(step, initial, batches, (1, 1), False), []
     for mesh in meshes:
@@ -74,12 +75,12 @@ def _train(step, state, batches, mesh, shard_state):
 
 
 def _gradients(opt_state):
-    """The roots of the second moments of one network: after one update, its gradients to their sign and one factor."""
+    """The square roots of the second moments of one network: after one update, its gradients up to sign and a common factor."""
     return np.concatenate([np.ravel(np.sqrt(leaf)) for leaf in jax.tree.leaves(optax.tree_utils.tree_get(opt_state, "nu"))])
 
 
 def _gathered_rows(text):
-    """The numbers of rows that gathered images and activations have; kernels (k, k, C, D) are gathered where their state is divided."""
+    """The numbers of rows of gathered images and activations. Kernels (k, k, C, D), gathered if the state is divided, do not count."""
     rows = set()
     for shapes, axis in _GATHERED.findall(text):
         for shape in (tuple(map(int, shape.split(","))) for shape in _SHAPE.findall(shapes)):

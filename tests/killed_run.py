@@ -1,4 +1,4 @@
-"""Training commands in processes of their own, which are run to their end or killed."""
+"""Runs training commands in separate processes, to their end or until they are killed."""
 import os
 import pathlib
 import re
@@ -9,18 +9,19 @@ import time
 from oasis_jax.config_flag import flat
 
 ROOT = pathlib.Path(__file__).parents[1]
-# Runs a command that heeds SIGINT and SIGHUP, even if the tests were started in the background or by nohup, whose processes ignore them.
+# Runs a command with the default handling of SIGINT and SIGHUP: if the tests run in the background or by nohup, it would ignore them.
 _HEED = """
 import os, signal, sys
 for number in (signal.SIGINT, signal.SIGHUP): signal.signal(number, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 HEEDING = (sys.executable, "-c", _HEED)
+EXPECTED = r"%\||slow_operation_alarm|^\*+$|Very slow compile"  # progress bars, and XLA's warning on a busy machine
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu"}
 
 
 def command(name, config, unchanged, workdir):
-    """The training command by a file of configs/, with the fields in which `config` differs from the one it gives, `unchanged`."""
+    """The training command for configs/NAME.py, whose config is `unchanged`, with flags for the fields that differ in `config`."""
 
     def flag(value):
         return ",".join(map(str, value)) if isinstance(value, tuple) else value
@@ -31,16 +32,16 @@ def command(name, config, unchanged, workdir):
 
 
 def run_to_end(command):
-    """What the command prints. Beside it stand progress bars alone, and nothing that another library has to say."""
+    """Runs a command and returns its standard output. Its standard error must hold only progress bars, and nothing from libraries."""
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    others = [line for line in re.split(r"[\r\n]|\x1b\[A", done.stderr) if line.strip() and "%|" not in line]
-    assert not others or "slow_operation_alarm" in done.stderr, others  # XLA tells that a busy machine compiles slowly
+    others = [line for line in re.split(r"[\r\n]|\x1b\[A", done.stderr) if line.strip() and not re.search(EXPECTED, line)]
+    assert not others, others
     return done.stdout
 
 
 def run_until_killed(command, workdir, signal_number, after_step):
-    """(what the command prints, its exit status) if it gets a signal as soon as there is a checkpoint of a step, or of a later one."""
+    """Sends a signal to a command once it has a checkpoint of step `after_step` or later; returns (what it prints, its exit status)."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen([*HEEDING, *command], cwd=ROOT, env=ENVIRONMENT, **options)
     deadline = time.monotonic() + 900  # a busy machine takes minutes to compile

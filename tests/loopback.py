@@ -3,7 +3,7 @@ import socket
 
 
 def places(count):
-    """The environment variables by which each of so many processes joins one job; none for a process that is alone."""
+    """The environment variables with which `count` processes join one job, a dict for each; a single process needs none."""
     if count == 1:
         return [{}]
     with socket.socket() as free:

@@ -1,6 +1,6 @@
-"""Image files of every kind, made from an array, with what they should be read as: pixels, or nothing if they must be refused.
+"""Image files of every kind, made from an array, each with the expected result: the pixels, or that the file must be refused.
 
-What they should be read as is written down here by plain rules (docs/data.md), with Pillow alone.
+The expected results are computed here by simple rules (docs/data.md), with Pillow alone.
 """
 import dataclasses
 import io
@@ -16,7 +16,7 @@ REFUSED, UNKNOWN = "refused", "unknown"  # unknown: bytes that were damaged at r
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """Bytes, the ending that suits them, and what they are read as: an array, REFUSED or UNKNOWN."""
+    """The bytes of a file, the file name ending that suits them, and the expected result: an array, REFUSED or UNKNOWN."""
 
     data: bytes
     ending: str
@@ -43,7 +43,7 @@ def encoded(image, kind, **options):
 
 
 def plain(data):
-    """What Pillow alone makes of a photo."""
+    """The pixels of a photo as Pillow alone reads them, upright and in RGB."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
@@ -74,7 +74,7 @@ def png_of_16_bits(rgb):
 
 
 def on_white(rgb, alpha):
-    """Transparent pixels are white; the masks here are 0 or 255."""
+    """Replaces transparent pixels with white; the alpha values here are 0 or 255."""
     return np.where(alpha[..., None] == 255, rgb, 255).astype(np.uint8)
 
 
@@ -84,7 +84,7 @@ def pages(image, kind):
     return encoded(image, kind, save_all=True, append_images=[other])
 
 
-# Each photo kind: an array uint8 (H, W, 3) and a number -> (bytes, expected). Grey ones are made from the first channel.
+# Kinds of photos: (ending, function of an array uint8 (H, W, 3) and a number -> (bytes, expected)). Grey photos show the first channel.
 
 
 def _grey(rgb):
@@ -106,7 +106,7 @@ def _lossy(encode):
 
 def _wide(rgb):
     grey = rgb[..., 0].astype(np.uint16) * 257
-    grey.flat[0] = 65535  # bright enough to be no picture of 12 bits
+    grey.flat[0] = 65535  # bright enough not to be a picture of 12 bits
     return grey
 
 
@@ -183,7 +183,7 @@ if features.check("avif"):
     PHOTOS["avif"] = (".avif", _lossy(lambda rgb, n: encoded(rgb, "AVIF")))
 
 
-# Each kind of label map: ids below NUM_CLASSES (H, W), a number, and whether there is a palette -> (bytes, expected ids).
+# Kinds of label maps: (ending, function of ids (H, W) below NUM_CLASSES, a number, and whether there is a palette -> (bytes, expected)).
 
 
 def _equal(ids):
@@ -207,7 +207,7 @@ def _own_palette(ids, n, colours):
 
 
 def _shown_as(ids, rgb, colours):
-    """What an image with the colours `rgb` holds that means `ids` without a palette file."""
+    """The expected result for an image of the colours `rgb`: `ids` without a palette file; with one, rows of PALETTE, or REFUSED."""
     if not colours:
         return ids
     same = (rgb[:, :, None] == PALETTE).all(-1)
@@ -272,7 +272,7 @@ LABELS = {
 
 
 def photo(kind, size, number):
-    """A File of the kind PHOTOS[kind]; turned ones have the size (height, width) once they are upright."""
+    """A File of the kind PHOTOS[kind]; `size` is (height, width), for turned photos after they are made upright."""
     ending, make = PHOTOS[kind]
     sides = size[::-1] if kind.endswith("turned") and 1 + number % 8 > 4 else size
     rgb = np.random.default_rng(number).integers(0, 256, (*sides, 3), np.uint8)
@@ -296,7 +296,7 @@ def damaged(file, how, number):
         return dataclasses.replace(file, data=b"\1\2" + rng.bytes(number % 300), expected=REFUSED)
     if how == "half":
         return dataclasses.replace(file, data=file.data[: len(file.data) // 2], expected=UNKNOWN)
-    if how == "cut" or b"\xff\xc2" in file.data:  # decoders smooth over changed scans of progressive files in ways of their own
+    if how == "cut" or b"\xff\xc2" in file.data:  # decoders differ in how they conceal changed scans of progressive files
         return dataclasses.replace(file, data=file.data[: rng.integers(1, len(file.data))], expected=UNKNOWN)
     data = bytearray(file.data)
     for place in rng.integers(0, len(data), 1 + number % 3):

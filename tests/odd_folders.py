@@ -1,9 +1,9 @@
-"""Folders of photos and label maps as people have them, drawn by Hypothesis, and what a plain listing of them gives.
+"""Folders of photos and label maps as users have them, drawn by Hypothesis, and what must be found in them.
 
-A Pair is a photo and a label map that may be odd in what they hold (`tests/odd_files.py`) and in how they lie in their folders (EVENTS).
-`write_splits` makes the files, and says by simple rules which of them must be trained on and which must be named in a report.
+A Pair is a photo and a label map. Both their contents (`tests/odd_files.py`) and their places in the folders (EVENTS) may be unusual.
+`write_splits` writes the files, and determines by simple rules which of them must be trained on and which must be named in a report.
 
-Each test draws the same examples each time. OASIS_FUZZ_EXAMPLES=5000 python -m pytest -n 0 FILE draws 5000 other ones.
+By default, a test draws the same examples each time. OASIS_FUZZ_EXAMPLES=5000 python -m pytest -n 0 FILE draws 5000 others.
 """
 import dataclasses
 import os
@@ -23,7 +23,7 @@ NAMES = (
 )
 FOLDERS = ("", "", "", "sub", "sub/deep", "a.b [1]", "été \udce9")
 HIDDEN_FOLDERS = ("__MACOSX", ".cache", "@eaDir")
-# Events after which a pair has one file only: 0 is the photo, 1 the label map.
+# Events that leave a pair with only one usable file: 0 if that is the photo, 1 if it is the label map.
 ALONE = {"no label map": 0, **dict.fromkeys(("no photo", "unread photo", "hidden photo", "photo is a folder", "photo is a pipe"), 1)}
 HIDDEN = ("hidden pair", "hidden folder")
 BROKEN_LINKS = {"broken photo link": 0, "link to itself": 0, "broken label link": 1}
@@ -40,12 +40,12 @@ class Pair:
     """A photo and a label map.
 
     Attributes:
-        name, folder: where they are, below the folders of a split; a number is added to the name.
+        name, folder: where the files are, below the folders of a split; a number is added to the name.
         photo, label: keys of PHOTOS and LABELS.
         size: (height, width).
         event: one of EVENTS or "".
-        damage: (which of them, how), or None.
-        number: what the files hold is a function of it.
+        damage: (0 for the photo or 1 for the label map, one of DAMAGES), or None.
+        number: determines the contents of the files.
     """
 
     name: str
@@ -60,15 +60,15 @@ class Pair:
 
 @dataclasses.dataclass
 class Listing:
-    """What a plain listing of a split gives.
+    """What must be found in a split.
 
     Attributes:
-        folder: of the split; photos and label maps are in its folders "photos" and "labels".
+        folder: that of the split; photos and label maps are in its folders "photos" and "labels".
         pairs: {name: [photo (H, W, 3), stored ids (H, W)]} of the valid pairs; an array is None if its file is damaged at random.
         valid: paths that no report may name.
         faulty: paths that a report must name.
         unknown: whether some files are damaged at random, so that both outcomes are right.
-        counts: image files that are not hidden, of each folder.
+        counts: the numbers of image files that are not hidden, in "photos" and in "labels".
     """
 
     folder: pathlib.Path
@@ -100,13 +100,13 @@ class Listing:
 
 
 def quick(count):
-    """Settings of a test that draws the same `count` examples each time, unless more are asked for."""
+    """Settings of a test that draws the same `count` examples each time, unless OASIS_FUZZ_EXAMPLES asks for others."""
     checks = list(HealthCheck)
     return settings(max_examples=ASKED or count, derandomize=not ASKED, deadline=None, database=None, suppress_health_check=checks)
 
 
 def _mostly(usual, odd, weight):
-    """The usual value `weight` times as often as all odd ones together."""
+    """A strategy that draws the usual value `weight` times as often as all odd values together."""
     odd = list(odd)
     return st.sampled_from([usual] * (weight * len(odd)) + odd)
 
@@ -127,7 +127,7 @@ SPLITS = st.one_of(*[st.tuples(*[st.lists(pairs, min_size=1, max_size=5)] * 2) f
 
 
 def write_splits(root, splits, colours) -> list[Listing]:
-    """Writes the pairs of the splits train and val to `root`, and palette.txt; `colours`: whether data.palette will name it."""
+    """Writes the pairs of the splits train and val to `root`, and palette.txt; `colours` says whether data.palette will name it."""
     (root / "palette.txt").write_text("".join(f"{' '.join(map(str, colour))} class {i}\n" for i, colour in enumerate(PALETTE.tolist())))
     listings = [Listing(root / name) for name in ("train", "val")]
     for listing, pairs in zip(listings, splits, strict=True):
@@ -154,7 +154,7 @@ def check_report(text, listings):
 
 
 def _write(pair, name, outside, colours, listing):
-    """Writes a pair; what links lead to is written to `outside`."""
+    """Writes a pair, and adds it to the listing; the targets of links are written to `outside`."""
     sizes = [pair.size, (pair.size[0] + (pair.event == "other size"), pair.size[1])]
     files = [photo(pair.photo, sizes[0], pair.number), label_map(pair.label, sizes[1], pair.number, colours)]
     if pair.damage:
@@ -205,7 +205,7 @@ def _paths(pair, name, outside, base, endings):
 
 
 def _place(path, file, event, which, outside):
-    """Writes a file, or what takes its place."""
+    """Writes a file, or what an event puts in its place: a folder, a pipe, a link or nothing."""
     if (event, which) in (("no photo", 0), ("no label map", 1)):
         return
     if (event, which) == ("photo is a folder", 0):
@@ -223,7 +223,7 @@ def _place(path, file, event, which, outside):
 
 
 def _write_more(pair, name, outside, paths, files, listing):
-    """What lies beside a pair."""
+    """Writes the other files and links that an event adds next to a pair."""
     photos, labels = (listing.folder / kind for kind in ("photos", "labels"))
     if (which := DOUBLES.get(pair.event)) is not None:
         second = paths[which].with_name(name + (".PNG" if paths[which].suffix == ".jpg" else ".JPG"))
@@ -242,11 +242,11 @@ def _write_more(pair, name, outside, paths, files, listing):
 
 
 def _judge(pair, paths, files, listing):
-    """Which files of a pair are at fault."""
+    """Records in the listing which files of a pair are faulty or valid, and what a pair without faults holds."""
     broken = BROKEN_LINKS.get(pair.event)
     known = [not file.unknown or which == broken for which, file in enumerate(files)]
     refused = [file.refused or which == broken for which, file in enumerate(files)]
-    # Files of different sizes are both named; if one cannot be opened at all, it is not known that they differ.
+    # If the sizes differ, both files are named; if one file cannot be opened at all, it is not known whether they differ.
     differ = pair.event == "other size" and all(file.size for file in files)
     listing.faulty |= {path for path, fault in zip(paths, refused, strict=True) if fault or differ}
     if all(known) and (differ or pair.event != "other size"):

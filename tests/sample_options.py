@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 
 def sample_options(checkpoint, output, **changed):
-    """The flags' defaults, and what is changed of them."""
+    """The parsed flags of the command: their defaults, except for those in `changed`."""
     lists = ("resample_classes", "noise_seed_per_class", "style_mixing", "mixed_rows", "path")
     heatmaps = ("heatmap_centres", "heatmap_shift", "heatmap_scale")
     defaults = {name: [] for name in (*lists, *heatmaps)} | dict.fromkeys(("config", "labels", "recipe", "truncation", "truncated_rows"))

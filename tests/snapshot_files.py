@@ -1,4 +1,4 @@
-"""Snapshots that are written by Python's own pickle module, from objects that bear the names of PyTorch's."""
+"""Snapshots written by Python's own pickle module, from objects that have the same names as PyTorch's."""
 import io
 import pickle
 import struct
@@ -126,7 +126,7 @@ def network_of(name, arrays, kwargs):
 
 
 def malicious(path):
-    """Pickles that write a file when they are executed, by the names in the errors."""
+    """{the name that must be refused: a pickle that calls it}; if they were executed, most of them would create the file `path`."""
     call = f"open({str(path)!r}, 'w')".encode()
     name = str(path).encode()
     return {

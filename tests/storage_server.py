@@ -1,4 +1,4 @@
-"""A stand-in for Google Cloud Storage on loopback, with one empty bucket, that forgets everything when it ends."""
+"""A stand-in for Google Cloud Storage on loopback, with one empty bucket; everything in it is lost when the server ends."""
 import contextlib
 import json
 import socket
@@ -14,7 +14,7 @@ BUCKET = "bucket"
 
 @contextlib.contextmanager
 def storage_server():
-    """Runs a server in a process of its own; yields the environment in which commands use it for gs://, through each of their libraries."""
+    """Runs a server in a separate process; yields the environment variables that make every library of a command use it for gs://."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -26,10 +26,10 @@ def storage_server():
             assert server.poll() is None and time.monotonic() < deadline, "the storage server does not answer"
             time.sleep(0.05)
         yield {
-            "STORAGE_EMULATOR_HOST": url,  # of gcsfs (pictures, logs) and of google-cloud-storage, by which Orbax looks at the bucket
-            "TENSORSTORE_GCS_HTTP_URL": url,  # of TensorStore, by which Orbax writes arrays
+            "STORAGE_EMULATOR_HOST": url,  # for gcsfs (pictures, logs) and google-cloud-storage, with which Orbax inspects the bucket
+            "TENSORSTORE_GCS_HTTP_URL": url,  # for TensorStore, with which Orbax writes arrays
             "FSSPEC_GCS_TOKEN": "anon",
-            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # would look for zonal buckets in a service that has no stand-in
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # would look for zonal buckets in a service that this server does not provide
             "no_proxy": "127.0.0.1",
         }
     finally:
@@ -46,7 +46,7 @@ def _answers(url):
 
 
 def objects(environment):
-    """{name: bytes} of the bucket of a running server."""
+    """The objects in the bucket of a running server: {name: bytes}."""
     url = f"{environment['STORAGE_EMULATOR_HOST']}/storage/v1/b/{BUCKET}/o"
 
     def get(query):

@@ -1,4 +1,4 @@
-"""Speaks to the studio's server within this process, one request or many at once, also as a client that breaks off."""
+"""A client of the studio's server in the same process: sends one request or many concurrently, and can disconnect early."""
 import asyncio
 import dataclasses
 import json
@@ -17,7 +17,7 @@ HOST = "127.0.0.1:8765"
 
 @dataclasses.dataclass
 class Answer:
-    """What came back: status, headers in lower case, body; and how many chunks of the request the server has taken."""
+    """A response: status, headers (names in lower case) and body, and how many chunks of the request the server has read."""
 
     status: int
     headers: dict[str, str]
@@ -34,7 +34,7 @@ class Answer:
 
     @property
     def message(self):
-        """(header, bytes behind it)."""
+        """(header, the bytes after it)."""
         return framing.unpack(self.body)
 
     @property
@@ -44,7 +44,7 @@ class Answer:
 
 
 async def ask(app, method, path, chunks=(b"",), headers=None, query="", breaks_off=False):
-    """The Answer to a request whose body comes in chunks; None for a client that sends it and goes away."""
+    """The Answer to a request whose body is sent in chunks; None for a client that disconnects after sending it."""
     given = {"host": HOST} | (headers or {})
     scope = {
         "type": "http",
@@ -70,7 +70,7 @@ async def ask(app, method, path, chunks=(b"",), headers=None, query="", breaks_o
             taken += 1
             return {"type": "http.request", "body": chunk, "more_body": True}
         if taken >= 0:
-            taken = -taken - 1  # the end of the body is told once
+            taken = -taken - 1  # the end of the body is sent once
             return {"type": "http.request", "body": b"", "more_body": False}
         if not breaks_off:
             await ended.wait()
@@ -91,7 +91,7 @@ async def ask(app, method, path, chunks=(b"",), headers=None, query="", breaks_o
 
 
 def get(app, path, query="", **headers):
-    """The Answer to a GET; names of headers with _ for -."""
+    """The Answer to a GET; in the names of headers, _ stands for -."""
     return asyncio.run(ask(app, "GET", path, query=query, headers={name.replace("_", "-"): value for name, value in headers.items()}))
 
 

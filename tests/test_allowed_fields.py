@@ -22,8 +22,8 @@ CONFIGS = {"oasis": default.get_config, "eqgan": eqgan.get_config}
 NAN, INF, HUGE = float("nan"), float("inf"), 10**12
 ABSURD = (-1, 0, -0.5, 0.0, NAN, INF, -INF, HUGE, 1e40, "", "absurd", (), (-1, -1), (0, 0), (NAN,), None, True, [], {"a": 1}, b"x")
 
-# The absurd values that make sense, by field: 0 switches something off, or takes a default; a text may name anything, and is looked up
-# before data are read; and a tuple of names may be empty.
+# The values of ABSURD that a field may have after all: 0 switches something off or stands for a default; a text may name anything, and is
+# looked up before data are read; a tuple of names may be empty.
 OFF = (0, 0.0)
 NAMES = ("", "absurd")
 MEANINGFUL = {
@@ -58,7 +58,7 @@ MEANINGFUL = {
         **{f"model.{name}": (0,) for name in ("pixel_noise", "affine_blocks")},
         **{f"loss.{name}": (True,) for name in ("balance", "mask_dontcare")},
         **{f"loss.{name}": (*OFF, HUGE) for name in ("labelmix", "align", "max_weight")},
-        "loss.vgg": OFF,  # which needs loss.vgg_weights otherwise
+        "loss.vgg": OFF,  # any other value needs loss.vgg_weights
         "loss.vgg_weights": NAMES,
         "loss.align_warmup": (0,),
         **{f"train.{name}": (HUGE,) for name in ("lr_g", "lr_d", "init_gain", "adam_eps")},  # a loss that diverges ends the run
@@ -118,7 +118,7 @@ def test_every_absurd_value_of_every_field_is_refused_or_meaningful(family):
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_the_words_of_a_rule_give_its_exact_bounds(family):
-    """A value is refused only if it is beyond them, so that no message says of a value what does not hold."""
+    """Only values beyond the bounds are refused, so a message never says something untrue about a value."""
     config, bounded = CONFIGS[family](), 0
     for name, rule in rules_of(find_family(config)).items():
         if found := re.fullmatch(r"(an integer in|a number from) (\S+?)(?:\.\.| to )(\S+)", rule.words):
@@ -158,7 +158,7 @@ SENSIBLE = {
 
 
 def faults_of(family, fields):
-    """Names of the fields that are wrong by themselves; if none is, of those that do not fit the others."""
+    """Names of the fields that are wrong by themselves; if there are none, of those that do not fit the other fields."""
     absurd = {name: value for name, value in fields.items() if any(value is each or same(value, each) for each in ABSURD)}
     meaningful = {name for name, value in absurd.items() if any(same(value, each) for each in MEANINGFUL[family].get(name, ()))}
     if wrong := absurd.keys() - meaningful:
@@ -231,7 +231,7 @@ def test_a_class_that_does_not_exist_is_refused_with_how_to_map_an_id():
 
 def test_a_config_that_lacks_fields_is_refused_unless_it_is_that_of_an_older_checkpoint():
     config, rules = toy_family.get_config(), rules_of(find_family(eqgan.get_config()))
-    (line,) = wrong_fields(config, rules)  # of all
+    (line,) = wrong_fields(config, rules)  # one line for all missing fields
     assert re.match(r"\d+ fields, such as model.channel_base, .*, are missing: begin with a config of this family in configs/", line)
     config, rules = eqgan.get_config(), rules_of(find_family(eqgan.get_config()))
     with config.unlocked():
@@ -245,7 +245,7 @@ def test_a_config_that_lacks_fields_is_refused_unless_it_is_that_of_an_older_che
     [
         ({"eval__batch_size": 0, "eval__max_examples": -1}, "2 fields .*\n  eval.batch_size=0 is not .*\n  eval.max_examples=-1 is not"),
         ({"seed": 2**40}, "seed=1099511627776 is not an integer in 0..4294967295"),
-        ({"data__num_classes": 0, "data__dontcare_id": 255}, "data.dontcare_id=255 is not a class"),  # known once the data are listed
+        ({"data__num_classes": 0, "data__dontcare_id": 255}, "data.dontcare_id=255 is not a class"),  # checked after listing the data
         ({"data__fit": "crop", "eval__score": "fid"}, "eval.score=fid"),
         ({"eval__protocol": "absurd"}, "eval.protocol=absurd: there is no protocol 'absurd'; did you mean"),
         ({"data__resize_size": (8, 8), "eval__score": "fid"}, "data.resize_size .*\n  eval.score=fid"),

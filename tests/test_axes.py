@@ -1,6 +1,7 @@
-"""Laws of images whose rows lie on several devices: gradients are those of one device, however few the rows.
+"""Laws of images whose rows are split over several devices: gradients equal those on one device, however few rows there are.
 
-XLA's own can be wrong where a device has no more rows than a kernel takes from the next one: `LEAST_ROWS` keeps such images together.
+XLA's own gradients can be wrong if a device has no more rows than a kernel needs from the next device: images with fewer rows than
+`LEAST_ROWS` are not split.
 """
 import functools
 import json
@@ -17,12 +18,12 @@ from oasis_jax.parallel.mesh import make_mesh
 from tests.devices import in_own_process
 
 MESHES = [(2, 2), (4, 2), (2, 4), (1, 8)]
-BATCH, ROWS, WIDTH, CHANNELS = 8, (2, 4, 8, 16), 2, (4, 8)  # of wider images, XLA's gradients may be right
+BATCH, ROWS, WIDTH, CHANNELS = 8, (2, 4, 8, 16), 2, (4, 8)  # for wider images, XLA's gradients may be right
 CONVOLUTIONS = {"3x3": (conv2d, 3), "5x5": (conv2d, 5), "3x3, downsampled": (downsampled_conv2d, 3)}
 
 
 def gradients(mesh, least):
-    """Of every convolution and number of rows, the gradients of image and kernel on a mesh that splits `least` rows or more."""
+    """The gradients of image and kernel, for every convolution and number of rows, on a mesh that splits images of `least` rows or more."""
     axes.LEAST_ROWS = least
     rng, arguments = np.random.default_rng(0), {}
     for name, (_, k) in CONVOLUTIONS.items():
@@ -39,7 +40,7 @@ def gradients(mesh, least):
 
 
 def wrong(mesh, least, alone):
-    """What differs from one device by more than 1e-12 of the largest value: {convolution and rows: by how much}."""
+    """The gradients that differ from those on one device by more than 1e-12 of the largest value: {convolution and rows: difference}."""
     found = {}
     for name, pair in gradients(mesh, least).items():
         found[name] = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(pair, alone[name], strict=True))
@@ -48,7 +49,7 @@ def wrong(mesh, least, alone):
 
 @functools.cache
 def on_devices():
-    """(what is wrong on each of MESHES, and what is wrong on the first if images of any number of rows are split)."""
+    """([`wrong` on each of MESHES], `wrong` on the first mesh if images with any number of rows are split)."""
     return in_own_process(__file__, "")
 
 

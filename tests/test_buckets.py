@@ -1,4 +1,4 @@
-"""Before a bucket is used, its server is asked whether it is there; waiting is told, and has an end."""
+"""Before a bucket is used, its server must respond: a command says that it is waiting for it, and does not wait for ever."""
 import http.server
 import re
 import socket
@@ -12,7 +12,7 @@ PATHS = {"--count": 4, "--labels": "labels", "--workdir": "gs://bucket/run"}
 
 
 def test_a_server_that_answers_anything_is_reachable(monkeypatch):
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:  # 501 to all
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:  # answers 501 to every request
         threading.Thread(target=server.handle_request, daemon=True).start()
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
         refuse_unreachable(PATHS)

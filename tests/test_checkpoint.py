@@ -185,7 +185,7 @@ def test_a_checkpoint_of_eight_devices_is_read_on_one(tmp_path):
     np.testing.assert_array_equal(load_ema(tmp_path)[0]["params"]["w"], np.arange(64.0))
 
 
-# Deletes so slowly that most kills fall into it.
+# Deletes files so slowly that most kills happen during a deletion.
 SAVE_FOR_EVER = """
 import os, sys, time, jax.numpy as jnp
 from oasis_jax.checkpoint import Checkpoints
@@ -231,7 +231,7 @@ def halve_all(folder):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-# Orbax leaves a coroutine behind when a file is short.
+# Orbax leaves a coroutine unfinished when a file is truncated.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", [empty_all, halve_all, shutil.rmtree])
 def test_a_damaged_checkpoint_is_an_error_that_names_the_newest_whole_step(tmp_path, damage):
@@ -333,7 +333,7 @@ def test_a_save_that_cannot_begin_is_an_error_and_leaves_no_thread_behind(tmp_pa
         checkpoints.save(1, make_state(1), make_ema(1), CONFIG)
     checkpoints.close()
     started = [thread for thread in threading.enumerate() if thread not in threads and not thread.daemon]
-    assert not [thread for thread in started if not thread.name.startswith("asyncio_")]  # those are idle, and end with the process
+    assert not [thread for thread in started if not thread.name.startswith("asyncio_")]  # these are idle, and end with the process
 
 
 @pytest.mark.parametrize("first", [(), (1,)])
@@ -343,7 +343,7 @@ def test_a_folder_that_is_moved_while_a_run_uses_it_is_told(tmp_path, first):
             for step in first:
                 checkpoints.save(step, make_state(step), make_ema(step), CONFIG, wait=True)
             (tmp_path / "run").rename(tmp_path / "moved")
-            (tmp_path / "run").write_text("")  # as of a link that was replaced
+            (tmp_path / "run").write_text("")  # as if the workdir were a link that was replaced
             checkpoints.save(2, make_state(2), make_ema(2), CONFIG, wait=True)
 
 
@@ -376,7 +376,7 @@ def test_fields_newer_than_the_checkpoint_fit():
 
 
 def test_what_orbax_imports_for_a_bucket_is_installed():
-    assert importlib.util.find_spec("google.cloud.storage")  # it does not ask for it, and fails without it when a workdir is gs://
+    assert importlib.util.find_spec("google.cloud.storage")  # Orbax needs it if a workdir is gs://, but does not declare it
 
 
 def test_the_cause_of_a_failed_save_ends_with_the_reason():

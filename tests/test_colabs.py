@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, shows pictures, and is stored without them; its first cell installs what is missing."""
+"""Every notebook runs from top to bottom, shows pictures, and is stored without outputs; its first cell installs what is missing."""
 import importlib.util
 import os
 import re
@@ -26,7 +26,7 @@ def code_of(path):
 
 
 def executed(path, folder, **settings):
-    """The outputs of a notebook that runs in a folder; settings replace its form fields of these names."""
+    """Runs a notebook in a folder and returns its outputs; `settings` replace the values of its form fields."""
     notebook = nbformat.read(path, as_version=4)
     for name, value in settings.items():
         (cell,) = (cell for cell in notebook.cells if re.search(rf"^{name} = .*# @param", cell.source, re.M))
@@ -60,14 +60,14 @@ def test_badge_and_installation_name_one_repository(path):
     assert set(re.findall(r"github(?:\.com)?/([\w-]+/\w+)", text)) == {REPOSITORY}
 
 
-@pytest.mark.parametrize("extras", EXTRAS.values())
+@pytest.mark.parametrize("extras", sorted(filter(None, set(EXTRAS.values()))))
 def test_what_is_installed_is_an_extra_of_the_package(extras):
     setup = (ROOT / "setup.py").read_text()
     assert all(f'"{name}": ' in setup for name in re.findall(r"\w+", extras))
 
 
 def first_cell(path, monkeypatch, folder, found):
-    """The lines of %pip that the first cell runs in a folder, where find_spec finds `found`, and the cell's variables."""
+    """Runs the first cell in a folder, with a find_spec that returns `found`: (its line magics as (name, line), its variables)."""
     called = []
     shell = types.SimpleNamespace(run_line_magic=lambda name, line: called.append((name, line)), system=None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)

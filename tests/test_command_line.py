@@ -1,4 +1,4 @@
-"""What a user reads of every command, in a process of its own: help, one line for what is wrong, and nothing of the libraries."""
+"""What users see of the commands, run in separate processes: help, one line that says what is wrong, and nothing from libraries."""
 import functools
 import logging
 import os
@@ -54,7 +54,7 @@ def test_help_lists_the_config_with_an_example(command):
 )
 def test_what_is_wrong_is_told_in_one_line(command, args, told):
     done = started(command, *args)
-    (line,) = done.stderr.splitlines()  # nothing of TensorFlow, oneDNN, absl and XLA
+    (line,) = done.stderr.splitlines()  # nothing from TensorFlow, oneDNN, absl or XLA
     assert done.returncode == 1 and not done.stdout and re.search(told, line)
 
 
@@ -70,7 +70,7 @@ def test_the_bucket_of_the_data_is_asked_for_where_data_are_read(monkeypatch, co
 
 
 def test_fields_that_are_wrong_are_told_before_anything_else(tmp_path):
-    """TensorFlow is imported by then, and says nothing."""
+    """TensorFlow has been imported by then, and prints nothing."""
     fields = ["--config.eval.batch_size=0", "--config.seed=1099511627776"]
     done = started("main", "--config=configs/scenes.py", f"--workdir={tmp_path}", *fields)
     header, *lines = done.stderr.splitlines()

@@ -21,7 +21,7 @@ def test_only_a_tpu_has_options_and_only_one_with_room_a_larger_limit():
 
 
 def test_a_step_and_a_sample_ask_for_the_options_of_their_devices(monkeypatch):
-    """The CPU's compiler refuses an option that it does not know, so none of a TPU's can reach it unseen."""
+    """The CPU's compiler refuses options that it does not know, so an option for TPUs cannot reach it unnoticed."""
     mesh, inputs = make_mesh(jax.devices()[:1]), {"batch": jnp.ones((1, 2))}
 
     def step(state, batch):

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
 OF_OASIS = [name for name in NAMES if not name.startswith("eqgan")]
 
-# lr G, lr D, batch, epochs, EMA decay, LabelMix, evaluation every, N, label offset, label map, image size, resize size
+# lr G, lr D, batch, epochs, EMA decay, LabelMix, steps between evaluations, N, label offset, label map, image size, resize size
 RECIPES = {
     "cityscapes": (4e-4, 4e-4, 20, 200, 0.999, 5, 2500, 35, 0, "", (256, 512), ()),
     "ade20k": (1e-4, 4e-4, 32, 200, 0.9999, 10, 5000, 151, 0, "", (256, 256), (286, 286)),
@@ -223,7 +223,7 @@ def test_the_last_value_of_a_tuple_counts_and_an_empty_one_empties_it(parse, arg
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_tuple_field_takes_elements_with_commas_between_them(parse, name):
-    """Names need no quotes; texts that look like code are names too; of two values the last counts."""
+    """Names need no quotes; texts that look like code are names too; if a field is given twice, the last value counts."""
     config = flat(load(name))
     tuples = {field: value for field, value in config.items() if isinstance(value, tuple)}
     names = {"data.class_names", "data.scene_categories", "data.palette_colours"}
@@ -326,7 +326,7 @@ def test_configs_of_the_project_have_names_in_any_folder(parse, tmp_path, monkey
     assert flat(config_flag.load(f"{name}:sa")) == flat(load("cityscapes:sa"))
     assert parse("--config.train.batch_size=3", config=f"{name}:sa").train.batch_size == 3
     (tmp_path / "cityscapes.py").write_text("from configs import scenes\n\nget_config = scenes.get_config\n")
-    own = name == "cityscapes.py"  # a file of the user goes before
+    own = name == "cityscapes.py"  # a file of the user takes precedence
     assert config_flag.load(name).data.layout == ("scenes" if own else "cityscapes")
 
 
@@ -347,7 +347,7 @@ print(config_flag.load("configs/mine.py").train.num_steps, config_flag.load("sce
 
 
 def test_config_files_import_those_of_the_project_and_their_neighbours(tmp_path):
-    """From a folder of the user's own that is called configs too, where those of the project are not on Python's path."""
+    """The file is in a folder of the user that is also called configs, and the project's configs are not on Python's path."""
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "mine.py").write_text("from configs import base\n\nget_config = base.get_config\n")
     (tmp_path / "configs" / "base.py").write_text(BASE)

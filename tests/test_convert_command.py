@@ -22,7 +22,7 @@ def state():
 
 @pytest.fixture(scope="module")
 def published(state):
-    """State dicts as the published system saves them: the wrapper's prefix and the counter of batches included."""
+    """State dicts as the published system saves them, including the wrapper's prefix and the batch counters."""
     generator, discriminator = to_state_dict(state.generator), to_state_dict(state.discriminator)
     counters = {name.replace("running_mean", "num_batches_tracked"): np.int64(7) for name in generator if name.endswith("running_mean")}
     ema = {name: array * 2 if name.endswith("bias") else array for name, array in generator.items()}

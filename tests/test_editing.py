@@ -19,7 +19,7 @@ LABELS = np.random.default_rng(0).integers(4, size=IMAGE_SIZE)
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Run folders of a spatially aware model and of one that is not."""
-    # The features of random weights are large, and so must the branches be.
+    # With random weights, features are large, so the spatially aware branches must be large as well.
     aware = tiny_config(spatial_awareness=True, sel_blocks="l1,cat,none", sel_strength=1e5)
     folders = {}
     for name, config in (("aware", aware), ("plain", tiny_config(num_blocks=1))):

@@ -1,4 +1,4 @@
-"""The evaluation command on a tiny run, and on faults that users make."""
+"""The evaluation command on a tiny run, and its messages for mistakes of users."""
 import json
 import os
 import pathlib
@@ -26,7 +26,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evaluate(tmp_path_factory):
-    """Runs the command; returns its output, and its error output if it fails."""
+    """Runs the command; returns its standard output, or the last line of its standard error if it fails."""
     env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "OASIS_JAX_CACHE": str(tmp_path_factory.mktemp("cache"))}
 
     def command(*flags):

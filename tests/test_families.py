@@ -1,4 +1,4 @@
-"""The seam holds: a family that the spine has never heard of is trained, resumed, evaluated and sampled without a change elsewhere."""
+"""The family interface is sufficient: a family that no shared code knows is trained, resumed, evaluated and sampled."""
 import json
 import types
 import zipfile
@@ -31,7 +31,7 @@ def run(tmp_path_factory):
 def test_it_trains_and_shows_its_images_with_their_seeds(run):
     workdir, scores = run
     assert {"colour_distance_l", "texture_distance", "score_gap_of_set"} <= scores.keys()
-    assert not {"colour_distance", "miou_by_d"} & scores.keys()  # of label maps, which it has none of
+    assert not {"colour_distance", "miou_by_d"} & scores.keys()  # these need label maps, which it does not have
     assert (workdir / "samples" / "step_0000006.png").exists() and (workdir / "losses.png").exists()
     assert not (workdir / "labels").exists()
 

@@ -79,7 +79,7 @@ def test_no_import_goes_back_up(path):
     own, imported = part_of(path), imported_parts(path)
     if own in GROUND:
         allowed = set(GROUND_ORDER[: GROUND_ORDER.index(own) + 1]) | ({"parallel"} if own == "checkpoint" else set())
-    elif own == "parallel":  # on which checkpoints stand: all processes save and read them together
+    elif own == "parallel":  # `checkpoint` builds on it: all processes save and read checkpoints together
         allowed = set(GROUND_ORDER[: GROUND_ORDER.index("checkpoint")]) | {own}
     else:
         allowed = MAY_IMPORT[own] | GROUND | {own}
@@ -97,7 +97,7 @@ def test_the_families_are_found_by_their_folders():
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_nothing_outside_its_folder_names_a_family(family):
-    """Besides the name of the package, which the first family shares, and that of the paper whose heatmaps and alignment all may use."""
+    """Except in the package's name, which contains that of the first family, and in that of the paper on heatmaps, which all may use."""
     for path in modules():
         if part_of(path) != family:
             text = re.sub(r"oasis_jax|OASIS_JAX_CACHE|OASIS_VGG16_WEIGHTS|EqGAN-SA", "", path.read_text())
@@ -113,17 +113,17 @@ def test_no_two_files_outside_the_families_share_a_name():
     assert {name for name in names if names.count(name) > 1} == set()
 
 
-# Files outside the families that may speak of label maps, because they handle that column; the words "label_map" are a column's name there.
+# Files outside the families that may contain "label_map", because they handle the column of that name.
 COLUMN = {
     "convert.py", "editing.py", "evaluate.py", "family.py", "fields.py", "pictures.py", "recipe_file.py", "sample.py", "sample_dataset.py",
     "sample_labels.py", "sample_recipe.py",
 } | {
     f"{folder}/{name}.py"
     for folder, names in {
-        "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "survey", "tfds_source"),
+        "data": ("check", "columns", "datasets", "decode", "folders", "labels", "pipeline", "reader", "split", "tfds_source"),
         "evaluation": ("diversity", "report", "sources", "validation"),
-        "studio": ("__main__", "examples", "fitting", "opening", "renderer"),
-        "metrics": ("colour", "equilibrium", "metric", "segmentation"),
+        "studio": ("__main__", "fitting", "opening", "renderer"),
+        "metrics": ("colour", "metric"),
         "training": ("loop", "resuming", "samples", "setup"),
     }.items()
     for name in names
@@ -132,4 +132,4 @@ COLUMN = {
 
 def test_label_map_is_spoken_of_only_where_a_column_is_meant():
     speaking = {str(path.relative_to(PACKAGE)) for path in modules() if "label_map" in path.read_text() and part_of(path) not in FAMILIES}
-    assert speaking <= COLUMN
+    assert speaking == COLUMN

@@ -1,4 +1,4 @@
-"""Laws of heatmaps given by hand or by a seed."""
+"""Laws of heatmaps that are given explicitly or drawn from a seed."""
 import jax
 import numpy as np
 import pytest

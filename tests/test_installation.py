@@ -1,4 +1,4 @@
-"""What is installed: a wheel without the clone beside it, and sampling without the packages that training needs."""
+"""What is installed: a wheel works without a clone, and commands that lack the training packages name the extra to install."""
 import importlib.util
 import os
 import pathlib
@@ -17,14 +17,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel of a clean copy of the project, which is unpacked in a folder."""
+    """The folder in which the wheel of a clean copy of the project is unpacked."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("oasis_jax", "configs"):
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source")
     builders = importlib.util.find_spec("setuptools") and importlib.util.find_spec("wheel")
-    at_hand = ["--no-build-isolation"] if builders else []  # else pip fetches them
+    at_hand = ["--no-build-isolation"] if builders else []  # otherwise pip downloads them
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", *at_hand, "--wheel-dir=built", "./source"]
     subprocess.run(command, cwd=folder, check=True)
     (file,) = (folder / "built").glob("*.whl")
@@ -33,7 +33,7 @@ def wheel(tmp_path_factory):
 
 
 def started(code, installed, cwd):
-    """The finished process of Python code for which the wheel alone is installed, in a folder of its own."""
+    """Runs Python code in the folder `cwd`, where it finds the unpacked wheel but no clone; returns the finished process."""
     clones = "[place for place in sys.path if pathlib.Path(place or '.', 'oasis_jax').is_dir()]"
     start = f"import pathlib, sys; sys.path[:] = [{str(installed)!r}, *(place for place in sys.path if place not in {clones})]"
     return subprocess.run([sys.executable, "-c", f"{start}\n{code}"], capture_output=True, text=True, cwd=cwd)

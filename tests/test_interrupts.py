@@ -20,7 +20,7 @@ COMMANDS = {
 
 
 def started(*line):
-    """A process of Python that heeds SIGINT."""
+    """Starts Python with these arguments, with the default handling of SIGINT; returns the process."""
     env = ENVIRONMENT | {"PYTHONUNBUFFERED": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([*HEEDING, sys.executable, *line], cwd=ROOT, env=env, **pipes)
@@ -29,7 +29,7 @@ def started(*line):
 @pytest.mark.parametrize("module", ["oasis_jax.interrupts", "absl.flags", "numpy"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_ctrl_c_while_a_command_is_imported_ends_it_with_one_line(command, module):
-    process = started("-X", "importtime", "-m", f"oasis_jax.{command}", *COMMANDS[command])  # tells what has been imported
+    process = started("-X", "importtime", "-m", f"oasis_jax.{command}", *COMMANDS[command])  # prints what has been imported
     while not (line := process.stderr.readline()).endswith(f" {module}\n"):
         assert line, f"{command} has ended before it had imported {module}"
     if module == "oasis_jax.interrupts":  # which has been imported, but has yet to be called
@@ -52,7 +52,7 @@ with interrupts.ending_soon("command"):
 """
 SLEEP = "time.sleep(60)"
 WAIT = f"print('begun'); {SLEEP}"
-ENDS = {  # what code may do with a KeyboardInterrupt: (code, seconds in which the process is given time, what else it prints)
+ENDS = {  # what code may do with a KeyboardInterrupt: (code, grace period in seconds, what else it prints)
     "gives back": (f"try: {WAIT}\n    finally: given_back()", 60, "given back\n"),
     "makes another error of it": (f"try: {WAIT}\n    except BaseException: raise ImportError('failed')", 60, ""),
     "exits with a message": (f"try: {WAIT}\n    except BaseException: sys.exit('failed')", 60, ""),

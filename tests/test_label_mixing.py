@@ -1,4 +1,4 @@
-"""Laws of label maps that are drawn from others."""
+"""Laws of label maps that are drawn from given ones."""
 import numpy as np
 import pytest
 
@@ -8,7 +8,7 @@ NONE, ROAD, CAR, SIGN = range(4)
 
 
 def sources():
-    """Twelve label maps 16x32: all hold road, four also a car, one also a sign; each has a don't-care border of its own."""
+    """Twelve label maps 16x32: all hold road, four also cars, one also a sign; don't-care borders are 0, 1 or 2 columns wide."""
     maps = np.full((12, 16, 32), ROAD, np.uint8)
     for i, ids in enumerate(maps):
         ids[:, : i % 3] = NONE

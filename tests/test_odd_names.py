@@ -1,4 +1,4 @@
-"""Files and folders are called anything: in any encoding and normalisation, with signs that shells expand. Only `~` is expanded."""
+"""Files and folders may have any name: any encoding and normalisation, and characters that shells expand. Only `~` is expanded."""
 import io
 import os
 import types
@@ -40,10 +40,10 @@ def test_names_of_all_kinds_are_listed_checked_and_read(root, tmp_path):
     spec = DataSpec(root=str(root), num_classes=len(ODD), image_size=(8, 16), val_photos="train/photos", val_labels="train/labels")
     split = open_split(spec, "val")
     assert [example.name for example in split.examples] == sorted(map(files.compared, ODD))
-    for _ in range(2):  # the second time from memory
+    for _ in range(2):  # the second result is read from the run's folder
         assert check_split(split, spec, tmp_path / "run [1]").pixels.tolist() == [128] * len(ODD)
     (batch,) = eval_batches(split, spec, len(ODD))
-    assert np.abs(batch["image"] - 10.0 * batch["label_map"][..., None]).max() <= 1  # a JPEG
+    assert np.abs(batch["image"] - 10.0 * batch["label_map"][..., None]).max() <= 1  # JPEG is lossy
     assert sorted(batch["label_map"][:, 0, 0]) == list(range(len(ODD)))
 
 
@@ -56,7 +56,7 @@ def test_every_fault_is_one_line_whatever_its_file_is_called(root):
     head, *lines = str(error.value).split("\n")
     assert len(lines) == len(ODD) and all("cannot be read" in line for line in lines)
     assert r"line\nend.png" in str(error.value) and r"\x1b[2J.png" in str(error.value) and r"\u200b.png" in str(error.value)
-    assert "\udce9" in head  # bytes stay as they are
+    assert "\udce9" in head  # undecodable bytes are kept
 
 
 def test_photo_and_label_map_pair_whatever_the_normalisation_of_their_names(tmp_path):
@@ -115,7 +115,6 @@ def test_the_home_folder_is_expanded_in_every_path(tmp_path, monkeypatch):
     assert (read_label_map("~/ids.png", LabelRule(3)) == 2).all()
     assert list(find_label_files("~/ids.png")[0].values()) == [str(tmp_path / "ids.png")]
     assert prepare_workdir("~/run") == tmp_path / "run"
-    (tmp_path / "p.txt").write_text("0 0 0 void")
     assert config_of_run("~/none") is None
     with pytest.raises(WeightsError, match="no such file"):
         read_weights("~nobody at all/w.npz")

@@ -1,4 +1,4 @@
-"""Checkpoints of earlier versions stay usable: `old_run.zip` holds a run as version 0.1.0 wrote it, and what that version made of it."""
+"""Checkpoints of earlier versions stay usable: `old_run.zip` holds a run of version 0.1.0, and what that version computed from it."""
 import pathlib
 import zipfile
 
@@ -49,7 +49,7 @@ def test_it_loads_and_samples_the_same_images(run, expected):
     model = oasis_jax.load(run)
     labels = np.add.outer(np.arange(16) // 4, np.arange(32) // 4) % model.num_classes
     images = model.sample(np.stack([labels] * 2), seed=3)
-    # Equal to the byte where XLA compiles the same code; another version may round single values the other way.
+    # The bytes are equal if XLA compiles the same code; another version of XLA may round single values differently.
     assert np.abs(images.astype(int) - expected["images"]).max() <= 1
 
 

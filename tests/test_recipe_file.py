@@ -1,4 +1,4 @@
-"""Laws of recipe.json: what is written is read again, and a file from anywhere can do nothing worse than be refused in one line."""
+"""Laws of recipe.json: what is written is read back, and the worst that a file of any origin can cause is an error of one line."""
 import base64
 import io
 import json
@@ -71,7 +71,7 @@ def test_more_classes_than_a_palette_has_are_stored_in_16_bits():
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_palettes_of_few_colours_are_read_by_index(bits):
-    """As programs write them that save space."""
+    """Some programs write such files to save space."""
     image = Image.fromarray((LABELS % 2).astype(np.uint8))
     image.putpalette([0, 0, 0, 255, 0, 0])
     file = io.BytesIO()
@@ -86,7 +86,7 @@ def png(mode="RGB", size=SIZE, **options):
 
 
 def bomb(width, height):
-    """A small PNG that says that it is large."""
+    """A small PNG whose header claims that it is large."""
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

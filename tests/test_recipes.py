@@ -1,4 +1,4 @@
-"""Laws of recipes: they are stored and read again, and change the heatmaps that they name alone."""
+"""Laws of recipes: they are stored and read back, and change only the heatmaps that they name."""
 import dataclasses
 import json
 

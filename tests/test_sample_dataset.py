@@ -24,7 +24,7 @@ RULE = LabelRule(4, 1, {255: 0})
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A model whose labels are stored as class - 1, and 255 for don't care."""
+    """The run of a model whose label files store class - 1, and 255 for don't-care."""
     config = tiny_config()
     config.data.update(label_offset=1, label_map="255:0")
     save_run(workdir := tmp_path_factory.mktemp("run"), config)
@@ -33,7 +33,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
-    """Three label files of twice the size: road and sky, one with a car."""
+    """Three label files of twice the image size: road and sky, one also with a car."""
     folder = tmp_path_factory.mktemp("labels")
     stored = np.full((32, 64), SKY - 1, np.uint8)
     stored[16:, 8:], stored[:2] = ROAD - 1, 255
@@ -47,7 +47,7 @@ def labels(tmp_path_factory):
 
 
 def written(run, labels, output, **flags):
-    """Runs the command in this process: (samples.json, {label map of a pair: ids as written})."""
+    """Runs the command in this process; returns (samples.json, {label map of a pair: ids as written})."""
     sample.run(sample_options(run, output, labels=str(labels), as_dataset=True, **flags))
     summary = json.loads((output / "samples.json").read_text())
     return summary, {record["labels"]: np.asarray(Image.open(output / record["labels"])) for record in summary["images"]}
@@ -105,7 +105,7 @@ def test_pasted_regions_are_recorded(run, labels, tmp_path):
 
 @pytest.mark.parametrize("label_ids", [None, "classes"])
 def test_the_training_command_reads_what_was_written(run, labels, tmp_path, label_ids):
-    """The flags that the command prints pass the check of the data, and give the classes of the model again."""
+    """With the flags that the command prints, the pairs pass the data check and are read as the model's classes."""
     options = sample_options(run, tmp_path / "out", labels=str(labels), as_dataset=True, label_ids=label_ids, mirror=True)
     model = sampling.load(run)
     dataset = prepare(model, options)
@@ -161,7 +161,7 @@ def test_ids_take_16_bits_where_8_do_not_do(run, labels, tmp_path):
     model = sampling.load(run)
     model.config.data.update(label_offset=-299, label_map="7:0")
     options = sample_options(run, tmp_path / "out", labels=str(labels), as_dataset=True)
-    options.config = ConfigDict({"data": {"label_map": "255:0", "label_offset": 1, "palette": None}})  # of these files
+    options.config = ConfigDict({"data": {"label_map": "255:0", "label_offset": 1, "palette": None}})  # how the files in `labels` are read
     dataset = prepare(model, options)
     assert dataset.stored.dtype == np.uint16 and dataset.stored.tolist() == [299, 300, 301, 302]
     dataset.write(tmp_path / "out")
@@ -203,7 +203,7 @@ def test_what_does_not_fit_the_label_maps_is_told(run, labels, tmp_path):
     with pytest.raises(ValueError, match="--favour_rare: all label maps are don't-care throughout: give others"):
         written(run, tmp_path / "one", tmp_path / "out", examples=1, favour_rare=True)
     model = sampling.load(run)
-    model.config.data.label_map = ""  # class 0 is then stored by no id
+    model.config.data.label_map = ""  # then no id stands for class 0
     changed = ConfigDict({"data": {"label_map": "255:0", "label_offset": None, "palette": None}})
     with pytest.raises(ValueError, match=r"class 0 \(unlabelled\) has no id in .*: give --label_ids=classes"):
         prepare(model, sample_options(run, tmp_path / "out", labels=str(tmp_path / "one"), as_dataset=True, config=changed))

@@ -27,7 +27,7 @@ def test_an_update_in_parts_is_that_of_the_whole_batch(float64, parts):
     accumulated, _, aux_of_parts = jax.jit(lambda params: descend(loss, params, optimizer, optimizer.init(params), given(), parts))(params)
     np.testing.assert_allclose(accumulated, whole, rtol=1e-13)
     np.testing.assert_allclose(aux_of_parts["mean"], aux["mean"], rtol=1e-12)
-    assert aux_of_parts["largest"] < aux["largest"]  # the mean over parts of what is no mean over examples
+    assert aux_of_parts["largest"] < aux["largest"]  # the mean of the maxima of the parts
 
 
 def test_every_part_has_examples_of_all_of_the_batch():

@@ -1,6 +1,7 @@
-"""A tiny evaluation: scenes, a random generator, and simple functions in the place of networks.
+"""A tiny evaluation: scenes, a random generator, and simple functions in place of networks.
 
-As a program, `tiny_evaluation.py FOLDER DEVICES`: its scores on so many devices, in one of several processes if the environment says so.
+As a program, `tiny_evaluation.py FOLDER DEVICES` prints its results on that many devices, as one of several processes if the environment
+says so.
 """
 import dataclasses
 import json
@@ -33,7 +34,7 @@ SPACE = LabelSpace(tuple(CLASS_NAMES[1:]) + ("void",), tuple(range(1, len(CLASS_
 
 @dataclasses.dataclass(frozen=True)
 class ThresholdSegmenter:
-    """Stands for a network: the class grows with the brightness."""
+    """Describes `segment`, which stands in for a segmentation network: brighter pixels have larger classes."""
 
     labels = SPACE
 
@@ -42,7 +43,7 @@ class ThresholdSegmenter:
 
 
 def extract(images):
-    """Stands for a network: means of the image's quarters."""
+    """Stands in for a feature network: the means (B, 12) of the quarters of images."""
     images = images / 255.0 if images.dtype == jnp.uint8 else images
     batch, height, width, _ = images.shape
     return jnp.asarray(images, jnp.float32).reshape(batch, 2, height // 2, 2, width // 2, 3).mean((2, 4)).reshape(batch, 12)
@@ -99,7 +100,7 @@ def _without_weights(config, cache, protocol, devices, columns):
 
 
 def everything(folder, devices=1):
-    """All that an evaluation finds, for JSON: the report with diversity and scores by D, what was counted, and rows per image.
+    """All results of an evaluation, for JSON: the report with diversity and scores by D, the metrics' counts, and their rows per image.
 
     The report on the toy family is under "unconditional".
     """

@@ -1,4 +1,4 @@
-"""A run folder of a tiny model, for the tests of what reads checkpoints."""
+"""A run folder of a tiny model, for the tests of code that reads checkpoints."""
 import jax
 import numpy as np
 
@@ -22,14 +22,14 @@ def tiny_config(**model):
 
 
 def random_state(config, seed=0):
-    """A TrainState at step 0 with large random weights: unlike the images of a fresh generator, theirs vary with labels and noise."""
+    """A TrainState at step 0 with large random weights: unlike those of a fresh generator, its images vary with labels and noise."""
     step, rng = family.train_step(config), np.random.default_rng(seed)
 
     def fill(path, leaf):
         name = getattr(path[-1], "key", "")
         if name in ("kernel", "weight", "bias"):
             return rng.normal(0.1, 1, leaf.shape).astype(leaf.dtype)
-        if name == "strength":  # of noise, beside activations that such weights make large
+        if name == "strength":  # of noise: large, because such weights make activations large
             return np.full(leaf.shape, 20, leaf.dtype)
         if name in ("u", "v"):
             return np.full(leaf.shape, leaf.size**-0.5, leaf.dtype)
@@ -39,7 +39,7 @@ def random_state(config, seed=0):
 
 
 def save_run(workdir, config, steps=(5,), metrics=None):
-    """Writes checkpoints with another generator in each; `metrics` is {step: {name: value}}."""
+    """Writes a checkpoint for each step, each with a different generator; `metrics` is {step: {name: value}}."""
     with Checkpoints(workdir, keep=len(steps), score_name="score", higher_is_better=True) as checkpoints:
         for step in steps:
             checkpoints.save(step, None, random_state(config, seed=step).ema, config.to_dict())

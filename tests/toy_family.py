@@ -1,4 +1,4 @@
-"""A second model family in one file: an unconditional GAN of two layers, which shows what a family owes and that nothing else is needed."""
+"""A second model family in one file: an unconditional GAN of two layers. It shows what a family must provide, and that this is enough."""
 import dataclasses
 import sys
 from typing import Any, ClassVar

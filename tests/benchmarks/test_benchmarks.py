@@ -1,4 +1,4 @@
-"""What must hold for benchmarks whatever they measure."""
+"""Laws that hold for every benchmark, whatever it measures."""
 import argparse
 import dataclasses
 import importlib

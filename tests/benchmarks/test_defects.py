@@ -1,4 +1,4 @@
-"""Laws of the benchmark of a lattice and of local resampling."""
+"""Laws of the benchmark of two defects: a lattice in generated images, and resampling that is not local."""
 import sys
 
 import numpy as np
@@ -18,7 +18,7 @@ def test_squares_lie_in_one_class():
     label_map[:, 2 * SIDE :], label_map[SIDE:] = 2, 3
     label_map[0, -1] = 0
     corners = defects.squares(label_map, dontcare=3)
-    assert corners.tolist() == [[0, left] for left in (0, SIDE // 2, SIDE, 2 * SIDE, 5 * SIDE // 2)]  # one straddles, the last has a hole
+    assert corners.tolist() == [[0, left] for left in (0, SIDE // 2, SIDE, 2 * SIDE, 5 * SIDE // 2)]  # one has two classes, the last a hole
 
 
 def test_steps_of_a_lattice_are_shared_and_those_of_texture_cancel():
@@ -54,4 +54,4 @@ def test_the_command_prints_photos_and_runs(tmp_path, monkeypatch, capsys):
     _, photos, images = capsys.readouterr().out.splitlines()
     of_photos, of_images = ([float(each) for each in line.rsplit("  ")[1:] if each] for line in (photos, images))
     assert len(of_photos) == 4 and min(of_photos) > 0 and images.startswith(f"{tmp_path / 'run'}, step 5 ")
-    assert len(of_images) == 7 and of_images[4] > of_images[6]  # the class that was drawn anew changes most
+    assert len(of_images) == 7 and of_images[4] > of_images[6]  # the resampled class changes most

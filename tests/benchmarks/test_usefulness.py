@@ -1,4 +1,4 @@
-"""Laws of the benchmark that says what generated pairs are worth."""
+"""Laws of the benchmark that measures how useful generated pairs are for training."""
 import json
 import sys
 
@@ -17,7 +17,7 @@ NAMES = ("unlabelled", "road", "car", "sky")
 
 
 def write_pairs(root, folders, count, seed, ids=(255, 0, 1, 2)):
-    """Photos that have the colour of their classes; the fourth class is in no label map."""
+    """Writes photos in the colours of their classes, and their label maps, in which the fourth class does not occur."""
     rng = np.random.default_rng(seed)
     for folder in folders:
         (root / folder).mkdir(parents=True)
@@ -70,7 +70,7 @@ def test_colours_are_learnt_and_dontcare_is_left_out(real, tmp_path, capsys):
     found = usefulness.run(config, real, [folder], [0.2], [0, 1], 4, 60, 1e-2)
     assert list(found) == [(0.2, usefulness.ALONE), (0.2, folder)]
     for rows in found.values():
-        assert rows.shape == (2, 5) and np.isnan(rows[:, [1, 4]]).all()  # of don't-care, and of a class that is absent
+        assert rows.shape == (2, 5) and np.isnan(rows[:, [1, 4]]).all()  # the IoU of don't-care, and of a class that is absent
         np.testing.assert_allclose(rows[:, 0], rows[:, 2:4].mean(1))
     assert found[0.2, folder][:, 0].min() > 0.6
     told = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Small data sets in files, whose photos tell where each pixel came from."""
+"""Small data sets in files, whose photos show where each pixel came from."""
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +9,7 @@ NUM_CLASSES = 6
 
 
 def write_pair(root, name, split="train", size=(24, 32), seed=0, photo_ending=".png"):
-    """A photo whose colour is a function of the label: channel 0 is 40 times the class, in blocks of 8 pixels."""
+    """Writes and returns a photo and its label map, in blocks of 8 pixels; channel 0 of the photo is 40 times the class."""
     rng = np.random.default_rng(seed)
     ids = np.kron(rng.integers(0, NUM_CLASSES, (size[0] // 8, size[1] // 8)), np.ones((8, 8), int)).astype(np.uint8)
     photo = np.stack([ids * 40, 255 - ids * 40, np.full_like(ids, seed)], -1)
@@ -22,7 +22,7 @@ def write_pair(root, name, split="train", size=(24, 32), seed=0, photo_ending=".
 
 @pytest.fixture
 def root(tmp_path):
-    """Seven training pairs and three for validation; channel 2 of a photo is the number of its pair."""
+    """Seven training pairs and three for validation; channel 2 of a photo is the number of its pair, plus 100 for validation."""
     for i in range(7):
         write_pair(tmp_path, f"pair{i}", seed=i)
     for i in range(3):

@@ -180,7 +180,7 @@ def test_label_maps_without_a_pixel_to_learn_from_are_counted_and_if_all_are_it_
     for path in labels[:2]:
         Image.fromarray(np.full((24, 32), 1, np.uint8)).save(path)
     spec = dataclasses.replace(spec, dontcare_id=1)
-    for _ in range(2):  # the second time, it is remembered
+    for _ in range(2):  # the second survey is read from data_check.json
         survey = check_split(open_split(spec, "val"), spec, tmp_path / "run")
         assert any(note.startswith("2 of 3 label maps hold no pixel to learn from") for note in survey.notes)
     Image.fromarray(np.full((24, 32), 1, np.uint8)).save(labels[2])

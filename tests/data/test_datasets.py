@@ -59,7 +59,7 @@ def test_label_files_of_cityscapes_leave_out_what_lies_beside_them(tmp_path):
 
 @pytest.fixture
 def ade20k(tmp_path):
-    """Four training images and one for validation; returns a DataSpec of given categories."""
+    """Four training images and one for validation; returns a function from scene categories to a DataSpec."""
     lines = ["ADE_train_1 beach", "ADE_train_2 street", "ADE_train_3 bedroom", "ADE_train_4 beach", "ADE_val_1 bedroom"]
     for name in (line.split()[0] for line in lines):
         folder = "validation" if "val" in name else "training"

@@ -12,7 +12,7 @@ SIZE = (37, 51)
 
 
 def photo(mode="RGB"):
-    """Noise on a smooth gradient: chroma that the subsampling of JPEG and its interpolation are seen in."""
+    """Noise on a smooth gradient, whose chroma shows the subsampling of JPEG and its interpolation."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:37, :51]
     smooth = np.stack([4 * x, 5 * y, 250 - 3 * x - 2 * y], -1)
@@ -106,7 +106,7 @@ def test_damaged_and_missing_files_are_errors(tmp_path):
 
 
 def segments(options):
-    """(segments between the start of a JPEG file and its scan, the rest)."""
+    """(segments between the start of a JPEG file and its scan, the rest of the file)."""
     file = io.BytesIO()
     photo().save(file, "JPEG", **options)
     data, place, found = file.getvalue(), 2, []

@@ -7,7 +7,7 @@ from oasis_jax.data.heatmap_draws import draw
 
 
 def drawn(seed, start, stop):
-    """(stop - start, 2, 7, 3) for batches of four."""
+    """Heatmaps (stop - start, 2, 7, 3) of the positions from start to stop, for batches of four."""
 
     def of(position):
         return draw(seed, position, 4)

@@ -1,4 +1,4 @@
-"""What a file holds is read as it looks, or refused with its name: no pixel silently becomes another one."""
+"""An image file is read as it looks, or refused with an error that names it: no pixel changes its value silently."""
 import io
 import struct
 import sys
@@ -59,7 +59,7 @@ def test_16_bits_become_8_unless_that_is_all_but_black(tmp_path, ending):
 
 
 def with_alpha(kind):
-    """An image with pixels of colour RGB or GREY, of which the left half is transparent."""
+    """(image of a mode, options of `save`): the left half of the image is transparent."""
     alpha = np.where(np.arange(8) < 4, 0, 255).astype(np.uint8) * np.ones((6, 1), np.uint8)
     if kind == "RGBA":
         return Image.fromarray(np.dstack([RGB, alpha])), {}
@@ -80,7 +80,7 @@ def test_transparent_pixels_are_white_and_remarked(tmp_path, kind):
 
 
 def write_png(path, values, bits, colour_type, transparent=None):
-    """A PNG of the samples (H, W * channels), with a tRNS chunk of one sample per channel: Pillow writes few of them."""
+    """Writes a PNG of the samples (H, W * channels), with a tRNS chunk of one sample per channel. Pillow cannot write most such files."""
     height, (width, channels) = len(values), (values.shape[1] // (3 if colour_type == 2 else 1), 3 if colour_type == 2 else 1)
     weights = 1 << np.arange(bits)[::-1]
     rows = [np.packbits((row[:, None] & weights > 0).ravel()).tobytes() for row in values.astype(int)]
@@ -96,7 +96,7 @@ def write_png(path, values, bits, colour_type, transparent=None):
 @pytest.mark.parametrize("bits, colour_type", [(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2)])
 def test_a_transparent_colour_becomes_white_or_is_refused_whatever_its_bits(tmp_path, bits, colour_type):
     most = 2**bits - 1
-    values = np.where(np.arange(24).reshape(2, 12) // 3 % 2, 0, most)  # pixel by pixel, also of three channels
+    values = np.where(np.arange(24).reshape(2, 12) // 3 % 2, 0, most)  # runs of three, so that RGB pixels are black or white too
     path = write_png(tmp_path / "a.png", values, bits, colour_type)
     assert np.unique(np.asarray(read_photo(path))).tolist() == [0, 255] and not Photo().remarks(open_image(path))
     write_png(path, values, bits, colour_type, transparent=0)
@@ -156,7 +156,7 @@ def segment(marker, data):
 
 
 def jpeg(mode="RGB", strip_adobe=False, late=b""):
-    """A JPEG file that begins as JFIF; `late` comes behind its quantisation tables."""
+    """A JPEG file that begins as JFIF; `late` is inserted after its quantisation tables."""
     file = io.BytesIO()
     Image.fromarray(RGB).convert(mode).save(file, "JPEG", quality=90)
     data = file.getvalue()
@@ -258,7 +258,7 @@ def test_colours_of_16_bits_are_no_ids(tmp_path):
 
 
 def blended(ids, antialiased=True):
-    """Label maps in colour, enlarged as drawing programs do."""
+    """A label map in colour (48, 64, 3), enlarged as by a drawing program."""
     image = Image.fromarray(COLOURS[ids]).resize((64, 48), Image.Resampling.BICUBIC if antialiased else Image.Resampling.NEAREST)
     return np.asarray(image)
 
@@ -337,7 +337,7 @@ def test_a_link_to_nowhere_is_named(tmp_path):
 @pytest.mark.parametrize("side", [100, 150])
 def test_too_many_pixels_are_not_decoded(tmp_path, monkeypatch, side):
     path = save(tmp_path / "a.png", np.zeros((side, side), np.uint8))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9999)  # Pillow only warns up to twice as many
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9999)  # Pillow only warns up to twice this number
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
     refused(path, "too many pixels")
 

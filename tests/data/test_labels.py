@@ -130,16 +130,16 @@ def test_an_offset_by_which_no_id_has_a_class_comes_with_one_by_which_all_have(f
 def test_opaque_colours_of_a_palette_png_are_read_without_a_word(tmp_path):
     image = Image.new("P", (4, 3), 1)
     image.putpalette([9, 9, 9, 20, 20, 20])
-    image.save(tmp_path / "a.png", transparency=bytes([255, 255]))  # of which Pillow warns when it drops it
+    image.save(tmp_path / "a.png", transparency=bytes([255, 255]))  # Pillow warns when it drops such transparency
     assert (read_label_map(tmp_path / "a.png", LabelRule(2, palette=np.array([[9, 9, 9], [20, 20, 20]], np.uint8))) == 1).all()
 
 
 @pytest.mark.parametrize("rule, inverse", [
     (LabelRule(3), [0, 1, 2]),
     (LabelRule(12, 1, {11: 0}), [11, *range(11)]),
-    (LabelRule(3, 1, {255: 0, 19: 0}), [19, 0, 1]),  # the lowest of several
+    (LabelRule(3, 1, {255: 0, 19: 0}), [19, 0, 1]),  # the lowest of several ids
     (LabelRule(3, 1, {-1: 0}), [-1, 0, 1]),  # a negative id cannot be stored in PNG
-    (LabelRule(3, 0, {0: 1, 7: 0}), [7, 1, 2]),  # of 0 and 1, that of the offset
+    (LabelRule(3, 0, {0: 1, 7: 0}), [7, 1, 2]),  # class 1 has ids 0 and 1: that of the offset is chosen
     (LabelRule(2, -65535), [65535, -1]),
 ])  # fmt: skip
 def test_the_inverse_of_a_rule_gives_ids_of_its_classes(rule, inverse):

@@ -1,4 +1,4 @@
-"""All image files below a folder are listed, however they got there, and what is not is said."""
+"""All image files below a folder are listed, also those behind links, and what is skipped is reported."""
 import os
 
 import numpy as np
@@ -117,7 +117,7 @@ def test_an_empty_folder_says_what_was_passed_over(tmp_path):
 
 @pytest.mark.parametrize("up", ["root/up", "root/deep/up", "store/up"])
 def test_links_to_a_folder_above_the_listed_one_lead_back_too(tmp_path, up):
-    """photos/up -> .. would otherwise list the label maps as photos."""
+    """A link photos/up -> .. would otherwise list the label maps as photos."""
     write(tmp_path, "root/a.png", "root/deep/b.png", "labels/a.png", "store/c.png", "other/d.png")
     (tmp_path / "root/linked").symlink_to("../store")
     (tmp_path / up).symlink_to(tmp_path)
@@ -131,5 +131,5 @@ def test_folders_that_links_list_again_are_said(tmp_path):
     write(tmp_path, "root/static/a.png")
     (tmp_path / "root/camera").symlink_to("static")
     listed = list_images(tmp_path / "root")
-    assert list(listed.files) == ["camera/a.png", "static/a.png"]  # one label map may be that of two photos
+    assert list(listed.files) == ["camera/a.png", "static/a.png"]  # one label map may belong to two photos
     assert [note.split(", such as ")[0] for note in listed.notes("F")] == ["listed twice in F: 1 folders that links lead to"]

@@ -1,4 +1,4 @@
-"""Folders drawn at random, of valid, odd and broken files: a plain listing gives what is trained on, or one report names every fault.
+"""Random folders of valid, odd and broken files: either the pairs of a plain listing are trained on, or one report names every fault.
 
 `tests/odd_folders.py` says how to draw more of them.
 """
@@ -23,7 +23,7 @@ SIZE = (8, 12)
 
 
 def resized(photo, ids):
-    """Bytes of an example at SIZE: the photo by Pillow, of the ids those whose pixels contain the new centres."""
+    """(bytes of the photo, bytes of the ids) at SIZE: the photo by Pillow, each new id from the old pixel that contains its centre."""
     rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(SIZE, ids.shape, strict=True))
     photo = photo.resize(SIZE[::-1], Image.Resampling.BICUBIC)
     return np.asarray(photo).tobytes(), ids[rows][:, columns].astype(np.uint8).tobytes()
@@ -34,7 +34,7 @@ def counted(batch):
 
 
 def check_examples(split, listing):
-    """Compares examples at full size with what was written; returns the Counter of what batches of all of them must hold."""
+    """Compares examples at full size with what was written; returns a Counter of the resized examples, which batches must hold."""
     assert [example.name for example in split.examples] == sorted(listing.pairs)
     expected = collections.Counter()
     for index, example in enumerate(split.examples):

@@ -1,4 +1,4 @@
-"""Of pairs that lack a half, users learn what would make them pairs, once."""
+"""For photos and label maps without a partner, users are told once what would make them pairs."""
 import dataclasses
 import re
 
@@ -34,7 +34,7 @@ def test_ends_of_names_are_one_hint_and_following_it_makes_pairs(root, spec, pho
     spec = dataclasses.replace(spec, **fields)
     split = open_split(spec, "train")
     assert [example.name for example in split.examples] == expected and not split.faults
-    assert not open_split(spec, "val").faults  # whose names have no such ends
+    assert not open_split(spec, "val").faults  # its names have no such suffixes
 
 
 def test_a_suffix_leaves_out_what_else_lies_in_the_folder_and_says_so(root, spec):
@@ -97,7 +97,7 @@ def test_layouts_with_names_of_their_own_give_no_hint(tmp_path):
 
 
 def pairs(root, names, photo="{}", label="{}"):
-    """The faults of a training split of these names, in a data set with one pair more for validation."""
+    """[faults of the training split, faults of the validation split] of a data set with these training pairs and one validation pair."""
     for split, each in (("train", names), ("val", ["bonn_000000_000019"])):
         for name in each:
             write_pair(root, name, split)
@@ -136,7 +136,7 @@ def test_ends_that_shells_would_split_are_quoted(tmp_path):
 
 def test_an_end_that_only_some_names_have_is_to_be_left_out_of_them(root, spec):
     (root / "train/labels/pair3.png").rename(root / "train/labels/pair3_mask.png")
-    (fault,) = open_split(spec, "train").faults  # with a suffix, the other label maps would be passed over
+    (fault,) = open_split(spec, "train").faults  # with a suffix, the other label maps would be skipped
     assert re.search("1 label maps end in _mask, such as .*pair3_mask.png.*: leave it out of their names, as in the 6 other pairs$", fault)
 
 

@@ -214,7 +214,7 @@ def test_a_changed_zip_is_checked_and_measured_again(tmp_path, monkeypatch):
 
     first = found()
     assert first[0] == 5 and found() == (0, first[1])
-    assert found(split="val")[0] == 0  # they are the training photos
+    assert found(split="val")[0] == 0  # the validation photos are the training photos
     os.utime(root, (1, 1))
     dated = found()
     assert dated[0] == 5 and dated[1] != first[1]

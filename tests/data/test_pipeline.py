@@ -98,7 +98,7 @@ def test_the_cache_changes_nothing_but_rounding(root, spec, resize_size):
     cached = train_batches(split, dataclasses.replace(spec, cache=True), 4, seed=5, start_step=1)
     for a, b in zip(take(train_batches(split, spec, 4, seed=5, start_step=1), 4), take(cached, 4), strict=True):
         assert (a["label_map"] == b["label_map"]).all()
-        # Pillow rounds a window of the resize now and then otherwise than the whole; where nothing is cropped there is no window.
+        # Pillow sometimes rounds a window of a resized photo differently than the whole photo; without a crop there is no window.
         assert np.abs(a["image"] - b["image"].astype(int)).max() <= (2 if resize_size else 0)
 
 
@@ -168,8 +168,8 @@ def cut_off(path, count):
     path.write_bytes(path.read_bytes()[:-count])
 
 
-ORIENTATION = 0x0112  # of EXIF
-IEND = 12  # bytes of the chunk that ends a PNG file, without which Pillow reads it nevertheless
+ORIENTATION = 0x0112  # tag of EXIF
+IEND = 12  # bytes of the chunk that ends a PNG file; Pillow also reads a file without it
 
 
 def test_what_tensorflow_refuses_is_left_to_pillow(root, spec):
@@ -226,7 +226,7 @@ def test_a_file_that_changes_its_size_after_the_check_is_refused(root, spec, kin
     path = root / f"train/{kind}/pair3.{ending}"
     Image.open(path).resize((64, 48), Image.Resampling.NEAREST).save(path)
     with pytest.raises(DataError, match=r"photos/pair3\..* is \d+x\d+ and .*labels/pair3.png is \d+x\d+: one of them has changed") as error:
-        for _ in range(8):  # what was read ahead is as it was
+        for _ in range(8):  # batches that were read ahead still hold the old file
             next(batches)
     assert f"pair3.{ending} is 64x48" in str(error.value)
 
@@ -242,7 +242,7 @@ def upright(root):
 
 
 def turn(path):
-    """Turns a photo upside down by its EXIF: its sides and the size of the file stay."""
+    """Turns a photo upside down by its EXIF; its height, width and file size stay the same."""
     exif, size = Image.Exif(), path.stat().st_size
     exif[ORIENTATION] = 3
     Image.open(path).save(path, exif=exif)
@@ -278,7 +278,7 @@ def test_files_of_which_only_the_date_changes_are_read_on_and_that_is_told_once(
     batches = train_batches(split, spec, 7, seed=0)
     first = next(batches)
     with pytest.warns(UserWarning, match=r"the date of .*train/.* has changed since the check of the data, but not its size") as told:
-        for path in root.glob("train/*/*"):  # of which some are read ahead meanwhile
+        for path in root.glob("train/*/*"):  # some of them are read ahead in the meantime
             later(path)
         found = [first, *take(batches, 7)]
     assert len(told) == 1

@@ -14,7 +14,7 @@ RARE = ("sign", "pedestrian")
 
 @pytest.fixture(scope="module")
 def pairs():
-    scenes = Scenes(200, (32, 64), seed=3)  # small: the laws are of shares and colours
+    scenes = Scenes(200, (32, 64), seed=3)  # small images: the laws are about shares and colours
     return [scenes.scene(i) for i in range(len(scenes))]
 
 

@@ -17,9 +17,9 @@ SIZE = (16, 24)
 
 
 class TinyScenes(tfds.core.GeneratorBasedBuilder):
-    """Photos of one grey each, with the class that belongs to it."""
+    """Pairs of a photo of one grey and a label map of one class."""
 
-    __module__ = "tiny_scenes"  # of one part: TFDS looks for no package around it
+    __module__ = "tiny_scenes"  # a name without dots, so that TFDS does not look for a package
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
@@ -83,7 +83,7 @@ ON_WHITE = RGB * OPACITY + 255 * (1 - OPACITY)
 
 
 class TinyCats(tfds.core.GeneratorBasedBuilder):
-    """Photos alone, of several sizes and kinds; other features are images too, but not all of 8 bits."""
+    """Photos without label maps, of several sizes and kinds; not all other features are images of 8 bits."""
 
     __module__ = "tiny_cats"
     VERSION = tfds.core.Version("1.0.0")
@@ -136,7 +136,7 @@ def test_other_kinds_of_images_become_what_files_of_theirs_become(cats, feature,
     split = open_split(dataclasses.replace(cats, tfds_image=feature), "train", ("image",))
     found = np.asarray(split.read(0)["image"])
     expected = expected.reshape(16, 40, -1).astype(int)
-    assert found.shape == (16, 40, 3) and abs(found - expected).max() <= (feature == "alpha")  # rounding of a blend
+    assert found.shape == (16, 40, 3) and abs(found - expected).max() <= (feature == "alpha")  # blending with white is rounded
 
 
 @pytest.mark.parametrize("feature", ["depth", "label", "frames"])
@@ -229,7 +229,7 @@ def test_an_unknown_builder_is_one_short_line(tmp_path, name, message):
 
 
 class TinyWeb(tfds.core.GeneratorBasedBuilder):
-    """Photos that would have to be downloaded, from a port that nobody listens on."""
+    """Photos that would have to be downloaded, from a port on which no server listens."""
 
     __module__ = "tiny_web"
     VERSION = tfds.core.Version("1.0.0")
@@ -257,6 +257,6 @@ def test_without_a_connection_the_download_ends_soon_with_one_line(tmp_path, mon
     monkeypatch.setattr("oasis_jax.data.tfds_source.RETRIES", 1)
     with pytest.raises(DataError) as error:
         open_splits(DataSpec(layout="tfds:tiny_web", root=str(tmp_path)), ("image",))
-    (line,) = str(error.value).splitlines()  # of both splits
+    (line,) = str(error.value).splitlines()  # one line for both splits
     assert line.startswith(f"tfds:tiny_web is not in {tmp_path}, and could not be downloaded from 127.0.0.1 (ConnectionError): check the")
     assert downloader.MAX_RETRIES == 1

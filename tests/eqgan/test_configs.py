@@ -1,4 +1,4 @@
-"""Laws of EqGAN-SA's configs: the published recipes as numbers, the automatic rule, and fields that do not fit."""
+"""Laws of EqGAN-SA's configs: the numbers of the published recipes, the automatic rule, and errors for fields that do not fit."""
 from pathlib import Path
 
 import jax

@@ -1,4 +1,4 @@
-"""Laws of the conversion of published snapshots: a run that generates their images, or an error that says what the file holds."""
+"""Laws of converting published snapshots: the result is a run that generates the same images, or an error that says what the file holds."""
 import subprocess
 import sys
 import types
@@ -22,7 +22,7 @@ from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.training.resuming import check_config_fits
 from tests.snapshot_files import malicious, network_of, pickled, snapshot
 
-SIDE, CLAMP = 16, 0.5  # a clamp that changes images
+SIDE, CLAMP = 16, 0.5  # a clamp low enough to change images
 WIDTHS = {"channel_base": 32, "channel_max": 4}
 MAPPING = {"z_dim": 6, "w_dim": 5, "mapping_layers": 2}
 FILTER = np.full((4, 4), 1 / 16, np.float32)
@@ -34,7 +34,7 @@ def random_like(template, seed):
 
 
 def random_networks(sel):
-    """{"G", "D" and "G_ema": (module, random variables)} of tiny networks."""
+    """Tiny networks: {name: (module, random variables)} for the names "G", "D" and "G_ema"."""
     generator = Generator(SIDE, **WIDTHS, **MAPPING, sel_hidden=64 if sel else 0, clamp=CLAMP)
     discriminator = Discriminator(SIDE, **WIDTHS, group_size=4, clamp=CLAMP)
     heatmaps = jnp.ones((1, NUM_MAPS, 3)) if sel else None
@@ -54,7 +54,7 @@ def networks():
 
 
 def arguments(sel=True):
-    """The arguments of the constructors as a snapshot has them; those of StyleGAN2-ADA lack `use_sel`."""
+    """Constructor arguments as stored in a snapshot; those of StyleGAN2-ADA (sel=False) lack `use_sel`."""
     widths = WIDTHS | {"num_fp16_res": 0, "conv_clamp": CLAMP}
     shared = {"c_dim": 0, "img_resolution": SIDE, "img_channels": 3}
     generator = shared | {"z_dim": 6, "w_dim": 5, "mapping_kwargs": {"num_layers": 2}, "synthesis_kwargs": widths}
@@ -65,14 +65,14 @@ def arguments(sel=True):
 
 
 def arrays(variables, to_state_dict):
-    """The entries of a state dict, with the filter that a published network has in each layer."""
+    """The entries of a state dict, with the `resample_filter` that published networks have in every layer."""
     entries = to_state_dict(variables)
     layers = {name.rpartition(".")[0] for name in entries if name.endswith(".weight") and ".affine" not in name}
     return entries | {f"{layer}.resample_filter": FILTER for layer in layers}
 
 
 def write(path, networks, given, **changed):
-    """Writes a snapshot of networks, made with `given` arguments; `changed` replaces networks by records of others."""
+    """Writes a snapshot of `networks` with the constructor arguments `given`; `changed`, {name: record}, replaces their records."""
     records = {
         "G": network_of("Generator", arrays(networks["G"][1], generator_to_state_dict), given["G"]),
         "D": network_of("Discriminator", arrays(networks["D"][1], discriminator_to_state_dict), given["D"]),
@@ -127,7 +127,7 @@ def test_the_config_has_the_fields_of_the_recipe_with_their_types(networks, tmp_
     assert config.model.clamp == CLAMP and config.model.num_reduced == 0 and config.model.mbstd_group_size == 4
     given = arguments()
     given["G"]["synthesis_kwargs"]["conv_clamp"] = given["D"]["conv_clamp"] = None
-    given["G"]["synthesis_kwargs"].update(architecture="skip", resample_filter=[1, 3, 3, 1])  # spelt out, as it is by default
+    given["G"]["synthesis_kwargs"].update(architecture="skip", resample_filter=[1, 3, 3, 1])  # the default values, written out
     assert family.published_config({"pkl": write(tmp_path / "x.pkl", networks[True], given)}).model.clamp == 0
 
 

@@ -1,4 +1,4 @@
-"""Laws of the step on several devices: its numbers do not depend on how many there are, and none does the work of another."""
+"""Laws of the step on several devices: its results do not depend on their number, and the devices share the work."""
 import dataclasses
 import json
 import sys
@@ -12,8 +12,8 @@ from tests.devices import compare, in_own_process
 from tests.eqgan.tiny import SIDE, batch_of, tiny_step
 
 BATCH = 16
-WIDTHS = {"channel_base": 256, "channel_max": 16}  # at which nearly all operations are those of convolutions
-# Groups of statistics and alignment, hidden channels of the SELs, alignment, and meshes: parts of the batch, and one of the rows.
+WIDTHS = {"channel_base": 256, "channel_max": 16}  # at which nearly all operations belong to convolutions
+# Number of groups (statistics, alignment), hidden channels of the SELs, whether to align, meshes (parts of the batch, parts of the rows).
 CASES = {
     "full": (1, 4, True, [(4, 1)]),
     "full in two groups": (2, 4, True, [(2, 1), (8, 1)]),
@@ -23,9 +23,9 @@ CASES = {
 
 
 def step_of(groups, hidden, aligned):
-    """Both regularisations and mixed styles."""
+    """Returns a TrainStep with both regularisations and style mixing."""
     step = tiny_step(r1_every=2, path_length=2.0, path_every=2, style_mixing=0.5)
-    # Adam makes whole steps out of rounding errors where the gradient is nothing else; low rates keep them below the tolerance.
+    # Where a gradient is nothing but rounding error, Adam still takes full steps; low learning rates keep them below the tolerance.
     rates = {name: adam_without_momentum(1e-5, 0.99, 1e-6) for name in ("optimizer_g", "optimizer_d")}
     generator, discriminator = step.generator.clone(sel_hidden=hidden, **WIDTHS), step.discriminator.clone(groups=groups, **WIDTHS)
     alignment = Alignment(groups=groups) if aligned else None
@@ -39,8 +39,8 @@ def test_devices_share_the_work_and_change_nothing(case):
     assert every_loss_counts and [tuple(one["mesh"]) for one in found] == CASES[case][-1]
     for one in found:
         assert one["losses"] <= 1e-9 and one["state"] <= 1e-9 and one["gradients"] <= 1e-12, one
-        assert not one["gathered rows"], one  # examples stay where they are
-        # What each device does for itself is Adam and the average.
+        assert not one["gathered rows"], one  # no device gathers examples of others
+        # Adam and the averaged generator are computed in full on every device, hence 1.2.
         assert one["work"] < 1.2 / one["mesh"][0], one
 
 

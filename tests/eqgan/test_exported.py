@@ -1,4 +1,4 @@
-"""An exported EqGAN-SA generates the images of the model that it was made of."""
+"""An exported EqGAN-SA generates the same images as the model that was exported."""
 import jax
 import numpy as np
 import pytest

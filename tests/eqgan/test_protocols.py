@@ -1,4 +1,4 @@
-"""The protocols of the family fit what the evaluation can do, and one of them is established for every data set."""
+"""Laws of EqGAN-SA's protocols: the evaluation supports them, and every data set has a default one."""
 import pytest
 
 from configs import default

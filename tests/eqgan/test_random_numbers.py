@@ -1,4 +1,4 @@
-"""Laws of EqGAN-SA's random numbers: the scales of initial values, and that no two purposes share a key."""
+"""Laws of EqGAN-SA's random numbers: initial values have the published scales, and no two purposes share a key."""
 import functools
 
 import jax
@@ -35,16 +35,16 @@ def test_initial_values_have_the_published_scales():
 
 
 def without_draws(init):
-    """A module's `init` that only makes zeros; what it draws is replaced anyway."""
+    """Returns an `init` that makes zeros instead of drawing; the train step replaces its values anyway."""
     return lambda self, *args: jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(functools.partial(init, self), *args)
     )
 
 
 def test_every_purpose_has_a_key_of_its_own(monkeypatch):
-    """The keys of initial values, of steps and of images, whose numbers are equal: none is drawn with or split twice."""
+    """Initial values, steps and images: no key is used twice, to draw or to split, even if the step and the seed are the same number."""
     used, batch = [], batch_of(2)
-    noise._drawn.cache_clear()  # vectors that other tests have drawn are drawn again
+    noise._drawn.cache_clear()  # so that vectors that other tests have drawn are drawn again
 
     def recorded(function):
         def record(key, *args, **kwargs):
@@ -68,6 +68,7 @@ def test_every_purpose_has_a_key_of_its_own(monkeypatch):
         noise_vector(seed, 8)
         heatmaps.of_seed(seed)
         Generate(GENERATOR, "random")._noise_of(seed)
-    # Networks; 5 for each of a step's draws, and its last update; latent, heatmaps and noise maps of an image.
+    # 3 for the networks; per step, 5 for each of its two draws and 1 for its update; per image, 1 for the latent, 3 for the heatmaps and 1
+    # for the noise maps.
     assert len(used) == 3 + 4 * (2 * 5 + 1) + 4 * (1 + 3 + 1)
     assert len(set(used)) == len(used)

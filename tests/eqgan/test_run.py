@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path):
-    """With regularisation at intervals that no checkpoint keeps step with."""
+    """The intervals of regularisation, 2 and 3 steps, do not divide that of checkpoints, 5."""
 
     def command(workdir, num_steps):
         config = tiny_config(train__num_steps=num_steps, checkpoint__every_steps=5, loss__r1_every=2, loss__path_length=2.0)
@@ -78,7 +78,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def images(model):
-    """Of the seeds 7, 8 and 9."""
+    """Images of the seeds 7, 8 and 9."""
     return model.sample(3, seed=7)
 
 
@@ -109,7 +109,7 @@ def test_noise_is_of_the_seed_constant_or_none(model, images):
 
 
 def test_truncation_leads_to_the_mean_style(model):
-    """At 0 images of one seed's noise and heatmaps do not depend on their latents."""
+    """At truncation 0, images with the same noise and heatmaps do not depend on their latents."""
     maps = heatmaps.of_seed(0)
     same = [model.sample(1, seed=3, z=noise_vector(seed, 8)[None], truncation=0.0, heatmaps=maps) for seed in (0, 1)]
     np.testing.assert_array_equal(*same)

@@ -45,7 +45,7 @@ def test_latents_noise_and_heatmaps_each_change_an_image(model):
 
 
 def test_an_image_is_drawn_again_from_its_recipe_file(runs, model, tmp_path):
-    """Its noise is a choice of the model, and there is no label map."""
+    """The file also stores the kind of noise, which is a choice of the model; it has no label map."""
     recipe = Recipe(1, style_seeds={0: 4}, truncation=0.6).with_heatmaps(of_seed(5))
     recipe_file.write(tmp_path / "cat.json", runs["aware"], None, recipe, image_size=model.image_size, noise="const")
     sample.run(sample_options(None, tmp_path / "out", recipe=str(tmp_path / "cat.json")))
@@ -97,7 +97,7 @@ def test_mixing_all_rows_gives_the_other_latent_and_mixing_none_changes_nothing(
     np.testing.assert_array_equal(every, model.sample(1, seed=1, z=noise_vector(2, 8)[None]))
     some = Recipe(1, style_seeds={3: 2})
     assert np.any(images(model, some) != images(model, Recipe(1)))
-    # Among others with more latents, an image is the same to the last bit.
+    # In a batch with an image that has more latents, an image is the same to the last bit.
     np.testing.assert_array_equal(images(model, Recipe(1), some), np.concatenate([images(model, Recipe(1)), images(model, some)]))
 
 
@@ -134,7 +134,7 @@ def test_a_path_can_be_that_of_one_level_or_map(model):
 
 
 def command(run, output, **options):
-    """Runs the command: (samples.json, [image])."""
+    """Runs the command; returns (contents of samples.json, [image])."""
     sample.run(sample_options(run, output, **options))
     summary = json.loads((output / "samples.json").read_text())
     return summary, [np.asarray(Image.open(output / record["file"])) for record in summary["images"]]

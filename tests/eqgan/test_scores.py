@@ -1,4 +1,4 @@
-"""Laws of the disequilibrium indicator by a discriminator whose logits depend on the other images of a group."""
+"""Laws of the disequilibrium indicator, with a discriminator whose logits depend on the other images of a group."""
 import dataclasses
 import functools
 
@@ -23,7 +23,7 @@ GROUP = 4
 
 
 class Discriminator(nn.Module):
-    """One logit per image, with the standard deviation over a strided group."""
+    """One logit per image, which depends on the standard deviation over a strided group."""
 
     group_size: int = GROUP
 
@@ -47,7 +47,7 @@ def images(seed, count):
 
 
 def batches(images, size):
-    """As an evaluation gives them: the last one is padded."""
+    """Yields batches as an evaluation does: the last one is padded."""
     for first in range(0, len(images), size):
         part = images[first : first + size]
         yield Batch(np.concatenate([part, part[-1:].repeat(size - len(part), 0)]), None, None, first, len(part))
@@ -59,7 +59,7 @@ def measured(metric, images, size):
 
 
 def by_hand(metric, images):
-    """The logits of whole groups, one group at a time; the last is filled up by its first images."""
+    """Returns the logits, computed one group at a time; an incomplete last group is filled up with its own images, from its first on."""
     found = []
     for first in range(0, len(images), GROUP):
         group = images[first : first + GROUP]
@@ -91,7 +91,7 @@ def test_it_depends_neither_on_the_batch_size_nor_on_how_processes_share_the_ima
 
 
 def test_a_logit_depends_on_its_group(metric):
-    """Otherwise the law above would say nothing."""
+    """Otherwise the test above would prove nothing."""
     other = np.concatenate([images(0, 4)[:1], images(1, 3)])
     assert abs(by_hand(metric, images(0, 4))[0] - by_hand(metric, other)[0]) > 1e-3
 
@@ -134,7 +134,7 @@ def model():
 
 
 def evaluated(metric, model, photos, cache, batch_size=4, **protocol):
-    """(scores, notes) of a model against photos, whose files are sorted so."""
+    """Returns (scores, notes) of a model against photos, in the order in which their files are sorted."""
     examples = tuple(Example(f"{i:04d}") for i in range(len(photos)))
     split = Split("val", examples, (Photo(),), read_arrays=lambda i: {"image": photos[i]})
     spec = DataSpec(layout="scenes", image_size=SIZE)
@@ -144,14 +144,14 @@ def evaluated(metric, model, photos, cache, batch_size=4, **protocol):
 
 
 def films(count, frames):
-    """Photos of films, frame by frame: neighbours are nearly equal."""
+    """Returns the frames of `count` films, one film after the other: neighbouring frames are nearly equal."""
     rng = np.random.default_rng(0)
     first = rng.uniform(0.1, 1, (count, 1, 1, 1, 1)) * rng.integers(16, 240, (count, 1, *SIZE, 3))
     return (first + rng.integers(0, 5, (count, frames, *SIZE, 3))).astype(np.uint8).reshape(-1, *SIZE, 3)
 
 
 def test_it_does_not_depend_on_the_order_of_the_files(metric, model, tmp_path):
-    """Groups of neighbours would hardly deviate, where photos are frames of films."""
+    """If photos are frames of films, groups of neighbouring files would have nearly no deviation."""
     photos = films(64, GROUP)
     renamed = photos[np.random.default_rng(1).permutation(len(photos))]
     of_films, of_any = (evaluated(metric, model, each, tmp_path / name, 64)[0]["di"] for name, each in (("a", photos), ("b", renamed)))
@@ -160,7 +160,7 @@ def test_it_does_not_depend_on_the_order_of_the_files(metric, model, tmp_path):
 
 
 def test_only_a_window_is_counted_and_generated(metric, model, tmp_path, monkeypatch):
-    """Whatever the evaluation's batches and number of images, and one that does not divide into groups."""
+    """Whatever the evaluation's batch size and number of images are, and for a window that does not divide into groups."""
     monkeypatch.setattr(Disequilibrium, "window", 6)
     photos, generate, seen = films(10, 1), Samples.generate, []
 
@@ -174,7 +174,7 @@ def test_only_a_window_is_counted_and_generated(metric, model, tmp_path, monkeyp
     for batch_size in (4, 8):
         seen.clear()
         scores, notes = evaluated(metric, model, photos, tmp_path, batch_size, noise_seed=100, num_samples=9)
-        assert seen == list(range(100, 108))  # the last batch is full
+        assert seen == list(range(100, 108))  # the last batch is filled up
         assert {name: scores[name] for name in expected} == pytest.approx(expected, rel=1e-3)
         assert any("6 real examples of the protocol" in note for note in notes)
     monkeypatch.setattr(Disequilibrium, "window", 60)

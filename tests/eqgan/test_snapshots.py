@@ -27,7 +27,7 @@ WEIGHT, CONST = RNG.standard_normal((3, 4, 2), np.float32), RNG.standard_normal(
 
 
 def whole_snapshot():
-    """A snapshot with everything that a real one has, and the names and arrays of its G."""
+    """Returns a snapshot with everything that a real one has, and {name: array} of its G."""
     conv = network("Conv2dLayer", 4, 3, parameters={"weight": parameter(WEIGHT), "bias": None}, buffers={"filter": tensor(CONST[0])})
     sequential = layer("container", "Sequential", modules={"0": layer("activation", "LeakyReLU"), "1": conv})
     norm = layer("instancenorm", "InstanceNorm2d", parameters={"weight": None})
@@ -48,7 +48,7 @@ def whole_snapshot():
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads a snapshot that is given as an object, or as bytes."""
+    """A function that reads a snapshot, given as an object or as bytes."""
 
     def read_value(value, protocol=3):
         path = tmp_path / "network-snapshot-000100.pkl"
@@ -60,7 +60,7 @@ def read(tmp_path):
 
 @pytest.fixture
 def refused(read, tmp_path):
-    """Expects the error of a snapshot, which names the file and what to give instead."""
+    """A function that expects a snapshot to be refused, with an error that names the file and what to give instead."""
 
     def expect(value, message):
         with pytest.raises(ValueError, match=message) as caught:
@@ -168,7 +168,7 @@ def test_instructions_that_snapshots_do_without_are_refused(refused, code, messa
 
 
 def test_references_to_references_do_not_expand(refused):
-    """A list of lists of ... a billion laughs; as arguments, as modules, and as a key, whose hash would be computed."""
+    """Nested references ("billion laughs") as lists in arguments, as modules, and as a tuple for a key, whose hash would be computed."""
     laughs = []
     for _ in range(60):
         laughs = [laughs, laughs]
@@ -221,7 +221,7 @@ def test_a_claimed_size_allocates_nothing(refused, size):
     values = np.zeros(2, np.float32)
     blob = storage_bytes(values, length=size)
     refused(snapshot(G=network("G", buffers={"x": tensor(values, stored(blob))})), f"the storage of G.x .*8 bytes for .* {size}")
-    refused(b"\x80\x04Nr\xff\xff\xff\xff.", "a pickle of NoneType")  # the C implementation would allocate this many references
+    refused(b"\x80\x04Nr\xff\xff\xff\xff.", "a pickle of NoneType")  # Python's unpickler in C would allocate this many references
 
 
 @pytest.mark.parametrize(

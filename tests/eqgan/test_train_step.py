@@ -22,7 +22,7 @@ def shapes_of(step):
 
 
 def states(step, count, side=SIDE):
-    """The state at the beginning, and [(state, metrics of the step that led to it)] of the first steps."""
+    """Returns the initial state, and for each of the first `count` steps (state after it, its metrics)."""
     state, found = jax.jit(lambda: step.init((side, side)))(), []
     before, compiled = jax.device_get(state), jax.jit(step)
     for seed in range(count):
@@ -34,13 +34,13 @@ def states(step, count, side=SIDE):
 
 @pytest.fixture(scope="module")
 def step():
-    """R1 in every third step, path lengths in every second."""
+    """A TrainStep with R1 in every third step and path-length regularisation in every second."""
     return tiny_step(r1_every=3, path_length=2.0, path_every=2, style_mixing=0.5)
 
 
 @pytest.fixture(scope="module")
 def run(step):
-    """The state at the beginning, and [(state, metrics)] of four steps."""
+    """The initial state, and [(state, metrics)] of four steps."""
     return states(step, 4)
 
 
@@ -93,11 +93,11 @@ def test_the_ramp_limits_the_half_life_to_a_share_of_the_images_seen():
 def test_draws_are_functions_of_the_key_and_styles_are_mixed_from_a_row_on():
     key, image = jax.random.key(3), jnp.zeros((1000, 2, 2, 3))
     drawn, other = (draw(each, image, GENERATOR, 0.5) for each in (key, jax.random.key(4)))
-    again = draw(key, 1 + image, GENERATOR, 0.5)  # of other images
+    again = draw(key, 1 + image, GENERATOR, 0.5)  # for other images
     assert equal(drawn, again) and not np.array_equal(drawn.z, other.z)
     assert not np.array_equal(drawn.z, drawn.second_z)
     first = np.asarray(drawn.mixed_from)
-    assert set(first) == {*range(1, GENERATOR.num_ws + 1)}  # the first row is never mixed; beyond the last one nothing is
+    assert set(first) == {*range(1, GENERATOR.num_ws + 1)}  # the first row is never mixed; num_ws means that no row is
     assert 0.4 < np.mean(first < GENERATOR.num_ws) < 0.6
     plain = draw(key, image, GENERATOR)
     assert plain.second_z is None and np.array_equal(plain.z, drawn.z) and np.array_equal(plain.noise, drawn.noise)
@@ -116,7 +116,7 @@ def test_rows_of_mixed_styles_come_from_the_second_latent():
     expected = synthesise(ws)
     np.testing.assert_allclose(image, expected, atol=1e-5 * np.abs(expected).max())
     mean = GENERATOR.apply(variables, drawn.z, train=True, method="styles", mutable=["averages"])[1]
-    assert equal(averages, mean)  # the second latent does not count
+    assert equal(averages, mean)  # the second latent is not averaged
 
 
 def test_steps_differ_by_their_number_and_the_seed_alone(step):
@@ -246,7 +246,7 @@ def test_parts_of_a_batch_are_trained_on_as_batches_by_themselves(float64):
 
 @pytest.mark.slow
 def test_a_step_in_parts_is_that_of_the_whole_batch_without_statistics_of_the_batch(float64):
-    """Neither minibatch standard deviation, of groups of one image, nor alignment, whose mean is of the pixels that exceed a threshold."""
+    """The step has no minibatch standard deviation (groups of one image) and no alignment, whose mean is over pixels above a threshold."""
     found, side = [], 8  # two blocks, because it takes long to compile two steps
     for parts in (1, 4):
         made = tiny_step(style_mixing=0.5, accumulate=parts)

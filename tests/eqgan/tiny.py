@@ -18,7 +18,7 @@ DISCRIMINATOR = Discriminator(SIDE, **WIDTHS, group_size=4)
 
 
 def tiny_config(variant="", **fields):
-    """A run on 8 scenes; `section__name` overrides a field."""
+    """Returns the config of a run on 8 scenes; `section__name` overrides a field."""
     config = eqgan_scenes.get_config(variant)
     config.data.update(image_size=(SIDE, SIDE), scenes_train=8, scenes_val=4)
     config.model.update(**WIDTHS, z_dim=8, w_dim=8, mapping_layers=2, sel_hidden=4, encoder_features=4, dtype="float32")
@@ -33,7 +33,7 @@ def tiny_config(variant="", **fields):
 
 
 def random_variables(module, *inputs, seed=0):
-    """Variables of a module's shapes, all random: biases and strengths of noise, which begin at zero, too."""
+    """Returns variables of a module, all random, also the biases and noise strengths that it initialises to zero."""
     shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     leaves, structure = jax.tree.flatten(shapes)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
@@ -43,7 +43,7 @@ def random_variables(module, *inputs, seed=0):
 
 
 def tiny_step(**hyper):
-    """A TrainStep; keyword arguments are of its Hyperparameters."""
+    """Returns a TrainStep; keyword arguments are fields of its Hyperparameters."""
     dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
     return TrainStep(
         generator=GENERATOR.clone(dtype=dtype),

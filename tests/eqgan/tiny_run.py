@@ -1,4 +1,4 @@
-"""A run folder of a tiny EqGAN-SA, without training, for the tests of what samples from it."""
+"""A run folder of a tiny, untrained EqGAN-SA, for tests that sample from it."""
 import functools
 
 import jax
@@ -12,7 +12,7 @@ NUM_STYLES = 6
 
 
 def tiny_config(variant="", **model):
-    """A config of 16x16 images and few channels; keyword arguments override fields of config.model."""
+    """Returns a config for 16x16 images with few channels; keyword arguments override fields of config.model."""
     config = eqgan.get_config(variant)
     config.data.image_size = (16, 16)
     config.model.update(channel_base=64, channel_max=8, z_dim=8, w_dim=8, mapping_layers=2, sel_hidden=4, encoder_features=4)
@@ -23,7 +23,7 @@ def tiny_config(variant="", **model):
 
 @functools.cache
 def _variables(variant):
-    """Random ones, unlike those of a fresh generator: noise, heatmaps and truncation change its images."""
+    """Returns random variables with which, unlike those of a fresh generator, noise, heatmaps and truncation change the images."""
     config, rng = tiny_config(variant), np.random.default_rng(0)
 
     def fill(path, leaf):

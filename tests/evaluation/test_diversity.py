@@ -38,7 +38,7 @@ class LocalModel:
 
 @pytest.fixture(scope="module")
 def lpips():
-    """Random variables of a narrow LPIPS: filters that keep the scale, heads that are not negative, as the published ones."""
+    """Random variables of a narrow LPIPS: filters that preserve the scale, and heads that are not negative, like the published ones."""
     image, rng = jax.ShapeDtypeStruct((1, *SIZE, 3), np.float32), np.random.default_rng(0)
     narrow = tuple(tuple((place, features // 32) for place, features in stage) for stage in vgg16._STAGES)
 

@@ -1,4 +1,4 @@
-"""Laws of an evaluation, on tiny scenes: the same numbers each time, however it is interrupted, spread over devices, or fed from files."""
+"""Laws of an evaluation, on tiny scenes: the numbers are the same if it is repeated, interrupted, spread over devices, or given files."""
 import dataclasses
 import json
 import os
@@ -111,7 +111,7 @@ def test_images_of_a_checkpoint_score_the_same_from_files(validation, model, tmp
     for index, name in enumerate(source.names):
         save_png(tmp_path / "images" / f"{name}.png", source.image(index))
     from_files, from_model = (scores(validation, s) for s in (validation.folder(tmp_path / "images"), source))
-    assert from_files == pytest.approx(from_model, rel=1e-3)  # a batch may round single bytes otherwise than single images
+    assert from_files == pytest.approx(from_model, rel=1e-3)  # bytes may be rounded differently in a batch than in single images
 
 
 def test_an_image_is_reproduced_from_its_seed(validation, model):
@@ -128,7 +128,7 @@ def test_an_image_is_reproduced_from_its_seed(validation, model):
 
 
 def assert_same(found, expected):
-    """Equal counts and texts, and numbers to 1e-5."""
+    """Checks that counts and texts are equal, and numbers to 1e-5."""
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()
         for name in expected:
@@ -145,7 +145,7 @@ def assert_same(found, expected):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """What one process finds on one device."""
+    """Results of one process on one device."""
     return json.loads(json.dumps(everything(tmp_path_factory.mktemp("alone"))))
 
 
@@ -174,7 +174,7 @@ def test_several_processes_find_what_one_finds(alone, tmp_path):
     first, second = (result(process) for process in processes)
     assert first == second
     assert_same(first, alone)
-    kept = 2 * (6 + 5 + 1)  # each process has its part of the photos by six metrics, of the samples by five, of the raw samples by one
+    kept = 2 * (6 + 5 + 1)  # each process stores counts of its photos for six metrics, of its samples for five, of its raw samples for one
     unconditional = 2 * (4 + 3 + 1)
     assert len(list(tmp_path.glob("*.npz"))) == kept + unconditional
 

@@ -1,4 +1,4 @@
-"""Weights that are missing or wrong are refused before anything is measured, and the message says what to give."""
+"""Weights that are missing or wrong are refused before anything is measured, and the message says what to provide."""
 import numpy as np
 import pytest
 

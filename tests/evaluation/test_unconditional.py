@@ -17,7 +17,7 @@ from tests.tiny_evaluation import UNCONDITIONAL, make_unconditional
 
 @pytest.fixture
 def toy(tmp_path):
-    """(Validation of 5 examples and 13 samples in batches of 4, averaged model, what its own scores need)."""
+    """(Validation of 5 examples and 13 samples in batches of 4, averaged model, the run's `own_networks`)."""
     return make_unconditional(tmp_path / "cache")
 
 

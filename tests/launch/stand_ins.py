@@ -18,7 +18,7 @@ class StandIns:
     """A folder of commands that come first in PATH.
 
     Args:
-        folder: path; is created.
+        folder: path of the folder, which is created.
         commands: {name: Python source, which is run after the call was recorded}.
     """
 
@@ -29,7 +29,7 @@ class StandIns:
             self.add(folder / name, source)
 
     def add(self, file, source=""):
-        """Makes `file` another one of the commands."""
+        """Adds a command at the path `file`."""
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(RECORD.format(python=sys.executable, calls=str(self._calls)) + source)
         file.chmod(0o755)
@@ -38,12 +38,12 @@ class StandIns:
         return os.environ | {"PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(self.folder)} | variables
 
     def run(self, *arguments, **variables):
-        """The finished process of a command."""
+        """Runs a command; returns the finished process."""
         arguments, environment = list(map(str, arguments)), self.environment(**variables)
         return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
     def calls(self):
-        """[[name, argument, ...]] since they were last asked for."""
+        """Returns the calls since the last call of this method, [[name, argument, ...]]."""
         calls = [json.loads(line) for line in self._calls.read_text().splitlines()] if self._calls.exists() else []
         self._calls.unlink(missing_ok=True)
         return calls

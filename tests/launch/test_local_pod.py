@@ -1,4 +1,4 @@
-"""A pod of local processes: each has its place in it, all end together, and one run comes out."""
+"""A pod of local processes: each knows its place in it, all end together, and they train one run."""
 import json
 import os
 import re
@@ -32,7 +32,7 @@ STUCK = WAIT.format(on_sigterm="signal.SIG_IGN")  # as in a collective operation
 
 
 def start(commands, logs, *options):
-    """The running script with two processes, which have all begun."""
+    """Starts the script with two processes; returns it when both have begun."""
     command, environment = [*killed_run.HEEDING, *POD, "2", *TRAIN, f"--logs={logs}", *options], commands.environment(PYTHON="train")
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
@@ -86,7 +86,7 @@ def test_when_one_process_fails_the_others_are_ended(others, tmp_path):
 
 
 def end(process, timeout):
-    """What the script prints until it ends with success."""
+    """Waits until the script ends with success; returns what it has printed."""
     try:
         output = process.communicate(timeout=timeout)[0]
     finally:
@@ -120,5 +120,5 @@ def test_two_processes_train_one_run_which_sigterm_stops_and_the_same_command_re
     assert "for 2 cpu" in output  # one device of each process
     assert int(load_state(workdir)["step"]) == stopped_at + 1
     second = (workdir / "logs" / "process_1.log").read_text()
-    assert "trained to step" not in second and "stopped by" not in second  # the first speaks for all
+    assert "trained to step" not in second and "stopped by" not in second  # only the first process reports
     assert len(list(workdir.glob("events.out.tfevents*"))) == 2  # one for each start, not for each process

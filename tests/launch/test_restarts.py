@@ -90,8 +90,11 @@ PREEMPTED = "(cloud / 'state').write_text('SUSPENDED'); import time; time.sleep(
 
 
 def watch(tmp_path, *sources, max_restarts=2, times=([],)):
-    """(the finished process, calls of gcloud that change the request, calls of the training) of `tpu_vm.sh watch`, with the options of
-    each time."""
+    """Runs `tpu_vm.sh watch` once with each list of options in `times`.
+
+    Returns:
+        (last finished process, gcloud's verbs that change the request, calls of the training).
+    """
     if not shutil.which("git") or not (ROOT / ".git").exists():
         pytest.skip("installs the last commit, and here is no git, or no checkout")
     cloud = tmp_path / "cloud"

@@ -37,7 +37,7 @@ def test_script_passes_shellcheck(script):
     ids=" ".join,
 )
 def test_dry_run_prints_what_is_run(arguments, tmp_path):
-    """What is printed calls, pasted into a shell, the same commands with the same words; the dry run itself calls none.
+    """Pasted into a shell, the printed text calls the same commands with the same words; the dry run itself calls none.
 
     The training of a SLURM job is stopped here, so that the job is queued again, which is the last command that is printed.
     """
@@ -54,7 +54,7 @@ def test_dry_run_prints_what_is_run(arguments, tmp_path):
 
 
 def test_commands_of_cloud_tpu(tmp_path):
-    """The verbs of gcloud, in their order."""
+    """Checks gcloud's verbs and their order."""
     dry = StandIns(tmp_path / "bin").run("launch/tpu_vm.sh", "watch", *TPU, *TRAIN, "--dry_run").stdout
     verbs = [line.split()[1:5] for line in dry.splitlines() if line.startswith("gcloud")]
     queue, tpu = ["compute", "tpus", "queued-resources"], ["compute", "tpus", "tpu-vm"]

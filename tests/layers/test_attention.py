@@ -29,7 +29,7 @@ def test_a_loss_in_parts_is_the_mean_of_the_losses_of_the_parts(masked):
     np.testing.assert_allclose(found, np.mean([loss for loss, _ in losses]), rtol=1e-12)
     np.testing.assert_allclose(gradient, np.concatenate([each / 2 for _, each in losses]), rtol=1e-12)
     whole = alignment_loss(attention, target, mask=mask)
-    assert abs(found - whole) > 0.1  # the part without large differences averages all of its own
+    assert abs(found - whole) > 0.1  # the part without large differences takes the mean of all its differences
 
 
 def test_parts_must_divide_the_batch():

@@ -1,4 +1,4 @@
-"""Laws of resampling with the smoothing filter, and of the convolutions together with it."""
+"""Laws of resampling with the smoothing filter, and of convolutions combined with it."""
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +12,7 @@ FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 
 
 def zeros_inserted(x, after_last):
-    """Zeros between the pixels of (B, H, W, C), and perhaps after the last ones."""
+    """Inserts zeros between the pixels of (B, H, W, C), and after the last ones if `after_last`."""
     b, h, w, c = x.shape
     fine = np.zeros((b, 2 * h, 2 * w, c))
     fine[:, ::2, ::2] = x
@@ -24,13 +24,13 @@ def padded(x, before, after):
 
 
 def filtered_by(x, gain=1):
-    """(B, H, W, C) with the filter on every channel, without padding."""
+    """Applies the filter to every channel of (B, H, W, C), without padding."""
     windows = np.lib.stride_tricks.sliding_window_view(x, FILTER.shape, (1, 2))
     return gain * np.einsum("bhwcij,ij->bhwc", windows, FILTER)
 
 
 def correlated(x, kernel):
-    """(B, H, W, C) and (k, k, C, D), without padding."""
+    """Cross-correlation of (B, H, W, C) with (k, k, C, D), without padding."""
     windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[:2], (1, 2))
     return np.einsum("bhwcij,ijcd->bhwd", windows, kernel)
 
@@ -59,7 +59,7 @@ DEFINITIONS = {
 def test_each_operation_equals_its_definition(name, shape, fused, monkeypatch):
     monkeypatch.setattr(filtered, "FINE", 0 if fused else 1000)
     definition = DEFINITIONS[name][1]
-    operation = jax.jit(lambda *arrays: DEFINITIONS[name][0](*arrays))  # a new function, which is traced anew for each form
+    operation = jax.jit(lambda *arrays: DEFINITIONS[name][0](*arrays))  # a new function, so that each form is traced
     x, kernel = normal(0, shape), normal(1, (3, 3, shape[-1], 4))
     actual = operation(x, kernel) if "conv" in name else operation(x)
     np.testing.assert_allclose(actual, definition(np.asarray(x), np.asarray(kernel)), rtol=0, atol=1e-12)

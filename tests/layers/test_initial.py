@@ -1,4 +1,4 @@
-"""Laws of initial variables that are drawn at once."""
+"""Laws of initial variables that come from a single draw."""
 import jax
 import jax.numpy as jnp
 import numpy as np

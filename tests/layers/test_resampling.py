@@ -18,7 +18,7 @@ def test_downsampling_undoes_upsampling():
 
 
 def assert_same(actual, expected, *arrays):
-    """Two functions of arrays agree in value and in their gradients."""
+    """Checks that two functions of arrays agree in value and gradients."""
     (found, pull_found), (wanted, pull_wanted) = jax.vjp(actual, *arrays), jax.vjp(expected, *arrays)
     gradient = normal(9, wanted.shape)
     for a, b in zip((found, *pull_found(gradient)), (wanted, *pull_wanted(gradient)), strict=True):

@@ -37,12 +37,12 @@ def plain_filtered_down(x, kernel):
 
 
 def odd(convolve):
-    """A convolution of an image with odd sides, as the filter leaves it."""
+    """The convolution of an image with odd sides, such as the filter produces."""
     return lambda x, kernel: convolve(x[:, 1:, 1:], kernel)
 
 
 def always_fused(convolve):
-    """As on a level that is fine enough."""
+    """The convolution in its fused form, as on fine levels."""
 
     def fused(x, kernel):
         with pytest.MonkeyPatch.context() as patch:

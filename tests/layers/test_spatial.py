@@ -21,7 +21,7 @@ HEATMAPS = np.stack([heatmaps.of_seed(i) for i in range(2)])
 
 
 def variables_of(generator, *inputs):
-    """Random variables, large enough for every layer to have an effect on the image; the SELs' last layers are at zero, as at the start."""
+    """Random variables, large enough for every layer to have an effect on the image; the SELs' last layers are zero, as initially."""
     rng = np.random.default_rng(2)
 
     def fill(path, leaf):
@@ -37,7 +37,7 @@ def variables_of(generator, *inputs):
 
 
 def with_branches(variables):
-    """The same with the last layers of the SELs no longer at zero."""
+    """The same variables, but with ones in the last layers of the SELs."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: np.ones_like(leaf) if "'output'" in jax.tree_util.keystr(path) else leaf, variables
     )
@@ -45,7 +45,7 @@ def with_branches(variables):
 
 @functools.cache
 def compiled(generator, train=False):
-    """Image of (variables, labels, noise, heatmaps)."""
+    """Compiled function (variables, labels, noise[, heatmaps]) -> images."""
     return jax.jit(lambda *inputs: generator.apply(*inputs, train=train, mutable=["batch_stats", "spectral_norm"])[0])
 
 
@@ -87,7 +87,7 @@ def test_isotropic_bumps_are_round_and_others_have_the_aspect_ratio():
 
 @pytest.mark.parametrize("size", [(5, 9), (9, 17), (17, 17), (1, 1)])
 def test_resize_of_a_plane_is_the_plane(size):
-    """Bilinear interpolation with corners on corners reproduces what is linear."""
+    """Bilinear interpolation with aligned corners reproduces linear functions."""
     y, x = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 17), indexing="ij")
     plane = np.stack([y, x, 2 * y - x + 1], -1)[None].astype(np.float32)
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) if side > 1 else np.array([-1.0]) for side in size), indexing="ij")
@@ -128,7 +128,7 @@ def test_without_sel_blocks_the_generator_is_that_of_oasis(variables):
 
 @pytest.mark.parametrize("train", [False, True])
 def test_a_fresh_spatially_aware_generator_makes_the_images_of_oasis_to_the_last_bit(variables, train):
-    """The last convolution of every SEL starts at zero; an OASIS checkpoint is thus not disturbed either."""
+    """The last convolution of every SEL starts at zero, so an OASIS checkpoint is not disturbed either."""
     plain, aware = compiled(OASIS, train)(variables, LABELS, NOISE), compiled(AWARE, train)(variables, LABELS, NOISE, HEATMAPS)
     np.testing.assert_array_equal(plain, aware)
 

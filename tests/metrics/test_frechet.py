@@ -9,7 +9,7 @@ from oasis_jax.metrics.frechet import FewImagesWarning, Moments, frechet_distanc
 
 
 def features(seed, count=60, dimensions=12, offset=0.0):
-    """Correlated features far from the origin, where a covariance from raw second moments would cancel."""
+    """Correlated features; a large offset puts them far from the origin, where a covariance from raw second moments loses precision."""
     rng = np.random.default_rng(seed)
     return (rng.standard_normal((count, dimensions)) @ rng.standard_normal((dimensions, dimensions)) + offset).astype(np.float32)
 
@@ -84,7 +84,7 @@ def test_distance_is_symmetric_and_has_the_closed_form_of_commuting_covariances(
 
 @pytest.mark.filterwarnings(f"ignore::{FewImagesWarning.__module__}.FewImagesWarning")
 def test_rank_deficient_covariances_are_exact():
-    """Against the singular values of the centred features themselves, with repeated images and dead dimensions besides."""
+    """Compared with the singular values of the centred features; images are repeated in one set, and dimensions are zero in the other."""
     x, y = (features(seed, 20, 64).astype(np.float64) for seed in (0, 1))
     x[10:], y[:, 50:] = x[:10], 0
     centred = [(f - f.mean(0)) / np.sqrt(len(f) - 1) for f in (x, y)]

@@ -1,4 +1,4 @@
-"""Laws of D's attention, of the alignment loss, and of the step that they join."""
+"""Laws of D's attention, of the alignment loss, and of the training step that uses them."""
 import dataclasses
 import functools
 
@@ -114,7 +114,7 @@ def test_attended_blocks_have_the_resolutions_of_the_first_three_blocks_of_g(sid
 
 
 def by_two_passes(discriminator, variables, objective, align, names):
-    """What `value_and_gradient` computes, in the published way: attention from a pass of its own."""
+    """Computes the results of `value_and_gradient` in the published way, with a separate pass for the attention."""
     zeros = {name: jnp.zeros(shape) for name, shape in SHAPES.items() if name in names}
 
     def passed(image, offsets):
@@ -167,7 +167,7 @@ def test_one_forward_of_d_gives_the_losses_and_gradients_of_two(side, objective)
 
 @functools.cache
 def losses_and_gradient(**fields):
-    """Compiled ((loss, metrics), gradient with respect to IMAGE as G's fakes) of a number of steps done."""
+    """Compiled function of the number of completed steps: ((loss, metrics), gradient with respect to IMAGE, which stands for G's fakes)."""
     step = tiny_step(**fields)
 
     def of_fake(fake, state):
@@ -208,7 +208,7 @@ def test_it_has_no_gradient_to_d_whose_update_is_as_without_it():
     drawn = draw(0, 0, LABELS, N, 2, HEATMAPS)
     update = functools.partial(step.update_generator, image=IMAGE, label_map=LABELS, weights=1.0, draws=drawn)
     jaxpr = jax.make_jaxpr(lambda state: update(state)[0].discriminator["params"])(state).jaxpr
-    assert set(jaxpr.outvars) <= set(jaxpr.invars)  # G's update returns D's parameters as they came
+    assert set(jaxpr.outvars) <= set(jaxpr.invars)  # G's update returns D's parameters unchanged
 
     def losses_of_d(alignment):
         other = dataclasses.replace(step, alignment=alignment)

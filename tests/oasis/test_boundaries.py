@@ -22,7 +22,7 @@ def test_counts_of_one_class_are_those_of_the_border():
     pixels = [[16 * 32 - 14 * 30, 16 * 32 - 12 * 28], [8 * 16 - 6 * 14, 8 * 16 - 4 * 12]]
     counts = boundary_counts(np.zeros((16, 32), np.uint8), 2)
     np.testing.assert_array_equal(counts[:, :2], pixels)
-    np.testing.assert_array_equal(counts[:, 2:], [[8, 24]] * 2)  # 9 and 25 places of the window relative to the border, but the middle
+    np.testing.assert_array_equal(counts[:, 2:], [[8, 24]] * 2)  # of 9 and 25 positions relative to the border, all but one cross it
 
 
 def test_neighbourhoods_are_counted_once():

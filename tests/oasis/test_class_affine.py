@@ -68,7 +68,7 @@ def test_such_blocks_are_never_computed_on_regions(inputs):
     generator = Generator(num_classes=N, num_blocks=3, channels=2, spade_hidden=3, z_dim=Z, affine_blocks=2)
     variables = drawn(generator, label_map, z)
     on_regions = generator.clone(capacities=(Capacity(1, 1, 1, 1), Capacity(1, 1, 1, 1), Capacity(*[400] * 4)))
-    assert jax.jit(on_regions.fits)(label_map)  # the first two capacities, in which nothing fits, are not asked
+    assert jax.jit(on_regions.fits)(label_map)  # the first two capacities, in which nothing fits, are not used
     images = [jax.jit(module.apply)(variables, label_map, z) for module in (on_regions, generator)]
     np.testing.assert_allclose(*images, atol=1e-5)
     names = {name for name, block in variables["params"].items() if name.startswith("block") and "shared" in block["spade_0"]}

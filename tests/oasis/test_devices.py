@@ -29,9 +29,9 @@ CASES = {
 
 
 def make_step(aware=False, capacities=(), short=False, **hyper):
-    """A step of four blocks: of SIZE, G's rows are 8, 16, 32 and 64, and D's coarsest are 4; of FEW_ROWS, a quarter.
+    """A step of four blocks. At SIZE, G's blocks have 8, 16, 32 and 64 rows, and D's coarsest level has 4; at FEW_ROWS, a quarter of that.
 
-    `short`: with what is for short training.
+    `short` turns on the options for short training.
     """
     return TrainStep(
         generator=Generator(
@@ -47,7 +47,7 @@ def make_step(aware=False, capacities=(), short=False, **hyper):
             affine_blocks=int(short),
         ),
         discriminator=Discriminator(num_classes=N, num_blocks=4, channels=(3, 4, 4, 5), last=2, dtype=jnp.float64),
-        # Of a bias that a normalisation takes away again, Adam makes steps out of rounding errors; low rates keep them below the tolerance.
+        # The gradient of a bias that a normalisation removes is a rounding error. Adam scales it up; low rates keep the steps small enough.
         optimizer_g=adam_without_momentum(1e-4),
         optimizer_d=adam_without_momentum(2e-4),
         hyper=Hyperparameters(ema_decay=0.9, **hyper),
@@ -70,7 +70,7 @@ def test_five_steps_do_not_depend_on_the_mesh(case):
     assert every_loss_counts and [tuple(one["mesh"]) for one in found] == CASES[case]["meshes"]
     for one in found:
         assert one["losses"] <= 1e-9 and one["state"] <= 1e-9 and one["gradients"] <= 1e-12, one
-        # No image is gathered whole, but where its rows get too few to split; what is not split, several devices compute.
+        # Rows are gathered only where they are too few to split. What is not split is computed by several devices, which adds work.
         assert all(rows <= LEAST_ROWS for rows in one["gathered rows"]), one
         assert one["work"] < 1.45 / np.prod(one["mesh"]), one
 

@@ -42,7 +42,7 @@ def labels(seed=0):
 
 @pytest.fixture(scope="module")
 def variables():
-    """Of a generator whose grain has an effect: strengths are not zero."""
+    """Variables of a generator whose grain has an effect: its strengths are not zero."""
     made = initial(generator(), labels(), vectors(0))
 
     def strengthen(path, leaf):

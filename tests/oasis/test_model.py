@@ -101,7 +101,7 @@ def test_noise_of_one_vector_may_be_given_by_class_or_region(model, labels):
 
 
 def test_local_noise_moves_nothing_out_of_its_reach(model):
-    """Three blocks on 16x32 see far, so the image is wide: what is redrawn at its left edge cannot be felt at its right edge."""
+    """Three blocks have a receptive field wider than 16x32, so the image is wide: its right half is out of reach of its left edge."""
     labels = np.full((1, 16, 256), ROAD)
     labels[:, :, :8] = CAR
     before = model.sample(labels, noise=class_noise(0, {}, 4, 8)[None])
@@ -117,7 +117,7 @@ def image_of(model, recipe, labels):
 
 
 def test_regions_change_nothing_but_the_noise_of_their_pixels(model, labels):
-    """To the last bit: without a region, and for a region that is a class."""
+    """Equal to the last bit: a region without pixels changes nothing, and a region of all pixels of a class acts as a seed of the class."""
     labels = labels[0]
     nowhere = Regions(np.zeros(IMAGE_SIZE, np.uint8), (7,))
     for recipe in (Recipe(3), Recipe(3, {CAR: 5})):
@@ -128,7 +128,7 @@ def test_regions_change_nothing_but_the_noise_of_their_pixels(model, labels):
 
 
 def test_resampling_a_region_changes_its_rows_alone_and_no_shape(model, labels):
-    """However many regions there are, a compiled program fits: ids and table keep their shapes."""
+    """Ids and table keep their shapes when the number of regions changes, so that a compiled program can be reused."""
     drawn, labels = np.random.default_rng(1).integers(4, size=IMAGE_SIZE, dtype=np.uint8), labels[0]
 
     def conditioning(seeds):

@@ -1,4 +1,4 @@
-"""Laws of the generator, the discriminator and what conditions the generator."""
+"""Laws of the generator, its conditioning, and the discriminator."""
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Previews: where nothing has changed they are the exact image, and a stroke shows where it is."""
+"""A preview equals the exact image where nothing has changed, and shows a stroke where it was painted."""
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where the data check proves that every label map fits the capacities, the step has no dense form beside that on regions."""
+"""If the data check proves that every label map fits the capacities, the step has only the form on regions, and no dense one."""
 import dataclasses
 
 import jax
@@ -52,7 +52,7 @@ def test_capacities_hold_what_no_number_exceeds():
             more[level, number] += 1
             assert not hold(tight, more)
     with pytest.raises(ValueError):
-        hold(tight, of_levels[:1])  # nothing is known of the second level
+        hold(tight, of_levels[:1])  # nothing is known about the second level
 
 
 def test_the_largest_label_map_proves_it_and_the_usual_one_does_not():
@@ -62,7 +62,7 @@ def test_the_largest_label_map_proves_it_and_the_usual_one_does_not():
 
 
 def test_nothing_is_known_of_random_crops():
-    """They have boundaries that the map lacks: here the crop at row 1 keeps a line on the coarser levels, which the map loses there."""
+    """A crop may have boundaries that its map lacks: here, coarser levels of the crop at row 1 keep lines that those of the map lose."""
     lines = np.zeros((1, 24, 32), np.uint8)
     lines[:, 1::4] = 1
     assert np.any(counts(lines[:, 1:17])[1] > counts(lines)[1])

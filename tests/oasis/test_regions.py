@@ -1,4 +1,4 @@
-"""Region-wise conditioning equals the dense one, in value and in every gradient."""
+"""Region-wise conditioning equals dense conditioning in value and in every gradient."""
 import functools
 
 import jax
@@ -19,7 +19,7 @@ VECTOR, HIDDEN, CHANNELS, SHIFTS = 5, 6, 4, 3
 
 
 def streets(height=14, width=18):
-    """Two maps of large regions with a thin one."""
+    """Two label maps of large regions; the first also has a thin region."""
     ids = np.zeros((2, height, width), int)
     ids[0, height // 2 :, width // 3 :] = 1
     ids[0, :, width // 2] = 2
@@ -48,7 +48,7 @@ make_plan = jax.jit(regions.make_plan, static_argnums=(1, 2))
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def by_both_ways(ids, num_ids, capacity, arguments, gradients):
-    """((values, gradients) on regions, those of the dense way, the Plan)."""
+    """((values, gradients) on regions, (values, gradients) of the dense form, the Plan)."""
     plan = regions.make_plan(ids, num_ids, capacity)
 
     def by_regions(x, table, *weights):
@@ -65,7 +65,7 @@ def by_both_ways(ids, num_ids, capacity, arguments, gradients):
 
 
 def convolutions(shifts=SHIFTS):
-    """Kernels and biases `shared`, `scale` and `shift`."""
+    """Kernels and biases of the convolutions `shared`, `scale` and `shift`."""
     channels = (VECTOR, HIDDEN), (HIDDEN, CHANNELS), (HIDDEN, shifts)
     return [(normal(2 * i + 2, (3, 3, *pair)), normal(2 * i + 3, pair[1:])) for i, pair in enumerate(channels)]
 
@@ -152,7 +152,7 @@ def test_the_gradient_of_a_look_up_counts_every_pixel_in_bfloat16():
     ids = jnp.zeros((1, 40, 50), jnp.int32).at[0, 0, 0].set(1)
     table = jnp.zeros((1, 2, 3), jnp.bfloat16)
     gradient = jax.grad(lambda table: regions.look_up(table, ids).sum())(table)
-    np.testing.assert_array_equal(gradient[0], jnp.asarray([[1999] * 3, [1] * 3], jnp.bfloat16))  # summed in bfloat16 it stops at 256
+    np.testing.assert_array_equal(gradient[0], jnp.asarray([[1999] * 3, [1] * 3], jnp.bfloat16))  # a sum in bfloat16 would stop at 256
 
 
 def test_more_room_than_a_chunk_of_rows(monkeypatch):

@@ -1,4 +1,4 @@
-"""Laws of what is for short runs: first steps of other kinds, an average that forgets how it began, and class weights with a limit."""
+"""Laws of the options for short runs: first steps of other kinds, an average of weights with a warm-up, and class weights with a limit."""
 import dataclasses
 
 import jax
@@ -42,7 +42,7 @@ def test_steps_of_segmentation_change_the_discriminator_alone():
     for name in ("generator", "ema", "opt_state_g"):
         assert max(differences(getattr(before, name), getattr(after, name))) == 0, name
     moved = np.asarray(differences(before.discriminator["params"], after.discriminator["params"]))
-    assert np.mean(moved > 0.0019) > 0.8  # by Adam's first step, its rate
+    assert np.mean(moved > 0.0019) > 0.8  # Adam's first step moves most parameters by the learning rate, 0.002
     for _ in range(50):
         after, later = update(after, batch_of(2))
     assert later["loss_d_real"] < metrics["loss_d_real"] - 0.1

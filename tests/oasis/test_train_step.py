@@ -29,7 +29,7 @@ def tiny_step(num_blocks=2, **fields):
 
 
 def first_state(step):
-    return jax.jit(lambda: step.init(SIZE))()  # operation by operation, it would take longer than the tests themselves
+    return jax.jit(lambda: step.init(SIZE))()  # compiled: operation by operation, it would take longer than the tests themselves
 
 
 def batch_of(size, seed=0):
@@ -76,7 +76,7 @@ def test_all_parameters_vectors_and_statistics_move(run):
 def test_state_is_donated_and_the_step_is_compiled_once(run):
     compiled, before, after = run[3], run[5], run[6]
     kept = [path for path, leaf in jax.tree_util.tree_leaves_with_path(before) if not leaf.is_deleted()]
-    assert all(str(path[-1]) == "['v']" for path in kept), kept  # each iteration begins with u, so that a step does not read the old v
+    assert all(str(path[-1]) == "['v']" for path in kept), kept  # a power iteration starts from u, so that a step does not read the old v
     mesh, state = make_mesh(jax.devices()[:1]), jax.tree.map(jnp.copy, after)
     state = jax.device_put(state, replicated(mesh))
     for seed in range(3):
@@ -92,7 +92,7 @@ def test_update_of_the_generator_leaves_the_parameters_of_the_discriminator_alon
     drawn = draw(0, 0, labels, N, 2)
     update = functools.partial(step.update_generator, image=jnp.zeros((2, *SIZE, 3)), label_map=labels, weights=1.0, draws=drawn)
     jaxpr = jax.make_jaxpr(lambda state: update(state)[0].discriminator["params"])(before).jaxpr
-    assert set(jaxpr.outvars) <= set(jaxpr.invars)  # returned as they came
+    assert set(jaxpr.outvars) <= set(jaxpr.invars)  # returned unchanged
 
 
 def test_feature_loss_adds_its_weighted_term():
@@ -135,7 +135,7 @@ def test_update_of_the_discriminator_in_parts_is_that_of_the_whole_batch(float64
 
 
 def test_update_of_the_generator_in_parts_is_that_of_the_whole_batch_if_the_parts_are_alike(float64):
-    """Batch statistics are those of a part, so they agree only then. Part i has the examples i, i + 2, ..."""
+    """Batch statistics are computed per part, so the updates agree only then. Part i has the examples i, i + 2, ..."""
     step, (image, label_map) = tiny_step(num_blocks=1), (np.repeat(array, 2, axis=0) for array in batch_of(2).values())
     label_map = jnp.asarray(label_map, jnp.int32)
     draws = jax.tree.map(lambda array: jnp.repeat(array, 2, axis=0), draw(0, 0, label_map[::2], N, 2))
@@ -171,7 +171,7 @@ def test_shared_fakes_are_those_of_the_generator_before_its_update(float64):
 
     (discriminator, generator, expected), (after, metrics), new_fakes = updates(state)
     assert max(differences(after.discriminator, discriminator)) < 1e-12
-    assert max(differences(after.generator, generator)) < 1e-12  # statistics of one pass
+    assert max(differences(after.generator, generator)) < 1e-12  # whose statistics were updated by one pass
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-10)
     np.testing.assert_allclose(new_fakes["loss_g"], metrics["loss_g"], rtol=1e-12)

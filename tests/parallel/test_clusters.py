@@ -1,4 +1,4 @@
-"""A process finds the others by what a scheduler tells it: here two of them on one host, with the variables and the metadata of each."""
+"""Processes find each other by what a scheduler tells them: two on one host, with the variables and metadata that each scheduler sets."""
 import http.server
 import os
 import pathlib
@@ -10,9 +10,9 @@ import threading
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-FIRST_PORT = 61440  # of SLURM jobs: JAX adds the job's number modulo 4096
-CLUSTERS = ("SLURM", "KUBERNETES", "TPU_", "MEGASCALE", "JAX_")  # how variables begin that tell of the cluster that this test may run on
-TPU = {"JAX_FORCE_TPU_INIT": "1"}  # JAX takes this host for one with TPUs
+FIRST_PORT = 61440  # for SLURM, JAX uses this port plus the job's number modulo 4096
+CLUSTERS = ("SLURM", "KUBERNETES", "TPU_", "MEGASCALE", "JAX_")  # prefixes of variables of a cluster that this test may run on
+TPU = {"JAX_FORCE_TPU_INIT": "1"}  # makes JAX treat this host as one with TPUs
 JOIN = """
 import os, sys
 import jax
@@ -26,19 +26,19 @@ end_together()
 
 
 def slurm(index):
-    """As srun sets them in each task."""
+    """The variables that srun sets in each task."""
     placed = {"SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2"}
     return placed | {"SLURM_PROCID": str(index), "SLURM_LOCALID": str(index)}
 
 
 def gke(index):
-    """As GKE sets them in each pod of a slice."""
+    """The variables that GKE sets in each pod of a slice."""
     placed = {"TPU_WORKER_HOSTNAMES": "localhost,127.0.0.1", "TPU_WORKER_ID": str(index)}
     return TPU | {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "TPU_SKIP_MDS_QUERY": "true"} | placed
 
 
 def gke_slices(index):
-    """As the JobSet of xpk sets them, for two slices of one pod each."""
+    """The variables that xpk's JobSet sets, for two slices of one pod each."""
     slices = {"MEGASCALE_NUM_SLICES": "2", "MEGASCALE_SLICE_ID": str(index), "MEGASCALE_COORDINATOR_ADDRESS": "localhost"}
     return gke(0) | {"TPU_WORKER_HOSTNAMES": "localhost"} | slices
 
@@ -50,7 +50,7 @@ def tpu_vm(index):
 
 
 def metadata(index, told):
-    """The metadata server of worker `index` of two, on a free port. Only that of a TPU VM knows the workers."""
+    """The metadata server of worker `index` of two, on a free port. Only the server of a TPU VM knows the workers."""
     attributes = {"tpu-env": "ACCELERATOR_TYPE: 'v5litepod-16'\nZONE: 'us-west4-a'\n"}
     if told is tpu_vm:
         endpoints = "unknown:unknown:127.0.0.1,unknown:unknown:127.0.0.1"
@@ -70,7 +70,7 @@ def metadata(index, told):
 
 
 def free_port():
-    """A free port of those that JAX makes of the numbers of SLURM jobs."""
+    """Returns a free port among those that JAX derives from the numbers of SLURM jobs."""
     for port in range(FIRST_PORT + os.getpid() % 2048, 65536):
         with socket.socket() as tried:
             try:

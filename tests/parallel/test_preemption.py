@@ -21,7 +21,7 @@ with notice() as received:
     print(f"noticed {received.reason}, {received.reached(1)}", flush=True)
 """
 PATIENT = "while not received.reason: time.sleep(0.01)"
-# For minutes, during which Python calls no handler of a signal, as it calls none while XLA compiles.
+# Takes minutes, during which Python calls no signal handler, as while XLA compiles.
 IN_C = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)'
 
 
@@ -57,7 +57,7 @@ def test_a_second_ctrl_c_ends_at_once_even_in_a_call_that_blocks_python():
 
 @pytest.mark.parametrize("wait, code", [("received.idle = 'nothing is saved yet'", 0), ("pass", 7)])
 def test_a_terminal_that_is_closed_ends_nothing_by_itself(wait, code):
-    """It takes standard output away, so that printing fails, and sends SIGHUP to those who were started in it."""
+    """Closing it takes standard output away, so that printing fails, and sends SIGHUP to the processes that were started in it."""
     lines = f"""{wait}; print("ready", flush=True)
     open(0).readline()  # of this test, which has closed the terminal by then
     while not received.reason: time.sleep(0.01)
@@ -66,7 +66,7 @@ def test_a_terminal_that_is_closed_ends_nothing_by_itself(wait, code):
 """
     try:
         ours, theirs = pty.openpty()
-    except OSError as error:  # as where /dev/pts is not mounted
+    except OSError as error:  # for example, /dev/pts is not mounted
         pytest.skip(f"there are no terminals here: {error}")
     start = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(1, termios.TIOCSCTTY, 0); "
     code_of_run = f"exec({start!r}); " + "exec(" + repr(BLOCKED.replace("{wait}", lines)) + ")"

@@ -1,4 +1,4 @@
-"""Laws of joining processes, and of sharing out a set of images; what several processes make of it is tested in tests/evaluation."""
+"""Laws of joining processes and dividing a set of images among them; how several processes evaluate it is tested in tests/evaluation."""
 import importlib.util
 import os
 import pathlib
@@ -67,7 +67,7 @@ def test_a_job_that_is_recognised_but_cannot_be_joined_is_an_error(monkeypatch, 
 
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     if not raised:
-        return join()  # this process is on its own
+        return join()  # this process runs alone
     with pytest.raises(ValueError, match=f"could not join .*{re.escape(failure)}"):
         join()
 
@@ -90,7 +90,7 @@ def test_computing_on_cpu_is_foreseen_where_nothing_else_can_be_chosen(monkeypat
 
 
 def start(tmp_path, *seconds):
-    """Processes that have joined, each of which is done after so many seconds; their output goes to files."""
+    """Starts a process for each of `seconds`, the time until it is done; returns them when all have joined. Their output goes to files."""
     started = []
     for index, (each, place) in enumerate(zip(seconds, places(len(seconds)), strict=True)):
         with (tmp_path / f"{index}.log").open("w") as log:
@@ -107,7 +107,7 @@ def start(tmp_path, *seconds):
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [(40, 0), (0, 40)])
 def test_processes_that_are_done_wait_for_a_late_one_and_all_end_with_success(tmp_path, seconds):
-    """Later than a dead process would be noticed."""
+    """It is late by more than the time after which a dead process is noticed."""
     assert max(seconds) > processes.HEARTBEAT_SECONDS
     assert [process.wait(120) for process in start(tmp_path, *seconds)] == [0, 0]
 

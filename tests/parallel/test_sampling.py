@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def sampled(folder, count):
-    """The files that `sample` writes as a job of so many processes: {name: bytes}."""
+    """Runs `sample` as a job of `count` processes; returns the files that it writes, {name: bytes}."""
     command = [sys.executable, "-m", "oasis_jax.sample", "--checkpoint=scenes", f"--output={folder}", "--seed=3"]
     logs = [folder.with_name(f"{folder.name}_{index}.log") for index in range(count)]
     processes = []

@@ -12,7 +12,7 @@ def precision(request):
 
 @pytest.fixture(params=["dense", "regions"])
 def on_regions(request, precision):
-    """Whether every level of the generator must compute on regions. Only float64 checks it: there, rounding errors hide no mistake."""
+    """Whether every level of the generator must compute on regions. Checked only in float64, where rounding errors hide no mistake."""
     if request.param == "regions" and precision == "f32":
         pytest.skip("checked in float64")
     return request.param == "regions"
@@ -20,6 +20,6 @@ def on_regions(request, precision):
 
 @pytest.fixture(params=["f64", "f32"])
 def dtype(request):
-    """Float64 or float32, with products in the full precision of it."""
+    """Float64 or float32; matrix products have full precision."""
     with jax.enable_x64(request.param == "f64"), jax.default_matmul_precision("highest"):
         yield jnp.float64 if request.param == "f64" else jnp.float32

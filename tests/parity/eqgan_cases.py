@@ -12,9 +12,9 @@ from oasis_jax.eqgan.discriminator import Discriminator
 from oasis_jax.eqgan.generator import Generator
 from oasis_jax.heatmaps import explicit
 
-LEVELS = {"b8": "l1", "b16": "l2", "b32": "l3"}  # its names and ours
+LEVELS = {"b8": "l1", "b16": "l2", "b32": "l3"}  # published names and ours
 HEATMAPS = r"(centers|sigma|l[23]_delta|cur_sigma[23])"  # names of the published sampler's inputs
-EXACT = 1e-6  # relative tolerance in float64: the numbers were computed in it, but stored in float32
+EXACT = 1e-6  # relative tolerance in float64, in which the numbers were computed; they are stored in float32
 # Relative tolerances in float32.
 FORWARD, OPERATION, GRADIENT, LOSS = 3e-5, 3e-6, 1e-4, 1e-4
 
@@ -24,26 +24,26 @@ def nhwc(array, dtype):
 
 
 def set_seed():
-    """The seed of the golden set, to which that of each input adds a number of its own, and that of the small generator 1."""
+    """The seed of the golden set. The seed of each input is this plus an offset of its own, that of the small generator is this plus 1."""
     return eqgan_module("G_small")["seed"] - 1
 
 
 def drawn(tag, shape, offset):
-    """Standard normal float32 numbers that a case has as input."""
+    """Standard normal float32 numbers, an input of a case."""
     return eqgan_normal(tag, shape, set_seed() + offset)
 
 
 def compare(found, file, dtype, relative, names=r".*", inputs=r"$"):
-    """Compares computed arrays with those of a file. None is left out: it is an error if a stored array is neither computed nor an input.
+    """Compares computed arrays with those of a file. A stored array that is neither computed nor an input is an error.
 
     Args:
-        found: {name: array}; 4-D arrays are NHWC. Those that the file lacks are ignored, since sets differ in what they store.
-        file: of the golden folder.
-        dtype: in which they were computed; in float64 the tolerance is EXACT.
-        relative: tolerance in float32 as a fraction of the largest number; or {pattern of names: tolerance}, of which the first applies.
-        names: pattern of the stored arrays that are compared. A stored map NAME_sK is every K-th row and column of NAME, and a stored
-            array may have the first examples only.
-        inputs: pattern of the stored arrays that are inputs.
+        found: {name: array}; 4-D arrays are NHWC. Names that the file lacks are ignored, since sets differ in what they store.
+        file: name of an .npz file in the golden folder, without the ending.
+        dtype: dtype in which they were computed; in float64 the tolerance is EXACT.
+        relative: tolerance in float32 as a fraction of the largest number; or {pattern of names: tolerance}: the first match applies.
+        names: pattern of the names of arrays that are compared. A stored map NAME_sK is every K-th row and column of NAME, and a stored
+            array may have only the first examples.
+        inputs: pattern of the names of arrays that are inputs.
     """
     expected = {name: array for name, array in golden_arrays(file).items() if re.fullmatch(names, name) and not re.fullmatch(inputs, name)}
     assert expected, f"{file} holds no {names}"
@@ -75,7 +75,7 @@ def _matching(relative, name):
 
 
 def centres_and_widths(stored, prefix, explicit_centres=False):
-    """Heatmaps (B, 7, 3) of the published sampler's inputs."""
+    """Heatmaps (B, 7, 3) from the published sampler's inputs."""
     centre = stored[f"{prefix}centers"]
     if explicit_centres:
         others = [stored[f"{prefix}{level}_centers"] for level in ("l2", "l3")]
@@ -87,7 +87,7 @@ def centres_and_widths(stored, prefix, explicit_centres=False):
 
 
 def generator(module, dtype):
-    """(Generator, its variables) of a module of the manifest."""
+    """(Generator, its variables) for a module of the manifest."""
     fields = eqgan_module(module)["kwargs"]
     network = Generator(
         resolution=fields["img_resolution"],
@@ -100,7 +100,7 @@ def generator(module, dtype):
 
 
 def discriminator(module, dtype, group_size=None):
-    """(Discriminator, its variables) likewise; `group_size` is that of the case, if it says one."""
+    """(Discriminator, its variables) for a module of the manifest; `group_size` is that of the case, if it stores one."""
     fields = eqgan_module(module)["kwargs"]
     network = Discriminator(
         resolution=fields["img_resolution"],

@@ -1,6 +1,6 @@
 """Golden numbers of the published PyTorch systems: a folder with a full or a small set of them.
 
-The folder is OASIS_GOLDEN_DIR, or ../shared/golden beside the checkout, or the small set in this directory. It may hold any of the parts
+The folder is OASIS_GOLDEN_DIR, or ../shared/golden next to the checkout, or the small set in this directory. It may hold any of the parts
 oasis, eqgan and eval: tests of what it lacks are skipped. Weights and inputs that a case does not store are regenerated with numpy. Arrays
 are in PyTorch's layout: NCHW, OIHW.
 """
@@ -34,7 +34,7 @@ def golden_arrays(name):
 
 
 def needs(*names, arrays=(), because=""):
-    """Mark that skips a test whose golden numbers are not in the folder.
+    """Returns a mark that skips a test whose golden numbers are not in the folder.
 
     Args:
         names: files, by their paths in the golden folder.
@@ -56,7 +56,7 @@ def needs_photos(*names, arrays=()):
 
 
 def thinning(key, name):
-    """K if the array that is stored as `key` holds every K-th row and column of the output `name`, which is then NAME_sK; else None."""
+    """K if the array `key` holds every K-th row and column of the output `name`: NAME_sK, or NAME, where K is 1; else None."""
     found = re.fullmatch(rf"{re.escape(name)}(?:_s(\d+))?", key)
     return int(found[1] or 1) if found else None
 
@@ -74,20 +74,20 @@ def thinned(arrays, name):
 
 
 def stored_groups(file, pattern):
-    """What the group of a pattern matches in names of a file's arrays, each once; nothing if the golden folder lacks the file."""
+    """Distinct matches of a pattern's group in the names of a file's arrays; none if the golden folder lacks the file."""
     names = golden_arrays(file) if (golden_dir() / f"{file}.npz").is_file() else ()
     return list(dict.fromkeys(found[1] for name in names if (found := re.fullmatch(pattern, name))))
 
 
 def parameters(found, missing):
-    """Parameters of a test: those that were found, or one that is skipped and says what is missing."""
+    """Parameters of a test: those that were found, or a skipped one that says what is missing."""
     return list(found) or [pytest.param(None, id="none", marks=pytest.mark.skip(reason=f"the golden set has no {missing}"))]
 
 
 def net_cases(net):
-    """Parameters of a test: the cases on the recipe's weights of a network, by the names of their files without the ending.
+    """Parameters of a test: the cases of a network with recipe weights, as the names of their files without the ending.
 
-    A case is two files, NAME.npz and NAME.manifest.json; the manifest says of which network it is.
+    A case is two files, NAME.npz and NAME.manifest.json; the manifest says which network it is for.
     """
     manifests = sorted(golden_dir().rglob("*.manifest.json"))
     names = [path.relative_to(golden_dir()).as_posix().removesuffix(".manifest.json") for path in manifests]
@@ -103,7 +103,7 @@ def skip_without(name, *arrays):
 
 
 class OtherWeightsWarning(UserWarning):
-    """A case is compared less strictly, because numpy does not give the weights here that the published system had."""
+    """A case is compared less strictly, because numpy on this machine does not reproduce the weights of the published system."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # hashable, because pytest orders tests by their parameters
@@ -122,7 +122,7 @@ class Case:
         return self.entry["config"]
 
     def arrays(self, prefix=""):
-        """The stored arrays whose names begin with the prefix, without it."""
+        """{name without the prefix: array} of the stored arrays whose names begin with the prefix."""
         with np.load(self.folder / self.entry["file"]) as stored:
             return {name[len(prefix) :]: stored[name] for name in stored.files if name.startswith(prefix)}
 
@@ -142,14 +142,14 @@ class Case:
 
     @property
     def has_other_weights(self):
-        """Whether a network that was made had other weights than the published one, or the manifest has no checksum of them.
+        """Whether `state_dict` has made weights that differ from the published ones, or for which the manifest has no checksum.
 
-        Normal draws of numpy depend on the C library in their last bit, and singular vectors on the linear algebra.
+        The last bit of numpy's normal draws depends on the C library, and singular vectors depend on the linear algebra library.
         """
         return self.name in _HAVE_OTHER_WEIGHTS
 
     def note_other_weights(self):
-        """Says in the output of the tests that tolerances are wider."""
+        """Warns, in the output of the tests, that tolerances are wider."""
         message = f"recipe weights of {self.name} are not the published ones in every bit: float64 is compared as float32 allows"
         warnings.warn(message, OtherWeightsWarning, stacklevel=2)
 
@@ -172,7 +172,7 @@ _HAVE_OTHER_WEIGHTS = set()
 
 
 def checksum(state):
-    """crc32 of all arrays of a state dict, in its order, but the singular vectors, which depend on the linear algebra."""
+    """crc32 of all arrays of a state dict, in its order, except singular vectors, which depend on the linear algebra library."""
     found = 0
     for name, array in state.items():
         if not name.endswith(("weight_u", "weight_v")):
@@ -241,5 +241,5 @@ def make_image(seed, batch, height, width):
 
 
 def sample_index(size, count=16):
-    """Flat indices of the elements that are stored of a large tensor."""
+    """Flat indices of those elements of a large tensor that are stored."""
     return np.linspace(0, size - 1, min(size, count)).astype(np.int64)

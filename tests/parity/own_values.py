@@ -1,4 +1,4 @@
-"""Values that this implementation itself gives on recipe weights and synthetic images, for networks whose published numbers need photos.
+"""Values that this implementation itself computes on recipe weights and synthetic images, for networks whose published numbers need photos.
 
 `golden/make_small_set.py` writes them to golden/own, and test_own_values.py compares with them.
 """
@@ -25,7 +25,7 @@ def make_image(seed, height, width, block=12):
 
 
 def espnet_manifest(published):
-    """The recipe of ESPNet's weights, from the names and shapes alone of the published ones."""
+    """The recipe of ESPNet's weights. Of the published ones, it uses only the names and shapes."""
     entries = [_espnet_entry(name, array.shape) for name, array in published.items() if not name.endswith("num_batches_tracked")]
     return {"seed": _SEED, "entries": entries}
 
@@ -35,9 +35,9 @@ def _espnet_entry(name, shape):
     if kind is None:
         kind = "conv" if len(shape) == 4 else "positive" if name.endswith("act.weight") else "bn_weight"
     if name == "encoder.level1.conv.weight":
-        gain = 255  # for inputs that are small: the network divides them by 255
+        gain = 255  # because the network divides its inputs by 255
     elif kind == "conv" and ".d" in name:
-        gain = 0.5  # of a pyramid, which adds up dilations
+        gain = 0.5  # in a pyramid, which adds up dilated convolutions
     return {"name": name, "shape": list(shape), "kind": kind, "gain": gain}
 
 
@@ -65,7 +65,7 @@ def vgg16_images():
 
 
 def vgg16_values(weights):
-    """Features of two images for FD-VGG16, and their distance by LPIPS, one number per tap."""
+    """FD-VGG16 features of two images, and the LPIPS distance between them at each tap."""
     images = vgg16_images()
     trunk = {name.removeprefix("features."): array for name, array in weights.items() if name.startswith("features.")}
     example = jax.ShapeDtypeStruct((1, 32, 32, 3), np.float32)

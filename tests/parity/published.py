@@ -30,7 +30,7 @@ class Comparison:
         self.left = set(self.expected)
 
     def check(self, name, actual):
-        """Compares one output; cases may leave out any."""
+        """Compares one output, if the case stores it."""
         if name not in self.expected:
             return
         self.left.discard(name)
@@ -44,8 +44,8 @@ class Comparison:
     def tolerance(self, name):
         """Allowed absolute difference of an output.
 
-        With weights that differ in the last bit of float32 here and there, float64 differs by less than the published float32 run does, in
-        which every number is rounded to that bit; `atol_f32` is ten times the difference that was measured of it.
+        If a few weights differ in the last bit of float32, results in float64 differ by less than those of the published float32 run, in
+        which every number is rounded to that bit; `atol_f32` is ten times the measured error of that run.
         """
         allowed = self.case.entry["outputs"].get(name, {})
         if self.precision == "f64" and self.case.has_other_weights and "atol_f32" in allowed:
@@ -53,7 +53,7 @@ class Comparison:
         return allowed.get(f"atol_{self.precision}", 0)
 
     def check_most(self, name, actual, expected, distance, most):
-        """Checks that at most so many elements are off by more than the distance, a number or one for each element."""
+        """Checks that at most `most` elements are off by more than `distance`, which is one number, or one for each element."""
         self.left.discard(name)
         off = np.sum(np.abs(np.asarray(actual, np.float64) - expected) > distance)
         if off > most:
@@ -98,7 +98,7 @@ def build_discriminator(config, precision):
 
 
 def on_regions_alone(generator, ids):
-    """The generator with every level on regions, with just enough room for ids (B, H, W) and no dense form beside it."""
+    """The generator with every level on regions, with capacities that just hold ids (B, H, W), and without a dense form."""
     counts = np.max([boundary_counts(np.asarray(row), generator.num_blocks) for row in ids], axis=0)
     return generator.clone(capacities=choose_capacities(counts, ids.shape[1:], largest=1, slack=1), known_to_fit=True)
 
@@ -128,7 +128,7 @@ def activation(intermediates, name):
 
 
 def through_shortcut(modulated, state, name):
-    """The 1x1 convolution of a shortcut of the generator, of its published input (B, C, h, w): (B, F, h, w)."""
+    """Applies the 1x1 convolution of a shortcut of the generator to its published input: (B, C, h, w) -> (B, F, h, w)."""
     block = name.replace("body.", "block_").removesuffix(".norm_s")
     kernel, vectors = np.asarray(state["params"][block]["conv_s"]["kernel"])[0, 0], state["spectral_norm"][block]["conv_s"]
     return np.einsum("bchw,cf->bfhw", modulated, kernel / (np.asarray(vectors["v"]) @ kernel @ np.asarray(vectors["u"])))
@@ -142,7 +142,7 @@ def outputs_wanted(comparison):
 
 
 def check_forwards(comparison, module, variables, given, name, positions):
-    """Compares the forwards of a network in the modes that the case has, compiled as one program."""
+    """Compares the forward passes of a network in the modes that the case has, compiled as one program."""
     options = {"xla_backend_optimization_level": 1} if positions is not None else {}  # at full width, running takes longer than compiling
     modes = [mode for mode in ("eval", "train") if any(full_name.startswith(mode) for full_name in comparison.expected)]
     forward = functools.partial(module.apply, **outputs_wanted(comparison))
@@ -153,7 +153,7 @@ def check_forwards(comparison, module, variables, given, name, positions):
 
 
 def check_forward(comparison, mode, result, name, positions):
-    """Compares one forward: the whole result or its sampled pixels, channel statistics, activations and updated buffers."""
+    """Compares one forward pass: the whole result or its sampled pixels, channel statistics, activations and updated buffers."""
     output, state = result
     intermediates = state.pop("intermediates", None)
     for full_name in [n for n in comparison.expected if n.startswith(f"{mode}/")]:
@@ -165,7 +165,7 @@ def check_forward(comparison, mode, result, name, positions):
         elif kind in ("ch_mean", "ch_std"):
             comparison.check(full_name, np.asarray(getattr(np.asarray(output, np.float64), kind[3:])((1, 2))))
         elif kind == "act":
-            if rest.endswith(".norm_s"):  # ours is multiplied by the shortcut already
+            if rest.endswith(".norm_s"):  # ours has the shortcut's convolution applied already
                 comparison.expected[full_name] = through_shortcut(comparison.expected[full_name], state, rest)
             comparison.check(full_name, nchw(activation(intermediates, rest)))
         elif kind == "after":

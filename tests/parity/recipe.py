@@ -8,7 +8,7 @@ from goldens import golden_dir
 
 
 def recipe_weights(name):
-    """State dict {name: float32 array} of a net of the evaluator, in PyTorch's names and layouts; `name` is that of its case."""
+    """State dict {name: float32 array} of an evaluation network, in PyTorch's names and layouts; `name` is that of its case."""
     return make_weights(json.loads((golden_dir() / f"{name}.manifest.json").read_text()))
 
 
@@ -34,7 +34,7 @@ def _array(entry, seed):
 
 
 def eqgan_normal(tag, shape, seed):
-    """Standard normal float32 numbers of a name and a seed: inputs of the EqGAN-SA cases, and their weights."""
+    """Standard normal float32 numbers, a function of name and seed: inputs and weights of the EqGAN-SA cases."""
     return np.random.default_rng(zlib.crc32(tag.encode()) + seed).standard_normal(tuple(shape), dtype=np.float32)
 
 
@@ -55,14 +55,14 @@ def eqgan_weights(module):
 
 
 def eqgan_array(name, shape, seed):
-    """One entry of an EqGAN-SA state dict, float32: its scale is that of a trained network's entry of this name."""
+    """One float32 entry of an EqGAN-SA state dict, with the scale that it has in a trained network."""
     if name.endswith("resample_filter"):
         return (np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64).astype(np.float32)
     array = np.asarray(eqgan_normal(name, shape, seed))
     scales = {
         r"noise_strength": 0.1,
         r"w_avg": 0.5,
-        r"mapping\.fc\d+\.weight": 100,  # the mapping learns at a rate of 0.01, so its weights are stored 100 times as large
+        r"mapping\.fc\d+\.weight": 100,  # the mapping has a learning-rate multiplier of 0.01, so its weights are stored 100 times as large
         r"mapping\.fc\d+\.bias": 10,
         r"(.*\.)?bias": 0.1,
     }

@@ -1,4 +1,4 @@
-"""The discriminator equals the published one on every golden case: exactly in float64, and again in float32."""
+"""The discriminator numerically matches the published one on every golden case, in float64 and in float32."""
 import jax.numpy as jnp
 import pytest
 from published import Comparison, cases_of, check_forwards, load_discriminator, nhwc, outputs_wanted
@@ -12,6 +12,6 @@ def test_discriminator_equals_published(case, precision):
     image = jnp.asarray(nhwc(case.image()), discriminator.dtype)
     comparison = Comparison(case, precision)
     if outputs_wanted(comparison).get("capture_intermediates"):
-        discriminator = discriminator.clone(fused=False)  # every block has an output of its own; cases without activations are fused
+        discriminator = discriminator.clone(fused=False)  # every block then has an output of its own; other cases test the fused form
     check_forwards(comparison, discriminator, variables, image, "logits", stored.get("pos"))
     comparison.finish()

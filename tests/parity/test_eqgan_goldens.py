@@ -13,7 +13,7 @@ from oasis_jax.layers.spatial import HeatmapEncoder, SpatialEncoding, instance_n
 
 HEATMAPS, ENCODER_SEL, ALIGN = "eqgan/heatmaps", "eqgan/encoder_sel", "eqgan/align"
 needs_heatmaps, needs_encoder_sel = needs(f"{HEATMAPS}.npz"), needs(f"{ENCODER_SEL}.npz")
-ZERO = 5e-8  # the published numbers include losses that are zero but for rounding
+ZERO = 5e-8  # the published numbers include losses that are zero except for rounding
 
 
 @needs_heatmaps
@@ -66,7 +66,7 @@ def test_spatial_encoding_layer(name, dtype):
     skip_without(ENCODER_SEL, f"{name}.x", f"{name}.grad_hm_mean")
     stored, params, fields = golden_arrays(ENCODER_SEL), sel_params(name, dtype), eqgan_module(name)["kwargs"]
     x, size = stored[f"{name}.x"], stored[f"{name}.grad_hm_mean"].shape[1:]
-    # A draw begins with the same examples, however many are drawn.
+    # The first examples of a draw do not depend on how many are drawn.
     feature = nhwc(drawn(f"{name}.hm", (len(x), fields["map_dim"], *size), 22), dtype)
     cotangent = nhwc(drawn(f"{name}.cot", x.shape, 22), dtype)
     x = nhwc(x, dtype)

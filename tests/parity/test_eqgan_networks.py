@@ -72,7 +72,7 @@ def test_operations(dtype):
             "bias_lrelu": activate(x + bias),
             "pixel_norm": identity.apply(identity.init(jax.random.key(0), z), z),
         }
-        for key in stored:  # names that say how an operation is called
+        for key in stored:  # names that contain the arguments of an operation
             if of := re.fullmatch(rf"({'|'.join(downsampling)})(?:_x\[:(\d+),:(\d+)\])?", key):
                 found[key] = downsampling[of[1]](x[:, : int(of[2] or x.shape[1]), : int(of[3] or x.shape[2])])
             elif of := re.fullmatch(r"bias_lrelu_g([\d.]+)_c([\d.]+)", key):
@@ -194,7 +194,7 @@ def test_attention_and_alignment_of_generated_images(dtype):
 
 
 def at_positions(stored, name, array):
-    """What is stored of a large array (B, H, W, C), if any: its shape, and values at positions of the flattened NCHW array."""
+    """{name: value} to compare, if an array (B, H, W, C) is stored in part: its shape, and values at positions of the flat NCHW array."""
     if f"{name}.pos" not in stored:
         return {}
     values = np.moveaxis(np.asarray(array), -1, 1)

@@ -21,13 +21,13 @@ SEEDS = {"G": 4100, "D": 4101, "G_ema": 4102}  # the usual ones; another set may
 
 
 def seed_of(name, network):
-    """The seed with which the recipe gives the first bias of a network."""
+    """Finds the seed with which the recipe reproduces the first bias of a network."""
     entry, array = next((entry, array) for entry, array in network.arrays.items() if entry.endswith("bias"))
     return next(seed for seed in (SEEDS[name], *range(100_000)) if np.array_equal(eqgan_array(entry, array.shape, seed), array))
 
 
 def names_at(resolution, mapping_layers, listed):
-    """Names of the 256x256 network's arrays, for another image size and number of layers. The finest block of D differs from the others."""
+    """Names of a network's arrays, from those listed for 256x256. The finest block is renamed: D's differs from its other blocks."""
     names = []
     for entry, _, _ in listed:
         side, layer = (int(found[1]) if (found := re.search(pattern, entry)) else 0 for pattern in (r"\bb(\d+)\.", r"\.fc(\d+)\."))

@@ -29,21 +29,21 @@ from oasis_jax.eqgan.train_step import PATH_LENGTH, Draws, Hyperparameters, Trai
 from oasis_jax.updates import adam_without_momentum, create_state
 
 TRAIN, TOLERANCES = "eqgan/train", "eqgan/tolerances.json"
-LATER_LOSS, UPDATE_NORM = 3e-3, 1e-3  # relative tolerances of what follows an update, in float32
+LATER_LOSS, UPDATE_NORM = 3e-3, 1e-3  # relative tolerances in float32 of values after an update
 LR, B2 = 0.0025, 0.99
 INPUTS = rf"it\d+\.[GD]\.(z|hm\.{HEATMAPS})|real_note|.*\.names|r1_gamma|ema_kimg|batch|mbstd_group"
-WHOLE = r"after\d+\.(G|D|Gema)\.(?!delta_norm).*"  # values after updates, which are compared as updates
+WHOLE = r"after\d+\.(G|D|Gema)\.(?!delta_norm).*"  # whole arrays after updates; in float32, only their updates are compared
 needs_train = needs(f"{TRAIN}.npz", TOLERANCES)
 
 
 def trained_modules():
-    """Names in the manifest of the generator and the discriminator that are trained: a set may have smaller ones for it."""
+    """Names in the manifest of the generator and the discriminator that are trained; a set may have smaller networks for this."""
     manifest = eqgan_manifest()
     return [next(name for name in names if name in manifest) for names in (("G_train", "G_small"), ("D_train", "D_small_train"))]
 
 
 def prepared(dtype):
-    """(step, state, stored arrays) at the beginning."""
+    """(TrainStep, first TrainState, stored arrays)."""
     stored, (name_g, name_d) = golden_arrays(TRAIN), trained_modules()
     (network, of_g), (critic, of_d) = generator(name_g, dtype), discriminator(name_d, dtype, stored["mbstd_group"])
     ratios = 4 / 5, 16 / 17  # the correction for lazy regularisation
@@ -107,7 +107,7 @@ def test_losses_and_gradients_of_the_first_iteration(dtype):
         of_r1, penalties = jax.grad(penalty, has_aux=True)(params)
         return gradient, metrics, of_r1, penalties, [step.discriminator.apply(state.discriminator, image) for image in (fake, real)]
 
-    # One program: compiling takes nearly all the time, and what is common is compiled once.
+    # One program: compiling takes nearly all the time, and this compiles shared parts once.
     found_g, found_d = jax.jit(lambda state, given, real: (of_g(state, given[0]), of_d(state, given[1], real)))(state, given, real)
     gradient, alone, metrics, averages, logits = found_g
     gradient, alone = (published.generator_to_state_dict({"params": each}) for each in (gradient, alone))
@@ -150,7 +150,7 @@ def test_iterations(dtype):
     @jax.jit
     def iterate(state, image, of_g, of_d):
         new, metrics = step.update(state, image, with_const_noise(*of_g), with_const_noise(*of_d))
-        # D judges images of the updated G before its own update.
+        # The logits are those of D before its own update, on images of the updated G.
         fake, _ = step.generate({**state.generator, "params": new.generator["params"]}, with_const_noise(*of_d))
         return new, metrics, [step.discriminator.apply(state.discriminator, each) for each in (fake, image)]
 
@@ -174,7 +174,7 @@ def test_iterations(dtype):
             names = stored[f"init.{network}.names"]
             updates = {name: after[network][name] - before[network][name].astype(np.float64) for name in names}
             found[key := f"after{i + 1}.{network}.delta_norm"] = norms(updates, names)
-            if i == 0 or dtype == jnp.float64:  # later, float32 decides the sign of gradients near zero otherwise
+            if i == 0 or dtype == jnp.float64:  # later, gradients near zero may have another sign in float32
                 np.testing.assert_allclose(found[key], stored[key], rtol=UPDATE_NORM, err_msg=key)
         for key in stored:
             prefix, network, name = (key.split(".", 2) + ["", ""])[:3]

@@ -1,4 +1,4 @@
-"""The generator equals the published one on every golden case: exactly in float64, and again in float32."""
+"""The generator numerically matches the published one on every golden case, in float64 and in float32."""
 import jax.numpy as jnp
 import pytest
 from goldens import make_normal
@@ -23,7 +23,7 @@ def inputs_of_generator(case, generator):
 
 @pytest.fixture(scope="module")
 def weights(case):
-    """Made once per case."""
+    """The recipe's weights, made once per case."""
     return case.state_dict("state_dict")
 
 

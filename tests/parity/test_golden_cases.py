@@ -8,7 +8,7 @@ import pytest
 from goldens import BESIDE, SMALL_SET, Case, checksum, find_cases, golden_dir, make_state, net_cases
 from published import CASES, KINDS, Comparison
 
-# What a complete set holds beside the cases of oasis.
+# What a complete set holds in addition to the cases of oasis.
 PARTS = (
     "eqgan/align.npz",
     "eqgan/d_small.npz",
@@ -35,8 +35,8 @@ PARTS = (
     "oasis/manifest.json",
     "oasis/state_dicts.json",
 )
-ANY_SPLIT = (r"eval/espnet_camvid_\w+_confusion\.json", r"eval/fd_vgg16_\w+\.json")  # of photos of CamVid
-OWN = ("own/espnet.manifest.json", "own/espnet.npz", "own/vgg16.manifest.json", "own/vgg16.npz")  # of the small set alone
+ANY_SPLIT = (r"eval/espnet_camvid_\w+_confusion\.json", r"eval/fd_vgg16_\w+\.json")  # measured on photos of CamVid
+OWN = ("own/espnet.manifest.json", "own/espnet.npz", "own/vgg16.manifest.json", "own/vgg16.npz")  # in the small set only
 
 
 def golden_files(folder):
@@ -95,7 +95,7 @@ def test_weights_without_the_published_checksum_widen_float64_to_the_published_f
 
 @pytest.mark.parametrize("folder", [SMALL_SET, BESIDE], ids=["small", "full"])
 def test_complete_sets_hold_every_part(folder):
-    """Other folders may hold some parts only."""
+    """Folders other than these two may hold only some parts."""
     if folder == BESIDE and not folder.is_dir():
         pytest.skip("no full set beside the checkout")
     cases = find_cases(folder)

@@ -10,17 +10,17 @@ from recipe import recipe_weights
 
 from oasis_jax.metrics.nets.inception import InceptionFID, inception_variables, preprocess
 
-CHECK_VALUES = {  # of seed 0: the first two values, and the sum
+CHECK_VALUES = {  # for seed 0: the first two values, and the sum
     "Conv2d_1a_3x3.conv.weight": ((-0.212966397, 0.403651714), -4.236812),
     "Conv2d_1a_3x3.bn.weight": ((0.525870502, 1.11958921), 29.706769),
     "fc.bias": ((0.0408531278, 0.196626037), -4.470152),
 }
-OUTPUTS = {"pool2048": "pool"} | {name: name for name in ("avg64", "avg192", "avg768", "logits", "logits_unbiased")}  # its names and ours
+OUTPUTS = {"pool2048": "pool"} | {name: name for name in ("avg64", "avg192", "avg768", "logits", "logits_unbiased")}  # their names and ours
 
 
 @pytest.fixture(scope="module", params=net_cases("inception_fid"))
 def case(request):
-    """The name of its files."""
+    """The name of the case's files, without the ending."""
     return request.param
 
 
@@ -71,7 +71,7 @@ def test_float_images_give_what_uint8_images_give(case, golden, outputs):
 def test_resize_that_shrinks_equals_the_published_one(case, golden, outputs):
     skip_without(case, "big_image", "big_pool2048")
     big, count = golden["big_image"], len(golden.get("images", golden["big_image"]))
-    batch = np.resize(big, (max(count, len(big)), *big.shape[1:]))  # repeated, to be of the size that is compiled already
+    batch = np.resize(big, (max(count, len(big)), *big.shape[1:]))  # repeated to a batch size that is compiled already
     assert_close(outputs(batch, "torch")["pool"][: len(big)], golden["big_pool2048"])
 
 

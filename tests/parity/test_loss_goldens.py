@@ -1,4 +1,4 @@
-"""Every loss term and its gradients equal the published ones: exactly in float64, and again in float32."""
+"""Every loss term and its gradients numerically match the published ones, in float64 and in float32."""
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +32,8 @@ def test_losses_equal_published(case, precision):
     comparison.check("n1_fake_grad", nchw(gradient))
     comparison.check("n1_fake_target", np.full(label_map.shape, losses.FAKE))
 
-    # The published draw overwrites its own result class by class, so its mask is made so; ours equals it where no class was redrawn.
+    # The published draw overwrites its own result class by class, and so its mask is made in this way. Ours equals it where no pixel
+    # was overwritten twice.
     mask = np.array(label_map)
     for id_ in range(num_classes):
         mask[mask == id_] = bits[id_]

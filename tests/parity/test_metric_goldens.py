@@ -38,7 +38,7 @@ def of_pair(golden, name):
 
 
 def pictures():
-    """The two sets of images whose colours and textures were measured: photos, or the synthetic pair of a set without photos."""
+    """The two sets of images whose colours and textures were measured: photos, or, in a set without photos, the synthetic pair."""
     golden = golden_arrays("eval/lpips_msssim")
     return of_pair(golden, "" if "a" in golden else "rect")
 
@@ -63,7 +63,7 @@ def test_frechet_and_kid(pair):
     if first := expected.get("mmd2_unbiased_first_n"):
         mmd2, _, _ = mmd2_and_influence(*(features[: first["n"]].astype(np.float64) for features in (x, y)))
         assert mmd2 == close(first["value"])
-    for name, published in expected.items():  # whose name says how it was drawn
+    for name, published in expected.items():  # the name says how subsets were drawn
         if drawn := re.fullmatch(r"kid_(\d+)_subsets_of_(\d+)_RandomState(\d+)", name):
             kid = kernel_inception_distance(x, y, *map(int, drawn.groups()))
             assert kid.mean == close(published["kernel_inception_distance_mean"])
@@ -89,7 +89,7 @@ def test_segmentation_scores_by_three_published_rules():
 def test_scores_of_espnet_on_the_photos_of_a_split_of_camvid(path):
     golden, named = json.loads((golden_dir() / path).read_text()), len(CAMVID.class_names)
     confusion = np.array(next(counts for name, counts in golden.items() if name.startswith("confusion_rows_label_cols_pred")))
-    confusion[named:] = 0  # pixels without label
+    confusion[named:] = 0  # pixels without a label
     found = {
         f"miou{named}_percent": mean_iou(confusion, CAMVID.averaged_over, CAMVID.num_classes),
         "pixel_acc_percent": pixel_accuracy(confusion),
@@ -127,7 +127,7 @@ def test_textures():
 
 @pytest.mark.parametrize("pair", parameters(stored_groups("eval/lpips_msssim", r"(|.*_)ms_ssim"), "MS-SSIM"))
 def test_structural_similarity(pair):
-    """Of photos, and of a pair with odd sides; a pair is called `NAME_`, the photos are not."""
+    """For photos, and for a pair with odd sides. The arrays of a pair have the prefix `NAME_`; those of photos have none."""
     golden, name = golden_arrays("eval/lpips_msssim"), pair.removesuffix("_")
     skip_without("eval/lpips_msssim", *(f"{pair}{side}" for side in "ab"))
     np.testing.assert_allclose(ms_ssim(*of_pair(golden, name)), np.ravel(golden[f"{pair}ms_ssim"]), rtol=0, atol=1e-5)

@@ -1,4 +1,4 @@
-"""ESPNet, VGG16 and LPIPS give what they gave when they equalled the published networks; golden/README.md says what was compared then.
+"""ESPNet, VGG16 and LPIPS keep the values that they had when they matched the published networks; see golden/README.md for that check.
 
 The published numbers need photos or published weights, which a clone does not have; these values need neither.
 """
@@ -12,7 +12,7 @@ from recipe import make_weights
 
 
 def own(name):
-    """(weights, values) of a net, by its name among the files of the small set."""
+    """(weights, values) of a net, by the name of its files in the small set."""
     path = SMALL_SET / name
     with np.load(path.with_suffix(".npz")) as stored:
         return make_weights(json.loads(path.with_suffix(".manifest.json").read_text())), dict(stored)

@@ -1,4 +1,4 @@
-"""The segmentation nets and the ways they are run equal the published tools: on recipe weights, and ESPNet on its own."""
+"""The segmentation nets, and the way they are run, match the published tools: on recipe weights, and ESPNet on its published weights."""
 import os
 import pathlib
 
@@ -19,7 +19,7 @@ each_drn, each_upernet, each_deeplab = (
 
 
 def espnet_weights():
-    """Path of the published weights: what OASIS_ESPNET_WEIGHTS names, or a file beside a golden folder. Skips the test without them."""
+    """Path of the published weights: OASIS_ESPNET_WEIGHTS, or a file next to a golden folder. Skips the test if there are none."""
     given = os.environ.get("OASIS_ESPNET_WEIGHTS")
     paths = [pathlib.Path(given)] if given else [folder.parent / "weights" / "espnet_camvid.npz" for folder in (golden_dir(), BESIDE)]
     for path in paths:
@@ -57,7 +57,7 @@ def assert_share(found, expected, share=0.999):
 
 
 def assert_maps_close_if_stored(compute, golden, name):
-    """The output that `compute` gives, compared if the case has it."""
+    """Compares the output of `compute`, if the case stores it."""
     if any(thinning(key, name) for key in golden):
         assert_maps_close(compute(), golden, name)
 
@@ -101,7 +101,7 @@ def test_upernet_equals_the_published_net(case):
         assert_share(segmenter.segment(variables, image, size)[0], golden["argmax"])
 
 
-@pytest.mark.slow  # the quick test compares what becomes of them
+@pytest.mark.slow  # the test above compares what is computed from the encoder's output
 @each_upernet
 def test_encoder_of_upernet_equals_the_published_one(case):
     means = [int(number) for number in stored_groups(case, r"enc_mean_c(\d+)")] if case else []
@@ -123,7 +123,7 @@ def test_deeplab_equals_the_published_net_at_all_its_scales(case):
         assert_share(segmenter.segment(variables, image, image.shape[1:3])[0], golden["argmax"])
 
 
-@pytest.mark.slow  # the quick test compares the maximum of it and of the other scales
+@pytest.mark.slow  # the quick test compares the maximum over this scale and the others
 @each_deeplab
 def test_deeplab_equals_the_published_net_at_one_scale(case):
     skip_without(case, "logits_base")

@@ -1,4 +1,4 @@
-"""Whole training steps equal the published ones: exactly in float64, and again in float32."""
+"""Whole training steps numerically match the published ones, in float64 and in float32."""
 import functools
 
 import jax
@@ -57,12 +57,12 @@ def loss_row(metrics):
 
 
 def recording_gradients():
-    """Keeps the gradients that it is given as its state."""
+    """A transformation that stores the gradients it receives as its state."""
     return optax.GradientTransformation(lambda params: params, lambda updates, state, params=None: (updates, updates))
 
 
 def fakes_for_discriminator(step, first, after, label_map, draws):
-    """The images that D saw in the first step, from G's parameters after it: its power iteration is the second one."""
+    """The images that D saw in the first step: G generated them with its updated parameters and a second power iteration."""
     generate = jax.jit(functools.partial(step.generator.apply, train=True, mutable=["batch_stats", "spectral_norm"]))
     _, statistics = generate(first.generator, label_map, draws.noise_g)
     return generate({**statistics, "params": after.generator["params"]}, label_map, draws.noise_d)[0]
@@ -70,7 +70,7 @@ def fakes_for_discriminator(step, first, after, label_map, draws):
 
 @functools.cache
 def steps_taken(case, precision):
-    """(TrainStep, label map, draws, rows of losses, states: the first one and that after each step) of the steps of a case."""
+    """Runs the steps of a case: (TrainStep, label map, draws, rows of losses, states: the first one and that after each step)."""
     step, state, image, label_map, draws = whole_step(case, precision)
     update, rows, states = compiled_update(step), [], [state]
     for drawn in draws:
@@ -85,21 +85,21 @@ def skip_without(case, name):
         pytest.skip(f"{case.name} has no {name}: a set may leave it out")
 
 
-# Tolerances in float32. Adam without momentum moves every element of a parameter by about lr * sign(g), so that an element whose gradient
-# is as small as its rounding error moves the other way, and only what follows from all elements together can be compared later.
+# Tolerances in float32. Adam without momentum moves every element of a parameter by about lr * sign(g), so an element whose gradient
+# is as small as its rounding error may move the other way. Later, only quantities that depend on all elements together can be compared.
 
 
 def check_first_losses(found, expected, relative):
-    """Relative to the largest loss, which is about log(N + 1): rounding errors are relative."""
+    """Checks errors relative to the largest loss, which is about log(N + 1), because rounding errors are relative."""
     error = np.abs(np.asarray(found) - expected).max()
     assert error <= relative * np.abs(expected).max(), f"the losses of the first step are off by {error:.3g}"
 
 
 def most_elements(size, atol, lr):
-    """How many elements of a parameter may have moved the other way in the first step.
+    """Number of elements of a parameter that may have moved the other way in the first step.
 
-    One in a hundred. In a parameter of fewer elements one may, if it contains a gradient that small: then the published float32 run, of
-    whose error `atol` is ten times the largest, is itself off by more than lr / 1000.
+    One in a hundred. In a parameter of fewer elements, one element may if the parameter has such small gradients: then the published
+    float32 run is itself off by more than lr / 1000. `atol` is ten times the largest error of that run.
     """
     return max(size // 100, int(atol > 0.01 * lr))
 
@@ -108,7 +108,7 @@ def buffer_distance(lr, atol, expected):
     """Allowed error of singular vectors and running statistics after the first step.
 
     They follow from activations, whose rounding errors do not shrink with lr as the updates do, so that a tenth of lr alone would be too
-    little for a small lr. For a whole buffer `atol` is ten times the largest error that was measured; else it is taken as relative.
+    little for a small lr. For a whole buffer, `atol` is ten times the largest measured error; without it, the error is relative.
     """
     return max(0.1 * lr, atol / 6 if atol else 2e-5 * np.abs(expected).max())
 
@@ -117,9 +117,9 @@ def check_first_values(comparison, name, actual, is_trained, lr):
     """Compares values after the first step: a parameter or a buffer as a whole, or sampled elements of both.
 
     Args:
-        name: of the output.
-        actual: values.
-        is_trained: bool array, which of them are parameters, and not buffers.
+        name: name of the output.
+        actual: computed values.
+        is_trained: bool array, True for values of parameters, False for those of buffers.
         lr: learning rate of the network.
     """
     expected = comparison.expected[name]
@@ -147,12 +147,12 @@ def test_whole_steps_equal_published(case, precision):
     _, _, _, rows, states = steps_taken(case, precision)
     first = states[0]
 
-    exact = precision == "f64" and not case.has_other_weights  # other weights move other elements the other way
-    comparison.check("losses", rows)  # in float32 to ten times what the published run is off by in as many steps
+    exact = precision == "f64" and not case.has_other_weights  # with other weights, other elements move the other way
+    comparison.check("losses", rows)  # in float32, to ten times the error of the published run after as many steps
     if not exact and "losses" in comparison.expected:
         check_first_losses(rows[0], comparison.expected["losses"][0], 2.4e-6)
     for net, opt_state, variables in (("G", states[1].opt_state_g, first.generator), ("D", states[1].opt_state_d, first.discriminator)):
-        # The singular vectors tell the naming which kernels are spectrally normalised.
+        # `to_state_dict` names a kernel as spectrally normalised if it has singular vectors.
         by_name = to_state_dict({"params": opt_state[0], "spectral_norm": variables["spectral_norm"]})
         if f"step1/grad_norm_{net}" in comparison.left:
             comparison.check(f"step1/grad_norm_{net}", [np.linalg.norm(by_name[name]) for name in entry[f"grad_order_{net}"]])
@@ -178,8 +178,8 @@ def test_whole_steps_equal_published(case, precision):
             comparison.check(full_name, actual)
         elif kind.startswith("delta_norm"):
             kept = np.array([name not in null for name in order])
-            # To 1 % over the network in five steps, and more in proportion, because gradients go on to differ; and each entry as the
-            # manifest says: of single biases the published float32 run itself misses 2 %.
+            # To 1 % over the whole network for up to five steps, and proportionally more for later ones, because gradients keep diverging.
+            # Each entry to the manifest's tolerance: for single biases, the published float32 run itself is off by more than 2 %.
             moved, expected = actual[kept], comparison.expected[full_name][kept]
             assert np.linalg.norm(moved - expected) <= 1e-2 * max(1, number / 5) * np.linalg.norm(expected), full_name
             np.testing.assert_allclose(moved, expected, rtol=0, atol=entry["outputs"][full_name]["atol_f32"], err_msg=full_name)
@@ -220,7 +220,7 @@ def step_lr(case, net):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", cases_of("step"))
 def test_production_settings_change_losses_little(case):
-    """G on regions and one power iteration for D's three inputs, within what the published system itself shows for the latter."""
+    """With G on regions and one power iteration for D's three inputs. The latter changes the losses of the published system too."""
     skip_without(case, "losses")
     if case.entry.get("power_iters", 30) < 30:
         pytest.skip(f"the singular vectors of {case.name} are not converged: there, another number of power iterations changes the losses")
@@ -233,6 +233,6 @@ def test_production_settings_change_losses_little(case):
             assert metrics["dense_fallback"] == 0
     expected = case.arrays("out/")["losses"]
     check_first_losses(rows[0], expected[0], 9.6e-7)
-    # The published system was measured in five steps: it is off by 1e-6, 4e-5, 1e-4, 2e-4 and 4e-4, nearly as the square of the step.
+    # One power iteration changes the published losses by 1e-6, 4e-5, 1e-4, 2e-4 and 4e-4 in five steps, nearly as the square of the step.
     error, steps = np.abs(np.asarray(rows) - expected).max(1), np.arange(1, len(rows) + 1)
     assert np.all(error <= 1e-3 * np.maximum(0.2, (steps / 5) ** 2)), error

@@ -1,4 +1,4 @@
-"""VGG16 and LPIPS equal the published networks. Needs their real weights, which are never downloaded here."""
+"""VGG16 and LPIPS match the published networks. The tests need the real weights, which are never downloaded here."""
 import json
 import re
 
@@ -42,7 +42,7 @@ def test_fd_features_equal_the_published_trunk(size):
 
 
 def photos_of(golden):
-    """Paths of two sets of photos: the first and the last so many of a split of CamVid beside the golden folder."""
+    """Paths of two sets of photos: the first and the last of a CamVid split next to the golden folder, as many as `golden` says."""
     folder = golden_dir().parent / "data" / "camvid" / golden["split"]
     paths, counts = sorted(folder.glob("*.jpg")), [int(re.search(r"\d+", golden[name])[0]) for name in ("set_a", "set_b")]
     if len(paths) < sum(counts):
@@ -73,7 +73,7 @@ def lpips_of_taps(variables, a, b):
 
 @pytest.mark.parametrize("pair", parameters(stored_groups(PAIRS, r"(|.*_)lpips_vgg"), "LPIPS"))
 def test_lpips_equals_the_published_distance(pair):
-    """Of photos, tap by tap, and of a rectangular pair; a pair is called `NAME_`, the photos are not."""
+    """For photos, at each tap, and for a rectangular pair. The arrays of a pair have the prefix `NAME_`; those of photos have none."""
     skip_without(PAIRS, *(f"{pair}{side}" for side in "ab"))
     golden = golden_arrays(PAIRS)
     taps = lpips_of_taps(load_lpips(), *(as_input(golden[f"{pair}{side}"]) for side in "ab"))

@@ -1,4 +1,4 @@
-"""Laws of compiling for a machine that is not at hand: what is compiled, what is read of it, and what fails how."""
+"""Laws of compiling for a machine that one does not have: what is compiled, what is read from reports, and how failures are reported."""
 import importlib.util
 import json
 import pathlib
@@ -29,7 +29,7 @@ EXHAUSTED = "jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED: Ran out of memory o
 
 
 def reports(folder, total="17 (17B)", assigned=True):
-    """A folder as the compiling process leaves it."""
+    """Fills a folder with files as the compiling process leaves them, and returns it."""
     (folder / "step.json").write_text(json.dumps(KNOWN))
     shutil.copy(pathlib.Path(__file__).parent / "tiny_program.txt", folder / "m.after_optimizations.txt")
     (folder / "m.after_optimizations-memory-usage-report.txt").write_text(f"Memory Space: default (color=0)\nTotal bytes: {total}\n")

@@ -1,8 +1,8 @@
 """Laws of what a compiled step costs, on the compiler's text of a small step whose costs are known.
 
-`tiny_program.txt` is what libtpu makes of it for four chips: a convolution of (8, 16, 16, 128) by 3x3x128x128 and the gradient of its
-kernel in `update_generator`, a product of 128x128 matrices in every fourth step, 30 more in a loop, and an average. Layouts of what lies on
-the chip have S(1).
+`tiny_program.txt` is this step compiled by libtpu for four chips: a convolution of (8, 16, 16, 128) by 3x3x128x128 and the gradient of its
+kernel in `update_generator`, a product of 128x128 matrices in every fourth step, 30 more in a loop, and an average. Layouts of arrays in
+memory on the chip have S(1).
 """
 import pathlib
 
@@ -15,7 +15,7 @@ from oasis_jax.planning.machines import CHIPS
 from oasis_jax.planning.parts import REST, part_of, parts
 from oasis_jax.planning.roofline import bound, collectives, shares, traffic_by_kind
 
-CONVOLUTION = 2 * (2 * 46**2) * 128 * 128  # 46 of 48 pairs of a tap and a pixel meet the image along an axis of 16; two images per chip
+CONVOLUTION = 2 * (2 * 46**2) * 128 * 128  # along an axis of 16, 46 of 48 pairs of tap and pixel are in the image; two images per chip
 PRODUCT = 2 * 128**3
 KERNEL, IMAGE, MATRIX = 4 * 9 * 128 * 128, 4 * 2 * 16 * 16 * 128, 4 * 128 * 128
 
@@ -54,7 +54,7 @@ def test_traffic_is_what_crosses_the_border_of_the_chip(found):
 
 
 def test_traffic_is_told_apart_by_what_causes_it():
-    """Of a product of (7, 8) and (8, 9), a sum of its 7 rows, a doubled and a copied (7, 9): fused or not, each is of its kind."""
+    """A product of (7, 8) and (8, 9), its double, two copies of that and the sum of its 7 rows: fused or not, each counts as its kind."""
     double = ["%double (p: f32[7,9]) -> f32[7,9] {", "  %p = f32[7,9] parameter(0)", "  ROOT %twice = f32[7,9] add(%p, %p)", "}"]
     total = ["%total (q: f32[7,9]) -> f32[9] {", "  %q = f32[7,9] parameter(0)", "  %z = f32[] constant(0)"]
     total += ["  ROOT %sum = f32[9] reduce(%q, %z), dimensions={0}, to_apply=%adder", "}"]
@@ -116,7 +116,7 @@ def test_an_element_of_a_tuple_may_be_named_by_its_number_alone():
 @pytest.mark.parametrize(
     "text, operands, expected",
     [
-        # A strided convolution; its transpose, whose input has holes; one in two groups; a matrix product.
+        # A strided convolution; its transpose, whose input is dilated; one in two groups; a matrix product.
         (
             "f32[1,4,4,6] convolution(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_01io->b01f",
             "f32[1,8,8,5] f32[2,2,5,6]",
@@ -133,7 +133,7 @@ def test_an_element_of_a_tuple_may_be_named_by_its_number_alone():
             48 * 24,
         ),
         ("f32[7,9] dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}", "f32[7,8] f32[8,9]", 7 * 8 * 9),
-        # The same as NVIDIA's libraries are called; of gradients, labels and window are those of the convolution itself.
+        # The same as calls of NVIDIA's libraries; for gradients, dim_labels and window are those of the forward convolution.
         (
             '(bf16[1,4,4,6], u8[0]) custom-call(%a, %b), window={size=2x2 stride=2x2}, dim_labels=b01f_o01i->b01f, '
             'custom_call_target="__cudnn$convBiasActivationForward"',

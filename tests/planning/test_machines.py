@@ -1,4 +1,4 @@
-"""Laws of the names of machines, and of what a recipe takes without its data."""
+"""Laws of the names of machines, and of the number of steps of a recipe, without its data."""
 import pytest
 
 from configs import ade20k, cityscapes, custom, eqgan_ffhq, scenes

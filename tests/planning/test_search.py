@@ -1,4 +1,4 @@
-"""Laws of the search: what is tried, what is listed, and that its flags make the config that was compiled."""
+"""Laws of the search: what is tried, what is listed, and that its flags reproduce the config that was compiled."""
 import dataclasses
 import subprocess
 import sys
@@ -95,7 +95,7 @@ def test_the_fastest_per_image_comes_first_and_what_does_not_fit_is_not_listed()
 
 def test_the_best_with_the_batch_of_the_config_is_listed_in_any_case():
     def measured(candidate, which):
-        return compiled(candidate, seconds=0.2 - candidate.train.batch_size / 1000)  # larger batches are faster for an image
+        return compiled(candidate, seconds=0.2 - candidate.train.batch_size / 1000)  # larger batches are faster per image
 
     config = small_config()
     text = describe_search(MACHINE, config, list(search(config, MACHINE, measured)), best=2)

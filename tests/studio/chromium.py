@@ -1,4 +1,4 @@
-"""A browser for tests: any Chromium at hand, pages whose console is watched, and hosts of plain files, as of a page with a fake model."""
+"""A browser for tests: any installed Chromium, pages whose console is watched, and servers of files and of a page with a fake model."""
 import contextlib
 import functools
 import http.server
@@ -30,7 +30,7 @@ def browser():
 
 @contextlib.contextmanager
 def page_of(chromium, address, *, size=(1280, 800), ready="[data-photo]", allowed=(), **options):
-    """A page in a profile of its own. At the end, anything in its console that holds none of the `allowed` texts fails the test."""
+    """A page in a profile of its own. At the end, a warning or error in its console without any of the `allowed` texts fails the test."""
     context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **options)
     context.set_default_timeout(10_000)
     try:
@@ -46,7 +46,7 @@ def page_of(chromium, address, *, size=(1280, 800), ready="[data-photo]", allowe
 
 
 def watched(page):
-    """The page, with warnings and errors of its console in `page.complaints`."""
+    """Collects warnings and errors of a page's console in `page.complaints` from now on, and returns the page."""
     page.complaints = []
     page.on("console", lambda message: message.type in ("error", "warning") and page.complaints.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: page.complaints.append(f"uncaught: {error}"))
@@ -66,7 +66,7 @@ class _Files(_Quiet):
 
 @contextlib.contextmanager
 def file_server(folder, handler=_Quiet):
-    """The address of a static host of a folder."""
+    """Serves the files of a folder; yields the address."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -80,6 +80,6 @@ def file_server(folder, handler=_Quiet):
 
 @contextlib.contextmanager
 def fake_server():
-    """The address of the page with a fake model."""
+    """Serves the page with a fake model; yields the address of its folder."""
     with file_server(FAKE, _Files) as address:
         yield f"{address}/fake"

@@ -21,7 +21,7 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def address():
-    """Of the page with a model in a few lines of JavaScript."""
+    """The address of the page with a fake model, a few lines of JavaScript."""
     with fake_server() as address:
         yield f"{address}/index.html"
 

@@ -1,4 +1,4 @@
-"""What a person does on a page of the studio, in pixels of the image, and what the page then holds."""
+"""User actions on a page of the studio, in pixels of the image, and functions that read what the page then holds."""
 import base64
 
 import numpy as np
@@ -7,7 +7,7 @@ DESK = "document.querySelector('.oasis-studio').studio"
 
 
 def place(page, x, y, pane="labels"):
-    """Where a point of the image lies in the window."""
+    """Returns the position in the window of a point of the image."""
     box = page.locator(f".pane.{pane} canvas").first.bounding_box()
     at = page.evaluate(f"([x, y]) => {DESK}.stage.camera.toPane({{x, y}})", [x, y])
     return box["x"] + at["x"], box["y"] + at["y"]
@@ -27,12 +27,12 @@ def click(page, x, y, pane="labels"):
 
 
 def choose(page, name):
-    """Takes a class of the palette."""
+    """Chooses a class in the palette."""
     page.locator(".classes").get_by_role("button", name=name).click()
 
 
 def array(page, expression, dtype=np.uint8):
-    """A typed array of the page."""
+    """Returns the typed array that a JavaScript expression gives, as a NumPy array of `dtype`."""
     script = f"""() => {{
         const array = {expression};
         const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
@@ -44,20 +44,20 @@ def array(page, expression, dtype=np.uint8):
 
 
 def labels(page, dtype=np.uint8):
-    """The label map (H, W)."""
+    """Returns the label map (H, W)."""
     settled(page)
     height, width = page.evaluate(f"[{DESK}.session.state.height, {DESK}.session.state.width]")
     return array(page, f"{DESK}.session.state.labels", dtype).reshape(height, width)
 
 
 def values(page):
-    """Seeds and heatmaps of the image."""
+    """Returns the seeds, heatmaps and other values of the image."""
     settled(page)
     return page.evaluate(f"{DESK}.session.state.values")
 
 
 def photo(page):
-    """The exact photo (H, W, 3) of the image as it is now, once it is shown."""
+    """Waits until the exact photo of the current image is shown, and returns it (H, W, 3)."""
     settled(page)
     until(page, "!desk.loop.running && !desk.loop.next && desk.photos.ofSteps.get(desk.photos.key())?.rgb")
     height, width = page.evaluate(f"[{DESK}.photos.current.height, {DESK}.photos.current.width]")
@@ -65,7 +65,7 @@ def photo(page):
 
 
 def shown(page, pane):
-    """The colour (H, W, 3) in which a pane shows the middle of each pixel of the image."""
+    """Returns the colour (H, W, 3) that a pane shows at the centre of each pixel of the image."""
     settled(page)
     script = f"""([pane]) => {{
         const {{stage, session}} = {DESK};
@@ -85,7 +85,7 @@ def shown(page, pane):
 
 
 def centre(page, selector=".centre.level1"):
-    """Where the middle of a centre lies in the window, once the centres are those of the image."""
+    """Waits until the page shows the heatmap centres of the image, and returns the position in the window of one of them."""
     page.locator(selector).first.wait_for()
     page.evaluate(f"""async () => {{
         const desk = {DESK};
@@ -98,7 +98,7 @@ def centre(page, selector=".centre.level1"):
 
 
 def saved(page, kind):
-    """The bytes of a file that the page saves."""
+    """Saves a file from the page's dialog, and returns its bytes."""
     page.keyboard.press("Control+S")
     with page.expect_download() as download:
         page.get_by_role("dialog").get_by_role("button", name=kind, exact=True).click()
@@ -107,16 +107,16 @@ def saved(page, kind):
 
 
 def until(page, condition):
-    """Waits for an expression of JavaScript in which `desk` is the studio."""
+    """Waits until a JavaScript expression, in which `desk` is the studio, is true."""
     page.wait_for_function(f"() => {{ const desk = {DESK}; return {condition}; }}")
 
 
 def settled(page):
-    """Waits until what was pressed has been done and the panels show it: a browser may confirm a key before the page has seen it."""
+    """Waits until the page has handled all input and the panels show it: a browser may confirm a key before the page has seen it."""
     page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
 
 
 def steps(page):
-    """Names of the steps up to now."""
+    """Returns the names of the history's steps, up to the current one."""
     settled(page)
     return page.evaluate(f"{DESK}.session.history.steps.slice(0, {DESK}.session.history.position).map((step) => step.name)")

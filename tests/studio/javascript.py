@@ -1,4 +1,4 @@
-"""Runs the studio's modules without a page: in Node.js, which is quick, or in Chromium where it is not installed."""
+"""Runs the studio's modules without a page: in Node.js, which is fast, or in Chromium if Node.js is not installed."""
 import json
 import pathlib
 import shutil
@@ -11,15 +11,15 @@ from tests.studio.chromium import browser, fake_server, page_of
 
 PAGE = pathlib.Path(studio.__file__).with_name("page")
 NODE = shutil.which("node")
-MARKS = [] if NODE else [pytest.mark.browser]  # of the tests that call `run`
+MARKS = [] if NODE else [pytest.mark.browser]  # for tests that call `run`
 
 
 def run(folder, script, given):
-    """What `script` returns, as JSON values: the body of an async function of `given` that may import the studio's modules.
+    """Runs `script`, the body of an async function of `given` that may import the studio's modules. Returns its result, as JSON values.
 
     Args:
-        folder: an empty one, for copies of the modules.
-        script: JavaScript that any engine knows; `const { noiseVector } = await import("./seeds.js")` imports from a module.
+        folder: an empty folder, for copies of the modules.
+        script: JavaScript that any engine can run; `const { noiseVector } = await import("./seeds.js")` imports from a module.
         given: JSON values.
     """
     return _in_node(folder, script, given) if NODE else _in_chromium(script, given)

@@ -25,19 +25,25 @@ _READ = """
 
 
 def read_by_page(folder, rule, *files):
-    """What `readLabelMap` gives for each file, {height, width, labels} or {error}, by the `facts` of a FileRule."""
+    """Returns what `readLabelMap` makes of each file, {height, width, labels} or {error}; `rule` is the `facts` of a FileRule."""
     return run(folder, _READ, {"files": [base64.b64encode(each).decode() for each in files], "rule": rule})
 
 
 def png(image, **options):
-    """The bytes of an Image or a uint8 or uint16 array."""
+    """Returns the bytes of a PNG of an Image, or of a uint8 or uint16 array."""
     stream = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, "png", **options)
     return stream.getvalue()
 
 
 def raw_png(values, depth, palette=None):
-    """A PNG as Pillow does not write it, of so many bits: grey or indices (H, W), or colours (H, W, 3); palette is uint8 (K, 3)."""
+    """Returns the bytes of a PNG of a kind that Pillow does not write.
+
+    Args:
+        values: grey levels or palette indices (H, W), or colours (H, W, 3).
+        depth: bits per sample.
+        palette: uint8 (K, 3).
+    """
     height, width = values.shape[:2]
     if depth == 16:
         rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
@@ -52,7 +58,7 @@ def raw_png(values, depth, palette=None):
 
 
 def palette_png(indices, colours, **options):
-    """A palette PNG of integer indices (H, W) into colours (K, 3)."""
+    """Returns the bytes of a palette PNG of integer indices (H, W) into colours (K, 3)."""
     image = Image.frombytes("P", np.shape(indices)[::-1], np.asarray(indices, np.uint8).tobytes())
     image.putpalette(np.asarray(colours, np.uint8).ravel().tolist())
     return png(image, **options)

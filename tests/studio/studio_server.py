@@ -10,12 +10,12 @@ import pytest
 
 @contextlib.contextmanager
 def served(checkpoint, readers=None, token=None):
-    """The address of a studio over a checkpoint.
+    """Serves a studio for a checkpoint; yields its address.
 
     Args:
-        checkpoint: run or model of the package.
-        readers: {name: function} of `Examples`; by default those that the command offers.
-        token: of its address.
+        checkpoint: folder of a run, or name of a model of the package.
+        readers: {name: function} for `Examples`; None for the examples that the command offers.
+        token: token in its address; None for none.
     """
     pytest.importorskip("uvicorn", reason="needs uvicorn: pip install -e '.[test]'")
     from oasis_jax.studio.beginning import begin_with
@@ -42,7 +42,7 @@ def served(checkpoint, readers=None, token=None):
 
 
 def half_and_half(size, above, below):
-    """A reader of an example with two classes."""
+    """Returns the reader of an example: one class in the upper half, another in the lower half."""
     labels = np.full(size, below, np.uint8)
     labels[: size[0] // 2] = above
     return lambda: (labels, None)

@@ -21,7 +21,7 @@ def test_modules_are_joined_after_what_they_import_each_once(tmp_path):
     text = assets.module(folder=written(tmp_path))
     order = [text.index(name) for name in ("// d.js", "class D", "// b.js", "const b = 1", "// studio.js", "function mount")]
     assert order == sorted(order) and text.count("class D") == 1 and "unused" not in text
-    assert "import" not in text and text.endswith("\nexport { mount };\n") and text.count("export ") == 2  # one of them in a text
+    assert "import" not in text and text.endswith("\nexport { mount };\n") and text.count("export ") == 2  # one of them is in a string
     assert 'const only_here = "export const x";' in text
 
 

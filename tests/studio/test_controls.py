@@ -1,4 +1,4 @@
-"""Controls of the page that are turned, slid or only looked at, in a browser with a model in a few lines of JavaScript."""
+"""Sliders of the page, the mouse wheel, and the brush at the cursor, in a browser with a fake model, a few lines of JavaScript."""
 import numpy as np
 import pytest
 
@@ -18,7 +18,7 @@ def widths(page):
 
 
 def turn(page, selector, *turns, then=""):
-    """Turns the wheel over the first of some elements, and then does something with the studio at once, before anything else happens."""
+    """Turns the wheel over the first element of a selector, and then runs the JavaScript `then` before any other event is handled."""
     page.locator(selector).first.evaluate(
         f"""(element, turns) => {{
             const {{ session }} = {DESK};
@@ -32,7 +32,7 @@ def turn(page, selector, *turns, then=""):
 
 def test_the_label_map_lies_over_the_photo_as_opaque_as_the_slider_says(page):
     slider = page.get_by_role("slider", name="Label map", exact=True)
-    assert slider.count() == 0  # while they lie side by side
+    assert slider.count() == 0  # while label map and photo are side by side
     page.keyboard.press("o")
     slider.fill("0")
     bare, of_classes = shown(page, "photo"), colours(page)[labels(page)]
@@ -49,7 +49,7 @@ def test_the_label_map_lies_over_the_photo_as_opaque_as_the_slider_says(page):
 def test_the_wheel_with_shift_or_alt_changes_the_size_of_the_brush_and_not_the_view(page):
     scale = page.evaluate(f"{DESK}.stage.camera.scale")
     page.mouse.move(*place(page, 40, 20))
-    for key, turn, size in (("Shift", (0, -100), 7), ("Shift", (-100, 0), 8), ("Alt", (0, 100), 7)):  # Shift may turn a wheel sideways
+    for key, turn, size in (("Shift", (0, -100), 7), ("Shift", (-100, 0), 8), ("Alt", (0, 100), 7)):  # Shift may scroll sideways
         page.keyboard.down(key)
         page.mouse.wheel(*turn)
         page.keyboard.up(key)
@@ -115,7 +115,7 @@ def test_the_wheel_over_a_centre_widens_it_in_one_step(page):
     (row,) = np.flatnonzero(widths(page) != before)
     assert row in (3, 4, 5, 6) and 1.05 < widths(page)[row] / before[row] < 1.15
     before = widths(page)
-    # As of a touchpad; and the wheel need not rest if the pointer goes elsewhere.
+    # A small turn, as of a touchpad. The step ends when the pointer leaves, without waiting for the wheel to rest.
     turn(page, ".centre.level3", -1, then="element.dispatchEvent(new PointerEvent('pointerleave'))")
     assert 1 < widths(page)[row] / before[row] < 1.01
     assert steps(page)[1:] == ["Width of centres"] * 2 and page.evaluate(f"{DESK}.stage.camera.scale") == scale
@@ -126,7 +126,7 @@ def test_what_is_not_a_step_yet_is_undone_alone(page):
     page.keyboard.press("c")
     centre(page)
     before = widths(page)
-    turn(page, ".centre", -100, then="session.undo()")  # sooner than the wheel rests, however slow the browser is
+    turn(page, ".centre", -100, then="session.undo()")  # before the wheel counts as resting, however slow the browser is
     assert widths(page).tolist() == before.tolist()
     assert steps(page) == ["New noise for the image"] and values(page)["heatmaps"] is None
     page.keyboard.press("Control+Z")

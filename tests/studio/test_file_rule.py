@@ -1,4 +1,4 @@
-"""A label file is the same map wherever it is opened: in the studio, as one of its examples, and in a page without a server."""
+"""A label file gives the same map wherever it is opened: in the studio, as one of its examples, and in a page without a server."""
 import functools
 import types
 
@@ -44,7 +44,7 @@ def model(request):
 
 
 def everywhere(model, folder, *files):
-    """What each file is: its classes (H, W), or the words about it in the studio and in the page."""
+    """Opens files in the studio, as an example and in the page. Returns for each its classes (H, W), or the errors (studio, page)."""
     rule, found = label_rule(model), []
     of_files = file_rule(model, rule)
     of_page = read_by_page(folder, of_files.facts(), *files)
@@ -65,7 +65,7 @@ def everywhere(model, folder, *files):
 
 
 def stored(model, classes=CLASSES):
-    """The ids of classes in the files of a model's data set, and which of the classes have one of 8 bits."""
+    """Returns the ids of classes in files of a model's data set, 0 if a class has none, and the classes as which these ids are read."""
     ids = label_rule(model).inverse[classes]
     return np.where(ids < 0, 0, ids).astype(np.uint8), np.where(ids < 0, label_rule(model).table[0], classes)
 
@@ -100,7 +100,7 @@ def test_transparent_pixels_and_ids_of_no_class_are_refused_everywhere(model, tm
 
 
 def test_what_decoders_would_read_differently_is_refused_everywhere(model, tmp_path):
-    """Grey of few bits, colours of 16 bits, a transparent colour, and indices that the palette lacks if its colours count."""
+    """2-bit and 4-bit grey, 16-bit colours, a transparent colour; for models with a palette, also indices that the file's palette lacks."""
     rgb, (ids, _) = class_colours(model)[CLASSES], stored(model)
     key = tuple(map(int, rgb[3, 4]))
     files = [raw_png(ids & 3, 2), raw_png(ids & 3, 4), raw_png(rgb.astype(np.uint16) * 257, 16), png(rgb, transparency=key)]
@@ -118,7 +118,7 @@ def test_without_a_palette_indices_of_other_colours_and_equal_channels_are_ids(t
     of_data_set = np.random.default_rng(2).integers(0, 256, (256, 3))
     of_data_set[0] = 0
     mixed = of_data_set.copy()
-    mixed[:3] = class_colours(model)[[2, 3, 1]]  # all that the pixels have but one are colours of classes
+    mixed[:3] = class_colours(model)[[2, 3, 1]]  # of the colours that pixels have, all but one are colours of classes
     files = [palette_png(ids, colours) for colours in (of_pillow, of_data_set, mixed)]
     for each in everywhere(model, tmp_path, *files, png(np.dstack([ids] * 3))):
         np.testing.assert_array_equal(each, CLASSES)
@@ -126,7 +126,7 @@ def test_without_a_palette_indices_of_other_colours_and_equal_channels_are_ids(t
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if name.startswith("no")])
 def test_one_colour_is_no_evidence_if_the_palette_has_others(tmp_path, name):
-    """The black of index 0 in the palette of a data set is not that of class 0."""
+    """If the palette of a data set has black at index 0, pixels of this index are not taken as the studio's black of class 0."""
     model = model_with(name)
     blank = np.zeros(IMAGE_SIZE, np.uint8)
     of_data_set, of_studio = everywhere(model, tmp_path, palette_png(blank, [(0, 0, 0), FOREIGN]), palette_png(blank, class_colours(model)))

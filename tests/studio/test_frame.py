@@ -1,4 +1,4 @@
-"""The studio in a frame of a notebook: served with a token, found through the proxies of notebooks, and ended."""
+"""The studio in a frame of a notebook: served with a token, reached through the proxies of notebooks, and closed."""
 import html
 import re
 import sys
@@ -25,7 +25,7 @@ def model():
 
 @pytest.fixture
 def served(model, monkeypatch):
-    """A function that serves a frame."""
+    """A function that serves a studio and returns its frame, which is closed after the test."""
     monkeypatch.setattr(renderer_module.Renderer, "_compile", lambda self, say: None)
     made = []
 
@@ -39,7 +39,7 @@ def served(model, monkeypatch):
 
 
 def markup_of(frame):
-    """What a notebook shows, as HTML."""
+    """Returns the HTML that a notebook shows for a frame."""
     from IPython.core.interactiveshell import InteractiveShell
 
     InteractiveShell.instance()

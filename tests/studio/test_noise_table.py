@@ -1,4 +1,4 @@
-"""In JavaScript, an image's noise and classes are what a Recipe gives them in Python."""
+"""In JavaScript, the noise and classes of an image equal those of the same Recipe in Python."""
 import numpy as np
 
 from oasis_jax.noise import noise_vector, slerp
@@ -18,7 +18,7 @@ SCRIPT = """
 
 
 def pixels(folder, *images, length=8):
-    """What each pixel of each image has: (H * W, length + N)."""
+    """Returns for each image the noise vector and one-hot class of its pixels, (H * W, length + N)."""
     found = run(folder, SCRIPT, {"classes": CLASSES, "length": length, "images": images})
     return [np.array(each["table"]).reshape(each["rows"], -1)[each["ids"]] for each in found]
 

@@ -1,4 +1,4 @@
-"""What a person does on the page, in a browser, with a model in a few lines of JavaScript (`fake/transport.js`)."""
+"""User actions on the page, in a browser with a fake model, a few lines of JavaScript (`fake/transport.js`)."""
 import io
 import json
 
@@ -96,7 +96,7 @@ def test_resampling_a_class_changes_that_class_alone(page):
     changed = (photo(page) != before).any(-1)
     np.testing.assert_array_equal(changed, labels(page) == BUILDING)
     assert list(values(page)["class_seeds"]) == ["building"]
-    choose(page, "car")  # not in the picture yet: what is painted later has the noise
+    choose(page, "car")  # not in the image yet: pixels that are painted later get this noise
     page.keyboard.press("r")
     assert list(values(page)["class_seeds"]) == ["building", "car"]
 
@@ -254,7 +254,7 @@ def test_an_example_and_a_blank_map_are_steps(page):
     page.keyboard.press("Control+O")
     page.get_by_role("button", name="park").click()
     until(page, "desk.session.history.position === 1")
-    assert page.evaluate("[desks[0].ui.selection, desks[0].ui.scope]") == [None, "image"]  # it was of another picture
+    assert page.evaluate("[desks[0].ui.selection, desks[0].ui.scope]") == [None, "image"]  # the selection was of another image
     assert 6 in labels(page)
     page.get_by_role("button", name="Open", exact=True).click()
     page.get_by_role("button", name="Blank", exact=True).click()
@@ -316,7 +316,7 @@ def test_a_step_survives_whatever_becomes_of_the_writing_in_the_background(page,
     before = labels(page)
     choose(page, "car")
     drag(page, (10, 20), (40, 22))
-    page.wait_for_function("() => localStorage.length === 0")  # the database has all
+    page.wait_for_function("() => localStorage.length === 0")  # everything is in the database
     if fate == "is not written":
         page.evaluate("() => { IDBTransaction.prototype.commit = function () { this.abort(); }; }")
     page.keyboard.press("5")

@@ -1,4 +1,4 @@
-"""The page's modules without a model, in a browser."""
+"""The page's modules, checked in a browser without a model."""
 import re
 
 import pytest

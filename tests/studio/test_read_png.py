@@ -1,4 +1,4 @@
-"""Label maps that the page reads by itself, of every kind of PNG."""
+"""The page itself reads label maps from every kind of PNG."""
 import numpy as np
 import pytest
 from PIL import Image

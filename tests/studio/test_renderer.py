@@ -1,4 +1,4 @@
-"""What the renderer promises: nothing is compiled for a stroke, images are those of the library, and tabs do not mix."""
+"""Laws of the renderer: painting compiles nothing, images are those of the library, and tabs do not mix."""
 import contextlib
 
 import jax
@@ -21,7 +21,7 @@ SIZE = (64, 256)  # large enough for previews
 
 @contextlib.contextmanager
 def compilations(caplog):
-    """A list that fills with what JAX compiles, in any thread."""
+    """Yields a list which, at the end, is filled with the messages of what JAX has compiled, in any thread."""
     found = []
     jax.config.update("jax_log_compiles", True)
     try:
@@ -40,7 +40,7 @@ def oasis_model(size=SIZE, **fields):
 
 
 def started(model, slow):
-    """A compiled Renderer, with previews if images are said to be slow."""
+    """Returns a compiled Renderer; it has previews if `slow`, whatever time an image really takes."""
     renderer, lines = Renderer(model, model.image_size), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(renderer_module, "SLOW_SECONDS", 0.0)
@@ -52,7 +52,7 @@ def started(model, slow):
 
 
 def random_request(rng, size):
-    """Any image of a size that a page can ask for."""
+    """Returns a random ImageRequest, of any kind that a page can send for images of this size."""
 
     def seed():
         return int(rng.integers(2**32))
@@ -99,7 +99,7 @@ def test_nothing_is_compiled_while_one_paints_and_every_exact_image_is_that_of_t
 
 
 def test_something_that_was_not_foreseen_would_be_counted_as_a_compilation(caplog):
-    """The count above can fail: a size that was not compiled for is."""
+    """Checks the count of the test above: a function that has not been compiled yet is counted."""
     with compilations(caplog) as found:
         jax.jit(lambda x: x * 3 + 1)(np.zeros(7))
     assert found

@@ -1,4 +1,4 @@
-"""The protocol between page and server: what is asked for is what the library makes, and what is wrong is told in one line."""
+"""The protocol between page and server: images are those of the library, and errors are reported in one line."""
 import asyncio
 import dataclasses
 import io
@@ -57,7 +57,7 @@ def unconditional(tmp_path_factory):
 
 @pytest.fixture(params=["label maps", "unconditional"])
 def asked(request):
-    """(model, application, the arrays of an image, the names of all its fields) of a model of each family."""
+    """(model, application, arrays of an image, names of all its fields), for one model of each family."""
     if request.param == "label maps":
         return request.getfixturevalue("model"), request.getfixturevalue("app"), (LABELS, REGION_MAP), {*SIZED, *FULL}
     both = {"end", "t", "heatmaps", "preview", "tab"}
@@ -197,12 +197,12 @@ def test_what_is_written_of_an_image_is_read_as_the_same_image(model):
         np.testing.assert_allclose(found.recipe.heatmaps(), recipe.heatmaps(), atol=1e-7)
 
 
-# What no field of a kind may be, made from the schema itself, so that a new field is covered.
+# Wrong values are made from the schema itself, so that new fields are covered. These are wrong for every number.
 NOWHERE = ["text", True, [], {}, None, math.nan, math.inf, -math.inf]
 
 
 def wrong_values(kind):
-    """Values that are wrong for a kind of `json_fields`, with every wrong value of the kinds within it."""
+    """Yields values that are wrong for a kind of `json_fields`, including every wrong value of the kinds within it."""
     match kind:
         case Whole(least, most):
             yield from (*NOWHERE, least - 1, most + 1, 10**30, 0.5)
@@ -258,7 +258,7 @@ def right_value(kind):
 
 
 async def refuses_all(app, path, wrong, body_of):
-    """That an application refuses each value in one line, as a mistake of who asks."""
+    """Checks that an application refuses each value in one line, as an error of the client."""
     for value in wrong:
         answer = await ask(app, "POST", path, [body_of(json.dumps(value).encode())])
         assert answer.status in (400, 422), value
@@ -277,7 +277,7 @@ def test_every_wrong_value_of_every_field_is_refused_in_one_line_and_the_next_re
         await refuses_all(app, "/render", wrong, lambda text: len(text).to_bytes(4, "little") + text + behind)
         return await ask(app, "POST", "/render", [framing.pack(good, *arrays[:1])])
 
-    assert asyncio.run(all_of_them()).status == 200  # with right values alone: each of the others was refused for its wrong one
+    assert asyncio.run(all_of_them()).status == 200  # all values are right: each of the others was refused for its wrong value
 
 
 def test_every_wrong_value_of_a_request_for_heatmaps_is_refused_and_the_next_request_is_answered(asked):

@@ -1,4 +1,4 @@
-"""In JavaScript, a seed means what it means in Python."""
+"""In JavaScript, a seed gives the same noise and heatmaps as in Python."""
 import numpy as np
 
 from oasis_jax import heatmaps, noise

@@ -1,4 +1,4 @@
-"""The studio as one HTML file, from a disk or any host, shows the images of the sampling command to within one grey level."""
+"""The studio as one HTML file, from disk or any web server, shows the images of the sampling command to within one grey level."""
 import io
 import json
 import pathlib
@@ -35,7 +35,7 @@ def examples(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(run, examples, tmp_path_factory):
-    """Of the page."""
+    """The address of the page."""
     file = tmp_path_factory.mktemp("page") / "studio.html"
     options = dict.fromkeys(export._family_options()) | {"best": False, "weights": "float32"}
     export.run(types.SimpleNamespace(checkpoint=str(run), format="page", output=str(file), labels=str(examples), **options))
@@ -72,7 +72,7 @@ def test_the_images_are_those_of_the_sampling_command(chromium, address, run, tm
 
         recipe = tmp_path / "recipe.json"
         recipe.write_bytes(saved(page, "Recipe"))
-        assert json.loads(recipe.read_text())["model"] == run.name  # not where it lies on this machine
+        assert json.loads(recipe.read_text())["model"] == run.name  # not its path on this machine
         with pytest.raises(CheckpointError, match=f"the model {run.name}, which is not found here: give its run as --checkpoint"):
             sample.run(sample_options(None, tmp_path / "out", recipe=str(recipe)))
         sample.run(sample_options(run, tmp_path / "out", recipe=str(recipe)))

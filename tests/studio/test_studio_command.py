@@ -1,4 +1,4 @@
-"""The command `python -m oasis_jax.studio`: a real server, asked by sockets, and its mistakes in one line."""
+"""The command `python -m oasis_jax.studio`: a real server, reached over sockets, and user errors reported in one line."""
 import concurrent.futures
 import contextlib
 import http.client
@@ -30,7 +30,7 @@ LABELS = np.random.default_rng(0).integers(0, 4, IMAGE_SIZE).astype(np.uint8)
 
 @contextlib.contextmanager
 def started(run, *flags):
-    """What a studio has printed when its page can be opened; it is interrupted at the end."""
+    """Starts a studio; yields the lines that it has printed when its page can be opened. At the end, it is interrupted."""
     command = [*HEEDING, sys.executable, "-u", "-m", "oasis_jax.studio", f"--checkpoint={run}", "--port=0", "--no_browser", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     printed = []
@@ -60,7 +60,7 @@ def studio(run):
 
 
 def asked(address, method, path, body=None, headers=None):
-    """(status, headers, body) of an answer."""
+    """Sends a request; returns (status, headers, body) of the response."""
     with contextlib.closing(http.client.HTTPConnection(*address, timeout=60)) as connection:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
@@ -93,7 +93,7 @@ def test_a_long_body_is_refused_before_it_has_arrived(studio):
         head = f"POST /render HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode())
         piece, sent = b"10000\r\n" + b"\0" * 0x10000 + b"\r\n", 0
-        with contextlib.suppress(ConnectionError):  # the server closes
+        with contextlib.suppress(ConnectionError):  # the server closes the connection
             for _ in range(1600):
                 connection.sendall(piece)
                 sent += len(piece)
@@ -121,7 +121,7 @@ def test_where_other_machines_reach_it_only_who_knows_the_printed_address_is_ans
             assert asked(address, method, path, body, known)[0] == 200
             assert asked(address, method, path, body, known | {"Sec-Fetch-Site": "cross-site"})[0] == 403
         assert asked(address, "GET", f"/?token={token}", headers=named | {"Sec-Fetch-Site": "cross-site"})[0] == 200
-        assert asked(address, "GET", f"/info?token={token}", headers=named)[0] == 403  # addresses are kept in logs
+        assert asked(address, "GET", f"/info?token={token}", headers=named)[0] == 403  # a token in an address would be kept in logs
 
 
 def test_broken_off_and_many_requests_at_once_leave_the_session_alive(studio):

@@ -1,4 +1,4 @@
-"""The page over its server, with a small model: what is seen is what the sampling command makes, and the reader's messages are shown."""
+"""The page with its server and a small model: it shows the images of the sampling command, and the messages of the file reader."""
 import contextlib
 import io
 import json

@@ -1,4 +1,4 @@
-"""The pictures of the studio in the documentation, taken from the model of the package.
+"""The documentation's pictures of the studio, taken with the model of the package.
 
 `STUDIO_PICTURES=docs/pictures pytest -m slow tests/studio/test_studio_pictures.py` writes them; STUDIO_CHECKPOINT names another model.
 """

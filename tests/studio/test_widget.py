@@ -1,4 +1,4 @@
-"""The studio in a cell of a notebook: its messages as a kernel hears them, and its page over a fake of a notebook."""
+"""The studio in a cell of a notebook: its messages as the kernel receives them, and its page in a fake notebook."""
 import base64
 import dataclasses
 import threading
@@ -38,7 +38,7 @@ def uncompiled(monkeypatch):
 
 
 class Notebook:
-    """What is at the other end of a widget: it sends messages and keeps what is answered."""
+    """The other end of a widget: it sends messages and stores the answers."""
 
     def __init__(self, widget):
         self.widget, self.answers, self.progress, self._came, self._count = widget, {}, [], threading.Condition(), 0
@@ -59,14 +59,14 @@ class Notebook:
         self.widget.comm.handle_msg(message)
 
     def asked(self, question, body=b"", view="a", **more):
-        """The number of a question."""
+        """Sends a question and returns its number."""
         self._count += 1
         number = f"{view}.{self._count}"
         self.send({"view": view, "ask": question, "number": number, **more}, memoryview(body))
         return number
 
     def answer(self, number):
-        """What is answered: a line, or header and bytes."""
+        """Waits for the answer to a question: an error line, or (header, bytes)."""
         with self._came:
             assert self._came.wait_for(lambda: number in self.answers, 60)
         return self.answers[number]
@@ -77,7 +77,7 @@ class Notebook:
 
 @pytest.fixture
 def shown(model):
-    """A function that makes Notebooks with a studio each."""
+    """A function that makes a Notebook with a studio."""
     made = []
 
     def show(**options):

@@ -1,4 +1,4 @@
-"""A run whose workdir is in a bucket (gs://): everything that a run on disk writes is there, and it is resumed, loaded and sampled from."""
+"""A run whose workdir is in a bucket (gs://) writes everything that a run on disk writes, and can be resumed, loaded and sampled from."""
 import json
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Laws of the curves of losses."""
+"""Laws of the loss curves."""
 import json
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""A run holds its colours: the palette file may be moved or deleted, and may not exchange classes."""
+"""A run keeps its palette: the palette file may be moved or deleted, but must not exchange classes."""
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,11 +35,10 @@ def make_config(tmp_path, palette):
     return config
 
 
-def begin(tmp_path, palette, **older):
-    """The workdir of a run with one checkpoint; `older` replaces fields that it saves of config.data."""
+def begin(tmp_path, palette):
+    """Starts a run and saves one checkpoint; returns its workdir."""
     workdir = tmp_path / "run"
     run = set_up(make_config(tmp_path, palette), workdir)
-    run.config.data.update(older)
     with Checkpoints(workdir, 1, "score", True) as checkpoints:
         checkpoints.save(1, None, random_state(run.config).ema, run.config.to_dict(), wait=True)
     return workdir

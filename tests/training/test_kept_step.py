@@ -1,4 +1,4 @@
-"""Laws of the kept step: it is the traced one to the last bit, and never that of another source, config, version or data."""
+"""Laws of the kept step: it computes the same bits as the traced step, and is never used for another source, config, version or data."""
 import json
 import pathlib
 import shutil
@@ -27,7 +27,7 @@ SIZE = (16, 8)
 
 
 class ToyStep:
-    """A step of one kernel; it counts how often its parts are traced."""
+    """A train step with one kernel; counts how often the step and its initial state are traced."""
 
     def __init__(self):
         self.optimizer, self.traced, self.inits = adam_without_momentum(0.1), 0, 0
@@ -51,7 +51,7 @@ class ToyStep:
 
 
 class Counted(NamedTuple):
-    """A part of a state that JAX does not know how to store."""
+    """A part of a state that jax.export cannot serialise."""
 
     count: jax.Array
 
@@ -84,7 +84,7 @@ def batch_of(run, size=4):
 
 
 def trained(run, compiled, batch, steps=3):
-    """All values after a few steps, as bytes, and which metrics there were."""
+    """Returns all values of the state and of the metrics after a few steps, each as bytes."""
     state = initial_state(run.train_step, SIZE, run.mesh)
     for _ in range(steps):
         state, metrics = compiled(state, batch)
@@ -213,7 +213,7 @@ def test_no_family_reads_its_host_fields_to_make_a_step(config):
 def test_on_several_devices_every_start_computes_the_same_bits_and_what_the_step_itself_does(tmp_path):
     same_bits, as_direct, difference = in_own_process(__file__, str(tmp_path))
     assert same_bits and difference <= 1e-9
-    # From JAX 0.11 on, an exported program is partitioned otherwise than the direct one, so that roundings differ.
+    # From JAX 0.11 on, an exported program is partitioned differently from the direct one, so that they round differently.
     assert as_direct or jax.__version_info__ >= (0, 11)
 
 

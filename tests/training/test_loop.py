@@ -1,4 +1,4 @@
-"""Laws of a whole run, on tiny scenes: resume is exact, faults stop it with a message that helps, everything lands in the workdir."""
+"""Laws of a whole run, on tiny scenes: resuming is exact, faults stop it with a helpful message, everything is written to the workdir."""
 import itertools
 import json
 import shlex
@@ -35,7 +35,7 @@ OVERRIDES = {
     "model.z_dim": 4,
     "model.d_channels": (4, 4),
     "model.d_last": 4,
-    "train.batch_size": 8,  # divides over the devices that the tests simulate
+    "train.batch_size": 8,  # divisible by the numbers of processes and devices of all tests with this config
     "train.num_steps": 60,
     "train.coarse_steps": 0,
     "train.max_minutes": 0.0,
@@ -77,7 +77,7 @@ def assert_identical(a, b):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("not interrupted")  # a blank, as many folders have
+    workdir = tmp_path_factory.mktemp("not interrupted")  # with a space, as many folders have in their names
     return workdir, run_to_end(workdir)
 
 
@@ -116,7 +116,7 @@ def test_a_run_that_is_told_to_stop_saves_first_and_resume_equals_uninterrupted_
 
 
 def test_the_printed_command_reads_label_files_as_the_run_did(tmp_path, capsys):
-    """Also those that lie among others, have a suffix and hold colours, after the palette file is gone."""
+    """Also label files that lie among other files, have a suffix and hold colours, and after the palette file has been deleted."""
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
         (tmp_path / split / "mixed").mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_the_printed_command_reads_label_files_as_the_run_did(tmp_path, capsys):
         data__layout="folders", data__root=str(tmp_path), data__palette=str(tmp_path / "palette.txt"), data__num_classes=2,
         data__class_names=("void", "thing"), data__label_map="2:1", data__label_suffix="_mask", train__batch_size=2, **folders,
     )  # fmt: skip
-    with pytest.raises(DataError, match="a_mask.png has no label map"):  # without a suffix of their own, photos are all the images
+    with pytest.raises(DataError, match="a_mask.png has no label map"):  # photos have no suffix, so every image in the folder counts as one
         set_up(config, tmp_path / "refused")
     for split in ("train", "val"):
         (tmp_path / split / "photos").mkdir()
@@ -176,10 +176,10 @@ def test_diverged_loss_stops_the_run_with_step_and_term_and_checkpoint(tmp_path)
 
 
 def test_a_metric_with_advice_ends_the_run_by_it(tmp_path):
-    train_step = types.SimpleNamespace(advice={"fit": "mend the files"}, learning_rates=lambda _: {"lr_g": 1.0})
+    train_step = types.SimpleNamespace(advice={"fit": "fix them"}, learning_rates=lambda _: {"lr_g": 1.0})
     run, good = types.SimpleNamespace(train_step=train_step, workdir=tmp_path), {"loss_g": 1.0, "fit": 0.0, "di_seg": np.nan}
     assert check_finite(run, [good, good], 8, None)["fit"] == 0
-    with pytest.raises(TrainingDivergedError, match="step 8: fit is nan; no checkpoint was saved before; mend the files, and start again"):
+    with pytest.raises(TrainingDivergedError, match="step 8: fit is nan; no checkpoint was saved before; fix them, and start again"):
         check_finite(run, [good, good | {"fit": np.nan}], 8, None)
 
 
@@ -319,7 +319,7 @@ def test_a_wrong_config_leaves_no_workdir(tmp_path):
 
 
 def test_any_image_of_a_sample_grid_is_reproduced_from_its_seed(uninterrupted):
-    """The whole picture that the run drew, made again with the library from nothing but the checkpoint, label maps and seeds."""
+    """The library reproduces the whole grid that the run drew, from nothing but the checkpoint, the data and the seeds."""
     workdir, _ = uninterrupted
     model, split, rows = load(workdir), open_split(DataSpec.of_config(tiny_config().data), "val"), []
     examples = split.spread(4)

@@ -1,4 +1,4 @@
-"""The training command on folders and fields drawn at random: it ends with a trained model or with one report."""
+"""The training command, on random folders and config fields, ends with a trained model or with a single error report."""
 import pathlib
 import re
 import subprocess
@@ -18,7 +18,7 @@ TINY = {
     "model.spade_hidden": 4, "model.z_dim": 4, "model.d_channels": (4, 4), "model.d_last": 4, "train.batch_size": 2, "train.num_steps": 2,
     "train.ema_refresh_batches": 1, "log.images_every_steps": 1,
 }
-FIELDS = {  # value: whether it is wrong
+FIELDS = {  # {field: {value: whether it is wrong}}
     "seed": {3: False, 2**40: True},
     "data.workers": {2: False, -1: True},
     "data.dontcare_id": {0: False, 255: True},
@@ -34,7 +34,7 @@ FIELDS = {  # value: whether it is wrong
     "train.shared_fakes": {True: False},
     "model.dtype": {"float32": False, "float8": True},
 }
-SECONDS = 240  # of one command, on a busy machine
+SECONDS = 240  # time limit of one command, on a busy machine
 VALID = [
     Pair("a b", "sub [1]", "jpeg", "png palette", (17, 9), "", None, 1),
     Pair("latin\udce9", "", "png", "png rgb", (24, 32), "", None, 2),

@@ -1,4 +1,4 @@
-"""Laws of a run on several processes: it has the result of one, shows itself once, stops together, and is resumed by any number."""
+"""Laws of a run on several processes: its result is that of one process, it reports once, all stop together, any number can resume it."""
 import json
 import os
 import pathlib
@@ -18,12 +18,12 @@ from tests.training.test_loop import OVERRIDES
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLOAT64 = {"model.dtype": "float64", "log.every_steps": 1}
-SAME = 1e-9  # of the largest value of an array
-ROUNDING = 1e-12  # what biases before a normalisation grow to: their gradient is only rounding
+SAME = 1e-9  # tolerance, relative to the largest value of an array
+ROUNDING = 1e-12  # absolute tolerance: the gradient of biases before a normalisation is only rounding error
 
 
 def start(workdir, num_steps, count=1, **fields):
-    """`count` processes of one run, whose output goes to files."""
+    """Starts `count` processes of one run, which write their output to files."""
     fields = OVERRIDES | {"train.num_steps": num_steps, "checkpoint.every_steps": 3, **fields}
     flags = [f"--config.{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in fields.items()]
     command = [sys.executable, "-m", "oasis_jax.main", "--config=configs/scenes.py", f"--workdir={workdir}", *flags]
@@ -38,7 +38,7 @@ def start(workdir, num_steps, count=1, **fields):
 
 
 def finish(processes, codes=None, seconds=300):
-    """The outputs of processes that end with these exit codes, by default 0."""
+    """Waits for processes, checks their exit codes (by default 0), and returns their outputs."""
     try:
         for process in processes:
             process.wait(seconds)
@@ -52,7 +52,7 @@ def finish(processes, codes=None, seconds=300):
 
 
 def wait_for_checkpoint(workdir, process):
-    """Returns when the first step is saved; at that time, the run is under way."""
+    """Waits until the first checkpoint has been saved, so that the run is under way."""
     deadline = time.monotonic() + 600
     while not (workdir / "checkpoints" / "3").exists():
         assert time.monotonic() < deadline, pathlib.Path(process.log).read_text()
@@ -73,7 +73,7 @@ def assert_same_state(one, other):
 
 @pytest.mark.slow
 def test_processes_train_and_resume_as_one_does_whatever_their_number(tmp_path):
-    """Four for three steps, then two, in float64: every loss of every step and all of the state are those of one process."""
+    """Four processes for three steps, then two, in float64: the losses of every step and the whole state match those of one process."""
     finish(start(tmp_path / "one", 6, **FLOAT64))
     divided = {"mesh.space": 2, "mesh.shard_state": True}
     first, *others = finish(start(tmp_path / "several", 3, count=4, **FLOAT64, **divided), seconds=600)

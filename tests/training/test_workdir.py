@@ -1,4 +1,4 @@
-"""Laws of the workdir: one run at a time uses it, a dead run does not keep it, and who uses it is named."""
+"""Laws of the workdir: one run at a time uses it, a dead run does not block it, and errors name the process that uses it."""
 import json
 import os
 import signal
@@ -43,7 +43,7 @@ def test_second_run_is_refused_and_told_who_uses_the_workdir(tmp_path):
     with pytest.raises(ValueError, match=f"{tmp_path} is in use by process {other.pid} on .*, since .*: stop that run first"):
         with claimed(tmp_path):
             raise AssertionError("claimed twice")
-    assert (tmp_path / NOTE).exists()  # the refused run takes nothing away
+    assert (tmp_path / NOTE).exists()  # the refused run deletes nothing
     kill(other)
     with claimed(tmp_path) as path:
         assert path == epath.Path(tmp_path) and json.loads((tmp_path / NOTE).read_text())["pid"] == os.getpid()
@@ -85,11 +85,12 @@ def test_of_two_runs_that_start_at_once_one_gets_the_lease(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{}"])
-def test_damaged_note_is_that_of_another_run(tmp_path, content):
+def test_damaged_note_is_that_of_another_run(tmp_path, capsys, content):
     note = epath.Path(tmp_path / NOTE)
     note.write_text(content)
-    lease = Lease(note, BEAT)
-    assert lease.acquire() is None
+    began, lease = time.monotonic(), Lease(note, BEAT)
+    assert lease.acquire() is None and time.monotonic() - began >= 3 * BEAT  # it waited for that run to renew the note
+    assert "in use by another run" in capsys.readouterr().out
     lease.release()
 
 

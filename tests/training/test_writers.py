@@ -1,4 +1,4 @@
-"""TensorBoard files: of a bucket, each flush adds what is new, once; what cannot be written ends no run."""
+"""TensorBoard files: in a bucket, each flush adds what is new, once; a failed write does not end a run."""
 import pathlib
 import resource
 import signal
@@ -13,7 +13,7 @@ from oasis_jax.training.writers import BucketWriter, create_writer
 
 
 def logged(folder):
-    files = sorted(folder.glob("events.out.tfevents*"), key=lambda file: file.stat().st_mtime_ns)  # names of one second end in 9, 10
+    files = sorted(folder.glob("events.out.tfevents*"), key=lambda file: file.stat().st_mtime_ns)  # by name, 10 comes before 9
     return [(event.step, value.tag) for file in files for event in EventFileLoader(str(file)).Load() for value in event.summary.value]
 
 
@@ -40,7 +40,7 @@ def test_each_flush_adds_what_is_new(tmp_path, monkeypatch):
 
 @pytest.fixture
 def small_files():
-    """Lets this process write files of at most 4000 bytes, as if the disk were full."""
+    """Limits the files that this process writes to 4000 bytes, as if the disk were full."""
     handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
     yield

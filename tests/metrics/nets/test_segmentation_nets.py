@@ -1,4 +1,4 @@
-"""Laws of the segmentation nets: what they are given, what their labels mean, and how scales are joined. No published weights needed."""
+"""Laws of the segmentation nets: their inputs, the meaning of their labels, and how scales are combined. Needs no published weights."""
 import jax
 import jax.numpy as jnp
 import numpy as np

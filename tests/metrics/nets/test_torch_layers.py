@@ -15,7 +15,7 @@ def normal(*shape):
 
 
 def windows(x, window, stride, padding):
-    """{(i, j): the part of x (H, W, C) inside the input that window (i, j) covers}, windows that end inside the padded input."""
+    """{(i, j): the part of x (H, W, C) that window (i, j) covers}, for all windows that end inside the padded input."""
     height, width = x.shape[:2]
     found = {}
     for i, j in itertools.product(*(range((side + 2 * padding - window) // stride + 1) for side in (height, width))):

@@ -1,4 +1,4 @@
-"""Weights: read from every form, checked before they are parsed, refused with a reason where they do not fit."""
+"""Weights are read from every supported format, checked before they are parsed, and refused with a reason if they do not fit."""
 import hashlib
 import pickle
 

@@ -2,7 +2,7 @@
 
     python make_small_set.py FULL_DIR [SMALL_DIR]
 
-SMALL_DIR is this folder unless it is given. Cutting needs numpy alone. The values in `own` are computed by this package, after its networks
+SMALL_DIR is this folder by default. Cutting needs only numpy. The values in `own` are computed by this package, after its networks
 have passed the tests against the full set. README.md says what the small set holds and how its arrays are named.
 """
 import importlib
@@ -46,7 +46,7 @@ def write_json(path, value):
 
 
 def read(path, pattern=r".*"):
-    """The arrays of a file whose whole name matches."""
+    """The arrays of a file whose full names match the pattern."""
     with np.load(path) as stored:
         return {name: stored[name] for name in stored.files if re.fullmatch(pattern, name)}
 
@@ -56,7 +56,7 @@ def write(path, arrays):
 
 
 def thin(arrays, step):
-    """Every step-th row and column of maps (..., H, W), named NAME_sSTEP; of maps that are thinned already, the steps multiply."""
+    """Every step-th row and column of maps (..., H, W), named NAME_sSTEP; if maps are thinned already, the steps are multiplied."""
     found = {}
     for name, array in arrays.items():
         base, before = re.fullmatch(r"(.*?)(?:_s(\d+))?", name).groups()
@@ -114,7 +114,7 @@ def cut_eqgan(full, small):
     layers = read(path, r"sel.\.(x|out|grad_x|grad_hm_mean|inorm|hm_resized|sigma|mu|branch)")
     write(small / path.name, first(read(path, r"enc\.in\..*") | thin(read(path, r"enc\.conv1\..*"), 4) | layers))
 
-    # The case "zero" holds random examples beside the one whose map is zero, so that "rand" adds little.
+    # The case "zero" holds random examples next to the one whose map is zero, so that "rand" adds little.
     path = full / "align.npz"
     networks = read(path, r"z|hm\..*|(gradcam_w|act_raw)\..*|align\..*|fake_logits|adv|mbstd_group") | thin(read(path, r"act_norm\..*"), 2)
     maps = first(read(path, r"feat\..*")) | thin(first(read(path, "fake_img")), 2)
@@ -155,7 +155,7 @@ def cut_metrics(full, small):
 
 
 def colour_and_texture(a, b):
-    """What color_texture_hist.npz and metrics.json hold of two sets of images, by plain formulas: (arrays, distances)."""
+    """What color_texture_hist.npz and metrics.json hold for two sets of images, by plain formulas: (arrays, distances)."""
     arrays = {"lab_pixels_rgb": a[0, :4, :4], "lab_pixels": lab(a[0, :4, :4])}
     for side, images in (("a", a), ("b", b)):
         arrays |= {f"lab_hist_{side}": lab_histograms(images), f"lbp_hist_{side}": pattern_histogram(images)}
@@ -202,7 +202,7 @@ def chi_square(p, q):
 
 
 class Outcomes:
-    """A plugin of pytest that keeps how each test ended."""
+    """A pytest plugin that records the outcome of each test."""
 
     def __init__(self):
         self.found = {}
@@ -238,7 +238,7 @@ def compare_with_published(full):
 
 
 def write_own_values(full, small):
-    """Values of this implementation itself, for the networks of which every other number was measured on photos or published weights."""
+    """Writes values of this implementation itself, for the networks whose other numbers all need photos or published weights."""
     compared = compare_with_published(full)
     sys.path[:0] = [str(pathlib.Path(__file__).parents[1]), str(pathlib.Path(__file__).parents[3])]
     own, make_weights = importlib.import_module("own_values"), importlib.import_module("recipe").make_weights
