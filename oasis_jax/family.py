@@ -44,7 +44,10 @@ class TrainStep(Protocol):
         """The new state, and scalar metrics; those called "loss_..." must be finite. Random numbers depend on (seed, step, purpose)."""
 
     def at(self, step: int) -> "TrainStep":
-        """The TrainStep of the update after `step` updates; some recipes use another one for the first steps. This method is optional."""
+        """The TrainStep of the update after `step` updates; some recipes use another one for the first steps. This method is optional.
+
+        A TrainStep of the first steps has `lacking`, a text: what a run lacks that ends in them.
+        """
 
     def averaged(self, state: Any, recent: Iterable[tuple[int, Mapping[str, Any]]]) -> Any:
         """The averaged generator's variables to sample with; `recent` yields (number, columns except images) of recent batches."""
@@ -59,10 +62,10 @@ class TrainStep(Protocol):
 class Model(Protocol):
     """An averaged generator to sample from, a dataclass. `generate` turns `inputs` into images as a batch, `images` one by one.
 
-    A model whose columns hold "label_map" also has `num_classes`, `class_names`, and `check_size(height, width)`, which raises ValueError
-    for an image size that it cannot generate. A model with styles also has `num_styles`, the number of style rows of an image. A model with
-    a choice of noise also has `noise_modes`, the choices, and its field `noise` is one of them. A model whose heatmaps may be round on
-    images that are not square has `isotropic`.
+    A model whose columns hold "label_map" also has `num_classes`, `class_names` (all different, see `recipes.unique_names`), and
+    `check_size(height, width)`, which raises ValueError for an image size that it cannot generate. A model with styles also has
+    `num_styles`, the number of style rows of an image. A model with a choice of noise also has `noise_modes`, the choices, and its field
+    `noise` is one of them. A model whose heatmaps may be round on images that are not square has `isotropic`.
 
     Attributes:
         variables: of the averaged generator.
@@ -185,6 +188,12 @@ def own_networks(config, model, state, mesh):
 def step_at(train_step, step) -> TrainStep:
     """The TrainStep of the update after `step` updates."""
     return train_step.at(step) if hasattr(train_step, "at") else train_step
+
+
+def lacking_at(train_step, num_steps):
+    """A line of text: what a run of `num_steps` updates lacks because it ends in its first steps; "" if it lacks nothing."""
+    lacking = getattr(step_at(train_step, num_steps - 1), "lacking", "")
+    return lacking and f"with {num_steps} steps in all, {lacking}"
 
 
 def rules_of(family) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ def shared():
     data.root = ""  # folder of the data set; images layout: also a .zip; tfds: the data_dir ("" is the TFDS default)
     data.val_root = ""  # images layout: folder or .zip of the photos to compare with; "" takes the training photos
     data.num_classes = 0  # N, including the don't-care class; 0 is an error for layouts that do not imply it
-    data.dontcare_id = 0  # class that gets no loss weight, after mapping; -1 if the data have none
+    data.dontcare_id = 0  # class without loss weight, after mapping; -1 if the data have none
     data.class_names = ()  # names in class order, for tables and for --resample_classes; () numbers them
     data.label_offset = 0  # class = stored id + label_offset ...
     data.label_map = ""  # ... except for these stored ids: "255:0,11:0" (stored:class)
@@ -54,7 +54,7 @@ def shared():
     train.accumulate = 1  # parts of the batch, computed one after the other, whose gradients are averaged: less memory, as many images
     train.num_epochs = 200
     train.num_steps = 0  # if positive, overrides num_epochs
-    train.max_minutes = 0.0  # if positive, save and stop after this much training time in one run of the command
+    train.max_minutes = 0.0  # if positive, save and stop after so long, compilation and evaluations included, in each run of the command
 
     config.mesh = mesh = ml_collections.ConfigDict()
     mesh.space = 0  # devices that share the rows of each image; 0 takes the fastest split of batch and rows over the devices

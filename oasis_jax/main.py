@@ -35,7 +35,8 @@ def main(_):
             kept = KeptStep(run)
         except (CheckpointError, DataError, ValueError) as error:  # in training, a ValueError is a bug of ours: it keeps its traceback
             leave(f"error: {error}")
-        from oasis_jax.training.loop import TrainingDivergedError, train  # imports TensorFlow, while the kept step is compiled
+        from oasis_jax.training.divergence import TrainingDivergedError
+        from oasis_jax.training.loop import train  # imports TensorFlow, while the kept step is compiled
 
         try:
             train(run, kept)

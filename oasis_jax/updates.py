@@ -148,21 +148,28 @@ for _state in jax.eval_shape(adam_without_momentum(0.0).init, {}):  # computes n
     export.register_namedtuple_serialization(type(_state), serialized_name=f"optax.{type(_state).__name__}")
 
 
-def rate_at(count, learning_rate, warmup_steps=0, half_life=0, linear_decay=()):
-    """The learning rate after `count` steps.
+def rate_at(count, learning_rate, warmup_steps=0, half_life=0, linear_decay=(), skipped=0):
+    """The learning rate of the update after `count` updates of a network.
 
     Args:
-        count: number of steps.
+        count: number of updates.
         learning_rate: float.
-        warmup_steps: over which it rises linearly.
-        half_life: number of steps after which it halves, repeatedly; 0 for no halving.
-        linear_decay: (first, last), the steps between which it falls linearly to zero, where it stays; () for none.
+        warmup_steps: number of updates over which it rises linearly.
+        half_life: number of steps of the run after which it halves, repeatedly; 0 for no halving.
+        linear_decay: (first, last), the steps of the run between which it falls linearly to zero, where it stays; () for none.
+        skipped: number of first steps of the run that do not update the network.
     """
     done = jnp.asarray(count + 1, jnp.result_type(float))  # a divided integer would be float32, and so would the rate, even with x64
     rate = learning_rate * jnp.minimum(1.0, done / max(warmup_steps, 1))
+    done = done + skipped
     if half_life:
         rate = rate * jnp.exp2(-done / half_life)
     if linear_decay:
         first, last = linear_decay
         rate = rate * jnp.clip((last - done) / (last - first), 0.0, 1.0)
     return rate
+
+
+def rate_in_run(step, learning_rate, skipped=0, **over_time):
+    """The learning rate after `step` steps of a run: 0 in the first `skipped` steps, then as in `rate_at`, which has the arguments."""
+    return jnp.where(step < skipped, 0.0, rate_at(step - skipped, learning_rate, skipped=skipped, **over_time))

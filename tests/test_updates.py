@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from oasis_jax.updates import adam_without_momentum, descend, in_parts, rate_at
+from oasis_jax.updates import adam_without_momentum, descend, in_parts, rate_at, rate_in_run
 
 BATCH = 12
 
@@ -49,6 +49,15 @@ def test_learning_rates_rise_stay_halve_and_fall(float64):
     np.testing.assert_allclose(rate_at(199, 0.3, warmup_steps=400, half_life=100), 0.3 / 8)
     np.testing.assert_allclose([rate_at(count, 0.3, linear_decay=(50, 150)) for count in counts], [0.3, 0.3, 0.3, 0.15, 0.0], atol=1e-12)
     np.testing.assert_allclose(rate_at(99, 0.3, half_life=100, linear_decay=(50, 150)), 0.3 / 4)
+
+
+def test_a_network_that_is_updated_later_warms_up_later_and_has_the_rates_of_the_run(float64):
+    over_time = {"half_life": 100, "linear_decay": (50, 150)}
+    for count in (0, 4, 60, 110):
+        skipped = rate_at(count, 0.3, warmup_steps=10, skipped=40, **over_time)
+        np.testing.assert_allclose(skipped, rate_at(count + 40, 0.3, **over_time) * min(1, (count + 1) / 10))
+        assert rate_in_run(count + 40, 0.3, warmup_steps=10, skipped=40, **over_time) == skipped
+    assert [rate_in_run(step, 0.3, skipped=40) for step in (0, 39, 40)] == pytest.approx([0, 0, 0.3])
 
 
 def test_adam_takes_steps_of_the_rate():

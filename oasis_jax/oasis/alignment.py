@@ -17,7 +17,7 @@ class Alignment:
 
     Attributes:
         weight: weight of the alignment loss relative to G's adversarial loss.
-        warmup: steps over which the weight rises linearly from 0.
+        warmup: number of updates of G over which the weight rises linearly from 0.
         every: interval in steps at which the loss is computed; its weight is multiplied by this number.
         side: features of D whose attention is used: "decoder", "encoder", or "both" for the mean of the two attention maps.
         objective: the scalar S of GradCAM: "ce", G's adversarial loss, or "fake", the log-probability of the fake class.
@@ -35,9 +35,9 @@ class Alignment:
     threshold: float = 0.25
     mask_dontcare: bool = True
 
-    def weight_at(self, step):
-        """The weight in a step that computes the loss."""
-        return self.weight * self.every * jnp.minimum(1.0, (step + 1) / max(self.warmup, 1))
+    def weight_at(self, count):
+        """The weight in the update of G after `count` updates of G, if that computes the loss."""
+        return self.weight * self.every * jnp.minimum(1.0, (count + 1) / max(self.warmup, 1))
 
 
 def attended_blocks(side, num_blocks):

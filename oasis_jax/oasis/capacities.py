@@ -65,6 +65,11 @@ def choose_capacities(counts, size, largest=LARGEST_SHARE, slack=1.05):
     return _without_dense_end(capacities)
 
 
+def of_spade(capacities, affine_blocks):
+    """Capacities, fine to coarse, without those of the finest `affine_blocks` levels, whose blocks convolve no label maps."""
+    return _without_dense_end((None,) * min(affine_blocks, len(capacities)) + tuple(capacities[affine_blocks:]))
+
+
 def describe(capacities, size):
     """One line of text: the levels that are computed on regions, and their capacities, for images of size (H, W)."""
     levels = [(f"{size[0] >> level}x{size[1] >> level}", capacity) for level, capacity in enumerate(capacities) if capacity]

@@ -22,7 +22,7 @@ from oasis_jax.oasis.published import from_state_dict, read_pth
 from oasis_jax.oasis.scores import Disequilibrium, OwnDiscriminator, ScoresByDiscriminator
 from oasis_jax.oasis.train_step import MUTABLE_D, Hyperparameters, TrainStep
 from oasis_jax.state_dicts import filled
-from oasis_jax.updates import adam_without_momentum, create_state, rate_at
+from oasis_jax.updates import adam_without_momentum, create_state, rate_in_run
 
 BOUNDARY_LEVELS = 4  # levels whose boundaries are counted, from full size; on coarser ones nearly every pixel is near a boundary
 
@@ -75,6 +75,11 @@ def train_step(config, survey=None):
             check_sides(*(side // 2 for side in config.data.image_size), config.model.num_blocks)
         except ValueError as error:
             raise ValueError(f"train.coarse_steps={train.coarse_steps} needs images of half the height and width: {error}") from None
+        if train.coarse_steps <= train.get("segmentation_steps", 0):
+            raise ValueError(
+                f"train.coarse_steps={train.coarse_steps} leaves no step at half the height and width after the first "
+                f"train.segmentation_steps={train.segmentation_steps}, which it includes: set a larger number, or 0 for none"
+            )
     hyper = Hyperparameters(
         dontcare_id=config.data.dontcare_id,
         balance=loss.balance,
@@ -97,18 +102,18 @@ def train_step(config, survey=None):
         "half_life": train.get("half_life", 0),
         "linear_decay": tuple(train.get("linear_decay", ())),
     }
-    optimizers = [adam_without_momentum(rate, train.adam_b2, train.adam_eps, **over_time) for rate in (train.lr_g, train.lr_d)]
-    schedule = functools.partial(rate_at, **over_time)
+    arguments_g = {"learning_rate": train.lr_g, "skipped": hyper.segmentation_steps, **over_time}
+    arguments_d = {"learning_rate": train.lr_d, **over_time}
     return TrainStep(
         generator=make_training_generator(config, survey),
         discriminator=make_discriminator(config),
-        optimizer_g=optimizers[0],
-        optimizer_d=optimizers[1],
+        optimizer_g=adam_without_momentum(b2=train.adam_b2, eps=train.adam_eps, **arguments_g),
+        optimizer_d=adam_without_momentum(b2=train.adam_b2, eps=train.adam_eps, **arguments_d),
         hyper=hyper,
         seed=config.seed,
         features=_load_features(loss.vgg_weights) if loss.vgg else None,
         alignment=make_alignment(config),
-        schedules=tuple((name, functools.partial(schedule, learning_rate=train[name])) for name in ("lr_g", "lr_d")),
+        schedules=(("lr_g", functools.partial(rate_in_run, **arguments_g)), ("lr_d", functools.partial(rate_in_run, **arguments_d))),
     )
 
 

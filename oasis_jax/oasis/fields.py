@@ -31,9 +31,9 @@ def add_fields(config):
     model.isotropic = False  # True: heatmaps are round; False: they have the aspect ratio of the image
 
     config.loss = loss = ml_collections.ConfigDict()
-    loss.balance = True  # weight each class by its inverse frequency
+    loss.balance = True  # weight each class by its inverse frequency; if off, all pixels weigh 1, those of data.dontcare_id too
     loss.balance_groups = 1  # count classes within this many groups of the global batch (published: 4, one per GPU)
-    loss.max_weight = 0.0  # upper limit of a class weight; 0 for no limit
+    loss.max_weight = 0.0  # upper limit of these weights; 0 for no limit
     loss.labelmix = 10.0  # weight of the LabelMix consistency loss; 0 turns it off
     loss.vgg = 0.0  # weight of the VGG19 feature loss, an ablation (published weight: 10); 0 turns it off
     loss.vgg_weights = ""  # .npz of VGG19 with torchvision's names, required if loss.vgg > 0; docs/evaluation.md says how to make it
@@ -64,8 +64,8 @@ def add_fields(config):
     # D trains on the fakes of the G update, not on new fakes of the updated G: saves a pass through G, but differs from what is published.
     train.shared_fakes = False
     train.segmentation_steps = 0  # number of first steps that only train D, on the classes of real photos; they are fast
-    train.coarse_steps = 0  # number of first steps that train at half the height and width, including segmentation_steps
-    train.ema_warmup = False  # use the decay min(ema_decay, (1 + step) / (10 + step)), so that the average forgets the initial weights
+    train.coarse_steps = 0  # number of first steps at half the height and width, including segmentation_steps (which are at full size)
+    train.ema_warmup = False  # use the decay min(ema_decay, (1 + t) / (10 + t)) after t updates of G, to forget the initial weights
 
 
 _STEPS = several("two numbers of steps", whole(0), 2, 2)

@@ -2,7 +2,7 @@
 from oasis_jax.layers.dtype import compute_dtype
 from oasis_jax.layers.spatial import FEATURES
 from oasis_jax.oasis.alignment import Alignment
-from oasis_jax.oasis.capacities import choose_capacities, hold, on_regions
+from oasis_jax.oasis.capacities import choose_capacities, hold, of_spade, on_regions
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.generator import Generator, check_sides
 from oasis_jax.oasis.model import Model
@@ -25,9 +25,11 @@ def make_generator(config, survey=None):
     if grain_blocks and not model.z_dim:
         raise ValueError("model.pixel_noise is a function of noise vectors: set model.z_dim to 8 or more, or model.pixel_noise to 0")
     check_sides(*config.data.image_size, model.num_blocks)
+    affine_blocks = model.get("affine_blocks", 0)  # older checkpoints lack the field
     regional, capacities = on_regions(conditioning(config), config.data.image_size), ()
     if regional and survey is not None and survey.statistic is not None:
         capacities = choose_capacities(survey.statistic[: model.num_blocks], config.data.image_size, model.region_share)
+        capacities = of_spade(capacities, affine_blocks)
     return Generator(
         num_classes=config.data.num_classes,
         num_blocks=model.num_blocks,
@@ -38,7 +40,7 @@ def make_generator(config, survey=None):
         remat=model.remat,
         capacities=capacities,
         grain_blocks=model.num_blocks if grain_blocks is True else grain_blocks,
-        affine_blocks=model.get("affine_blocks", 0),  # older checkpoints lack the field
+        affine_blocks=affine_blocks,
         **_spatial_fields(model),
     )
 

@@ -11,7 +11,7 @@ from oasis_jax import sampling
 from oasis_jax.heatmaps import given
 from oasis_jax.noise import RegionNoise, Regions, check_finite
 from oasis_jax.oasis import conditioning as cond
-from oasis_jax.oasis.capacities import describe, fit, of_size, on_regions
+from oasis_jax.oasis.capacities import describe, fit, of_size, of_spade, on_regions
 from oasis_jax.oasis.generator import Generator, check_sides
 from oasis_jax.ranges import to_bytes
 from oasis_jax.recipes import as_recipes, count_from
@@ -163,7 +163,7 @@ class Model:
         if not self._on_regions(conditioning):
             return [(self._dense, inputs)]
         inputs = inputs | {"conditioning": cond.compacted(conditioning)}
-        capacities = of_size(conditioning.size)[: self.generator.num_blocks]
+        capacities = of_spade(of_size(conditioning.size)[: self.generator.num_blocks], self.generator.affine_blocks)
         by_regions = self.generator.clone(capacities=capacities, known_to_fit=True)
         fitting = fit(inputs["conditioning"].ids[0], capacities)
         _log.info(describe(capacities if fitting else (), conditioning.size))

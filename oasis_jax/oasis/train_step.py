@@ -29,6 +29,10 @@ from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_
 
 MUTABLE_D = ["spectral_norm"]
 UNFIT = "a label map has more boundaries than the data check found, so its file has changed since: delete data_check.json in the workdir"
+LACKING = {
+    "segmentation": "G is not trained, because D learns alone in the first train.segmentation_steps",
+    "coarse": "nothing is trained at the full height and width, because the first train.coarse_steps are at half: expect poor images",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,21 +40,21 @@ class Hyperparameters:
     """The numbers of a training recipe; the defaults are the published ones for ADE20K and COCO-Stuff.
 
     Attributes:
-        dontcare_id: class without loss weight; -1 for none.
-        balance: weight classes by inverse frequency.
+        dontcare_id: class without loss weight if `balance` is true; -1 for none.
+        balance: weight classes by inverse frequency; otherwise all pixels weigh the same, as published, those of `dontcare_id` too.
         balance_groups: number of groups of the global batch within which classes are counted.
-        max_weight: upper limit of a class weight; 0 for no limit.
+        max_weight: upper limit of a class weight if `balance` is true; 0 for no limit.
         segmentation_steps: number of first steps that only train D, on the classes of real photos.
-        coarse_steps: number of first steps that train at half the height and width, including `segmentation_steps`.
+        coarse_steps: number of the first step at full height and width. Those before it train at half, except `segmentation_steps`.
         labelmix: lambda of the LabelMix consistency loss, 0 for none.
         perceptual: weight of the perceptual loss, used if the TrainStep has `features`.
         ema_decay: decay of the moving average of all of G's variables.
-        ema_warmup: the decay after t updates is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets the initial weights.
+        ema_warmup: the decay after t updates of G is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets the initial weights.
         sequential: run D on fake, real and mixed images one after the other, with one power iteration each, as the published system does.
             Otherwise they are one batch with one power iteration.
         init_gain: gain of the Xavier-normal initial kernels.
         accumulate: number of parts of the batch, run one after the other, whose gradients are averaged. G's batch statistics and the
-            alignment's threshold then see one part at a time; everything else is as for the whole batch.
+            alignment's threshold then see one part at a time, and `di_seg_of_batch` is a mean over parts; all else is as for the batch.
         shared_fakes: train D on the fakes of the G update instead of new fakes of the updated G. This is a different algorithm, which saves
             a pass through G; G's statistics are updated once per step. `accumulate` must be 1.
         refresh_batches: number of batches whose forward passes refresh the averaged generator's batch statistics.
@@ -119,6 +123,15 @@ class TrainStep:
                 return dataclasses.replace(self, kind=kind, generator=self.generator.clone(known_to_fit=False))
         return self
 
+    @property
+    def lacking(self):
+        """What a run lacks that ends with a step of this kind; "" if it lacks nothing."""
+        return LACKING.get(self.kind, "")
+
+    def updates_of_g(self, state):
+        """Number of updates of G in a TrainState; fewer than steps if the first ones only train D."""
+        return state.step - self.hyper.segmentation_steps
+
     def describe(self, image_size):
         """A line of text: how conditioning is computed for images of a size (H, W)."""
         return describe(() if rows_are_split() else self.generator.capacities, image_size)
@@ -145,7 +158,7 @@ class TrainStep:
         """
         ema, generator = state.ema, self.generator.clone(known_to_fit=False)  # the first steps do not check if label maps fit
         for number, batch in recent:
-            ema = refresh_once(generator, ema, batch, np.uint32(self.seed), number)
+            ema = refresh_once(generator, ema, batch, np.uint32(self.seed), number, self.hyper.accumulate)
         return ema
 
     def __call__(self, state, batch):
@@ -183,7 +196,8 @@ class TrainStep:
         state, metrics_d = self.update_discriminator(state, image, fake, label_map, weights, draws)
         decay = self.hyper.ema_decay
         if self.hyper.ema_warmup:
-            decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+            count = self.updates_of_g(state)
+            decay = jnp.minimum(decay, (1 + count) / (10 + count))
         with jax.named_scope(AVERAGE):
             ema = jax.tree.map(lambda average, new: decay * average + (1 - decay) * new, state.ema, state.generator)
         return state.replace(step=state.step + 1, ema=ema), metrics_g | metrics_d | self.fallback(label_map)
@@ -260,7 +274,7 @@ class TrainStep:
         def align(features, gradients):
             pairs = zip(attention.attention_maps(features, gradients, blocks, size), targets, strict=True)
             of_levels = [attention.alignment_loss(*pair, rule.threshold, cared if rule.mask_dontcare else None) for pair in pairs]
-            return rule.weight_at(state.step) * sum(w * loss for w, loss in zip(rule.level_weights, of_levels, strict=True))
+            return rule.weight_at(self.updates_of_g(state)) * sum(w * loss for w, loss in zip(rule.level_weights, of_levels, strict=True))
 
         def fakeness(logits):
             return jnp.sum(jnp.where(cared, log_fake_probability(logits), 0))

@@ -14,25 +14,22 @@ from oasis_jax.checkpoint import FOLDER, Checkpoints, load_ema
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import valid_json, write_report
-from oasis_jax.family import name_of, own_networks, step_at
+from oasis_jax.family import lacking_at, name_of, own_networks, step_at
 from oasis_jax.files import one_line
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
 from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others, num_processes
 from oasis_jax.pictures import save_png
 from oasis_jax.training.curves import Losses
+from oasis_jax.training.divergence import check_finite, check_state
 from oasis_jax.training.resuming import check_config_fits
 from oasis_jax.training.samples import SampleGrid
 from oasis_jax.training.setup import check_before_writing, set_up
-from oasis_jax.training.step import compile_step, everywhere, finite, initial_state, state_template
+from oasis_jax.training.step import compile_step, everywhere, initial_state, state_template
 from oasis_jax.training.workdir import claimed
 from oasis_jax.training.writers import create_writer
 
-ASK_EVERY = 50  # steps between checks of train.max_minutes by several processes, if log.every_steps is 0
-
-
-class TrainingDivergedError(RuntimeError):
-    """A loss became NaN or infinite; the message names the step, the loss and the last good checkpoint."""
+CHECK_EVERY = 50  # steps between checks of the losses, and of train.max_minutes by several processes, if log.every_steps is 0
 
 
 def train_and_evaluate(config, workdir):
@@ -47,7 +44,7 @@ def train_and_evaluate(config, workdir):
 
     Raises:
         CheckpointError: a checkpoint is damaged, or the config does not fit it.
-        TrainingDivergedError: a loss is NaN or infinite.
+        divergence.TrainingDivergedError: a loss is NaN or infinite.
         DataError, WeightsError, ValueError: as for `setup.set_up`.
     """
     check_before_writing(config, workdir)
@@ -144,6 +141,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
             lost = upcoming is not None and upcoming.failure is not None and num_processes() == 1  # with several, the others would not know
             due = {name: last or lost or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
             # A run that was told to stop saves its state, but draws no samples and is not evaluated.
+            due["check"] = is_due(done, config.log.every_steps or CHECK_EVERY)
             due["images"] = not stopped and (last or is_due(done, config.log.images_every_steps))
             due["eval"] = not stopped and (last or is_due(done, config.eval.every_steps))
             if any(due.values()):
@@ -155,6 +153,7 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
                 if due["log"]:
                     speed = {"images_per_second": rate, "input_wait": waited / elapsed}
                     shown.log(done, means | run.train_step.learning_rates(done - 1) | speed)
+                if due["log"] or due["check"]:
                     window, pending, waited = time.monotonic(), [], 0.0
             if due["images"] or due["eval"] or due["checkpoint"]:
                 paused = time.monotonic()
@@ -256,6 +255,8 @@ class Progress:
         print(f"\ntrained to step {step}; evaluation on {examples} by protocol {run.validation.protocol.name}:")
         for name, value in scores.items():
             print(f"  {name:32s} {value:.4f}" + (f"   {run.train_step.legend[name]}" if name in run.train_step.legend else ""))
+        if lacking := lacking_at(run.train_step, step):
+            print(f"note: {lacking}")
         print(f"report:        {run.workdir / 'evaluation' / 'training' / 'report.md'}")
         print(f"sample grids:  {run.workdir / 'samples'}")
         print(f"loss curve:    {run.workdir / 'losses.png'}")
@@ -274,34 +275,9 @@ def save(run, checkpoints, shown, step, state, averaged, saved):
     shown.save_losses()
 
 
-def check_finite(run, pending, done, saved):
-    """Returns the means of the pending metrics; raises TrainingDivergedError if a loss, or a metric with advice, is not finite."""
-    fetched, advice = jax.device_get(pending), run.train_step.advice
-    for step, metrics in enumerate(fetched, done - len(fetched) + 1):
-        for name, value in metrics.items():
-            if (name.startswith("loss_") or name in advice) and not np.isfinite(value):
-                raise divergence(run, f"step {step}: {name} is {value}", saved, advice.get(name))
-    names = dict.fromkeys(itertools.chain(*fetched))  # the first steps of a run may have fewer metrics
-    return {name: float(np.mean([metrics[name] for metrics in fetched if name in metrics])) for name in names}
-
-
-def check_state(run, state, done, saved):
-    """Raises TrainingDivergedError if the state has non-finite values after the update: such a state must not be saved."""
-    for path, is_finite in jax.tree_util.tree_leaves_with_path(jax.device_get(finite(state))):
-        if not is_finite:
-            raise divergence(run, f"step {done}: {jax.tree_util.keystr(path)} is not finite after the update", saved)
-
-
-def divergence(run, what, saved, advice=None):
-    """The error that says what diverged and how to continue."""
-    good = "no checkpoint was saved before" if saved is None else f"last good checkpoint: {run.workdir / FOLDER / str(saved)}"
-    rates = " and ".join(f"train.{name}" for name in run.train_step.learning_rates(0))
-    return TrainingDivergedError(f"{what}; {good}; {advice or f'lower {rates}, or look at the data of this step'}, and start again")
-
-
 def time_is_over(config, began, done):
-    """Returns whether train.max_minutes have passed. Several processes check it together: when they log, or every ASK_EVERY steps."""
-    if not config.train.max_minutes or (num_processes() > 1 and not is_due(done, config.log.every_steps or ASK_EVERY)):
+    """Returns whether train.max_minutes have passed. Several processes check it together: when they log, or every CHECK_EVERY steps."""
+    if not config.train.max_minutes or (num_processes() > 1 and not is_due(done, config.log.every_steps or CHECK_EVERY)):
         return False
     return any_process(time.monotonic() - began > 60 * config.train.max_minutes)[0]
 

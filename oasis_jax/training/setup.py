@@ -14,7 +14,7 @@ from oasis_jax.data.split import Split
 from oasis_jax.data.survey import Survey
 from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
-from oasis_jax.family import Family, TrainStep, find_family, rules_of
+from oasis_jax.family import Family, TrainStep, find_family, lacking_at, rules_of
 from oasis_jax.files import expanded, write_whole
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
@@ -106,6 +106,8 @@ def set_up(config, workdir) -> Run:
     surveys = check_splits(splits, spec, workdir, (family.statistic(config), None), remember=is_first())
     if is_first():
         tell(workdir, *surveys)
+        if lacking := lacking_at(train_step, num_steps):
+            print(f"note: {lacking}")
     train_step = family.train_step(config, surveys[0])
     if is_first():
         with jax.set_mesh(mesh):

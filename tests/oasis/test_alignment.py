@@ -200,7 +200,18 @@ def test_it_is_computed_every_so_many_steps_with_so_much_more_weight():
 
 def test_its_weight_rises_linearly_to_its_value():
     rule = Alignment(weight=0.2, warmup=4)
-    np.testing.assert_allclose([rule.weight_at(step) for step in (0, 1, 3, 9)], [0.05, 0.1, 0.2, 0.2], rtol=1e-6)
+    np.testing.assert_allclose([rule.weight_at(count) for count in (0, 1, 3, 9)], [0.05, 0.1, 0.2, 0.2], rtol=1e-6)
+
+
+def test_its_weight_begins_to_rise_with_the_first_update_of_g():
+    step = tiny_step(weight=0.2, warmup=4)
+    later = dataclasses.replace(step, hyper=dataclasses.replace(step.hyper, segmentation_steps=3))
+
+    def aligned(step, done):
+        return step.aligned_loss(adversarial, IMAGE, first_state().replace(step=done), LABELS, HEATMAPS[:, 0])[0]["loss_g_align"]
+
+    of_step, of_later = jax.jit(functools.partial(aligned, step)), jax.jit(functools.partial(aligned, later))
+    np.testing.assert_allclose([of_later(3), of_later(4)], [of_step(0), of_step(1)], rtol=1e-6)
 
 
 def test_it_has_no_gradient_to_d_whose_update_is_as_without_it():

@@ -75,6 +75,30 @@ def test_nothing_is_known_of_the_label_maps_that_a_model_is_given():
     assert not family.model(config, random_state(config).ema, 5, USUAL).generator.known_to_fit
 
 
+def test_levels_that_convolve_no_label_maps_need_no_capacity():
+    config = config_on_regions()
+    config.model.update(num_blocks=2, d_channels=(4, 4))
+    assert len(family.train_step(config, WITH_OUTLIERS).generator.capacities) == 2
+    for affine_blocks, capacities in ((1, 1), (2, 0)):
+        config.model.affine_blocks = affine_blocks
+        step = family.train_step(config, WITH_OUTLIERS)
+        assert [capacity is not None for capacity in step.generator.capacities] == [False, True][: 2 * capacities]
+        assert (step.describe(IMAGE_SIZE) == "conditioning is dense") == (capacities == 0)
+        assert bool(step.fallback(LABELS)) == (capacities > 0)
+
+
+def test_a_label_map_need_only_fit_the_levels_that_convolve_it():
+    """Label maps that do not fit at full size alone are still known to fit if the block there convolves no label maps."""
+    config = config_on_regions()
+    config.model.update(num_blocks=2, d_channels=(4, 4))
+    largest = counts(LABELS)
+    largest[0] += 1000
+    survey = dataclasses.replace(USUAL, largest=largest)
+    assert not family.train_step(config, survey).generator.known_to_fit
+    config.model.affine_blocks = 1
+    assert family.train_step(config, survey).generator.known_to_fit
+
+
 @pytest.mark.parametrize("first", ["coarse_steps", "segmentation_steps"])
 def test_nothing_is_known_of_label_maps_of_another_size(first):
     step = step_of(USUAL, **{first: 2})

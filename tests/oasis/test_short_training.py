@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from oasis_jax.family import step_at
+from oasis_jax.family import lacking_at, step_at
 from oasis_jax.layers.resampling import downsample
 from oasis_jax.oasis import family
 from oasis_jax.oasis.losses import class_weights
@@ -65,12 +65,44 @@ def test_coarse_steps_need_images_that_can_be_halved():
         family.train_step(config)
 
 
+def test_coarse_steps_come_after_those_of_segmentation():
+    config = default.get_config()
+    config.data.num_classes, config.train.segmentation_steps, config.train.coarse_steps = 4, 300, 300
+    with pytest.raises(ValueError, match="train.coarse_steps=300 leaves no step at half .* train.segmentation_steps=300"):
+        family.train_step(config)
 
-def test_an_average_with_a_warm_up_forgets_how_it_began():
+
+def test_a_run_that_ends_in_its_first_steps_says_what_it_lacks():
+    step = with_first_steps(segmentation_steps=2, coarse_steps=3)
+    assert "with 2 steps in all, G is not trained" in lacking_at(step, 2)
+    assert "with 3 steps in all, nothing is trained at the full height and width" in lacking_at(step, 3)
+    assert lacking_at(step, 4) == lacking_at(tiny_step(), 1) == ""
+
+
+def test_the_logged_rates_are_those_of_the_updates(float64):
+    """Also after steps of segmentation, in which G is not updated."""
+    config = default.get_config()
+    config.data.num_classes = 4
+    config.train.update(segmentation_steps=5, warmup_steps=3, half_life=7, linear_decay=(8, 16))
+    step, gradient = family.train_step(config), jnp.array([2.0, -5.0])
+    for name, optimizer, first in (("lr_g", step.optimizer_g, 5), ("lr_d", step.optimizer_d, 0)):
+        state = optimizer.init(gradient)
+        for number in range(16):
+            if number < first:
+                assert step.learning_rates(number)[name] == 0
+                continue
+            update, state = optimizer.update(gradient, state)
+            np.testing.assert_allclose(update, -step.learning_rates(number)[name] * np.sign(gradient), rtol=1e-5, atol=1e-15)
+    assert step.learning_rates(14)["lr_g"] > 0 and set(step.learning_rates(15).values()) == {0.0}
+
+
+@pytest.mark.parametrize("first", [0, 4])
+def test_an_average_with_a_warm_up_forgets_how_it_began(first):
     plain = tiny_step(num_blocks=1)
-    step = jax.jit(dataclasses.replace(plain, hyper=dataclasses.replace(plain.hyper, ema_decay=0.9, ema_warmup=True)))
+    hyper = dataclasses.replace(plain.hyper, ema_decay=0.9, ema_warmup=True, segmentation_steps=first)
+    step = jax.jit(dataclasses.replace(plain, hyper=hyper))
     before = first_state(plain)
-    for number, decay in ((0, 0.1), (5, 6 / 15), (1000, 0.9)):
+    for number, decay in ((first, 0.1), (first + 5, 6 / 15), (1000, 0.9)):
         after, _ = step(before.replace(step=jnp.int32(number)), batch_of(2))
         expected = jax.tree.map(lambda average, new, decay=decay: decay * average + (1 - decay) * new, before.ema, after.generator)
         assert max(differences(after.ema, expected)) < 1e-6, number

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oasis_jax.oasis import refresh
 from oasis_jax.oasis.discriminator import Discriminator
+from oasis_jax.oasis.draws import draw_noise
 from oasis_jax.oasis.generator import Generator
 from oasis_jax.oasis.train_step import Hyperparameters, TrainStep, draw
 from oasis_jax.parallel.mesh import make_mesh, over_batch, put_batch, replicated
@@ -71,6 +73,20 @@ def test_all_parameters_vectors_and_statistics_move(run):
         assert np.mean(np.asarray(moved) > 0) > 0.9
     assert sorted(metrics) == ["di_seg_of_batch", "loss_d_fake", "loss_d_labelmix", "loss_d_real", "loss_g"]
     assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_a_refresh_in_parts_is_the_mean_of_refreshes_on_the_parts(float64):
+    step, batch = tiny_step(), batch_of(4)
+    state = first_state(step)
+    in_parts = dataclasses.replace(step, hyper=dataclasses.replace(step.hyper, accumulate=2)).averaged(state, [(7, batch)])
+    labels = jnp.asarray(batch["label_map"], jnp.int32)
+    noise = draw_noise(jax.random.fold_in(jax.random.fold_in(jax.random.key(step.seed), 7), refresh.REFRESH), 4, step.generator.z_dim)
+    forward = jax.jit(functools.partial(step.generator.apply, train=True, mutable=refresh.MUTABLE_G))
+    parts = [forward(state.ema, labels[first::2], noise[first::2])[1] for first in (0, 1)]
+    expected = jax.tree.map(lambda *leaves: sum(leaves) / 2, *parts)
+    assert max(differences({name: in_parts[name] for name in expected}, expected)) < 1e-12
+    whole = step.averaged(state, [(7, batch)])
+    assert max(differences(in_parts["params"], state.ema["params"])) == 0 and max(differences(in_parts, whole)) > 1e-6
 
 
 def test_state_is_donated_and_the_step_is_compiled_once(run):

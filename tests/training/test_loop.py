@@ -20,7 +20,8 @@ from oasis_jax.data.pipeline import train_batches
 from oasis_jax.heatmaps import of_seed
 from oasis_jax.pictures import colour_label_map, grid
 from oasis_jax.sampling import load
-from oasis_jax.training.loop import Progress, TrainingDivergedError, check_finite, check_state, plain, restore_or_create, train_and_evaluate
+from oasis_jax.training.divergence import TrainingDivergedError, check_finite, check_state
+from oasis_jax.training.loop import Progress, plain, restore_or_create, train_and_evaluate
 from oasis_jax.training.setup import set_up
 from tests import killed_run
 from tests.sample_options import sample_options
@@ -173,6 +174,26 @@ def test_diverged_loss_stops_the_run_with_step_and_term_and_checkpoint(tmp_path)
     with pytest.raises(TrainingDivergedError, match=r"step \d+: loss_\w+ is (nan|inf); no checkpoint was saved before"):
         train_and_evaluate(config, tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_run_without_logs_keeps_no_metrics_for_long(tmp_path, monkeypatch):
+    counts = []
+
+    def count(run, pending, *arguments):
+        counts.append(len(pending))
+        return check_finite(run, pending, *arguments)
+
+    monkeypatch.setattr("oasis_jax.training.loop.check_finite", count)
+    monkeypatch.setattr("oasis_jax.training.loop.CHECK_EVERY", 4)
+    config = tiny_config(log__every_steps=0, checkpoint__every_steps=6, train__num_steps=10, train__batch_size=2, eval__max_examples=2)
+    train_and_evaluate(config, tmp_path)
+    assert counts == [4, 2, 4, 2]  # at the steps 4, 6, 8 and 10
+
+
+def test_a_run_that_ends_in_its_first_steps_is_told_so_at_its_start_and_at_its_end(tmp_path, capsys):
+    config = tiny_config(train__coarse_steps=5, train__num_steps=2, train__batch_size=2, eval__max_examples=2)
+    train_and_evaluate(config, tmp_path)
+    assert capsys.readouterr().out.count("note: with 2 steps in all, nothing is trained at the full height and width") == 2
 
 
 def test_a_metric_with_advice_ends_the_run_by_it(tmp_path):
