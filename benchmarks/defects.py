@@ -20,7 +20,9 @@ import numpy as np
 from scipy import ndimage
 
 import oasis_jax
+from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.datasets import DataSpec, open_split
+from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.editing import mean_absolute_change
 from oasis_jax.metrics.texture import BRIGHTNESS
@@ -66,10 +68,14 @@ def change_by_distance(before, after, chosen):
 
 
 def measure(run, root, count):
-    """Returns (step of the run, (n, 4) steps of the photos, (n, 4) steps of the images, (count, 3) changes by distance)."""
+    """Returns (step of the run, (n, 4) steps of the photos, (n, 4) steps of the images, (count, 3) changes by distance).
+
+    Raises:
+        CheckpointError, DataError, OSError, ValueError: the run or its data cannot be read, or the run takes no label maps.
+    """
     model = oasis_jax.load(run)
     if "label_map" not in model.columns:
-        sys.exit(f"{run} takes no label maps, so its images have no regions: give a run of OASIS")
+        raise ValueError(f"{run} takes no label maps, so its images have no regions: give a run of OASIS")
     config = model.config
     config.data.root = root or config.data.root
     spec = DataSpec.of_config(config.data)
@@ -97,7 +103,10 @@ def main():
     args = parser.parse_args()
     print("steps of 255       at columns: of pixels, shared   at rows: of pixels, shared   change of the class, near it, farther")
     for number, run in enumerate(args.runs):
-        step, photos, images, changes = measure(run, args.root, args.count)
+        try:
+            step, photos, images, changes = measure(run, args.root, args.count)
+        except (CheckpointError, DataError, OSError, ValueError) as error:
+            sys.exit(f"defects: {error}")
         if not number:
             print(f"photos, {len(photos)} squares{row(photos)}")
         print(f"{run}, step {step}{row(images)}{row(changes)}")

@@ -59,7 +59,7 @@ class Segmenter:
         dontcare_id: class that is neither learnt nor predicted, or -1.
         size: (H, W).
         batch_size: B.
-        steps: of a training.
+        steps: of a training, 2 or more.
         learning_rate: the peak of the schedule.
     """
 
@@ -148,11 +148,15 @@ def count_pixels(split, spec, num_classes):
     return np.stack(list(rows))
 
 
-def write_subset(split, folder, numbers):
-    """Links the files of some examples into folders that configs/custom.py reads, and prints how to train on them."""
+def write_subset(spec, folder, share, seed):
+    """Links the files of a seed's share (0 to 1) into folders that configs/custom.py reads, and prints how to train on them."""
+    for place in (spec.root, os.fspath(folder)):
+        if "://" in place:
+            raise DataError(f"--write_subset links files, which {place} does not allow: copy the data to a disk, and link them there")
+    split = open_split(spec, "train")
     if split.read_arrays is not None:
         raise DataError("--write_subset links files, and this data set has none")
-    folder = os.path.abspath(new_folder(folder, "write_subset"))
+    folder, numbers = os.path.abspath(new_folder(folder, "write_subset")), subset_of(len(split), share, seed)
     for example in (split.examples[i] for i in numbers):
         for column, kind in (("image", "photos"), ("label_map", "labels")):
             file = os.path.abspath(example.files[column])
@@ -160,6 +164,8 @@ def write_subset(split, folder, numbers):
             os.makedirs(os.path.dirname(link), exist_ok=True)
             os.symlink(file, link)
     folders = "--config.data.layout=folders --config.data.train_photos=train/photos --config.data.train_labels=train/labels"
+    if spec.scene_categories:  # for a list of images that is not in these folders; only those of the categories are linked
+        folders += " --config.data.scene_categories="
     print(f"{len(numbers)} pairs are linked in {folder}; train a generator on them with the config of the data set and")
     print(f"  --config.data.root={folder} {folders} --config.data.val_photos=DIR --config.data.val_labels=DIR")
     print(f"and sample with --labels={folder}/train/labels --as_dataset")
@@ -266,8 +272,8 @@ def main():
     args = parser.parse_args()
     if not all(0 < share <= 100 for share in args.shares):
         parser.error("--shares are percent, above 0 and up to 100")
-    if args.batch_size < 2 or args.steps < 1 or min(*args.seeds, args.subset_seed or 0) < 0:
-        parser.error("--batch_size is 2 or more, --steps 1 or more, and seeds are not negative")
+    if min(args.batch_size, args.steps) < 2 or min(*args.seeds, args.subset_seed or 0) < 0:
+        parser.error("--batch_size and --steps are 2 or more, and seeds are not negative")
     try:
         config = config_flag.load(args.config)
         if config.family != "oasis":
@@ -278,8 +284,7 @@ def main():
             raise DataError(f"--config={args.config} does not say where the real data are: give --root=DIR")
         shares = [share / 100 for share in args.shares]
         if args.write_subset:
-            split = open_split(spec, "train")
-            write_subset(split, args.write_subset, subset_of(len(split), shares[0], args.subset_seed or 0))
+            write_subset(spec, args.write_subset, shares[0], args.subset_seed or 0)
             return
         training = args.batch_size, args.steps, args.learning_rate
         run(config, spec, args.generated, shares, args.seeds, *training, subset_seed=args.subset_seed)

@@ -41,7 +41,7 @@ from oasis_jax.files import expanded, regular, write_whole
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.json_values import checked_object, integer, key_below, mapping, number, parse, several, shown, text
 from oasis_jax.noise import NUM_SEEDS
-from oasis_jax.recipes import Recipe
+from oasis_jax.recipes import Recipe, unique_names
 
 FORMAT = 1
 MAX_BYTES = 8 << 20
@@ -58,7 +58,7 @@ class RecipeFile:
         image_size: (H, W).
         labels: uint8 or uint16 (H, W) of classes; None for a model that takes no label maps.
         recipe: Recipe.
-        class_names: of the model; () for a model without classes.
+        class_names: of the model, all different; () for a model without classes.
         step: of the model; None if it is unknown.
         noise: of a model with a choice of noise; None for that of its config.
     """
@@ -142,7 +142,7 @@ def read(data):
     if ("label_map" in found) != ("classes" in found):
         raise ValueError("label_map and classes belong together: give both, or neither")
     if "label_map" in found:
-        names = tuple(several(range(1, MAX_IDS + 1), text)(found["classes"], "classes"))
+        names = unique_names(several(range(1, MAX_IDS + 1), text)(found["classes"], "classes"))
         labels = _ids(found["label_map"], "label_map", size)
         if labels.max() >= len(names):
             raise ValueError(f"label_map holds class {labels.max()}, but there are {len(names)} classes (0..{len(names) - 1})")

@@ -1,5 +1,7 @@
 """What reproduces an image: seeds, classes or styles with seeds of their own, interpolation, truncation, changes of heatmaps."""
+import collections
 import dataclasses
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
@@ -90,7 +92,10 @@ class Recipe:
         return dataclasses.replace(self, base_heatmaps=rows, centres=None, shifts={}, width_factors={})
 
     def as_json(self, class_names=()):
-        """JSON values that `from_json` reads: the seed, classes by name if the model has any, and what differs from the default."""
+        """JSON values that `from_json` reads: the seed, classes by name if the model has any, and what differs from the default.
+
+        The names must all be different (`unique_names`).
+        """
 
         def side(seed, class_seeds):
             by_name = {class_names[i]: int(class_seeds[i]) for i in sorted(class_seeds)}
@@ -139,6 +144,21 @@ def _from_plain(value):
     if isinstance(value, dict):
         return {int(key): _from_plain(each) for key, each in value.items()}
     return tuple(map(_from_plain, value)) if isinstance(value, list) else value
+
+
+def unique_names(names):
+    """Names of classes, all different, by which recipes name them: ("void", "road", "void") becomes ("void", "road", "void (2)").
+
+    The first class of a name keeps it; a new name is none of the given ones.
+    """
+    unique, numbers = {}, collections.defaultdict(lambda: itertools.count(2))
+    given = set(names)
+    for name in names:
+        new = name
+        while new in unique or (new != name and new in given):
+            new = f"{name} ({next(numbers[name])})"
+        unique[new] = None
+    return tuple(unique)
 
 
 def as_recipes(seeds):

@@ -74,7 +74,7 @@ class Dataset:
         recipes: of the pairs.
         labels: yields the label map (H, W) of each pair, classes of the model, and its fields in samples.json.
         stored: uint8 or uint16 (N,), the id that each class is written as.
-        rule: LabelRule by which the written label maps are read.
+        rule: LabelRule by which the written label maps are read; that of the training data, unless they hold classes instead of its ids.
         size: (H, W).
     """
 
@@ -105,40 +105,47 @@ class Dataset:
         return records
 
     def palette(self):
-        """The text of a palette file: line i has the colour and the name of id i of the written label maps."""
-        of_classes = class_colours(self.model)
-        taken = {tuple(colour) for colour in of_classes.tolist()}
+        """The text of a palette file: line i has the colour and the name of id i of the label maps; first those of `rule.palette`."""
+        names, of_classes, rule = self.model.class_names, class_colours(self.model).tolist(), self.rule
+        colours = [] if rule.palette is None else rule.palette.tolist()
+        taken = {tuple(colour) for colour in colours}
+        free = {int(self.stored[i]): colour for i, colour in enumerate(of_classes) if self._is_written(i) and tuple(colour) not in taken}
+        taken.update(map(tuple, of_classes))
         spare = (colour for packed in range(1 << 24) if (colour := (packed >> 16, packed >> 8 & 255, packed & 255)) not in taken)
-        class_of = {int(one): class_id for class_id, one in reversed(list(enumerate(self.stored))) if self._is_written(class_id)}
-        lines = range(max(class_of, default=0) + 1)
-        colours = [of_classes[class_of[i]].tolist() if i in class_of else next(spare) for i in lines]
-        return palette_text(colours, [self.model.class_names[class_of[i]] if i in class_of else _UNUSED for i in lines])
+        count = max([len(colours), *(int(self.stored[i]) + 1 for i in range(len(names)) if self._is_written(i))])
+        colours += [free[i] if i in free else next(spare) for i in range(len(colours), count)]
+        return palette_text(colours, [names[class_id] if class_id >= 0 else _UNUSED for class_id in rule.table[:count].tolist()])
 
     def _is_written(self, class_id):
         return self.rule.table[self.stored[class_id]] == class_id
 
     def training_flags(self, output):
-        """Flags for the training command to read the folder, without those of real pairs for validation."""
-        data, ids = self.model.config.data, np.arange(len(self.stored))
-        flags = {"root": str(output)}
-        if (self.stored == ids).all() and (self.rule.table[ids] == ids).all():  # the palette says the rest
-            flags["palette"] = str(output / PALETTE)
-        else:
-            mapping = ",".join(f"{stored}:{class_id}" for stored, class_id in self.rule.mapping.items())
-            flags |= {"num_classes": len(ids), "label_offset": self.rule.offset, "label_map": mapping}
-            names = tuple(self.model.class_names)
+        """Flags for the training command to read the folder, and real pairs by the same rule, without those that name the real pairs."""
+        rule, names = self.rule, tuple(self.model.class_names)
+        mapping = ",".join(f"{stored}:{class_id}" for stored, class_id in rule.mapping.items())
+        flags = {"root": str(output), "num_classes": rule.num_classes, "label_offset": rule.offset, "label_map": mapping}
+        if rule.palette is not None or names != tuple(map(str, range(len(names)))):  # by default, classes have these names
             flags["class_names"] = ",".join(names) if all(re.fullmatch(r"[A-Za-z][\w -]*", name) for name in names) else repr(names)
-        if data.dontcare_id != 0:
-            flags["dontcare_id"] = data.dontcare_id
+        if rule.palette is not None:
+            flags["palette"] = str(output / PALETTE)
+        if (dontcare := self.model.config.data.dontcare_id) != 0:
+            flags["dontcare_id"] = dontcare
         return [f"--config.data.{name}={value}" for name, value in flags.items()]
 
     def told(self, output):
         """The message at the end of the command."""
         command = shlex.join(["python", "-m", "oasis_jax.main", "--config=custom", *self.training_flags(output)])
-        return (
+        told = (
             f"{len(self.names)} pairs of {PHOTOS} and {LABELS}, {TRAIN_LIST}, {PALETTE}, {pictures.CONTACT_SHEET} and samples.json are in "
             f"{output}; to train on them, with real pairs to validate:\n"
             f"  {command} --config.data.val_photos=DIR --config.data.val_labels=DIR --workdir=RUN"
+        )
+        if self.rule.identity == label_rule(self.model).identity:
+            return told
+        last = self.rule.num_classes - 1
+        return (
+            f"{told}\nThe real label maps must hold classes 0..{last} too: label files like those that the model was trained on hold other "
+            "ids, which would be read as wrong classes. For those, write the data set without --label_ids=classes"
         )
 
 
@@ -199,9 +206,12 @@ def _count_pixels(read, count, num_classes):
 
 
 def _ids(model, options, present):
-    """The ids (N,) that the classes are written as, and the LabelRule that reads them; raises ValueError if a class has no id."""
+    """The ids (N,) that the classes are written as, and the LabelRule that reads them; raises ValueError if a class has no id.
+
+    It is the rule of the training data, which reads real label maps too, unless classes are wanted and it writes other ids.
+    """
     rule = label_rule(model)
-    if options.label_ids == "classes":
+    if options.label_ids == "classes" and (rule.inverse != np.arange(model.num_classes)).any():
         rule = LabelRule(model.num_classes)
     if (missing := np.flatnonzero(present & (rule.inverse < 0))).size:
         raise ValueError(

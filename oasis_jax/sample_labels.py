@@ -1,4 +1,5 @@
 """The label maps of the sampling command: which files they are, how they are read, and to what size they are resized."""
+import dataclasses
 import functools
 import os
 import re
@@ -10,7 +11,7 @@ from tqdm import tqdm
 
 from oasis_jax import pictures
 from oasis_jax.data.labels import DataError, LabelRule, parse_label_map, read_label_map, resize_label_map
-from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, list_images
+from oasis_jax.data.listing import IMAGE_ENDINGS, Listing, is_hidden, list_images
 from oasis_jax.data.palette import palette_of, palette_of_run
 from oasis_jax.data.scenes import CLASS_NAMES, Scenes
 from oasis_jax.files import LONGEST_NAME, expanded, one_line
@@ -50,18 +51,18 @@ def find_label_files(given):
     Raises:
         DataError: there are neither files nor faults.
     """
-    path, found, faults = expanded(given), {}, []
+    path, found, listed = expanded(given), {}, Listing({}, {})
     if path.is_dir():
         listed = list_images(path)
-        files, faults = listed.files, list(listed.faults)
         missing = f"in {path}: it holds no {', '.join(IMAGE_ENDINGS)}"
     elif _is_file(path):
-        files, missing = {path.name: str(path)}, ""
+        listed, missing = Listing({path.name: str(path)}, {}), ""
     elif "*" in os.fspath(given):
-        files, missing = _matching(path), f"match {given}"
+        listed, missing = _matching(path), f"match {given}"
     else:
-        files, missing = {}, f"at {path}: {'it is neither a file nor a folder' if path.exists() else 'there is no such file or folder'}"
-    for below, file in sorted(files.items()):
+        missing = f"at {path}: {'it is neither a file nor a folder' if path.exists() else 'there is no such file or folder'}"
+    faults = list(listed.faults)
+    for below, file in sorted(listed.files.items()):
         name = os.path.splitext(below)[0]
         if name in found:
             faults.append(f"{found[name]} and {file} are two label maps of one name, and so would be their samples: name one of them")
@@ -95,7 +96,8 @@ def refuse_found_again(given, output, label_files, images):
         raise DataError(f"--output={output} holds label maps of --labels={given}, such as {inside}: {elsewhere}")
     if path.is_file():
         return
-    base, expression = (path, re.compile(".*", re.DOTALL)) if path.is_dir() else _split_pattern(path)
+    base, pattern = (path, "**/*") if path.is_dir() else _split_pattern(path)
+    expression = _expression(pattern)
     inner = os.path.relpath(output, os.path.realpath(base))
     if inner != "." and any(map(is_hidden, inner.split("/"))):  # so is a path that is not below the base, "../.."
         return
@@ -109,16 +111,30 @@ def _is_file(path):
 
 
 def _matching(pattern):
-    """{path below the base: path} of the image files that match a pattern; the base is its deepest folder without *."""
-    base, expression = _split_pattern(pattern)
-    return {below: path for below, path in list_images(base).files.items() if expression.fullmatch(below)}
+    """The Listing of the image files that match a pattern. Folders in which nothing can match are not searched."""
+    base, rest = _split_pattern(pattern)
+    if not base.is_dir():
+        return Listing({}, {})
+    steps = rest.split("/")
+    folders = [_expression("/".join(steps[:depth]) + "/") for depth in range(1, len(steps))]
+    file = _expression(rest)
+
+    def wanted(below):
+        return any(folder.fullmatch(below) for folder in folders) if below.endswith("/") else file.fullmatch(below)
+
+    listed = list_images(base, wanted)
+    return dataclasses.replace(listed, files={below: path for below, path in listed.files.items() if wanted(below)})
 
 
 def _split_pattern(pattern):
-    """The deepest folder without * of a pattern, and a compiled expression for the rest; only * and ** are special."""
+    """The deepest folder without * of a pattern, and the rest of the pattern below it, a text."""
     base = next(parent for parent in pattern.parents if "*" not in os.fspath(parent) or parent.is_dir())
-    rest = os.fspath(pattern)[len(os.fspath(base)) :].strip("/")
-    return base, re.compile(re.escape(rest).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*"))
+    return base, pattern.relative_to(base).as_posix()
+
+
+def _expression(pattern):
+    """A compiled expression for the paths that match a pattern; only * and ** are special."""
+    return re.compile(re.escape(pattern).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*"), re.DOTALL)
 
 
 def label_map_subjects(model, label_files, size, changed=None, chosen=True, faults=()):

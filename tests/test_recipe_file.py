@@ -50,6 +50,13 @@ def test_what_is_written_is_read_again(tmp_path):
     assert recipe_file.open_file(tmp_path / "a.json").recipe == FULL
 
 
+def test_classes_of_one_name_are_called_as_in_the_model():
+    """Files of models whose names were not told apart can still be opened; their class_seeds are those of the first class of a name."""
+    record = json.loads(written(Recipe(5, {0: 7}), names=("void", "road", "<b>"))) | {"classes": ["void", "road", "void"]}
+    found = recipe_file.read(json.dumps(record).encode())
+    assert found.class_names == ("void", "road", "void (2)") and found.recipe == Recipe(5, {0: 7})
+
+
 def test_a_model_without_label_maps_needs_none():
     found = recipe_file.read(written(Recipe(3, truncation=0.5), None, (), image_size=(64, 64), noise="const"))
     assert found.labels is None and found.class_names == () and found.image_size == (64, 64) and found.noise == "const"

@@ -8,7 +8,7 @@ import pytest
 
 from oasis_jax.heatmaps import maps_of, of_seed, position
 from oasis_jax.noise import Regions, RegionSeed, check_finite, class_noise, noise_vector, slerp
-from oasis_jax.recipes import Recipe, count_from
+from oasis_jax.recipes import Recipe, count_from, unique_names
 
 CLASS_NAMES = ("unlabelled", "road", "car")
 CHANGES = [
@@ -32,6 +32,20 @@ def test_a_stored_recipe_is_read_again(change):
     record = recipe.as_json(CLASS_NAMES)
     assert Recipe.from_json(json.loads(json.dumps(record)) | {"file": "a_0.png"}, CLASS_NAMES) == recipe
     assert record.keys() - {"seed", "class_seeds", "interpolation"} == change.keys() - {"seed", "class_seeds", "end", "t"}
+
+
+@pytest.mark.parametrize(
+    ("names", "unique"),
+    [
+        (CLASS_NAMES, CLASS_NAMES),
+        ((), ()),
+        (("void", "road", "void", "void"), ("void", "road", "void (2)", "void (3)")),
+        (("void", "void", "void (2)"), ("void", "void (3)", "void (2)")),
+        (("void (2)", "void", "void", "void (2)"), ("void (2)", "void", "void (3)", "void (2) (2)")),
+    ],
+)
+def test_the_first_class_of_each_name_keeps_it_and_the_others_get_numbers(names, unique):
+    assert unique_names(names) == unique
 
 
 def test_every_field_is_stored():

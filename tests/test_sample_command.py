@@ -178,7 +178,7 @@ def test_label_files_are_named_by_file_folder_or_pattern(labels, tmp_path):
     assert find_label_files(str(labels))[0] == everything
     assert find_label_files(str(labels / "a.png"))[0] == {"a": str(labels / "a.png")}
     assert find_label_files(str(labels / "*.png"))[0] == everything
-    for missing, message in (("none", "no such file or folder"), ("", r"holds no .*\.png"), ("*.gif", "match")):
+    for missing, message in (("none", "no such file or folder"), ("", r"holds no .*\.png"), ("*.gif", "match"), ("none/*.png", "match")):
         with pytest.raises(DataError, match=f"no label files.*{message}"):
             find_label_files(str(tmp_path / missing))
 
@@ -204,6 +204,57 @@ def test_label_files_are_found_as_in_training_and_keep_their_paths_below_the_fol
     assert re.match(".*a.bmp and .*a.png are two label maps of one name", fault)
 
 
+@pytest.mark.parametrize(
+    "pattern, names",
+    [
+        ("*.png", {"c_l"}),
+        ("./*_l.png", {"c_l"}),
+        ("**/*_l.png", {"c_l", "gt/x_l", "gt/deep/y_l"}),
+        ("gt*/*_l.png", {"gt/x_l"}),
+        ("a*/b.png", {"ab/b"}),
+        ("../here/gt/*.png", {"x_l"}),
+    ],
+)
+def test_a_relative_pattern_finds_the_same_files_as_the_absolute_one(tmp_path, monkeypatch, pattern, names):
+    for name in ("c_l", "gt/x_l", "gt/deep/y_l", "gt/deep/z", "ab/b", "ba/b"):
+        (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "here" / f"{name}.png").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    relative, absolute = find_label_files(pattern)[0], find_label_files(str(tmp_path / "here" / pattern))[0]
+    assert relative.keys() == absolute.keys() == names
+    assert all(os.path.samefile(relative[name], absolute[name]) for name in names)
+
+
+@pytest.mark.parametrize(
+    "pattern, unreadable",
+    [
+        ("**/*.png", {"gt/closed", "other/lost", "other/pipe.png"}),
+        ("g*/**/*.png", {"gt/closed"}),
+        ("g*/*.png", set()),
+        ("o*/*.png", {"other/pipe.png"}),
+        ("*/*_l.png", set()),
+        ("*.png", set()),
+    ],
+)
+def test_a_pattern_reports_what_cannot_be_read_where_it_could_match(tmp_path, monkeypatch, pattern, unreadable):
+    for name in ("a.png", "other/b_l.png", "gt/c_l.png", "gt/closed/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "other/lost").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "other/pipe.png")
+    scandir = os.scandir
+
+    def guarded(path):
+        if os.path.basename(path) == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    files, faults = find_label_files(str(tmp_path / pattern))
+    assert files and len(faults) == len(unreadable)
+    assert all(any(f"{tmp_path / name} " in fault for fault in faults) for name in unreadable)
+
+
 def test_what_is_wrong_with_the_folder_does_not_hide_what_is_wrong_with_label_files(run, labels, tmp_path):
     folder = tmp_path / "labels"
     shutil.copytree(labels, folder)
@@ -226,6 +277,9 @@ def test_what_is_wrong_with_the_folder_does_not_hide_what_is_wrong_with_label_fi
         ("labels", "link/out", "would find samples in"),
         ("labels/**/*.png", "labels/x/out", "would find samples in"),
         ("labels/*/*.png", "labels/out", "would find samples in"),
+        ("*/*.png", "out", "would find samples in"),
+        ("**/a*.png", "out", "would find samples in"),
+        ("**/a.png", "out", ""),
         ("labels/*.png", "labels", "holds label maps of"),
         ("labels", "labels", "holds label maps of"),
         ("labels/x", ".", "holds label maps of"),

@@ -13,7 +13,7 @@ from oasis_jax import sample, sampling
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError, LabelRule, read_label_map, resize_label_map
-from oasis_jax.data.palette import read_palette
+from oasis_jax.data.palette import as_field, read_palette
 from oasis_jax.sample_dataset import prepare
 from tests.sample_options import sample_options
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
@@ -103,6 +103,18 @@ def test_pasted_regions_are_recorded(run, labels, tmp_path):
         assert {os.path.basename(each["label_file"]) for each in record["pasted"]} == {"b.png"}  # the only one with a car
 
 
+def spec_as_told(dataset, output, **val):
+    """The DataSpec of the training command that the sampling command prints, with folders of real pairs to validate."""
+    config = custom.get_config()
+    fields = {"image_size": IMAGE_SIZE, "resize_size": ()}
+    for flag in dataset.training_flags(output):
+        name, value = flag.removeprefix("--config.data.").split("=", 1)
+        kind = type(config.data[name])
+        fields[name] = tuple(value.split(",")) if kind is tuple else kind(value)
+    config.data.update(fields | val)
+    return DataSpec.of_config(config.data)
+
+
 @pytest.mark.parametrize("label_ids", [None, "classes"])
 def test_the_training_command_reads_what_was_written(run, labels, tmp_path, label_ids):
     """With the flags that the command prints, the pairs pass the data check and are read as the model's classes."""
@@ -110,15 +122,7 @@ def test_the_training_command_reads_what_was_written(run, labels, tmp_path, labe
     model = sampling.load(run)
     dataset = prepare(model, options)
     dataset.write(tmp_path / "out")
-    config = custom.get_config()
-    fields = {"image_size": IMAGE_SIZE, "resize_size": ()}
-    for flag in dataset.training_flags(tmp_path / "out"):
-        name, value = flag.removeprefix("--config.data.").split("=", 1)
-        kind = type(config.data[name])
-        fields[name] = tuple(value.split(",")) if kind is tuple else kind(value)
-    config.data.update(fields)
-    config.data.update({f"val_{kind}": str(tmp_path / "out/train" / kind) for kind in ("photos", "labels")})
-    spec = DataSpec.of_config(config.data)
+    spec = spec_as_told(dataset, tmp_path / "out", **{f"val_{kind}": f"train/{kind}" for kind in ("photos", "labels")})
     for name in ("train", "val"):
         split = open_split(spec, name)
         survey = check_split(split, spec, remember=False)
@@ -126,6 +130,68 @@ def test_the_training_command_reads_what_was_written(run, labels, tmp_path, labe
     number = {example.name: i for i, example in enumerate(split.examples)}
     for name, (classes, _) in zip(dataset.names, dataset.labels(), strict=True):
         np.testing.assert_array_equal(split.rule(split.read(number[name])["label_map"]), classes)
+
+
+PALETTE = np.array([[9, 9, 9], [200, 0, 0], [0, 200, 0], [0, 0, 200], [7, 7, 200]], np.uint8)
+
+
+@pytest.mark.parametrize("in_colour", [False, True], ids=["ids", "colours"])
+@pytest.mark.parametrize(
+    ("label_ids", "offset", "label_map", "stored"),
+    [
+        (None, 0, "4:0", (4, 0, 1, 2, 3)),
+        ("classes", 0, "4:0", (4, 0, 1, 2, 3)),  # ids that are classes anyway
+        (None, 1, "3:0,4:2", (3, 0, 1, 2, 4)),
+        (None, 0, "0:2,4:0", (4, 1, 0, 2, 3)),  # class 2 is written as id 2, although id 0 stands for it too
+    ],
+)
+def test_real_label_files_validate_with_the_training_command(tmp_path, label_ids, offset, label_map, stored, in_colour):
+    """Of every id that the model was trained on, also those that share a class."""
+    config = tiny_config()
+    config.data.update(label_offset=offset, label_map=label_map, palette_colours=as_field(PALETTE if in_colour else None))
+    save_run(tmp_path / "run", config)
+    real = np.repeat(np.array(stored, np.uint8), 4)[:, None].repeat(40, 1)
+    for folder, array in (("photos", PALETTE[real]), ("labels", PALETTE[real] if in_colour else real)):
+        (tmp_path / "real" / folder).mkdir(parents=True)
+        Image.fromarray(array).save(tmp_path / "real" / folder / "a.png")
+    options = sample_options(tmp_path / "run", tmp_path / "out", labels=str(tmp_path / "real/labels"), as_dataset=True, label_ids=label_ids)
+    dataset = prepare(sampling.load(tmp_path / "run"), options)
+    dataset.write(tmp_path / "out")
+    assert "must hold classes" not in dataset.told(tmp_path / "out")
+    val = {f"val_{kind}": str(tmp_path / "real" / kind) for kind in ("photos", "labels")}
+    spec = spec_as_told(dataset, tmp_path / "out", **val)
+    classes = {}
+    for name in ("train", "val"):
+        split = open_split(spec, name)
+        assert check_split(split, spec, remember=False).pixels.all() and split.class_names == CLASS_NAMES
+        classes[name] = resize_label_map(split.rule(split.read(0)["label_map"]), IMAGE_SIZE)
+    np.testing.assert_array_equal(classes["train"], classes["val"])
+    colours, names = read_palette(tmp_path / "out/palette.txt")
+    assert all(names[i] == CLASS_NAMES[split.rule.table[i]] for i in range(len(names)))
+    if in_colour:
+        np.testing.assert_array_equal(colours, PALETTE)
+
+
+def test_the_palette_of_a_run_lends_no_colour_of_one_id_to_another(run, labels, tmp_path):
+    """An id without a row in the palette of the run has a colour that no row has, even if another id of its class has one."""
+    model = sampling.load(run)
+    model.config.data.update(palette_colours=as_field(PALETTE[:3]), label_offset=0, label_map="0:3")
+    options = sample_options(run, tmp_path / "out", labels=str(labels), as_dataset=True)
+    options.config = ConfigDict({"data": {"label_map": "255:1", "label_offset": 1, "palette": None}})  # how the files in `labels` are read
+    (tmp_path / "palette.txt").write_text(prepare(model, options).palette())
+    colours, names = read_palette(tmp_path / "palette.txt")
+    np.testing.assert_array_equal(colours[:3], PALETTE[:3])
+    assert names == ("sky", "road", "car", "sky")
+
+
+def test_classes_instead_of_ids_are_asked_of_real_label_maps_too(run, labels, tmp_path):
+    """Label files of the training data would be read as other classes, often without an error."""
+    told = {}
+    for label_ids in (None, "classes"):
+        options = sample_options(run, tmp_path / "out", labels=str(labels), as_dataset=True, label_ids=label_ids)
+        told[label_ids] = prepare(sampling.load(run), options).told(tmp_path / "out")
+    assert "must hold classes" not in told[None]
+    assert "The real label maps must hold classes 0..3 too" in told["classes"] and "without --label_ids=classes" in told["classes"]
 
 
 def test_real_and_generated_pairs_are_mixed_by_links(run, labels, tmp_path):

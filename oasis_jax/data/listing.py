@@ -68,8 +68,13 @@ def sort_out(paths, base=None):
     return Listing(files, others, tuple(path for path in hidden if is_image_name(path)))
 
 
-def list_images(folder) -> Listing:
-    """Lists a folder on disk or in a bucket, at any depth. On disk, an unreadable folder is a fault."""
+def list_images(folder, wanted=lambda below: True) -> Listing:
+    """Lists a folder on disk or in a bucket, at any depth. On disk, an unreadable folder is a fault.
+
+    Args:
+        folder: path.
+        wanted: function of a path below the folder, which ends with "/" for folders; on disk, anything else is skipped without a fault.
+    """
     folder = os.fspath(folder)
     if "://" in folder:
         base = epath.Path(folder)
@@ -96,6 +101,8 @@ def list_images(folder) -> Listing:
             kind, below = _kind(entry), prefix + entry.name
             if is_hidden(entry.name):
                 hidden += [entry.path] if kind == "folder" or is_image_name(entry.name) else []
+            elif not any(map(wanted, _paths_of(kind, below))):
+                continue
             elif kind == "folder":
                 held = _above(entry.path) if entry.is_symlink() else frozenset()
                 waiting.append((path / entry.name, below + "/", above | {identity} | held))
@@ -128,6 +135,11 @@ def _kind(entry):
         return "broken" if entry.is_symlink() and not os.path.exists(entry.path) else "other"
     except OSError:  # a link to itself, or a folder of which only the names can be read
         return "broken"
+
+
+def _paths_of(kind, below):
+    """How the path of an entry may be written: a broken one may be meant as a file or as a folder."""
+    return {"folder": [below + "/"], "file": [below]}.get(kind, [below, below + "/"])
 
 
 def _counted_endings(paths):

@@ -6,6 +6,7 @@ from oasis_jax.oasis.capacities import choose_capacities, hold, of_spade, on_reg
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.generator import Generator, check_sides
 from oasis_jax.oasis.model import Model
+from oasis_jax.recipes import unique_names
 
 
 def make_generator(config, survey=None):
@@ -112,7 +113,7 @@ def make_model(config, variables, step, survey=None):
     """The Model of a config; arguments as for `make_generator`."""
     generator = make_generator(config, survey)
     names = tuple(config.data.class_names) or tuple(map(str, range(generator.num_classes)))
-    return Model(generator, variables, config, step, tuple(config.data.image_size), names, conditioning(config))
+    return Model(generator, variables, config, step, tuple(config.data.image_size), unique_names(names), conditioning(config))
 
 
 def conditioning(config):

@@ -2,6 +2,7 @@
 import sys
 
 import numpy as np
+import pytest
 
 from benchmarks import defects
 from tests.tiny_run import save_run, tiny_config
@@ -55,3 +56,15 @@ def test_the_command_prints_photos_and_runs(tmp_path, monkeypatch, capsys):
     of_photos, of_images = ([float(each) for each in line.rsplit("  ")[1:] if each] for line in (photos, images))
     assert len(of_photos) == 4 and min(of_photos) > 0 and images.startswith(f"{tmp_path / 'run'}, step 5 ")
     assert len(of_images) == 7 and of_images[4] > of_images[6]  # the resampled class changes most
+
+
+@pytest.mark.parametrize("args, told", [
+    (["/no/such/run"], "^defects: no checkpoint at /no/such/run"),
+    (["--root=/no/such/folder", "RUN"], "^defects: data.root /no/such/folder is not a folder"),
+])  # fmt: skip
+def test_what_is_wrong_is_told_in_one_line(tmp_path, monkeypatch, args, told):
+    save_run(tmp_path, tiny_config())
+    monkeypatch.setattr(sys, "argv", ["defects", *(str(tmp_path) if arg == "RUN" else arg for arg in args)])
+    with pytest.raises(SystemExit, match=told) as ended:
+        defects.main()
+    assert "\n" not in str(ended.value)

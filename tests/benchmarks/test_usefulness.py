@@ -1,8 +1,11 @@
 """Laws of the benchmark that measures how useful generated pairs are for training."""
+import dataclasses
 import json
+import re
 import sys
 
 import numpy as np
+import optax
 import pytest
 from PIL import Image
 
@@ -79,13 +82,25 @@ def test_colours_are_learnt_and_dontcare_is_left_out(real, tmp_path, capsys):
     assert "road" in table and "car" in table and "unlabelled" not in table and "sky" not in table
 
 
-def test_a_subset_is_written_as_links_for_a_generator_to_train_on(real, tmp_path):
-    split = open_split(real, "train")
-    usefulness.write_subset(split, tmp_path / "tenth", [1, 5])
-    spec = DataSpec(root=str(tmp_path / "tenth"), num_classes=4, label_offset=1, label_map="255:0", image_size=SIZE)
-    assert [example.name for example in open_split(spec, "train").examples] == ["1", "5"]
+def test_a_subset_is_written_as_links_for_a_generator_to_train_on(real, tmp_path, capsys):
+    usefulness.write_subset(real, tmp_path / "fifth", 0.2, seed=3)
+    assert "scene_categories" not in capsys.readouterr().out
+    spec = DataSpec(root=str(tmp_path / "fifth"), num_classes=4, label_offset=1, label_map="255:0", image_size=SIZE)
+    assert [int(example.name) for example in open_split(spec, "train").examples] == usefulness.subset_of(10, 0.2, 3)
     with pytest.raises(ValueError, match="--write_subset=.* exists and is not an empty folder"):
-        usefulness.write_subset(split, tmp_path / "tenth", [2])
+        usefulness.write_subset(real, tmp_path / "fifth", 0.1, seed=3)
+
+
+def test_the_flags_of_a_subset_empty_the_categories_of_the_config(tmp_path, capsys):
+    """Its folders hold only images of these categories, and no list of them."""
+    write_pairs(tmp_path / "real", ("images/training", "annotations/training"), 2, seed=0)
+    (tmp_path / "real/sceneCategories.txt").write_text("0 bedroom\n1 street\n")
+    spec = DataSpec(layout="ade20k", root=str(tmp_path / "real"), scene_categories=("street",), image_size=SIZE)
+    usefulness.write_subset(spec, tmp_path / "whole", 1.0, seed=0)
+    flags = dict(re.findall(r"--config\.data\.(\w+)=(\S*)", capsys.readouterr().out)) | {"num_classes": 256}
+    assert flags.pop("scene_categories") == ""
+    subset = dataclasses.replace(spec, scene_categories=(), **flags)
+    assert [example.name for example in open_split(subset, "train").examples] == ["1"]
 
 
 @pytest.mark.parametrize("args, told", [
@@ -94,8 +109,18 @@ def test_a_subset_is_written_as_links_for_a_generator_to_train_on(real, tmp_path
     (["--config=no_such_config"], "no such file"),
     (["--root=/no/such/folder"], "/no/such/folder is not a folder"),
     (["--config=scenes", "--write_subset=x"], "this data set has none"),
+    (["--root=gs://bucket/camvid", "--write_subset=x"], "--write_subset links files, which .*gs://bucket/camvid.*: copy"),
+    (["--root=/data", "--write_subset=gs://bucket/x"], "--write_subset links files, which .*gs://bucket/x"),
 ])  # fmt: skip
 def test_what_is_wrong_is_told_in_one_line(monkeypatch, args, told):
     monkeypatch.setattr(sys, "argv", ["usefulness", *args])
     with pytest.raises(SystemExit, match=told):
         usefulness.main()
+
+
+def test_a_schedule_needs_two_steps(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["usefulness", "--config=scenes", "--steps=1"])
+    with pytest.raises(SystemExit, match="2"):
+        usefulness.main()
+    assert "--steps are 2 or more" in capsys.readouterr().err
+    optax.warmup_cosine_decay_schedule(0.0, 1e-3, 1, 2)  # the fewest that it takes

@@ -11,6 +11,7 @@ from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.noise import RegionNoise, Regions, class_noise, noise_vector, slerp
 from oasis_jax.oasis.capacities import fit, of_size, on_regions
 from oasis_jax.recipes import Recipe
+from oasis_jax.sample_options import find_class
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
 
 ROAD, CAR = CLASS_NAMES.index("road"), CLASS_NAMES.index("car")
@@ -50,6 +51,18 @@ def test_classes_without_names_are_numbered(tmp_path):
     config.data.class_names = ()
     save_run(tmp_path, config)
     assert oasis_jax.load(tmp_path).class_names == ("0", "1", "2", "3")
+
+
+def test_classes_of_one_name_are_told_apart(tmp_path):
+    """Recipes and the studio name classes: the noise of the second void would be redrawn in the first one instead."""
+    config = tiny_config()
+    config.data.class_names = ("void", "road", "void", "sky")
+    save_run(tmp_path, config)
+    model = oasis_jax.load(tmp_path)
+    assert model.class_names == ("void", "road", "void (2)", "sky")
+    recipe = Recipe(1, {2: 7})
+    assert Recipe.from_json(recipe.as_json(model.class_names), model.class_names) == recipe
+    assert [find_class(name, model.class_names) for name in ("void", "void (2)", "2")] == [0, 2, 2]
 
 
 def test_images_are_uint8_and_vary_with_labels_and_seed(model, labels):

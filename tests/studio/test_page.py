@@ -370,6 +370,29 @@ def test_two_tabs_do_not_mix_and_a_closed_one_is_taken_up(page, address):
     assert ROAD in labels(later)[4] and TREE not in labels(later)
 
 
+@pytest.mark.parametrize("other", ["path", "classes"])
+def test_work_is_restored_for_the_same_model_alone(page, other):
+    """Another one may have the name of its folder, the size of its images and the number of its classes."""
+    mount = """async (other) => {
+        const {mount} = await import('../page/studio.js');
+        const {fakeTransport} = await import('./transport.js');
+        const transport = fakeTransport('plain', []);
+        const info = {...(await transport.info()), name: 'mine', model: other === 'path' ? '/b/runs/mine' : '/a/runs/mine'};
+        if (other === 'classes') info.classes = info.classes.map((each) => ({...each, name: `my ${each.name}`}));
+        const place = document.createElement('div');
+        document.querySelector('.oasis-studio').studio.close();
+        document.querySelector('.oasis-studio').replaceWith(place);
+        (await mount(place, {...transport, info: async () => info})).focus();
+    }"""
+    page.evaluate(mount, "")
+    page.keyboard.press("r")
+    assert steps(page) == ["New noise for the image"]
+    page.evaluate(mount, other)
+    assert steps(page) == []
+    page.evaluate(mount, "")
+    assert steps(page) == ["New noise for the image"]
+
+
 def test_photo_label_map_and_recipe_are_saved(page):
     choose(page, "car")
     drag(page, (10, 20), (40, 22))

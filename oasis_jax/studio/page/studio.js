@@ -100,6 +100,15 @@ function stageOf(desk, messages) {
 }
 
 /**
+ * The name under which work is stored: work on one model, with images of one size, must never be restored for another. Models in folders of
+ * one name differ in their paths, and those that have replaced each other in a folder in their classes. A model that was trained further
+ * keeps its name.
+ */
+function identityOf({name, model = name, family, classes, height, width, beginning = ""}) {
+  return JSON.stringify([model, family, classes.map((each) => each.name), height, width, beginning]);
+}
+
+/**
  * Builds a studio.
  *
  * @param element HTML element to fill. It gets the class "oasis-studio"; shortcuts work while the focus is in it.
@@ -118,8 +127,7 @@ export async function mount(element, transport) {
   try {
     transport.progress = (line) => (waiting.textContent = line);
     const info = await transport.info();
-    const kind = [info.name, info.family, info.classes.length, info.height, info.width, ...(info.beginning ? [info.beginning] : [])];
-    const store = await Store.open(kind.join(" "));
+    const store = await Store.open(identityOf(info));
     const {saved} = store;
     const {notice, ...first} = saved?.first ?? (await firstState(transport, info));
     const history = new History(first, saved?.steps);
