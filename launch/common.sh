@@ -77,6 +77,14 @@ need_number() {
   done
 }
 
+# need_count NAME...: an error for the first option that is not a whole number, 0 or more.
+need_count() {
+  local option
+  for option in "$@"; do
+    [[ ${!option} =~ ^(0|[1-9][0-9]*)$ ]] || die "--$option=${!option} is not a whole number, 0 or more"
+  done
+}
+
 # An error unless all hosts can read and write the workdir.
 need_bucket() {
   need config workdir

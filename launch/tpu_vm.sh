@@ -39,7 +39,8 @@ parse name zone project accelerator_type runtime_version capacity worker poll ma
 ((${#positional[@]} == 1)) || die "give one command, not '${positional[*]-}'"
 command=${positional[0]}
 need name zone
-need_number poll max_restarts
+need_number poll
+need_count max_restarts
 [[ $worker =~ ^[0-9]+$ ]] || die "--worker=$worker is not the number of a worker"
 
 place=(--zone="$zone")
@@ -116,7 +117,7 @@ request() {
     on_demand) ;;
     *) die "--capacity=$capacity is none of spot, on_demand and reserved" ;;
   esac
-  [[ -n $runtime_version ]] || runtime_version=$(runtime)
+  [[ -n $runtime_version ]] || runtime_version=$(runtime) || exit 2 # `die` has only left the subshell
   run "${queue[@]}" create "$name" "${place[@]}" --node-id="$name" --accelerator-type="$accelerator_type" \
     --runtime-version="$runtime_version" ${kind[@]+"${kind[@]}"}
 }

@@ -32,7 +32,8 @@ tpu_type=${XPK_TPU_TYPE:-v5litepod-16} num_slices=1 image="" base_image=python:3
 parse workload cluster zone project tpu_type num_slices image base_image priority max_restarts grace -- "$@"
 ((${#positional[@]} == 1)) || die "give one command, not '${positional[*]-}'"
 need workload cluster
-need_number num_slices max_restarts grace
+need_number num_slices grace
+need_count max_restarts
 
 place=(--cluster="$cluster")
 [[ -z $zone ]] || place+=(--zone="$zone")

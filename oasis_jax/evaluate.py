@@ -62,7 +62,7 @@ def run(options, config):
     used = {name: rule for name, rule in rules if name.startswith(("data.", "eval."))}
     check_fields(config, used, complete=False)  # an older checkpoint may lack some
     protocol = choose_protocol(config, options.protocol)
-    output = expanded(options.output) if options.output else _folder_of_run(options.checkpoint) / "evaluation"
+    output = expanded(options.output) if options.output else folder_of_run(options.checkpoint) / "evaluation"
     if is_first():  # only this process writes
         refuse_unwritable(output)
     spec = DataSpec.of_config(config.data)
@@ -100,12 +100,12 @@ def choose_protocol(config, name=""):
     return find_protocol(name or config.eval.protocol or family.default_protocol(config), family.protocols)
 
 
-def _folder_of_run(checkpoint):
+def folder_of_run(checkpoint):
     """The workdir of a run, from the path of the workdir, of its checkpoints folder or of one of its steps."""
     from oasis_jax.checkpoint import FOLDER
 
     path = expanded(checkpoint)
-    path = path.parent if path.name.isdigit() else path
+    path = path.parent if path.name.isdigit() and not (path / FOLDER).exists() else path  # a run's own folder may be a number too
     return path.parent if path.name == FOLDER else path
 
 

@@ -63,6 +63,8 @@ def main(_):
     from oasis_jax.planning.machines import find_machine
 
     try:
+        if not _SEARCH.value and (_BATCHES.value or flags.FLAGS["best"].present):
+            raise ValueError("--batches and --best are for --search alone: omit them, or add --search")
         machine, config, common = find_machine(_TOPOLOGY.value, _SLICES.value), flags.FLAGS.config, (_EXAMPLES.value, _KEEP.value)
         machine.require_compiler()
         if _SEARCH.value:

@@ -48,6 +48,8 @@ def test_help_lists_the_config_with_an_example(command):
         ("evaluate", ["--config=configs/scenes.py", "--images=tests", "x"], "unknown arguments"),
         ("convert", ["--config=configs/scenes.py", "x"], "unknown arguments .*; give --output="),
         ("plan", ["--config=configs/scenes.py", "x"], "unknown arguments .*; give --topology="),
+        ("plan", ["--config=configs/scenes.py", "--topology=v5e:2x4", "--batches=8"], "--batches and --best are for --search alone"),
+        ("plan", ["--config=configs/scenes.py", "--topology=v5e:2x4", "--best=2"], "--batches and --best are for --search alone"),
         ("sample", ["--recipe=none.json", "--output=x"], "sample: none.json cannot be read .*: name a recipe.json"),
         ("export", ["--checkpoint=RUN", "x"], "unknown arguments .*; give --format=.*; give --output="),
     ],

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from oasis_jax.checkpoint import Checkpoints
+from oasis_jax.evaluate import folder_of_run
 from tests.tiny_evaluation import make_config, random_state
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -43,6 +44,14 @@ def test_a_checkpoint_is_evaluated_by_the_config_of_its_run(run, evaluate):
     assert report["subject"] == {"checkpoint": str(run), "step": 5} and report["images"] == {"generated": 6, "real": 6}
     assert {"di_seg", "miou_by_d", "texture_distance"} < report["scores"].keys()
     assert "# Evaluation by protocol plain" in printed and f"the report is in {run / 'evaluation'}" in printed
+
+
+def test_the_report_is_in_the_folder_of_the_run(tmp_path):
+    """Also if that folder is called like a step."""
+    for folder in (tmp_path / "run", tmp_path / "42"):
+        (folder / "checkpoints" / "7").mkdir(parents=True)
+        for path in (folder, folder / "checkpoints", folder / "checkpoints" / "7"):
+            assert folder_of_run(path) == folder
 
 
 def test_faults_are_named(run, evaluate, tmp_path):

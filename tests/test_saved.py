@@ -22,7 +22,8 @@ def run(tmp_path_factory):
 
 
 def pack(run, output, **changed):
-    fields = {"checkpoint": str(run), "output": str(output), "format": "safetensors", "weights": None, "best": False, "conditioning": None}
+    fields = {"checkpoint": str(run), "output": str(output), "format": "safetensors", "weights": None, "best": False, "labels": ""}
+    fields |= {"conditioning": None}
     export.run(types.SimpleNamespace(**fields | changed))
     return output
 
@@ -89,6 +90,7 @@ def test_damaged_files_are_named(run, tmp_path, file, data, message):
     [
         ({"weights": "int8"}, "--weights=int8 is not stored in safetensors: choose float16 or float32"),
         ({"conditioning": "dense"}, "--conditioning is for --format=onnx alone: omit it"),
+        ({"labels": "maps"}, "--labels=maps is for --format=page alone: omit it"),
     ],
 )
 def test_options_that_do_not_fit_are_told(run, tmp_path, changed, message):

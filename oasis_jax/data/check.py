@@ -211,7 +211,7 @@ def _distinct(splits):
     """Returns the splits without those that have the same examples as an earlier one."""
     kept = {}
     for split in splits:
-        kept.setdefault(repr((split.examples, split.faults, split.archive)), split)
+        kept.setdefault(repr((split.examples, split.faults, split.archives)), split)
     return list(kept.values())
 
 
@@ -226,11 +226,11 @@ def _report(split, spec, faults):
 
 
 def _fingerprint(split, spec):
-    """Hash that changes with the path, size or date of a file and with the label rule; for examples without files, with spec and split."""
+    """Hash that changes with the path, size or date of a file and the label rule; for scenes and TFDS, with the spec too."""
     digest = hashlib.sha256(f"{_RULES} {spec.dontcare_id} {spec.flip}\n".encode())
     if split.column("label_map"):
         digest.update(split.rule.identity)
-    if split.read_arrays is not None and not split.archive:
+    if split.read_arrays is not None and spec.layout != "images":
         digest.update(f"{split.name} {spec!r}".encode())
     for path, (size, date) in split.stamps().items():
         digest.update(os.fsencode(f"{path} {size} {date}\n"))

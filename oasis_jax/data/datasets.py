@@ -94,8 +94,8 @@ def open_split(spec, split, columns=PAIRS) -> Split:
         from oasis_jax.data.tfds_source import open_tfds  # TensorFlow Datasets is needed by this layout alone
 
         opened = make_columns(spec, columns)
-        names, read_arrays = open_tfds(spec, split, opened)
-        return Split(split, tuple(map(Example, names)), opened, read_arrays=read_arrays)
+        names, read_arrays, files = open_tfds(spec, split, opened)
+        return Split(split, tuple(map(Example, names)), opened, read_arrays=read_arrays, archives=files)
     if spec.layout == "images":
         if "label_map" in columns:
             raise DataError(

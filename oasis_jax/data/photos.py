@@ -44,7 +44,7 @@ def _open_zip(root, field, split, columns):
 
     examples = tuple(Example(name) for name, _ in names)
     notes = tuple(listed.notes(root))
-    return Split(split, examples, columns, faults, read_arrays=read_arrays, archive=os.fspath(root), notes=notes)
+    return Split(split, examples, columns, faults, read_arrays=read_arrays, archives=(os.fspath(root),), notes=notes)
 
 
 def _names(paths, root, field, listed):

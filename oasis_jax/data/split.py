@@ -55,7 +55,7 @@ class Split:
         columns: what an example holds.
         faults: one line per file that belongs to no example; the split may be used only if there are none.
         read_arrays: for examples without files, i -> {column: array}: the photo as uint8 (H, W, 3), stored ids as (H, W).
-        archive: the zip that `read_arrays` reads from; empty if there is none.
+        archives: files that `read_arrays` reads from: a zip, or those of a TFDS builder.
         notes: one line for each thing that users should know about the files but that is not a fault.
         label_files: the folder of the label maps, or a pattern if the folder holds other files too; empty without files.
     """
@@ -65,7 +65,7 @@ class Split:
     columns: tuple[Photo | LabelMap, ...]
     faults: tuple[str, ...] = ()
     read_arrays: Callable[[int], Mapping[str, np.ndarray]] | None = None
-    archive: str = ""
+    archives: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     label_files: str = ""
 
@@ -88,8 +88,8 @@ class Split:
 
     def stamps(self) -> dict[str, tuple]:
         """`Example.stamps` of all files that the examples are read from."""
-        archive = {self.archive: _stamp(self.archive)} if self.archive else {}
-        return archive | {path: found for example in self.examples for path, found in example.stamps.items()}
+        archives = {path: _stamp(path) for path in self.archives}
+        return archives | {path: found for example in self.examples for path, found in example.stamps.items()}
 
     def subset(self, indices) -> "Split":
         """Returns a split with only the examples at these indices, in this order."""

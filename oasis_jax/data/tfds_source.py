@@ -2,6 +2,7 @@
 import difflib
 import functools
 import logging
+import os
 import urllib.parse
 
 import numpy as np
@@ -31,7 +32,8 @@ def open_tfds(spec, split, columns):
         columns: the Columns to read, `Photo` or `LabelMap` (`data.columns`).
 
     Returns:
-        Names of the examples, and index -> {column name: array}: "image" uint8 (H, W, 3), "label_map" stored ids, integers (H, W).
+        Names of the examples; index -> {column name: array}: "image" uint8 (H, W, 3), "label_map" stored ids, integers (H, W); and the
+        paths of the files that TFDS has prepared.
 
     Raises:
         DataError: the builder, split or a feature does not exist, or a feature has the wrong type: a photo is an image of 8 or 16 bits, a
@@ -70,7 +72,7 @@ def open_tfds(spec, split, columns):
         record = records[index]
         return {column.name: read_column(column, record[wanted[column.name]], names[index]) for column in columns}
 
-    return names, read
+    return names, read, tuple(sorted(os.fspath(path) for path in builder.data_path.iterdir() if path.is_file()))
 
 
 def _builder(layout, root):

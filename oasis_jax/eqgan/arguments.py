@@ -15,7 +15,7 @@ class Kind:
         class_name: name of the PyTorch class.
         fields: {argument: field of our config that it determines}.
         fixed: {argument: the only values that we implement}; the argument may be absent.
-        ignored: arguments that matter only for training.
+        ignored: arguments that do not change the network without labels, such as those for its training or its layout in memory.
     """
 
     class_name: str
@@ -31,6 +31,7 @@ _WIDTHS = {
     "num_fp16_res": "model.num_reduced",
     "conv_clamp": "model.clamp",
 }
+_MAPPING = ("num_layers", "embed_features", "layer_features", "activation", "lr_multiplier", "w_avg_beta")
 _GENERATOR = Kind(
     class_name="Generator",
     fields={
@@ -54,6 +55,7 @@ _GENERATOR = Kind(
         "synthesis_kwargs.use_noise": (True,),
         "synthesis_kwargs.activation": ("lrelu",),
     },
+    ignored=("synthesis_kwargs.fp16_channels_last",),
 )
 _DISCRIMINATOR = Kind(
     class_name="Discriminator",
@@ -67,7 +69,8 @@ _DISCRIMINATOR = Kind(
         "epilogue_kwargs.mbstd_num_channels": (1,),
         "epilogue_kwargs.activation": ("lrelu",),
     },
-    ignored=("block_kwargs.freeze_layers",),
+    # The mapping network is for conditional networks only. Snapshots that were converted from TensorFlow list its arguments all the same.
+    ignored=("block_kwargs.freeze_layers", "block_kwargs.fp16_channels_last", "cmap_dim", *(f"mapping_kwargs.{name}" for name in _MAPPING)),
 )
 _KINDS = {"G": _GENERATOR, "D": _DISCRIMINATOR, "G_ema": _GENERATOR}
 # Values if these arguments are absent: no SELs (plain StyleGAN2-ADA has none), float32 throughout, and no clamp.

@@ -98,8 +98,7 @@ class Examples:
         """All that the photos, label maps and targets depend on."""
         examples = self.split.examples[: self.count]
         files = [[example.name, *(stamp(path) for path in example.files.values())] for example in examples]
-        if self.split.archive:
-            files.append(stamp(self.split.archive))
+        files += [stamp(path) for path in self.split.archives]
         meaning = ""
         if self.split.column("label_map"):
             rule = self.split.rule

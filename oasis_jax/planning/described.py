@@ -125,6 +125,14 @@ def describe_tried(tried):
     return f"{as_flags(tried.fields)}: {memory}, at least {milliseconds(tried.bound.seconds)} ms"
 
 
+def _steps_or_none(config, examples):
+    """The number of steps of a run; None if that is unknown, or if the batch is larger than all of its epochs."""
+    try:
+        return num_steps(config, examples)
+    except ValueError:
+        return None
+
+
 def describe_search(machine, config, tried, best, examples=0):
     """The best candidates that fit, as a table and as command-line flags.
 
@@ -144,7 +152,7 @@ def describe_search(machine, config, tried, best, examples=0):
         return f"nothing fits {machine}: use more chips, a smaller batch (--batches), or smaller images or networks"
     rows = []
     for number, one in enumerate(listed, 1):
-        steps = num_steps(changed(config, one.fields), examples)
+        steps = _steps_or_none(changed(config, one.fields), examples)
         rows.append(
             (
                 str(number),

@@ -10,7 +10,7 @@ from oasis_jax.planning.roofline import Bound, bound
 from oasis_jax.training.step import split_of_run
 
 # Settings that save memory and cost time, the cheapest first. Each is tried together with those before it, and only if the step does not
-# fit without it. Fields that a config does not have are left out.
+# fit without it. A number is a factor of the config's value. Settings that a config has already, or has no field for, are left out.
 SAVINGS = (("mesh.shard_state", True), ("model.remat", True), ("train.accumulate", 2), ("train.accumulate", 4))
 
 
@@ -89,7 +89,7 @@ def search(
     Yields:
         a Tried for each candidate, as soon as it has been tried.
     """
-    savings = [(name, value) for name, value in savings if name in flat(config)]
+    savings = _savings_of(config, savings)
     candidates = []
     for batch_size in batches or batches_for(config, machine):
         of_batch = {"train.batch_size": batch_size}
@@ -111,6 +111,13 @@ def search(
             if one.compiled is None or one.compiled.fits:
                 break
             too_large.append((split, batch_size, count))
+
+
+def _savings_of(config, savings):
+    """The (field, value) pairs to try with a config."""
+    now = flat(config)
+    pairs = [(name, value if isinstance(value, bool) else value * now[name]) for name, value in savings if name in now]
+    return [(name, value) for name, value in pairs if value != now[name]]
 
 
 def _try(config, machine, compile_step, fields, which):

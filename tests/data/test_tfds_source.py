@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import os
 
 import numpy as np
 import pytest
@@ -51,6 +52,21 @@ def test_a_builder_with_photo_and_label_map_is_a_data_set(spec):
         (batch,) = eval_batches(opened, spec, count)
         assert (batch["label_map"] == np.arange(count)[:, None, None]).all()
         assert (batch["image"] == 10 * np.arange(count)[:, None, None, None]).all()
+
+
+def test_what_was_found_in_older_data_is_not_used_again(spec, tmp_path):
+    """The check of the data and the evaluation remember results until the files of the builder change."""
+    opened = open_split(spec, "train")
+    check_split(opened, spec, tmp_path)
+    before = repr(Examples(opened, spec, 5).identity)
+    assert repr(Examples(open_split(spec, "train"), spec, 5).identity) == before
+    record = next(path for path in tmp_path.rglob("*train*record*") if path.is_file())
+    os.utime(record, (1, 1))
+    changed = open_split(spec, "train")
+    assert repr(Examples(changed, spec, 5).identity) != before
+    remembered = (tmp_path / "data_check.json").read_text()
+    check_split(changed, spec, tmp_path)
+    assert (tmp_path / "data_check.json").read_text() != remembered
 
 
 def test_pairs_are_read_at_the_size_that_they_are_stored_at(spec):

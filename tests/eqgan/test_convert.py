@@ -90,6 +90,16 @@ def assert_equal(tree, other):
     jax.tree.map(np.testing.assert_array_equal, tree, other)
 
 
+def test_arguments_without_effect_are_accepted(networks, tmp_path):
+    """Those of networks that NVIDIA's tools converted from TensorFlow, and of a memory layout."""
+    given = arguments()
+    mapping = {"num_layers": 0, "embed_features": None, "layer_features": None, "activation": "lrelu", "lr_multiplier": 0.1}
+    given["D"] |= {"cmap_dim": None, "mapping_kwargs": mapping, "block_kwargs": {"fp16_channels_last": True}}
+    given["G"]["synthesis_kwargs"] = given["G"]["synthesis_kwargs"] | {"fp16_channels_last": True}
+    convert.run(options(write(tmp_path / "x.pkl", networks[True], given), tmp_path / "run"), None)
+    assert oasis_jax.load(tmp_path / "run").step == 0
+
+
 @pytest.mark.parametrize("sel", [True, False])
 def test_the_run_generates_the_images_of_the_published_generator(networks, tmp_path, sel):
     convert.run(options(write(tmp_path / "x.pkl", networks[sel], arguments(sel)), tmp_path / "run"), None)

@@ -139,6 +139,16 @@ def test_the_end_of_one_training_is_not_that_of_another(tmp_path):
     assert [call[-1] == "--config.train.num_steps=9" for call in trainings] == [False, True]  # the second time, there was nothing to do
 
 
+def test_a_training_that_is_not_to_be_restarted_ends_when_it_stops(tmp_path):
+    done, _, trainings = watch(tmp_path, STOPPED, FINISHED, max_restarts=0)
+    assert done.returncode == 1 and "was started again 0 times" in done.stderr and len(trainings) == 1
+
+
+def test_a_request_that_can_never_be_made_ends_the_watch(tmp_path):
+    done, requests, _ = watch(tmp_path, times=(["--accelerator_type=v1-8"],))
+    assert done.returncode == 2 and "write --runtime_version=VERSION" in done.stderr and requests == []
+
+
 def test_a_training_that_failed_is_started_again_by_the_next_watch(tmp_path):
     done, _, trainings = watch(tmp_path, FAILED, FINISHED, times=([], []))
     assert done.returncode == 0 and len(trainings) == 2, done.stderr

@@ -81,6 +81,22 @@ def test_fields_that_a_config_lacks_are_not_tried():
     assert "train.no_such" not in {name for one in tried for name in one.fields}
 
 
+def test_settings_that_a_config_has_already_are_not_tried_and_numbers_are_factors():
+    config = small_config(**{"mesh.shard_state": True, "train.accumulate": 2})
+    tried = search(config, MACHINE, lambda candidate, which: compiled(candidate, memory=20 * GIB), batches=[64])
+    of_mesh = [dict(list(one.fields.items())[2:]) for one in tried if one.fields["mesh.space"] == 1]
+    remat = {"model.remat": True}
+    assert of_mesh == [{}, remat, remat | {"train.accumulate": 4}, remat | {"train.accumulate": 8}]
+
+
+def test_a_batch_larger_than_all_epochs_is_listed_without_hours():
+    config = small_config(**{"train.num_epochs": 1, "train.num_steps": 0})
+    tried = list(search(config, MACHINE, compiled, batches=[8, 16]))
+    rows = [line.split() for line in describe_search(MACHINE, config, tried, best=8, examples=12).splitlines()]
+    hours = {row[1]: row[-1] for row in rows if len(row) > 6 and row[0].isdigit()}
+    assert hours["16"] == "?" and float(hours["8"]) >= 0
+
+
 def test_the_fastest_per_image_comes_first_and_what_does_not_fit_is_not_listed():
     def measured(candidate, which):
         seconds = {1: 0.4, 2: 0.2, 4: 0.1, 8: 0.3}[candidate.mesh.space]
