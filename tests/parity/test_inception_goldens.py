@@ -57,6 +57,8 @@ def test_recipe_gives_the_published_check_values(case, state):
 
 def test_every_output_equals_the_published_network(case, golden, outputs):
     skip_without(case, "images")
+    if not OUTPUTS.keys() & golden.keys():
+        pytest.skip(f"{case} stores no output")
     found = outputs(golden["images"], "torch")
     for theirs, ours in OUTPUTS.items():
         if theirs in golden:

@@ -56,6 +56,12 @@ def assert_share(found, expected, share=0.999):
     assert np.mean(np.asarray(found) == expected) >= share
 
 
+def skip_without_any(case, *names):
+    """Skips a test if a case stores none of these arrays, whole or thinned."""
+    if not any(thinning(key, name) for key in golden_arrays(case) for name in names):
+        pytest.skip(f"{case} stores none of {', '.join(names)}")
+
+
 def assert_maps_close_if_stored(compute, golden, name):
     """Compares the output of `compute`, if the case stores it."""
     if any(thinning(key, name) for key in golden):
@@ -65,6 +71,7 @@ def assert_maps_close_if_stored(compute, golden, name):
 @each_drn
 def test_drn_equals_the_published_net(case):
     single = drn.DRNSegmenter()
+    skip_without_any(case, "logits", "logsoftmax", "argmax")
     golden, variables, image = read(case, single)
     assert_maps_close_if_stored(lambda: single.logits(variables, image), golden, "logits")
     assert_maps_close_if_stored(lambda: single.log_probabilities(variables, image), golden, "logsoftmax")
@@ -87,6 +94,7 @@ def test_drn_equals_the_published_net_at_six_scales(case):
 @each_upernet
 def test_upernet_equals_the_published_net(case):
     segmenter = upernet.UPerNetSegmenter()
+    skip_without_any(case, "logits", "prob", "argmax")
     golden, variables, image = read(case, segmenter)
     assert_maps_close_if_stored(lambda: segmenter.logits(variables, image), golden, "logits")
     segmenter = upernet.UPerNetSegmenter(short_side=min(image.shape[1:3]))
@@ -117,6 +125,7 @@ def test_encoder_of_upernet_equals_the_published_one(case):
 @each_deeplab
 def test_deeplab_equals_the_published_net_at_all_its_scales(case):
     segmenter = deeplab.DeepLabSegmenter()
+    skip_without_any(case, "logits_msc", "argmax")
     golden, variables, image = read(case, segmenter)
     assert_maps_close_if_stored(lambda: segmenter.logits(variables, image), golden, "logits_msc")
     if "argmax" in golden:
