@@ -83,16 +83,22 @@ class Previews:
         self._kept = collections.OrderedDict()
 
     def image(self, tab, inputs):
-        """Returns the exact image of `Model.images`, uint8 (H, W, 3), and keeps its features under the name of a tab."""
+        """Returns the exact image of `Model.images`, uint8 (H, W, 3). Keeps its features under the name of a tab; none if that is ""."""
+        image, kept = self._exact(inputs)
+        if tab:
+            self._kept[tab] = kept
+            self._kept.move_to_end(tab)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return jax.device_get(image)[0]
+
+    def _exact(self, inputs):
+        """The image (1, H, W, 3) and its features, on the device."""
         for generator, form in self.model.programs(inputs):
             image, fits, kept = sampling.generate(GenerateAndKeep(generator), self.model.variables, form)
             if fits:
                 break
-        self._kept[tab] = kept
-        self._kept.move_to_end(tab)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return jax.device_get(image)[0]
+        return image, kept
 
     def part(self, tab, inputs, box):
         """Returns a preview of a part of the image that contains a box.
@@ -117,10 +123,9 @@ class Previews:
 
     def compile(self, inputs):
         """Compiles everything that `part` needs for images of the size of `inputs`, whatever their other properties."""
-        self.image("", inputs)
+        _, kept = self._exact(inputs)
         for side in sides_for(inputs["conditioning"].size):
-            self._window(self._kept[""], inputs, 0, 0, *side)
-        del self._kept[""]
+            self._window(kept, inputs, 0, 0, *side)
 
     def _window(self, kept, inputs, top, left, height, width):
         conditioning = cond.compacted(inputs["conditioning"])

@@ -1,15 +1,21 @@
 """Answers to the questions of a page, independent of the transport: bytes in, a message out; and the text of errors."""
+import functools
 import logging
 
 from oasis_jax.data.image_files import DataError
 from oasis_jax.studio import framing
 from oasis_jax.studio.framing import MAX_HEADER, FramingError
-from oasis_jax.studio.image_request import SEED, class_names, id_dtype, read_request
+from oasis_jax.studio.image_request import MODEL_ID, SEED, class_names, id_dtype, read_request
 from oasis_jax.studio.json_fields import Record
 from oasis_jax.studio.opening import MAX_BYTES, open_file
 from oasis_jax.studio.renderer import BusyError
 
-_STATUS = {FramingError: 400, DataError: 422, ValueError: 422, BusyError: 503}
+
+class OtherModelError(ValueError):
+    """A page that was opened with another model asks for an image."""
+
+
+_STATUS = {OtherModelError: 409, FramingError: 400, DataError: 422, ValueError: 422, BusyError: 503}
 _log = logging.getLogger(__name__)
 
 
@@ -29,9 +35,13 @@ class Answers:
         maps = 0 if not class_names(self._model) else (id_dtype(self._model).itemsize + 1) * renderer.size[0] * renderer.size[1]
         self.longest = {"info": 0, "example": 0, "render": maps + MAX_HEADER + 4, "open": MAX_BYTES, "heatmaps": MAX_HEADER}
 
+    @functools.cached_property
+    def _known(self):
+        return self._facts()
+
     def info(self, body=b"", name=""):
         """The facts about the model that the page needs."""
-        return self._facts(), ()
+        return self._known, ()
 
     def render(self, body, name=""):
         """The photo that the body asks for, or a part of it, uint8 (height, width, 3), with height, width, top, left and exact."""
@@ -59,8 +69,14 @@ class Answers:
         return {"heatmaps": self._renderer.heatmaps(found["seed"]).tolist()}, ()
 
     def image(self, body):
-        """The ImageRequest that a body describes; may be called in any thread."""
-        return read_request(self._model, self._renderer.size, *framing.unpack(body))
+        """The ImageRequest that a body describes; may be called in any thread. Raises OtherModelError if it names another model."""
+        header, data = framing.unpack(body)
+        asked = header.get("model_id")
+        # Before anything else is checked: of another model, classes and sizes may differ too.
+        if isinstance(asked, str) and len(asked) == MODEL_ID.longest and asked != self._known["model_id"]:
+            now = f"{joined(self._known['name'])}, step {self._known['step']}"
+            raise OtherModelError(f"this page was opened with another model than the one that runs now ({now}): reload the page")
+        return read_request(self._model, self._renderer.size, header, data)
 
 
 def explained(error, log=True):

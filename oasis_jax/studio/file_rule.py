@@ -12,7 +12,7 @@ class FileRule:
     """The rule that converts a label file to classes.
 
     Greyscale images hold ids. If the model has a palette of its own (data.palette), colour images hold colours, as in its training data.
-    If it has none, its classes have the colours that the studio shows and writes to labels.png:
+    If it has none, its classes have the colours that the studio shows and writes to label maps:
 
     * A palette image holds colours if all colours of its pixels are colours of classes; otherwise its indices are ids. They are also ids
       if all pixels have the same colour and the palette has colours of no class, because most palettes contain black.
@@ -65,6 +65,18 @@ def file_rule(model, rule):
         source = {"palette_source": "the part of data.palette that has classes"}
     colours = LabelRule(rule.num_classes, 0, dict(enumerate(class_of.values())), np.array(list(class_of), np.uint8), fixed=True, **source)
     return FileRule(dataclasses.replace(rule, palette=None), colours, own)
+
+
+def written_ids(rule):
+    """The id that the page writes to label files for each class, ints; a LabelRule reads it back as that class.
+
+    A class that no stored id has gets an id of no class: a LabelRule then refuses the file, but a FileRule may read it by its colours.
+
+    Args:
+        rule: LabelRule, of which only ids are used.
+    """
+    free = iter(np.flatnonzero(rule.table < 0).tolist())
+    return [stored if stored >= 0 else next(free) for stored in rule.inverse.tolist()]
 
 
 def classes_of(file, rule):

@@ -15,6 +15,7 @@ SEED = Whole(0, NUM_SEEDS - 1)
 POSITION = Real(0, 1)
 CENTRE = Real(-4, 4)  # centres of a seed may lie outside the image
 WIDTH = Real(0.001, 10)
+MODEL_ID = Text(16)  # of `model_facts`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,7 +26,8 @@ class ImageRequest:
         labels: integer (H, W); None for a model without label maps.
         recipe: Recipe, with regions if there are any.
         box: (top, left, height, width) of the changed part, to be previewed if whole images are slow; None for the exact image.
-        tab: name of the browser page; a preview starts from the last exact image of the same page.
+        tab: name of the browser page; a preview starts from the last exact image of the same page. "" for an image that no preview
+            should start from, because the page does not show it.
     """
 
     labels: np.ndarray | None
@@ -41,6 +43,7 @@ def schema(model, size):
     end = Record({"seed": SEED, **{name: kind for name, (kind, _) in of_classes.items()}}, {name: {} for name in of_classes})
     box = Record({"top": Whole(0, height - 1), "left": Whole(0, width - 1), "height": Whole(1, height), "width": Whole(1, width)})
     optional = {"end": (OrNull(end), None), "t": (POSITION, 0.0), "preview": (OrNull(box), None), "tab": (Text(), "")}
+    optional["model_id"] = (MODEL_ID, "")  # compared in `answers.py`
     if class_names(model):
         region = Record({"seed": SEED, "end": OrNull(SEED), "t": POSITION}, {"end": None, "t": 0.0})
         optional |= of_classes | {"regions": (Several(region, 0, MAX_REGIONS), ())}

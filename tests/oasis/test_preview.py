@@ -51,6 +51,8 @@ def test_a_preview_needs_an_exact_image_of_its_tab_and_few_are_kept(model):
     for tab in "abcdefghi":
         previews.image(tab, inputs)
     assert previews.part("a", inputs, (0, 0, 4, 4)) is None and previews.part("b", inputs, (0, 0, 4, 4)) is not None
+    previews.image("", inputs)  # of no tab: nothing is kept, and nothing is left out for it
+    assert previews.part("", inputs, (0, 0, 4, 4)) is None and previews.part("b", inputs, (0, 0, 4, 4)) is not None
     assert windows_of((0, 0, 200, 200), (256, 512)) is None  # the exact image is as fast
 
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from tests.studio.gestures import DESK, array, centre, choose, click, drag, labels, photo, place, shown, steps, until, values
+from tests.studio.gestures import DESK, array, centre, choose, click, drag, labels, photo, place, settled, shown, steps, until, values
 
 pytestmark = pytest.mark.browser
 BUILDING, TREE = 2, 5
@@ -148,3 +148,68 @@ def test_resampling_a_brushed_mask_changes_the_noise_of_its_pixels_alone(page):
     assert steps(page) == ["New noise for the selection"]
     page.keyboard.press("Control+Z")
     np.testing.assert_array_equal(photo(page), before)
+
+
+def slide(page, name, *fractions):
+    """Drags the thumb of a slider from where it is through fractions of its track."""
+    slider = page.get_by_role("slider", name=name)
+    at = slider.evaluate("(each) => (each.valueAsNumber - each.min) / (each.max - each.min)")
+    box = slider.bounding_box()
+    thumb = 16
+    places = [box["x"] + thumb / 2 + fraction * (box["width"] - thumb) for fraction in (at, *fractions)]
+    page.mouse.move(places[0], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for x in places[1:]:
+        page.mouse.move(x, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.move(places[-1], box["y"] + 200)  # released beside the slider
+    page.mouse.up()
+    settled(page)
+
+
+@pytest.mark.parametrize("name", ["Blend", "Width"])
+def test_a_slider_that_is_dragged_there_and_back_has_ended(page, name):
+    """Browsers report no change of a slider that returns to where it was."""
+    page.keyboard.press("c")
+    centre(page)
+    at = page.get_by_role("slider", name=name).evaluate("(each) => (each.valueAsNumber - each.min) / (each.max - each.min)")
+    slide(page, name, 0.5, at)
+    assert not page.evaluate(f"{DESK}.session.isLive")
+
+
+@pytest.mark.parametrize("scope", ["Image", "Class"])
+def test_blending_starts_from_the_noise_of_now(page, scope):
+    page.get_by_role("button", name=scope, exact=True).click()
+    slide(page, "Blend", 0.5, 0)
+    page.locator(".oasis-studio").focus()
+    page.keyboard.press("r")
+    seeds = values(page)
+    page.get_by_label("Blend", exact=True).fill("0.5")
+    blended = values(page)
+    assert (blended["seed"], blended["class_seeds"]) == (seeds["seed"], seeds["class_seeds"])
+    page.get_by_label("Blend", exact=True).fill("0")
+    assert values(page)["seed"] == seeds["seed"]
+
+
+def test_a_blend_whose_end_was_not_seen_restores_neither_noise_nor_locks(page):
+    blend = page.get_by_label("Blend", exact=True)
+    half = "(each) => { each.value = 0.5; each.dispatchEvent(new Event('input')); }"
+    blend.evaluate(half)
+    page.locator(".pane.labels canvas").focus()
+    page.keyboard.press("r")
+    seed = values(page)["seed"]
+    page.get_by_role("button", name="Class", exact=True).click()
+    settled(page)
+    page.keyboard.press("k")
+    page.get_by_role("button", name="Image", exact=True).click()
+    settled(page)
+    blend.evaluate(half)
+    assert values(page)["seed"] == seed and [region["locked"] for region in values(page)["regions"]] == [True]
+
+
+def test_sliders_say_what_they_show(page):
+    page.keyboard.press("c")
+    centre(page)
+    page.get_by_label("Blend", exact=True).fill("0.5")
+    settled(page)
+    said = {name: page.get_by_role("slider", name=name).get_attribute("aria-valuetext") for name in ("Width", "Blend", "Size")}
+    assert said == {"Width": f"{widths(page)[0]:.2f}", "Blend": "50 %", "Size": "6 px"}

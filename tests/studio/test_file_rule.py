@@ -1,4 +1,5 @@
 """A label file gives the same map wherever it is opened: in the studio, as one of its examples, and in a page without a server."""
+import base64
 import functools
 import types
 
@@ -6,14 +7,16 @@ import numpy as np
 import pytest
 
 import oasis_jax
+from oasis_jax.data.labels import DataError, LabelRule, read_label_map
 from oasis_jax.data.palette import as_field
 from oasis_jax.oasis import family
 from oasis_jax.sample_labels import class_colours, label_rule
 from oasis_jax.studio.beginning import begin_with
 from oasis_jax.studio.examples import find_examples
-from oasis_jax.studio.file_rule import file_rule
+from oasis_jax.studio.file_rule import file_rule, written_ids
+from oasis_jax.studio.model_facts import model_facts
 from oasis_jax.studio.opening import open_file
-from tests.studio.javascript import MARKS
+from tests.studio.javascript import MARKS, run
 from tests.studio.label_pngs import palette_png, png, raw_png, read_by_page
 from tests.studio_client import app_of, post
 from tests.tiny_run import IMAGE_SIZE, random_state, tiny_config
@@ -25,10 +28,12 @@ OWN = np.array([(20, 20, 20), (200, 60, 40), (128, 64, 128), (70, 130, 180), (9,
 FIELDS = {
     "no palette": {},
     "no palette, shifted ids": {"label_offset": 1, "label_map": "255:0"},
+    "shifted ids, and a class without one": {"label_offset": 1},
     "a palette": {"palette_colours": as_field(OWN[:4])},
     "a palette that lacks a class": {"palette_colours": as_field(OWN[:3]), "label_offset": 1},
     "a palette with two colours of a class": {"palette_colours": as_field(OWN), "label_map": "4:1"},
 }
+LACKED = {"shifted ids, and a class without one": 0, "a palette that lacks a class": 0}  # classes without an id or a colour in the data set
 
 
 @functools.cache
@@ -80,6 +85,51 @@ def test_ids_and_the_colours_of_the_studio_in_any_order_are_the_same_map_everywh
     )
     for each, expected in zip(found, [of_ids] * 2 + [CLASSES] * 4, strict=True):
         np.testing.assert_array_equal(each, expected)
+
+
+_WRITE = """
+    const { labelMapPng } = await import("./label_file.js");
+    const [height, width] = given.size;
+    const labels = (given.classes.length > 256 ? Uint16Array : Uint8Array).from(given.labels);
+    const file = await labelMapPng(labels, { height, width }, given.classes);
+    return btoa(String.fromCharCode(...new Uint8Array(await file.arrayBuffer())));
+"""
+
+
+def saved_by_page(folder, classes, facts):
+    """Returns the bytes of the file in which the page saves classes (H, W); `facts` are those of the classes."""
+    given = {"labels": classes.ravel().tolist(), "size": classes.shape, "classes": facts}
+    return base64.b64decode(run(folder, _WRITE, given))
+
+
+@pytest.mark.parametrize("classes", [CLASSES, np.full(IMAGE_SIZE, 2)], ids=["all classes", "one class"])
+def test_a_label_map_that_the_page_saves_is_that_map_for_the_commands_too(model, tmp_path, classes):
+    file = saved_by_page(tmp_path, classes, model_facts(model, "runs/tiny", IMAGE_SIZE)["classes"])
+    (found,) = everywhere(model, tmp_path, file)
+    np.testing.assert_array_equal(found, classes)
+    (tmp_path / "saved.png").write_bytes(file)
+    if not any(model is model_with(name) and each in classes for name, each in LACKED.items()):
+        np.testing.assert_array_equal(read_label_map(tmp_path / "saved.png", label_rule(model)), classes)
+
+
+@pytest.mark.parametrize("name", LACKED)
+def test_a_saved_class_that_the_data_set_lacks_is_refused_by_the_commands_and_not_taken_for_another(tmp_path, name):
+    model = model_with(name)
+    without = np.full(IMAGE_SIZE, LACKED[name])
+    file = saved_by_page(tmp_path, without, model_facts(model, "runs/tiny", IMAGE_SIZE)["classes"])
+    (found,) = everywhere(model, tmp_path, file)
+    np.testing.assert_array_equal(found, without)
+    (tmp_path / "saved.png").write_bytes(file)
+    with pytest.raises(DataError, match="saved.png holds"):
+        read_label_map(tmp_path / "saved.png", label_rule(model))
+
+
+@pytest.mark.parametrize("count, offset, mapping", [(300, -2, {0: 7}), (300, 1, {900: 0}), (4, -300, {})])
+def test_ids_that_have_no_place_in_a_palette_are_saved_in_grey(tmp_path, count, offset, mapping):
+    rule, classes = LabelRule(count, offset, mapping), np.arange(count).reshape(2, -1)
+    facts = [{"color": [number % 256, number // 256, 9], "stored": stored} for number, stored in enumerate(written_ids(rule))]
+    (tmp_path / "saved.png").write_bytes(saved_by_page(tmp_path, classes, facts))
+    np.testing.assert_array_equal(read_label_map(tmp_path / "saved.png", rule), classes)
 
 
 def test_a_colour_of_no_class_is_named_everywhere(model, tmp_path):

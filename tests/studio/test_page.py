@@ -1,14 +1,15 @@
 """User actions on the page, in a browser with a fake model, a few lines of JavaScript (`fake/transport.js`)."""
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from oasis_jax.studio import assets
-from tests.studio.chromium import page_of, watched
-from tests.studio.gestures import array, centre, choose, click, drag, labels, photo, place, settled, steps, until, values
+from tests.studio.chromium import page_of
+from tests.studio.gestures import array, centre, choose, click, drag, labels, photo, place, settled, shown, steps, until, values
 
 pytestmark = pytest.mark.browser
 SKY, BUILDING, ROAD, TREE, CAR = 1, 2, 3, 5, 7
@@ -287,112 +288,6 @@ def test_any_earlier_step_is_compared_with_and_gone_back_to(page):
     np.testing.assert_array_equal(photo(page), photos[3])
 
 
-def test_everything_survives_a_reload(page):
-    choose(page, "car")
-    drag(page, (10, 20), (40, 22))
-    page.keyboard.press("r")
-    page.keyboard.press("w")
-    click(page, 4, 12)
-    page.keyboard.press("o")
-    page.keyboard.press("r")
-    page.keyboard.press("Control+Z")
-    kept, pixels, seeds = labels(page), photo(page), values(page)
-    page.reload()
-    page.wait_for_selector("[data-photo]")
-    np.testing.assert_array_equal(labels(page), kept)
-    np.testing.assert_array_equal(photo(page), pixels)
-    assert values(page) == seeds
-    assert page.evaluate("[desks[0].ui.mode, desks[0].ui.tool]") == ["overlay", "wand"]
-    assert array(page, "desks[0].ui.selection").sum() == (kept == BUILDING).sum()
-    page.keyboard.press("Control+Shift+Z")
-    assert len(steps(page)) == 3
-    for _ in range(3):
-        page.keyboard.press("Control+Z")
-    assert CAR not in labels(page)
-
-
-@pytest.mark.parametrize("fate", ["is not written", "is written"])
-def test_a_step_survives_whatever_becomes_of_the_writing_in_the_background(page, fate):
-    before = labels(page)
-    choose(page, "car")
-    drag(page, (10, 20), (40, 22))
-    page.wait_for_function("() => localStorage.length === 0")  # everything is in the database
-    if fate == "is not written":
-        page.evaluate("() => { IDBTransaction.prototype.commit = function () { this.abort(); }; }")
-    page.keyboard.press("5")
-    drag(page, (40, 5), (44, 5))
-    page.keyboard.press("r")
-    page.keyboard.press("Control+Z")
-    painted, seed = labels(page), values(page)["seed"]
-    assert page.get_by_role("alert").count() == 0
-    page.reload()
-    page.wait_for_selector("[data-photo]")
-    np.testing.assert_array_equal(labels(page), painted)
-    assert values(page)["seed"] == seed
-    page.wait_for_function("() => localStorage.length === 0")
-    for _ in range(2):
-        page.reload()
-        page.wait_for_selector("[data-photo]")
-    np.testing.assert_array_equal(labels(page), painted)
-    page.keyboard.press("Control+Z")
-    page.keyboard.press("Control+Z")
-    np.testing.assert_array_equal(labels(page), before)
-
-
-def test_a_full_disk_is_told(page):
-    page.evaluate("""() => {
-        IDBTransaction.prototype.commit = function () { this.abort(); };
-        Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };
-    }""")
-    page.keyboard.press("r")
-    page.get_by_role("alert").get_by_text("cannot keep the work").wait_for()
-    assert steps(page) == ["New noise for the image"]
-
-
-def test_two_tabs_do_not_mix_and_a_closed_one_is_taken_up(page, address):
-    page.keyboard.press("5")
-    drag(page, (10, 20), (40, 22))
-    other = watched(page.context.new_page())
-    other.goto(address)
-    other.wait_for_selector("[data-photo]")
-    assert TREE not in labels(other)
-    other.keyboard.press("3")
-    drag(other, (30, 4), (50, 4))
-    for each in (page, other):
-        each.reload()
-        each.wait_for_selector("[data-photo]")
-    assert TREE in labels(page) and ROAD not in labels(page)[4]
-    assert TREE not in labels(other) and ROAD in labels(other)[4]
-    other.close()
-    later = watched(page.context.new_page())
-    later.goto(address)
-    later.wait_for_selector("[data-photo]")
-    assert ROAD in labels(later)[4] and TREE not in labels(later)
-
-
-@pytest.mark.parametrize("other", ["path", "classes"])
-def test_work_is_restored_for_the_same_model_alone(page, other):
-    """Another one may have the name of its folder, the size of its images and the number of its classes."""
-    mount = """async (other) => {
-        const {mount} = await import('../page/studio.js');
-        const {fakeTransport} = await import('./transport.js');
-        const transport = fakeTransport('plain', []);
-        const info = {...(await transport.info()), name: 'mine', model: other === 'path' ? '/b/runs/mine' : '/a/runs/mine'};
-        if (other === 'classes') info.classes = info.classes.map((each) => ({...each, name: `my ${each.name}`}));
-        const place = document.createElement('div');
-        document.querySelector('.oasis-studio').studio.close();
-        document.querySelector('.oasis-studio').replaceWith(place);
-        (await mount(place, {...transport, info: async () => info})).focus();
-    }"""
-    page.evaluate(mount, "")
-    page.keyboard.press("r")
-    assert steps(page) == ["New noise for the image"]
-    page.evaluate(mount, other)
-    assert steps(page) == []
-    page.evaluate(mount, "")
-    assert steps(page) == ["New noise for the image"]
-
-
 def test_photo_label_map_and_recipe_are_saved(page):
     choose(page, "car")
     drag(page, (10, 20), (40, 22))
@@ -412,7 +307,24 @@ def test_photo_label_map_and_recipe_are_saved(page):
     assert saved.mode == "P" and saved.getpalette()[21:24] == page.evaluate("desks[0].info.classes[7].color")
     name, text = files["Recipe"]
     record = json.loads(text)["recipe"]
-    assert name == "recipe.json" and record["seed"] == values(page)["seed"] and len(record["regions"]["seeds"]) == 1
+    assert re.fullmatch(r"recipe_\d{8}_\d{6}\.json", name)
+    assert record["seed"] == values(page)["seed"] and len(record["regions"]["seeds"]) == 1
+
+
+def test_files_that_are_saved_one_after_the_other_have_names_of_their_own(page):
+    """The command in the dialog names the latest recipe."""
+    page.clock.install(time="2026-03-04 05:06:07")
+    page.keyboard.press("Control+S")
+    dialog, names = page.get_by_role("dialog"), []
+    assert "--recipe=recipe.json" in dialog.locator("code").inner_text()
+    for kind in ("Recipe", "Photo", "Recipe"):
+        with page.expect_download() as download:
+            dialog.get_by_role("button", name=kind, exact=True).click()
+        names.append(download.value.suggested_filename)
+        until(page, f"document.querySelector('[role=status]').textContent === '{names[-1]} is saved.'")
+        page.clock.fast_forward("00:01")
+    assert len(set(names)) == 3 and names[0] == "recipe_20260304_050607.json" and names[1].startswith("photo_20260304_")
+    assert f"--recipe={names[2]} " in dialog.locator("code").inner_text()
 
 
 def test_keys_alone_are_enough(page):
@@ -443,6 +355,61 @@ def test_keys_alone_are_enough(page):
     assert page.get_by_role("dialog").is_visible()
     page.keyboard.press("Escape")
     assert page.get_by_role("dialog").count() == 0
+
+
+def test_the_view_follows_the_pen_that_keys_move(page):
+    page.locator(".pane.labels canvas").focus()
+    size = page.evaluate("desks[0].stage.size")
+    fitted = page.evaluate("({...desks[0].stage.camera})")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert page.evaluate("({...desks[0].stage.camera})") == fitted  # all of the image can be seen
+    for _ in range(9):
+        page.keyboard.press("+")
+    for key, edge in (("ArrowRight", {"x": 63.5}), ("ArrowDown", {"y": 31.5}), ("ArrowLeft", {"x": 0.5}), ("ArrowUp", {"y": 0.5})):
+        for _ in range(9):
+            page.keyboard.press(f"Shift+{key}")
+            at = page.evaluate("desks[0].stage.camera.toPane(desks[0].stage.cursor)")
+            assert 0 < at["x"] < size["width"] and 0 < at["y"] < size["height"]
+        assert page.evaluate("desks[0].stage.cursor").items() >= edge.items()
+    assert page.evaluate("desks[0].stage.camera.scale") > 5 * fitted["scale"]
+
+
+@pytest.mark.parametrize("tool", ["brush", "eraser", "line", "mask"])
+def test_what_is_painted_between_two_frames_is_shown_once_and_nothing_else_again(chromium, address, tool):
+    with page_of(chromium, f"{address}?model=large") as page:
+        page.keyboard.press("5")
+        drag(page, (60, 60), (100, 64))
+        before = labels(page)
+        shows, selects = page.evaluate(
+            """async (tool) => {
+                const [{pen, stage, ui}] = desks;
+                const frame = () => new Promise(requestAnimationFrame);
+                ui.tool = tool;
+                await frame();
+                await frame();
+                const [shows, selects] = [[], []];
+                const layer = stage.layers.labels;
+                layer.setIds = (...given) => (shows.push(given[3] ?? null), Object.getPrototypeOf(layer).setIds.apply(layer, given));
+                pen.hooks.select = (mask) => selects.push(mask.filter(Boolean).length);
+                pen.down({x: 70.5, y: 60.5});
+                for (let i = 1; i < 8; i++) pen.moveThrough(Array.from({length: 5}, (_, n) => ({x: 70.5 + i + n / 5, y: 60.5})));
+                await frame();
+                await frame();
+                pen.stroke = null;
+                return [shows, selects];
+            }""",
+            tool,
+        )
+        assert (labels(page) != before).any() == (tool in ("eraser", "line")) or tool == "brush"
+        if tool == "mask":
+            assert shows == [] and len(selects) == 8 and selects == sorted(selects)
+        else:
+            (part,) = shows
+            assert part["right"] - part["left"] < 30 and part["bottom"] - part["top"] < 20
+        colours = np.array(page.evaluate("desks[0].info.classes.map((each) => each.color)"))
+        canvas = "desks[0].stage.layers.labels.canvas"
+        drawn = array(page, f"{canvas}.getContext('2d').getImageData(0, 0, 256, 128).data").reshape(128, 256, 4)
+        np.testing.assert_array_equal(drawn[..., :3], colours[labels(page)])
 
 
 def test_all_controls_have_names(page):
@@ -484,6 +451,25 @@ def test_zooming_and_moving_the_view_paints_nothing(page):
     page.keyboard.press("0")
     until(page, f"Math.abs(desk.stage.camera.scale - {scale}) < 1e-6")
     np.testing.assert_array_equal(labels(page), before)
+
+
+def test_a_screen_of_another_resolution_shows_the_whole_map(page):
+    """A window that is moved to such a screen keeps its size in CSS pixels."""
+    screen = page.context.new_cdp_session(page)
+    colours = np.array(page.evaluate("desks[0].info.classes.map((each) => each.color)"))
+    for ratio in (2, 1.25):
+        metrics = {"width": 1280, "height": 800, "deviceScaleFactor": ratio, "mobile": False}
+        screen.send("Emulation.setDeviceMetricsOverride", metrics)
+        until(page, f"devicePixelRatio === {ratio}")
+        if ratio == 2:
+            page.mouse.move(*place(page, 10, 10))  # the picture is drawn
+            page.mouse.move(1, 1)
+        else:
+            page.evaluate("desks[0].stage.resolution.dispatchEvent(new Event('change'))")  # which an emulated screen does not send
+        settled(page)
+        np.testing.assert_array_equal(shown(page, "labels"), colours[labels(page)])
+        width = page.locator(".pane.labels canvas").bounding_box()["width"]
+        assert page.evaluate("document.querySelector('.pane.labels canvas').width") == round(ratio * width)
 
 
 def test_two_studios_of_one_page_do_not_disturb_each_other(chromium, address):

@@ -20,6 +20,7 @@ from oasis_jax.studio.examples import find_examples
 from oasis_jax.studio.file_rule import file_rule
 from oasis_jax.studio.image_request import MAX_PAIRS, SEED, ImageRequest, read_request, schema, write_image
 from oasis_jax.studio.json_fields import Named, OrNull, Real, Record, Row, Several, Text, Whole
+from oasis_jax.studio.model_facts import model_facts, name_of_run
 from tests.eqgan import tiny_run as eqgan_run
 from tests.studio_client import app_of, ask, get, image_message, post
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, random_state, tiny_config
@@ -59,8 +60,8 @@ def unconditional(tmp_path_factory):
 def asked(request):
     """(model, application, arrays of an image, names of all its fields), for one model of each family."""
     if request.param == "label maps":
-        return request.getfixturevalue("model"), request.getfixturevalue("app"), (LABELS, REGION_MAP), {*SIZED, *FULL}
-    both = {"end", "t", "heatmaps", "preview", "tab"}
+        return request.getfixturevalue("model"), request.getfixturevalue("app"), (LABELS, REGION_MAP), {*SIZED, *FULL, "model_id"}
+    both = {"end", "t", "heatmaps", "preview", "tab", "model_id"}
     return *request.getfixturevalue("unconditional"), (), {*SIZED, *both, "truncation", "style_seeds"}
 
 
@@ -101,6 +102,20 @@ def test_information_says_what_the_model_is(app):
     assert found["levels"] == [[0], [1, 2], [3, 4, 5, 6]] and found["spatial"] and found["labels"] and not found["styles"]
     assert [each["dont_care"] for each in found["classes"]] == [True, False, False, False]
     assert found["examples"] == [{"name": "with photo"}, {"name": "<script>alert(1)</script>"}]
+
+
+def test_a_page_that_was_opened_with_another_model_is_told_to_reload(app, model):
+    """The command may be ended and run with another model, of any size, while the page stays open."""
+    own = get(app, "/info").json["model_id"]
+    facts = [model_facts(model, *changed) for changed in (("runs/tiny", IMAGE_SIZE), ("runs/other", IMAGE_SIZE), ("runs/tiny", (8, 8)))]
+    facts.append(model_facts(dataclasses.replace(model, step=model.step + 1), "runs/tiny", IMAGE_SIZE))
+    assert facts[0]["model_id"] == own and len({each["model_id"] for each in facts}) == 4
+    assert model_facts(model, "runs/tiny", IMAGE_SIZE, ["a"], True)["model_id"] == own
+    assert post(app, "/render", image_message(LABELS, model_id=own)).status == 200
+    for each in facts[1:]:
+        labels = np.zeros((each["height"], each["width"]), np.uint8)
+        answer = post(app, "/render", image_message(labels, model_id=each["model_id"]))
+        assert answer.status == 409 and answer.error.endswith(f"(tiny, step {model.step}): reload the page")
 
 
 def test_examples_are_messages_with_or_without_a_photo(app):
@@ -329,3 +344,9 @@ def test_more_pairs_of_region_and_class_than_programs_have_room_for_are_refused(
     region_map = np.arange(LABELS.size, dtype=np.uint16).reshape(IMAGE_SIZE) % 64
     answer = post(app, "/render", image_message(LABELS, region_map.astype(np.uint8), regions=[{"seed": i} for i in range(63)]))
     assert answer.status == 422 and f"at most {MAX_PAIRS} are computed" in answer.error
+
+
+def test_a_model_is_called_like_the_folder_of_its_run():
+    for path in ("runs/mine", "runs/mine/", "runs/mine/checkpoints", "/runs/mine/checkpoints/1200", "gs://bucket/mine/checkpoints/1200"):
+        assert name_of_run(path) == "mine"
+    assert name_of_run("runs/42") == name_of_run("runs/42/checkpoints/7") == "42" and name_of_run("scenes") == "scenes"

@@ -141,6 +141,21 @@ def test_the_readers_message_is_shown(chromium, address):
         assert steps(page) == []
 
 
+def test_a_server_with_another_model_is_told_and_the_work_is_kept(chromium, address):
+    """The page learns of a model when it is opened; here, the facts that it gets are those of another step."""
+    with page_of(chromium, address, allowed=["status of 409"]) as page:
+        photo(page)
+        page.route("**/info", lambda route: route.fulfill(json=route.fetch().json() | {"model_id": "0" * 16, "step": 6}))
+        page.reload()
+        page.get_by_role("alert").get_by_text("reload the page").wait_for()
+        page.unroute("**/info")
+        page.keyboard.press("2")
+        drag(page, (4, 4), (12, 4))
+        page.reload()
+        photo(page)
+        assert len(steps(page)) == 1 and page.get_by_role("alert").count() == 0
+
+
 def test_every_stroke_is_answered_while_one_paints(chromium, address):
     with page_of(chromium, address) as page:
         photo(page)

@@ -38,6 +38,17 @@ export class Camera {
     this.fitted = false;
   }
 
+  /** Pans as little as needed for a point of the image to be inside the pane, with a margin. */
+  reveal(point, pane, margin = 40) {
+    if (this.fitted) return;
+    const missing = (at, side) => {
+      const least = Math.min(margin, side / 2);
+      return Math.max(least - at, Math.min(0, side - least - at));
+    };
+    const at = this.toPane(point);
+    this.pan(missing(at.x, pane.width), missing(at.y, pane.height));
+  }
+
   /** Converts CSS pixels of the pane to pixels of the image; `toPane` is the inverse. */
   toImage({x, y}) {
     return {x: (x - this.x) / this.scale, y: (y - this.y) / this.scale};

@@ -1,5 +1,5 @@
 /** The state that all parts of a studio share: the image being edited, its photos, and the settings of the page. */
-import {isEmpty} from "./ids.js";
+import {isEmpty, joinedRect, pixelsOf} from "./ids.js";
 import {packedColours} from "./layers.js";
 import {lockedMask, plainValues} from "./noise.js";
 import {TOOLS} from "./pen.js";
@@ -23,12 +23,14 @@ export const FRESH_SETTINGS = {
 };
 
 const PREVIEW_MARGIN = 12; // pixels around the painted area
+const EXAMPLES_TRIED = 5; // before the page begins with a blank map
 const REST = 250; // ms after a stroke before the exact image is requested, which takes longer than a preview
 
 export class Desk {
   parts = []; // objects whose update() is called after changes
-  rows = null; // heatmaps of the image
   compared = null; // photo of the step to compare with
+  touched = null; // what was painted since the last request, {left, top, right, bottom}
+  repainted = null; // what was painted since it was last shown
 
   /** @param hooks {tell(text), fail(error or null, rendering), note(text), busy(bool), show(name)}. */
   constructor({element, transport, info, store, history, ui, hooks}) {
@@ -45,6 +47,11 @@ export class Desk {
       busy: (busy) => this.busy(busy),
     });
     this.photos = new Photos(history, this.loop);
+  }
+
+  /** The heatmaps of the image; null if they have not arrived yet. */
+  get rows() {
+    return this.layout.rows;
   }
 
   /** Changes settings of the page. */
@@ -84,17 +91,19 @@ export class Desk {
   changed({live, rect}) {
     const {session, ui, info} = this;
     const {state} = session;
-    if (rect) this.touched = this.touched ? joined(this.touched, rect) : rect;
+    if (rect) {
+      this.touched = joinedRect(this.touched, rect);
+      this.repainted = joinedRect(this.repainted, rect);
+    } else this.showLabels();
     if (!live && ui.selection && ui.selection.length !== state.height * state.width) ui.selection = null;
     if (!live && this.compared && this.photos.key(ui.compared) !== this.comparedKey) this.compareWith(null);
-    this.showLabels();
+    if (!rect) this.layout.refresh(); // requested before the image, so that it need not wait for it
     const urgent = Boolean(live && rect && info.preview && this.photos.current);
     const ask = () => this.loop.request(() => this.described(urgent), urgent);
     clearTimeout(this.resting);
     if (this.painting && !live) this.resting = setTimeout(ask, REST);
     else ask();
     this.painting = urgent;
-    if (!rect) this.layout.refresh();
     if (!live) {
       this.save();
       this.transport.settled?.(imageOf(state));
@@ -116,7 +125,15 @@ export class Desk {
 
   showLabels() {
     const {state} = this.session;
+    this.repainted = null;
     if (state.labels) this.stage.layers.labels.setIds(state.labels, state, this.colours);
+  }
+
+  /** Shows what was painted since the last animation frame; there may be many events between two frames. */
+  showPainted() {
+    const {state} = this.session;
+    if (this.repainted) this.stage.layers.labels.setIds(state.labels, state, this.colours, pixelsOf(this.repainted, state));
+    this.repainted = null;
   }
 
   shown(photo, key) {
@@ -197,6 +214,12 @@ export class Desk {
     };
   }
 
+  /** Runs `move`, which goes to another step of the history; while the pen is down, it cancels the stroke instead. */
+  travel(move) {
+    if (this.pen.cancel()) this.update();
+    else move();
+  }
+
   /** The Escape key: cancels a stroke, else ends a comparison, else clears the selection, else dismisses the error. */
   giveUp() {
     if (this.pen.cancel()) this.update();
@@ -227,6 +250,7 @@ export class Desk {
       this.tell(`Opening ${name} ...`);
       const opened = await work();
       this.fail(null);
+      this.pen.cancel();
       this.set({selection: null, ...(this.ui.scope === "selection" ? {scope: "image"} : {})}); // it belonged to the previous image
       this.session.open(name, this.stateOf(opened));
       this.stage.fit();
@@ -238,12 +262,12 @@ export class Desk {
     }
   }
 
-  /** Tells the user how to begin, and shows the notice of the first example. */
+  /** Tells the user how to begin, and shows the notice of `firstState`. */
   welcome(notice) {
-    const {labels, examples} = this.info;
+    const {labels} = this.info;
     const first = labels ? "Choose a class and paint on either picture." : "New noise gives another photo.";
     if (this.store.database) this.tell(`${first} ? shows all keys.`);
-    if (notice) this.note(`${examples[0].name} ${notice}`);
+    if (notice) this.note(notice);
   }
 
   openFile(file) {
@@ -264,27 +288,34 @@ export function blankMap({height, width, classes}, id) {
   return {height, width, labels: new (classes.length > 256 ? Uint16Array : Uint8Array)(height * width).fill(id)};
 }
 
-/** The initial state of a studio: the first example, or a blank map. Its `notice` is a text to show to the user, if there is one. */
+/** The first example that can be read, or a blank map if there is none among the first few: {opened, notice}. */
+async function firstMap(transport, info) {
+  let fault = null;
+  const notice = (name, opened) => [fault && `${fault}. ${name} is shown instead.`, opened.notice && `${name} ${opened.notice}`];
+  for (const {name} of info.examples.slice(0, EXAMPLES_TRIED)) {
+    try {
+      const opened = await transport.example(name);
+      return {opened, notice: notice(name, opened)};
+    } catch (error) {
+      fault ??= error.message;
+    }
+  }
+  const opened = blankMap(info, 0);
+  return {opened, notice: notice("a blank map", opened)};
+}
+
+/** The initial state of a studio. Its `notice` is a text to show to the user, if there is one. */
 export async function firstState(transport, info) {
   const begin = {height: info.height, width: info.width, labels: null, regionMap: null, values: plainValues(newSeed())};
   if (!info.labels) return begin;
-  const opened = info.examples.length ? await transport.example(info.examples[0].name) : blankMap(info, 0);
+  const {opened, notice} = await firstMap(transport, info);
   return {
     ...begin,
     height: opened.height,
     width: opened.width,
     labels: opened.labels,
     regionMap: new Uint8Array(opened.height * opened.width),
-    notice: opened.notice,
-  };
-}
-
-function joined(a, b) {
-  return {
-    left: Math.min(a.left, b.left),
-    top: Math.min(a.top, b.top),
-    right: Math.max(a.right, b.right),
-    bottom: Math.max(a.bottom, b.bottom),
+    notice: notice.filter(Boolean).join(" "),
   };
 }
 

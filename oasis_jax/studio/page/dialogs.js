@@ -1,7 +1,8 @@
 /** The dialogs of the studio: open, save and help. */
 import {button, download, make} from "./elements.js";
+import {labelMapPng} from "./label_file.js";
 import {toolsFor} from "./pen.js";
-import {idPng, rgbPng} from "./png.js";
+import {rgbPng} from "./png.js";
 import {recipeFile} from "./recipe.js";
 import {imageOf} from "./session.js";
 
@@ -51,7 +52,7 @@ export function openDialog(desk) {
     make("p", {
       class: "quiet",
       textContent: info.labels
-        ? "A label map (ids in grey or as a palette PNG, or the colours of the classes as a palette PNG or RGB) or a recipe.json. Files can also be dropped on the picture."
+        ? "A label map (ids in grey or as a palette PNG, or the colours of the classes as a palette PNG or RGB) or a recipe.json. Files can also be dropped on the page."
         : "A recipe.json.",
     }),
     make(
@@ -66,33 +67,41 @@ export function openDialog(desk) {
   return element;
 }
 
+/** A date and time in a file name: browsers would rename a second file of one name. */
+function stampOf(date) {
+  const [year, ...rest] = [date.getFullYear(), date.getMonth() + 1, date.getDate(), date.getHours(), date.getMinutes(), date.getSeconds()];
+  const [month, day, ...time] = rest.map((part) => String(part).padStart(2, "0"));
+  return `${year}${month}${day}_${time.join("")}`;
+}
+
 /** Saves photo, label map and recipe as files. */
 export function saveDialog(desk) {
   const {info} = desk;
+  const command = make("code");
+  const nameRecipe = (file) => {
+    command.textContent = `python -m oasis_jax.sample --recipe=${file}${info.found ? "" : " --checkpoint=RUN"} --output=DIR`;
+  };
+  nameRecipe("recipe.json");
   const save = (kind, work) => async () => {
     const image = imageOf(desk.session.state);
+    const stamp = stampOf(new Date());
     try {
       desk.tell(`Preparing the ${kind} ...`);
-      const [blob, name] = await work(image);
-      download(blob, name);
-      desk.tell(`${name} is saved.`);
+      const [blob, start, ending] = await work(image);
+      const file = `${start}_${stamp}.${ending}`;
+      download(blob, file);
+      if (ending === "json") nameRecipe(file);
+      desk.tell(`${file} is saved.`);
     } catch (error) {
       desk.fail(error);
     }
   };
   const photo = async (image) => {
     const {rgb, height, width} = await desk.loop.later(image);
-    return [await rgbPng(rgb, {height, width}), "photo.png"];
+    return [await rgbPng(rgb, {height, width}), "photo", "png"];
   };
-  const labels = async (image) => [
-    await idPng(
-      image.labels,
-      image,
-      info.classes.map(({color}) => color),
-    ),
-    "label_map.png",
-  ];
-  const recipe = async (image) => [await recipeFile(image, info), "recipe.json"];
+  const labels = async (image) => [await labelMapPng(image.labels, image, info.classes), "label_map", "png"];
+  const recipe = async (image) => [await recipeFile(image, info), "recipe", "json"];
   return dialog(
     "Save",
     make(
@@ -102,8 +111,8 @@ export function saveDialog(desk) {
       ...(info.labels ? [button({name: "save", text: "Label map", onclick: save("label map", labels)})] : []),
       button({name: "save", text: "Recipe", onclick: save("recipe", recipe)}),
     ),
-    make("p", {class: "quiet", textContent: "The recipe can be opened here again. This command makes the same photo:"}),
-    make("code", {textContent: `python -m oasis_jax.sample --recipe=recipe.json${info.found ? "" : " --checkpoint=RUN"} --output=DIR`}),
+    make("p", {class: "quiet", textContent: "The recipe can be opened here again. This command makes its photo:"}),
+    command,
   );
 }
 

@@ -56,9 +56,14 @@ export function icon(name) {
   return svg;
 }
 
-/** Enables or disables a control. If it is disabled while it has the focus, the studio gets the focus, so that shortcuts still work. */
+/** To be called before an element disappears: if the focus is in it, the studio gets it, because keys pressed in no element are lost. */
+export function passFocus(element) {
+  if (element.matches(":focus-within")) element.parentElement.closest(".oasis-studio")?.focus({preventScroll: true});
+}
+
+/** Enables or disables a control. */
 export function enable(control, enabled) {
-  if (!enabled && control.matches(":focus")) control.parentElement.closest('[tabindex="-1"]')?.focus();
+  if (!enabled) passFocus(control);
   control.disabled = !enabled;
 }
 
@@ -72,17 +77,32 @@ export function button({name = null, text = "", title = text, keys = "", onclick
   return element;
 }
 
-/** A slider with its label and value. `oninput` is called while it is dragged, `onchange` when it is released. */
+/**
+ * A slider with its label and value. `oninput` is called while it is dragged, `onchange` once when it is released, also where it was
+ * before: browsers dispatch no "change" then.
+ */
 export function slider({label, min, max, step, oninput, onchange = () => {}, hidden = false}) {
   const output = make("span", {class: "value"}); // not <output>, which screen readers would announce while the slider moves
+  let moved = false;
+  const end = () => {
+    if (!moved) return;
+    moved = false;
+    onchange(Number(input.value));
+  };
   const input = make("input", {
     type: "range",
     min,
     max,
     step,
     "aria-label": label,
-    oninput: () => oninput(Number(input.value)),
-    onchange: () => onchange(Number(input.value)),
+    oninput: () => {
+      moved = true;
+      oninput(Number(input.value));
+    },
+    onchange: end,
+    onpointerup: end,
+    onlostpointercapture: end,
+    onblur: end,
   });
   const element = make("label", {class: "slider", hidden}, make("span", {textContent: label}), input, output);
   return {
@@ -91,6 +111,7 @@ export function slider({label, min, max, step, oninput, onchange = () => {}, hid
     show(value, text = String(value)) {
       input.value = value;
       output.textContent = text;
+      if (text) input.setAttribute("aria-valuetext", text); // screen readers would read the number, which may be a logarithm
     },
   };
 }

@@ -1,5 +1,5 @@
 /** The list of all steps, newest first. The user can return to any step, or compare with it. */
-import {button, enable, make, press, section, walkable} from "./elements.js";
+import {button, enable, make, passFocus, press, section, walkable} from "./elements.js";
 
 export class HistoryPanel {
   shown = null;
@@ -12,14 +12,14 @@ export class HistoryPanel {
       name: "restart",
       text: "Start over",
       title: "Back to the map as it was opened; can be undone",
-      onclick: () => desk.session.startOver(),
+      onclick: () => desk.travel(() => desk.session.startOver()),
     });
     this.element = section("History", true, this.list, this.restart);
   }
 
   row(position, name) {
     const {desk} = this;
-    const go = button({text: name, title: `Go to: ${name}`, class: "step", onclick: () => desk.session.move(position)});
+    const go = button({text: name, title: `Go to: ${name}`, class: "step", onclick: () => desk.travel(() => desk.session.move(position))});
     const compare = button({
       name: "compare",
       title: `Compare with: ${name}`,
@@ -35,7 +35,10 @@ export class HistoryPanel {
     let same = 0;
     this.rows ??= [];
     while (same < this.rows.length && same <= steps.length && this.rows[same].step === steps[same - 1]) same++;
-    for (const row of this.rows.splice(same)) row.element.remove();
+    for (const {element} of this.rows.splice(same)) {
+      passFocus(element);
+      element.remove();
+    }
     for (let i = same; i <= steps.length; i++) {
       const row = this.row(i, i ? steps[i - 1].name : "Beginning");
       this.rows.push(row);

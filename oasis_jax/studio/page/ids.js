@@ -28,6 +28,27 @@ export function diskCorner(point, size) {
   return {x: offset(point.x) - half, y: offset(point.y) - half};
 }
 
+/** The rectangle {left, top, right, bottom} around points, with a margin. */
+export function rectAround(points, margin) {
+  const [xs, ys] = [points.map(({x}) => x), points.map(({y}) => y)];
+  return {left: Math.min(...xs) - margin, top: Math.min(...ys) - margin, right: Math.max(...xs) + margin, bottom: Math.max(...ys) + margin};
+}
+
+/** The smallest rectangle that contains two rectangles; one of them may be null. */
+export function joinedRect(a, b) {
+  if (!a || !b) return a ?? b;
+  const [left, top] = [Math.min(a.left, b.left), Math.min(a.top, b.top)];
+  return {left, top, right: Math.max(a.right, b.right), bottom: Math.max(a.bottom, b.bottom)};
+}
+
+/** The pixels of an image that a rectangle touches: from left and top up to, but without, right and bottom. */
+export function pixelsOf({left, top, right, bottom}, {width, height}) {
+  const limited = (value, side) => Math.max(0, Math.min(side, value));
+  const [firstX, firstY] = [limited(Math.floor(left), width), limited(Math.floor(top), height)];
+  const [endX, endY] = [limited(Math.ceil(right), width), limited(Math.ceil(bottom), height)];
+  return {left: firstX, top: firstY, right: Math.max(firstX, endX), bottom: Math.max(firstY, endY)};
+}
+
 function fillRow(map, width, y, first, last, id) {
   const from = Math.max(0, first);
   const to = Math.min(width - 1, last);
@@ -127,21 +148,38 @@ export function isEmpty(mask) {
   return !mask || !mask.includes(1);
 }
 
+/** The rectangle of the pixels of a mask, as `pixelsOf`; null for an empty mask. */
+function extentOf(mask, width) {
+  const row = (y) => mask.subarray(y * width, (y + 1) * width);
+  const first = mask.indexOf(1);
+  if (first < 0) return null;
+  const [top, bottom] = [Math.floor(first / width), Math.floor(mask.lastIndexOf(1) / width) + 1];
+  let [left, right] = [width, 0];
+  for (let y = top; y < bottom; y++) {
+    const start = row(y).indexOf(1);
+    if (start >= 0) [left, right] = [Math.min(left, start), Math.max(right, row(y).lastIndexOf(1) + 1)];
+  }
+  return {left, top, right, bottom};
+}
+
 /** Edges of a mask as line segments [x0, y0, x1, y1, ...] along pixel borders; adjacent collinear segments are merged. */
-export function maskEdges(mask, {width, height}) {
+export function maskEdges(mask, {width}) {
   const edges = [];
-  const at = (x, y) => (x >= 0 && y >= 0 && x < width && y < height ? mask[y * width + x] : 0);
-  for (let y = 0; y <= height; y++) {
-    for (let x = 0; x < width; x++) {
+  const extent = extentOf(mask, width);
+  if (!extent) return edges;
+  const {left, top, right, bottom} = extent;
+  const at = (x, y) => (x >= left && y >= top && x < right && y < bottom ? mask[y * width + x] : 0);
+  for (let y = top; y <= bottom; y++) {
+    for (let x = left; x < right; x++) {
       const start = x;
-      while (x < width && at(x, y) !== at(x, y - 1)) x++;
+      while (x < right && at(x, y) !== at(x, y - 1)) x++;
       if (x > start) edges.push(start, y, x, y);
     }
   }
-  for (let x = 0; x <= width; x++) {
-    for (let y = 0; y < height; y++) {
+  for (let x = left; x <= right; x++) {
+    for (let y = top; y < bottom; y++) {
       const start = y;
-      while (y < height && at(x, y) !== at(x - 1, y)) y++;
+      while (y < bottom && at(x, y) !== at(x - 1, y)) y++;
       if (y > start) edges.push(x, start, x, y);
     }
   }

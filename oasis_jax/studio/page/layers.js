@@ -24,11 +24,17 @@ export class Layer {
     this.empty = false;
   }
 
-  /** Fills the layer with the colours of ids; `colours` holds packed RGBA. */
-  setIds(labels, shape, colours) {
-    const rgba = new Uint32Array(labels.length);
-    for (let i = 0; i < rgba.length; i++) rgba[i] = colours[labels[i]];
-    this.set(new Uint8ClampedArray(rgba.buffer), shape);
+  /** Fills the layer, or the pixels {left, top, right, bottom} of it, with the colours of ids; `colours` holds packed RGBA. */
+  setIds(labels, shape, colours, {left, top, right, bottom} = {left: 0, top: 0, right: shape.width, bottom: shape.height}) {
+    const [width, height] = [right - left, bottom - top];
+    if (!width || !height) return;
+    this.resize(shape);
+    const rgba = new Uint32Array(width * height);
+    for (let y = 0, j = 0; y < height; y++) {
+      for (let i = (top + y) * shape.width + left, end = i + width; i < end; i++, j++) rgba[j] = colours[labels[i]];
+    }
+    this.canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(rgba.buffer), width, height), left, top);
+    this.empty = false;
   }
 
   resize({width, height}) {

@@ -1,13 +1,19 @@
 /** The layout panel: handles for the heatmap centres over the photo, their widths, and overlays of the heatmaps and of changes. */
 import {turnOf} from "./camera.js";
-import {button, choices, enable, make, section, slider} from "./elements.js";
+import {button, choices, enable, make, passFocus, section, slider} from "./elements.js";
 import {changePicture, heatmapPicture, movedRows, rowsBetween, widenedRows} from "./heatmap_rows.js";
 
 const LEVEL_NAMES = ["coarse", "middle", "fine"];
 const CENTRE_STEPS = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]};
 
+/** What the rows of an image depend on, as a text. */
+function layoutOf({heatmaps, seed, end, t}) {
+  return JSON.stringify([heatmaps, seed, end?.seed, t]);
+}
+
 export class LayoutPanel {
   ofSeeds = new Map(); // seed -> Promise of its rows
+  found = null; // {of, rows}: the latest rows that were found, of which layout; they are shown until those of the image arrive
   chosen = 0;
 
   constructor(desk) {
@@ -28,7 +34,7 @@ export class LayoutPanel {
       min: -4.6,
       max: 1.4,
       step: 0.01,
-      oninput: (log) => this.widen(Math.exp(log) / desk.rows[this.chosen][2]),
+      oninput: (log) => this.widen(Math.exp(log) / (this.rows?.[this.chosen][2] ?? 1)),
       onchange: () => desk.session.commit("Width of centres"),
     });
     this.overlay = choices({
@@ -77,25 +83,10 @@ export class LayoutPanel {
       onfocus: () => this.choose(row),
       onkeydown: (event) => this.key(event, row),
       onkeyup: (event) => (event.key in CENTRE_STEPS || "+=-_".includes(event.key)) && this.desk.session.commit("Move centres"),
-      onpointerdown: (event) => {
-        if (event.button) return;
-        this.endTurn();
-        element.setPointerCapture(event.pointerId);
-        this.grip = {x: event.clientX, y: event.clientY};
-      },
-      onpointermove: (event) => {
-        if (!this.grip) return;
-        const {width, height} = this.desk.session.state;
-        const {scale} = this.desk.stage.camera;
-        const across = (2 * (event.clientX - this.grip.x)) / (scale * Math.max(1, width - 1));
-        const down = (2 * (event.clientY - this.grip.y)) / (scale * Math.max(1, height - 1));
-        this.grip = {x: event.clientX, y: event.clientY};
-        this.move(row, down, across);
-      },
-      onlostpointercapture: () => {
-        this.grip = null;
-        this.desk.session.commit("Move centres");
-      },
+      onpointerdown: (event) => !event.button && this.desk.stage.pointers.down(event, this.gesture(event, row)),
+      onpointermove: (event) => this.desk.stage.pointers.move(event),
+      onpointercancel: (event) => this.desk.stage.pointers.up(event),
+      onlostpointercapture: (event) => this.desk.stage.pointers.up(event), // after it is lifted, or when the handle is hidden
       onpointerleave: () => this.endTurn(),
     });
     element.addEventListener(
@@ -115,6 +106,25 @@ export class LayoutPanel {
       level,
       element,
       title: count > 1 ? `Centre ${n + 1} of the ${LEVEL_NAMES[level]} level` : `Centre of the ${LEVEL_NAMES[level]} level`,
+    };
+  }
+
+  /** What a pointer does that is pressed on a handle: it drags the centre. */
+  gesture(event, row) {
+    const {session, stage} = this.desk;
+    let at = {x: event.clientX, y: event.clientY};
+    return {
+      begin: () => this.endTurn(),
+      move: ({clientX, clientY}) => {
+        const {width, height} = session.state;
+        const {scale} = stage.camera;
+        const across = (2 * (clientX - at.x)) / (scale * Math.max(1, width - 1));
+        const down = (2 * (clientY - at.y)) / (scale * Math.max(1, height - 1));
+        at = {x: clientX, y: clientY};
+        this.move(row, down, across);
+      },
+      end: () => session.commit("Move centres"),
+      cancel: () => session.isLive && session.cancel(),
     };
   }
 
@@ -150,17 +160,37 @@ export class LayoutPanel {
     return ui.follow === "level" ? info.levels.find((members) => members.includes(row)) : [row];
   }
 
+  /** The rows of the image; null if those of its seeds have not arrived yet. */
+  get rows() {
+    const {values} = this.desk.session.state;
+    return values.heatmaps ?? (this.found?.of === layoutOf(values) ? this.found.rows : null);
+  }
+
+  /** The rows that are shown: those of the image, or the latest that were found; null before the first. */
+  get shownRows() {
+    return this.rows ?? this.found?.rows ?? null;
+  }
+
+  /** Called when an action needs rows that have not arrived: tells the user, and requests them again in case that this has failed. */
+  askAgain() {
+    this.desk.tell("The layout of this seed has not arrived yet: try again in a moment.");
+    this.refresh();
+    this.desk.update();
+  }
+
   move(row, down, across) {
-    if (this.desk.rows && (down || across)) this.live(movedRows(this.desk.rows, this.members(row), down, across));
+    if (!down && !across) return;
+    if (this.rows) this.live(movedRows(this.rows, this.members(row), down, across));
+    else this.askAgain();
   }
 
   widen(factor) {
-    if (this.desk.rows) this.live(widenedRows(this.desk.rows, this.members(this.chosen), factor));
+    if (this.rows) this.live(widenedRows(this.rows, this.members(this.chosen), factor));
+    else this.askAgain();
   }
 
   live(rows) {
     const {session} = this.desk;
-    this.desk.rows = rows;
     session.live({values: {...session.state.values, heatmaps: rows}});
   }
 
@@ -192,7 +222,7 @@ export class LayoutPanel {
     try {
       const rows = await this.findRows();
       if (values !== this.desk.session.state.values) return;
-      this.desk.rows = rows;
+      this.found = {of: layoutOf(values), rows};
       this.update();
       this.desk.stage.draw();
     } catch (error) {
@@ -202,11 +232,14 @@ export class LayoutPanel {
 
   /** Positions the handles where the camera shows their centres. */
   place() {
-    const {rows, ui, stage, session} = this.desk;
+    const {ui, stage, session} = this.desk;
+    const rows = this.shownRows;
     const {width, height} = session.state;
     for (const {row, element} of this.handles) {
-      element.hidden = !rows || !ui.centres;
-      if (element.hidden) continue;
+      const hidden = !rows || !ui.centres;
+      if (hidden) passFocus(element);
+      element.hidden = hidden;
+      if (hidden) continue;
       const [y, x] = rows[row];
       const at = stage.camera.toPane({x: ((x + 1) / 2) * (width - 1) + 0.5, y: ((y + 1) / 2) * (height - 1) + 0.5});
       element.style.transform = `translate(${at.x}px, ${at.y}px) translate(-50%, -50%)`;
@@ -215,7 +248,8 @@ export class LayoutPanel {
 
   /** Updates the overlay of the photo, the layer `map` of the stage, and returns its opacity. */
   picture() {
-    const {ui, info, rows, session, stage} = this.desk;
+    const {ui, info, session, stage} = this.desk;
+    const rows = this.shownRows;
     if (ui.map === "heatmaps" && rows) {
       if (this.pictured !== rows) stage.layers.map.set(heatmapPicture(rows, info.levels, session.state, info.isotropic), session.state);
       this.pictured = rows;
@@ -235,7 +269,8 @@ export class LayoutPanel {
   }
 
   update() {
-    const {ui, info, rows, session} = this.desk;
+    const {ui, info, session} = this.desk;
+    const rows = this.shownRows;
     this.overlay.show(ui.map);
     this.note.hidden = ui.map === "none";
     this.note.textContent =
@@ -253,6 +288,7 @@ export class LayoutPanel {
     this.handles.forEach(({row, element, title}) => {
       const [cy, cx, w] = rows[row];
       element.classList.toggle("chosen", row === this.chosen);
+      element.setAttribute("aria-disabled", String(!this.rows)); // and not disabled, which would take the focus away
       element.setAttribute("aria-label", `${title}: y ${cy.toFixed(2)}, x ${cx.toFixed(2)}, width ${w.toFixed(2)}`);
       element.title = `${title}. Arrow keys move it, + and - change its width`;
     });

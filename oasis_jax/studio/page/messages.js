@@ -53,8 +53,9 @@ export function transportOver(ask, tab = randomName()) {
     async info() {
       return (info = (await ask("info")).header);
     },
-    async render(image, {preview = null, signal} = {}) {
-      const {header, rest} = await ask("render", {body: messageOf(image, info, {preview, tab}), signal});
+    async render(image, {preview = null, signal, background = false} = {}) {
+      const more = {preview, tab: background ? undefined : tab, model_id: info.model_id};
+      const {header, rest} = await ask("render", {body: messageOf(image, info, more), signal});
       return {...header, rgb: new Uint8Array(rest)};
     },
     async open(file, name) {

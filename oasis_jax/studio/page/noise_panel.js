@@ -1,5 +1,5 @@
 /** The noise panel: shows the noise of the image, a class or a selection; resamples, varies, blends or locks it. */
-import {button, choices, enable, icon, make, section, slider} from "./elements.js";
+import {button, choices, enable, icon, make, passFocus, section, slider} from "./elements.js";
 import {copyOf} from "./history.js";
 import {classMask, isEmpty} from "./ids.js";
 import {Layer} from "./layers.js";
@@ -11,6 +11,7 @@ const VARIATIONS = 6;
 
 export class NoisePanel {
   base = null; // the state before the blend slider moved
+  blended = null; // the state that the blend slider made last
   end = newSeed(); // the seed at the end of the slider
   variations = null;
 
@@ -97,10 +98,10 @@ export class NoisePanel {
 
   /** The changed part of a state, with a new seed for a target. */
   withSeed(state, target, seed) {
-    const {names, info, rows} = this.desk;
+    const {names, rows} = this.desk;
     if (target.kind === "class") return resampleClass(state, names, this.desk.ui.id, seed);
     if (target.kind === "selection") return resampleMask(state, names, target.mask, seed);
-    return this.pinned(resampleImage(state, seed), state, info.spatial && rows);
+    return this.pinned(resampleImage(state, seed), state, rows);
   }
 
   /** Keeps the layout when the seed of the image changes, if anything is locked: locked parts should not move. */
@@ -108,10 +109,19 @@ export class NoisePanel {
     return rows && !part.values.heatmaps && lockedMask(state) ? {...part, values: {...part.values, heatmaps: rows}} : part;
   }
 
+  /** Whether a new seed for the target has to wait, because the layout that it must keep has not arrived; the user is told. */
+  isEarly(target) {
+    const {info, rows, layout, session} = this.desk;
+    if (!info.spatial || rows || target.kind !== "image" || !lockedMask(session.state)) return false;
+    layout.askAgain();
+    return true;
+  }
+
   resample(seed, name = null) {
     const target = this.target();
     if (!target) return this.desk.tell("Select a part of the picture first.");
     if (!this.source()) return this.desk.tell(`All of ${target.name} is locked.`);
+    if (this.isEarly(target)) return;
     const {session} = this.desk;
     this.desk.attempt(() => session.change(name ?? `New noise for ${target.name}`, this.withSeed(session.state, target, seed)));
   }
@@ -140,16 +150,18 @@ export class NoisePanel {
   }
 
   blendTo(t, end = this.source()?.end ?? this.end) {
-    const {session, names, rows, info} = this.desk;
+    const {session, names, rows} = this.desk;
     const target = this.target();
-    if (!target) return;
+    if (!target || this.isEarly(target)) return;
+    if (!session.isLive || session.state !== this.blended) this.base = null; // something else has changed the image
     this.base ??= copyOf(session.state);
     this.end = end;
     const image = target.kind === "image";
     const part = image
-      ? this.pinned(blendImage(this.base, end, t), this.base, info.spatial && rows)
+      ? this.pinned(blendImage(this.base, end, t), this.base, rows)
       : blendMask(this.base, names, target.mask, end, t);
     session.live(part);
+    this.blended = session.state;
   }
 
   endBlend() {
@@ -179,6 +191,7 @@ export class NoisePanel {
     const {session, loop} = this.desk;
     const target = this.target();
     if (!target) return this.desk.tell("Select a part of the picture first.");
+    if (this.isEarly(target)) return;
     const controller = new AbortController();
     const state = copyOf(session.state);
     this.variations = {
@@ -208,6 +221,7 @@ export class NoisePanel {
   clearVariations() {
     this.variations?.controller.abort();
     this.variations = null;
+    passFocus(this.grid);
     this.grid.replaceChildren();
     this.grid.hidden = true;
   }

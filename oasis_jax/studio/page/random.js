@@ -1,4 +1,4 @@
-/** Random seeds. */
+/** Random seeds and names. */
 
 /** A random seed in 0..2**32-1. */
 export function newSeed() {
@@ -8,4 +8,11 @@ export function newSeed() {
 /** `count` random seeds. */
 export function newSeeds(count) {
   return Array.from(crypto.getRandomValues(new Uint32Array(count)));
+}
+
+/** A random name that no other has, 128 bits in hexadecimal. */
+export function newName() {
+  return newSeeds(4)
+    .map((part) => part.toString(16))
+    .join("");
 }

@@ -38,6 +38,7 @@ export async function recipeFile(image, info) {
       ),
     );
   }
+  if (info.noise_kind) file.noise = info.noise_kind;
   file.recipe = await recipeOf(image, info);
   return new Blob([JSON.stringify(file, null, 1) + "\n"], {type: "application/json"});
 }

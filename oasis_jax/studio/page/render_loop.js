@@ -5,7 +5,7 @@
 
 export class RenderLoop {
   /**
-   * @param render (image, {preview, signal}) -> Promise of a photo; the `render` of a transport.
+   * @param render (image, {preview, signal, background}) -> Promise of a photo; the `render` of a transport.
    * @param shown called with (photo, tag) when a photo arrives.
    * @param failed called with an Error whose message is for the user.
    * @param busy called with true when an image is requested, and with false when none is left.
@@ -56,7 +56,7 @@ export class RenderLoop {
     this.running = {controller, job, urgent: wanted.urgent};
     try {
       const {image, preview, tag} = wanted.describe();
-      const photo = await this.render(image, {preview, signal: controller.signal});
+      const photo = await this.render(image, {preview, signal: controller.signal, background: Boolean(job)});
       if (job) job.resolve(photo);
       else this.shown(photo, tag);
     } catch (error) {

@@ -2,6 +2,16 @@
 import {toolsFor} from "./pen.js";
 import {newSeed} from "./random.js";
 
+const SIGNS = {BracketLeft: "[", BracketRight: "]", Slash: "/", Equal: "=", Minus: "-"};
+
+/** The key of an event; on a layout of another script, such as Cyrillic, the letter, digit or sign at the same place of a US keyboard. */
+function keyPressed({key, code}) {
+  if (key.length !== 1 || key <= "~") return key;
+  const letter = /^Key(.)$/.exec(code)?.[1].toLowerCase();
+  if (letter || /\p{Script=Latin}/u.test(key)) return letter ?? key;
+  return /^Digit(.)$/.exec(code)?.[1] ?? SIGNS[code] ?? key;
+}
+
 /** Listens for keys on `desk.element`. */
 export function listenToKeys(desk) {
   const {element, stage, session, info} = desk;
@@ -31,19 +41,22 @@ export function listenToKeys(desk) {
     "?": () => desk.show("help"),
     Escape: () => desk.giveUp(),
   };
-  const withControl = {z: () => session.undo(), y: () => session.redo(), o: () => desk.show("open"), s: () => desk.show("save")};
+  const undo = () => desk.travel(() => session.undo());
+  const redo = () => desk.travel(() => session.redo());
+  const withControl = {z: undo, y: redo, o: () => desk.show("open"), s: () => desk.show("save")};
   element.addEventListener("keydown", (event) => {
     const {target} = event;
     const writes = target.matches("input:not([type=range], [type=checkbox])");
     if (event.defaultPrevented || event.altKey || target.closest("dialog")) return;
-    let action = keys[event.key] ?? keys[event.key.toLowerCase()];
+    const key = keyPressed(event);
+    let action = keys[key] ?? keys[key.toLowerCase()];
     if (event.ctrlKey || event.metaKey) {
-      action = event.shiftKey && event.key.toLowerCase() === "z" ? () => session.redo() : withControl[event.key.toLowerCase()];
-      if (writes && "zy".includes(event.key.toLowerCase())) return;
+      action = event.shiftKey && key.toLowerCase() === "z" ? redo : withControl[key.toLowerCase()];
+      if (writes && "zy".includes(key.toLowerCase())) return;
     } else if (event.key === " " && (target.matches("canvas") || target === element)) {
       action = () => (stage.spaceHeld = true);
     } else if (writes) {
-      if (event.key === "Escape") target.blur();
+      if (key === "Escape") desk.focus();
       return;
     }
     if (!action) return;

@@ -6,6 +6,7 @@ import {Camera, turnOf} from "./camera.js";
 import {make} from "./elements.js";
 import {diskCorner, diskRows, maskEdges} from "./ids.js";
 import {Layer, pathOf} from "./layers.js";
+import {Pointers} from "./pointers.js";
 
 const KEY_STEPS = {ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0]};
 
@@ -14,11 +15,13 @@ export class Stage {
   layers = {labels: new Layer(), photo: new Layer(), compared: new Layer(), map: new Layer()};
   cursor = null; // point of the image under the pointer, or where the arrow keys moved it
   outlines = {};
-  touching = new Map(); // pointer id -> position, for each finger, or the mouse, that is down
+  ratio = null; // device pixels per CSS pixel, as the canvases were sized
+  onRatio = () => this.arrange();
+  pointers = new Pointers((...fingers) => this.pinch(...fingers)); // shared with the handles that lie over the canvases
 
   /**
-   * @param hooks {down(point, event), move(point, event), up(), cancel(), toggle(point, event), hover(point or null), look() (as
-   *   `Desk.look`), shape(), resizeBrush(steps), drawn() (optional; called after drawing)}.
+   * @param hooks {down(point, event), move(points, event), up(), cancel(), toggle(point, event), hover(point or null), look() (as
+   *   `Desk.look`), shape(), resizeBrush(steps), prepare() and drawn() (optional; called before and after drawing)}.
    */
   constructor(hooks) {
     this.hooks = hooks;
@@ -40,7 +43,8 @@ export class Stage {
       onpointermove: (event) => this.pointer(event),
       onpointerup: (event) => this.pointer(event),
       onpointercancel: (event) => this.pointer(event),
-      onpointerleave: () => !this.dragging && !this.byKeys && this.moveCursor(null),
+      onlostpointercapture: (event) => this.pointers.up(event), // also when the pane is hidden
+      onpointerleave: () => !this.pointers.gesture && !this.byKeys && this.moveCursor(null),
     });
     canvas.addEventListener("wheel", (event) => this.wheel(event), {passive: false});
     const over = make("div", {class: "over"});
@@ -50,6 +54,17 @@ export class Stage {
 
   close() {
     this.observer.disconnect();
+    this.resolution?.removeEventListener("change", this.onRatio);
+  }
+
+  /** Reads the device pixels per CSS pixel. The ResizeObserver does not report that they change, as on another screen. */
+  readRatio() {
+    const ratio = window.devicePixelRatio || 1;
+    if (ratio === this.ratio) return;
+    this.ratio = ratio;
+    this.resolution?.removeEventListener("change", this.onRatio);
+    this.resolution = matchMedia(`(resolution: ${ratio}dppx)`);
+    this.resolution.addEventListener("change", this.onRatio);
   }
 
   /** Shows or hides the label pane, puts the panes in a row or a column, whichever shows the image larger, and resizes the canvases. */
@@ -61,12 +76,12 @@ export class Stage {
     this.panes[0].element.hidden = mode !== "side";
     const across = Camera.fitScale({width: width / 2, height}, shape) >= Camera.fitScale({width, height: height / 2}, shape);
     this.element.classList.toggle("across", across);
+    this.readRatio();
     for (const {canvas, element} of this.panes) {
       if (element.hidden) continue;
       const box = element.getBoundingClientRect();
-      const ratio = window.devicePixelRatio || 1;
-      canvas.width = Math.max(1, Math.round(box.width * ratio));
-      canvas.height = Math.max(1, Math.round(box.height * ratio));
+      canvas.width = Math.max(1, Math.round(box.width * this.ratio));
+      canvas.height = Math.max(1, Math.round(box.height * this.ratio));
     }
     if (this.camera.fitted) this.camera.fit(this.size, shape);
     this.draw();
@@ -98,6 +113,8 @@ export class Stage {
   draw() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
+      if (this.ratio !== (window.devicePixelRatio || 1)) return this.arrange();
+      this.hooks.prepare?.();
       const look = this.hooks.look();
       for (const pane of this.panes) if (!pane.element.hidden) this.drawPane(pane, look);
       this.hooks.drawn?.();
@@ -107,7 +124,7 @@ export class Stage {
   drawPane({kind, canvas}, look) {
     const context = canvas.getContext("2d");
     const {scale, x, y} = this.camera;
-    const ratio = window.devicePixelRatio || 1;
+    const {ratio} = this;
     const shape = this.hooks.shape();
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
@@ -196,60 +213,50 @@ export class Stage {
   }
 
   pointer(event) {
-    const at = this.pointOf(event);
-    const moves = event.type === "pointermove";
+    const {pointers} = this;
     this.byKeys = false;
-    if (event.type === "pointerdown") this.pointerDown(event, at);
-    else if (moves && this.touching.size > 1) this.pinch(event.pointerId, at);
-    else if (moves && this.dragging?.id === event.pointerId) this.drag(event, at);
-    else if (!moves) this.pointerUp(event);
-    if (this.touching.size < 2) this.moveCursor(this.camera.toImage(at));
+    if (event.type === "pointerdown") pointers.down(event, this.gesture(event));
+    else if (event.type === "pointermove") pointers.move(event);
+    else pointers.up(event);
+    if (pointers.fingers.size < 2 && !pointers.ignores(event)) this.moveCursor(this.camera.toImage(this.pointOf(event)));
   }
 
-  pointerDown(event, at) {
-    if (event.button > 1) return;
-    event.currentTarget.setPointerCapture(event.pointerId);
-    this.touching.set(event.pointerId, at);
-    if (this.touching.size > 1) {
-      if (this.dragging && !this.dragging.pans) this.hooks.cancel(); // the first finger was part of a pinch, not a stroke
-      this.dragging = null;
-      return;
-    }
+  /** What a pointer does that is pressed on a canvas: it moves the view, or the tool. */
+  gesture(event) {
+    let last = this.pointOf(event);
     const pans = event.button === 1 || this.hooks.look().pans || this.spaceHeld;
-    this.dragging = {id: event.pointerId, last: at, pans};
-    if (!pans) this.hooks.down(this.camera.toImage(at), event);
+    if (!pans) {
+      return {
+        begin: () => this.hooks.down(this.camera.toImage(last), event),
+        move: (moved) => this.drag(moved),
+        end: () => this.hooks.up(),
+        cancel: () => this.hooks.cancel(),
+      };
+    }
+    const move = (moved) => {
+      const at = this.pointOf(moved);
+      this.camera.pan(at.x - last.x, at.y - last.y);
+      last = at;
+    };
+    return {begin() {}, move, end() {}, cancel() {}};
   }
 
-  drag(event, at) {
-    const {pans, last} = this.dragging;
-    this.dragging.last = at;
-    if (pans) return this.camera.pan(at.x - last.x, at.y - last.y);
+  drag(event) {
     const box = event.currentTarget.getBoundingClientRect();
     const passed = event.getCoalescedEvents?.() ?? [];
-    for (const each of passed.length ? passed : [event]) {
-      this.hooks.move(this.camera.toImage({x: each.clientX - box.left, y: each.clientY - box.top}), event);
-    }
+    const points = (passed.length ? passed : [event]).map(({clientX, clientY}) => ({x: clientX - box.left, y: clientY - box.top}));
+    this.hooks.move(
+      points.map((each) => this.camera.toImage(each)),
+      event,
+    );
   }
 
   /** Two fingers move and zoom the view. */
-  pinch(id, at) {
-    const [[other, fixed]] = [...this.touching].filter(([each]) => each !== id);
-    const before = this.touching.get(id);
-    if (!before || other === id) return;
+  pinch(before, now, fixed, pane) {
+    const {left, top} = pane.getBoundingClientRect();
     const distance = (point) => Math.max(1, Math.hypot(point.x - fixed.x, point.y - fixed.y));
-    this.camera.pan((at.x - before.x) / 2, (at.y - before.y) / 2);
-    this.zoom(distance(at) / distance(before), {x: (at.x + fixed.x) / 2, y: (at.y + fixed.y) / 2});
-    this.touching.set(id, at);
-  }
-
-  pointerUp(event) {
-    this.touching.delete(event.pointerId);
-    if (this.dragging?.id !== event.pointerId) return;
-    const {pans} = this.dragging;
-    this.dragging = null;
-    if (pans) return;
-    if (event.type === "pointercancel") this.hooks.cancel();
-    else this.hooks.up();
+    this.camera.pan((now.x - before.x) / 2, (now.y - before.y) / 2);
+    this.zoom(distance(now) / distance(before), {x: (now.x + fixed.x) / 2 - left, y: (now.y + fixed.y) / 2 - top});
   }
 
   wheel(event) {
@@ -258,7 +265,7 @@ export class Stage {
     else this.zoom(Math.exp(-turnOf(event) / 300), this.pointOf(event));
   }
 
-  /** Arrow keys move the pen by a pixel, with Shift by eight; Enter puts it down and lifts it. */
+  /** Arrow keys move the pen by a pixel, with Shift by eight; Enter puts it down and lifts it. The view follows the pen. */
   key(event) {
     const step = KEY_STEPS[event.key];
     if (event.ctrlKey || event.metaKey || (!step && event.key !== "Enter")) return;
@@ -270,8 +277,9 @@ export class Stage {
     this.byKeys = true;
     const limited = (value, side) => Math.max(0.5, Math.min(side - 0.5, Math.floor(value) + 0.5));
     const moved = step ? {x: limited(point.x + far * step[0], shape.width), y: limited(point.y + far * step[1], shape.height)} : point;
-    if (step) this.hooks.move(moved, event.altKey ? {shiftKey: true} : {});
+    if (step) this.hooks.move([moved], event.altKey ? {shiftKey: true} : {});
     else this.hooks.toggle(moved, event);
+    this.camera.reveal(moved, this.size);
     this.moveCursor(moved);
   }
 }

@@ -1,10 +1,10 @@
 /**
- * Stores the work of a tab in IndexedDB, so that it survives a reload. Each tab, and each studio of a page, locks its own record.
- * A new tab opens the latest record that is not locked. If the browser cannot store anything, the studio works without a store.
+ * Stores the work of a tab in IndexedDB, so that it survives a reload. Each tab, and each studio of a page, claims its own record.
+ * A new tab opens the latest record that is not claimed. If the browser cannot store anything, the studio works without a store.
  */
+import {claim, hasLocks, isClaimed, leave, release} from "./claims.js";
 import {readEntry, removeEntry, writeEntry} from "./journal.js";
-
-const held = new Map(); // id of each record that this page has locked -> function that unlocks it
+import {newName} from "./random.js";
 
 function done(request) {
   return new Promise((resolve, reject) => {
@@ -22,45 +22,29 @@ function openDatabase() {
   return done(request);
 }
 
-/** Locks a record; false if another studio has locked it and does not release it within `wait` ms. */
-async function claim(id, wait) {
-  if (held.has(id)) return false;
-  held.set(id, () => {});
-  if (!navigator.locks) return true;
-  const locked = await new Promise((resolve) => {
-    const keep = (lock) => {
-      resolve(Boolean(lock));
-      return lock && new Promise((release) => held.set(id, release));
-    };
-    const how = wait ? {signal: AbortSignal.timeout(wait)} : {ifAvailable: true};
-    navigator.locks.request(`oasis-studio ${id}`, how, keep).catch(() => resolve(false));
-  });
-  if (!locked) held.delete(id);
-  return locked;
-}
-
 /** How long to wait for the record of this tab, in ms: long for the page before a reload to release it, short if the tab may be a copy. */
 function patience() {
   return performance.getEntriesByType("navigation")[0]?.type === "reload" ? 5000 : 400;
 }
 
-/** Locks a record and returns its id: that of this tab, else the latest of the model that is not locked, else a new one. */
+/**
+ * Claims a record: that of this tab, else the latest of the model that is not claimed, else a new one. Returns its id, and the slot of
+ * sessionStorage by which this tab finds it again.
+ */
 async function claimRecord(records, model) {
   for (let n = 0; ; n++) {
     const slot = `oasis-studio ${model} ${n}`;
     const mine = sessionStorage.getItem(slot);
-    if (mine && (await claim(mine, patience()))) return mine;
+    if (mine && (await claim(mine, patience()))) return {id: mine, slot};
     if (mine) continue;
     let id = null;
-    if (navigator.locks) {
-      for (const record of records) if (!id && (await claim(record.id, 0))) id = record.id;
-    }
+    for (const record of records) if (!id && (await claim(record.id))) id = record.id;
     if (!id) {
-      id = Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join("");
-      await claim(id, 0);
+      id = newName();
+      await claim(id);
     }
     sessionStorage.setItem(slot, id);
-    return id;
+    return {id, slot};
   }
 }
 
@@ -76,7 +60,7 @@ function sameSteps(some, others) {
 export class Store {
   /**
    * Opens the record of this tab for a model; `model` is a name that no other model has. Sets `saved` to {first, steps, position, ui},
-   * or leaves it null. Deletes old records beyond the latest `limit`.
+   * or leaves it null. Records without steps are deleted, except the latest `limit`.
    */
   static async open(model, limit = 12) {
     const store = new Store();
@@ -88,13 +72,10 @@ export class Store {
       };
       const transaction = store.database.transaction("records");
       const records = (await done(transaction.objectStore("records").getAll())).sort((a, b) => b.time - a.time);
-      store.id = await claimRecord(
-        records.filter((record) => record.model === model),
-        model,
-      );
-      store.model = model;
+      const own = records.filter((record) => record.model === model);
+      Object.assign(store, {model}, await claimRecord(own, model));
       await store.read();
-      await store.forget(records.slice(limit));
+      await store.forget(records.filter(({id, length}) => !length && !readEntry(id)).slice(limit));
     } catch {
       store.database = null; // in private windows and sandboxed frames
     }
@@ -125,20 +106,37 @@ export class Store {
     this.saved = {...latest, position: Math.min(latest.position, latest.steps.length)};
   }
 
-  /** Deletes those of the given records that no tab has open. */
+  /** Deletes those of the given records that no tab has open, which only locks tell for certain. */
   async forget(records) {
-    for (const {id} of records) {
-      if (id === this.id || !(await claim(id, 0))) continue;
+    for (const {id} of hasLocks() ? records : []) {
+      if (id === this.id || !(await claim(id))) continue;
       const transaction = this.database.transaction(["records", "steps"], "readwrite");
       transaction.objectStore("records").delete(id);
       transaction.objectStore("steps").delete(stepKeys(id));
       removeEntry(id);
+      release(id);
     }
+  }
+
+  /** Takes a new record, to which the next `save` writes everything: another page has taken this one. */
+  move() {
+    release(this.id);
+    this.id = newName();
+    claim(this.id);
+    sessionStorage.setItem(this.slot, this.id);
+    this.confirmed = this.written = [];
+    this.begun = false;
+  }
+
+  /** Called when the page is hidden. */
+  leave() {
+    if (this.database) leave(this.id);
   }
 
   /** Writes what has changed: the first state, new steps, position and settings. If the journal has room, it survives a reload. */
   save(first, history, ui) {
     if (!this.database) return;
+    if (!isClaimed(this.id)) this.move();
     const {id, model} = this;
     const {position} = history;
     const steps = history.steps.slice();
@@ -172,7 +170,6 @@ export class Store {
   close() {
     this.database?.close();
     this.database = null;
-    held.get(this.id)?.();
-    held.delete(this.id);
+    release(this.id);
   }
 }

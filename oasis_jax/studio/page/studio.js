@@ -73,6 +73,7 @@ function stageOf(desk, messages) {
   return new Stage({
     shape: () => desk.session.state,
     look: () => desk.look(),
+    prepare: () => desk.showPainted(),
     drawn: () => desk.layout.place(),
     resizeBrush: (steps) => desk.resizeBrush(steps),
     hover: (point) => {
@@ -83,7 +84,7 @@ function stageOf(desk, messages) {
       if (event.altKey && !selects()) desk.pickAt(point);
       else desk.attempt(() => desk.pen.down(point, how(event)));
     },
-    move: (point, event) => desk.pen.move(point, event.shiftKey),
+    move: (points, event) => desk.pen.moveThrough(points, event.shiftKey),
     up() {
       desk.attempt(() => desk.pen.up());
       desk.stage.draw();
@@ -93,8 +94,9 @@ function stageOf(desk, messages) {
       desk.stage.draw();
     },
     toggle(point, event) {
-      if (desk.pen.isDown) return this.up();
-      this.down(point, event);
+      if (!desk.pen.isDown) this.down(point, event);
+      else return this.up();
+      if (desk.pen.taps) this.up();
     },
   });
 }
@@ -112,8 +114,9 @@ function identityOf({name, model = name, family, classes, height, width, beginni
  * Builds a studio.
  *
  * @param element HTML element to fill. It gets the class "oasis-studio"; shortcuts work while the focus is in it.
- * @param transport {info(), render(image, {preview, signal}), open(file, name), example(name), heatmaps(seed)}; see `httpTransport`. If
- *   there is a settled(image), it is called after each finished change. `progress` is set to a function that shows a line of progress.
+ * @param transport {info(), render(image, {preview, signal, background}), open(file, name), example(name), heatmaps(seed)}; see
+ *   `httpTransport`. Images are rendered in the `background` if they are not the one being edited, such as thumbnails. If there is a
+ *   settled(image), it is called after each finished change. `progress` is set to a function that shows a line of progress.
  * @returns the Desk of the studio, with focus() and close(); it is also the property `studio` of the element. If the model cannot be
  *   opened, the element shows the reason, and the error is thrown.
  */
@@ -211,7 +214,11 @@ function furnish(element, messages, parts) {
   takeDrops(desk);
   begin(desk);
   const closing = new AbortController();
-  addEventListener("pagehide", () => desk.save(), {signal: closing.signal}); // settings whose delayed save is still pending
+  const hidden = () => {
+    desk.save(); // settings whose delayed save is still pending
+    desk.store.leave();
+  };
+  addEventListener("pagehide", hidden, {signal: closing.signal});
   element.studio = desk;
   return Object.assign(desk, {
     focus: () => element.focus({preventScroll: true}),
@@ -226,18 +233,25 @@ function furnish(element, messages, parts) {
   });
 }
 
-/** Opens files that are dropped on the pictures. */
+/** Opens files that are dropped anywhere on the studio. Text can be dropped in fields; the browser would leave the page for a link. */
 function takeDrops(desk) {
-  const {element} = desk.stage;
+  const {element} = desk;
+  const {classList} = desk.stage.element;
+  const holdsFiles = (event) => event.dataTransfer.types.includes("Files");
+  const isText = (event) => event.target.matches("input") && !holdsFiles(event);
   element.addEventListener("dragover", (event) => {
+    if (isText(event)) return;
     event.preventDefault();
-    element.classList.add("dropping");
+    classList.toggle("dropping", holdsFiles(event));
   });
-  element.addEventListener("dragleave", () => element.classList.remove("dropping"));
+  element.addEventListener("dragleave", () => classList.remove("dropping"));
   element.addEventListener("drop", (event) => {
+    if (isText(event)) return;
     event.preventDefault();
-    element.classList.remove("dropping");
-    if (event.dataTransfer.files.length) desk.openFile(event.dataTransfer.files[0]);
+    classList.remove("dropping");
+    if (!event.dataTransfer.files.length) return;
+    element.querySelector("dialog[open]")?.close();
+    desk.openFile(event.dataTransfer.files[0]);
   });
 }
 

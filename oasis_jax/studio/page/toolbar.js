@@ -5,8 +5,14 @@ import {toolsFor} from "./pen.js";
 /** The bar: files, undo, view. */
 export function barOf(desk) {
   const {info, stage} = desk;
-  const undo = button({name: "undo", title: "Undo", keys: "Control+Z", class: "icon", onclick: () => desk.session.undo()});
-  const redo = button({name: "redo", title: "Redo", keys: "Control+Shift+Z", class: "icon", onclick: () => desk.session.redo()});
+  const undo = button({name: "undo", title: "Undo", keys: "Control+Z", class: "icon", onclick: () => desk.travel(() => desk.session.undo())});
+  const redo = button({
+    name: "redo",
+    title: "Redo",
+    keys: "Control+Shift+Z",
+    class: "icon",
+    onclick: () => desk.travel(() => desk.session.redo()),
+  });
   const mode = choices({
     label: "View",
     options: [

@@ -1,7 +1,7 @@
 /** Checks of the page's modules that need no model: each throws if a law does not hold. */
 import {heatmapPicture, movedRows, widenedRows} from "../page/heatmap_rows.js";
 import {copyOf, History, runsBetween} from "../page/history.js";
-import {headerOf} from "../page/messages.js";
+import {headerOf, transportOver, unpacked} from "../page/messages.js";
 import {connectedMask, diskRows, joinedMask, maskEdges, paintDisk, paintLine, paintRectangle, polygonMask} from "../page/ids.js";
 import {
   blendImage,
@@ -138,6 +138,21 @@ export const checks = {
 
   "the edges of a mask surround it"() {
     equal(maskEdges(Uint8Array.of(0, 0, 0, 0, 1, 1, 0, 0, 0), {width: 3, height: 3}), [1, 1, 3, 1, 1, 2, 3, 2, 1, 1, 1, 2, 3, 1, 3, 2]);
+  },
+
+  "the edges of a mask are as long as its border, wherever it lies"() {
+    const shape = {width: 9, height: 7};
+    for (let n = 0; n < 60; n++) {
+      const mask = Uint8Array.from({length: 63}, () => Number(Math.random() < n / 50));
+      const at = (x, y) => (x >= 0 && y >= 0 && x < 9 && y < 7 ? mask[9 * y + x] : 0);
+      let border = 0;
+      for (let y = 0; y <= 7; y++) for (let x = 0; x <= 9; x++) border += Number(at(x, y) !== at(x - 1, y)) + Number(at(x, y) !== at(x, y - 1));
+      const edges = maskEdges(mask, shape);
+      let length = 0;
+      for (let i = 0; i < edges.length; i += 4) length += edges[i + 2] - edges[i] + edges[i + 3] - edges[i + 1];
+      equal(length, border);
+    }
+    equal(maskEdges(new Uint8Array(63), shape), []);
   },
 
   "undo and redo give every state of a long history, as often as wanted"() {
@@ -348,6 +363,25 @@ export const checks = {
     for (let n = 0; n < 50; n++) loop.request(() => ({image: n}));
     equal(await loop.later("thumbnail"), "thumbnail");
     equal([seen, most], [[0, 49], 1]);
+  },
+
+  async "previews start from the image being edited, not from one that was computed in the background"() {
+    const sent = [];
+    const info = {labels: false, classes: []};
+    const transport = transportOver(async (what, {body} = {}) => {
+      if (what === "info") return {header: info};
+      const {header} = unpacked(await body.arrayBuffer());
+      sent.push([header.seed, header.tab]);
+      return {header, rest: new ArrayBuffer(0)};
+    }, "mine");
+    await transport.info();
+    const loop = new RenderLoop((image, how) => transport.render(image, how), {shown: () => {}, failed: () => {}, busy: () => {}});
+    const image = {height: 1, width: 1, end: null, t: 0, regions: []};
+    loop.request(() => ({image: {...image, seed: 1}, preview: null}));
+    await loop.later({...image, seed: 2});
+    loop.request(() => ({image: {...image, seed: 3}, preview: {top: 0, left: 0, height: 1, width: 1}}), true);
+    await loop.later({...image, seed: 4});
+    equal(sent, [[1, "mine"], [2, undefined], [3, "mine"], [4, undefined]]);
   },
 
   async "what was not urgent gives way to a pen; an error answers its request alone"() {
