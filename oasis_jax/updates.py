@@ -170,6 +170,19 @@ def rate_at(count, learning_rate, warmup_steps=0, half_life=0, linear_decay=(), 
     return rate
 
 
+def in_steps(linear_decay, num_steps=0):
+    """The argument `linear_decay` of `rate_at`, from steps or from shares of a run.
+
+    Args:
+        linear_decay: (first, last): steps, or shares in 0..1 of the run's steps; () for none.
+        num_steps: number of steps of the run. If it is unknown (0), or too small for the rates to fall, shares stand for no decay.
+    """
+    if not linear_decay or max(linear_decay) > 1:
+        return tuple(linear_decay)
+    first, last = (round(share * num_steps) for share in linear_decay)
+    return (first, last) if last - first > 1 else ()
+
+
 def rate_in_run(step, learning_rate, skipped=0, **over_time):
     """The learning rate after `step` steps of a run: 0 in the first `skipped` steps, then as in `rate_at`, which has the arguments."""
     return jnp.where(step < skipped, 0.0, rate_at(step - skipped, learning_rate, skipped=skipped, **over_time))

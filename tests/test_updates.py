@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from oasis_jax.updates import adam_without_momentum, descend, in_parts, rate_at, rate_in_run
+from oasis_jax.updates import adam_without_momentum, descend, in_parts, in_steps, rate_at, rate_in_run
 
 BATCH = 12
 
@@ -49,6 +49,17 @@ def test_learning_rates_rise_stay_halve_and_fall(float64):
     np.testing.assert_allclose(rate_at(199, 0.3, warmup_steps=400, half_life=100), 0.3 / 8)
     np.testing.assert_allclose([rate_at(count, 0.3, linear_decay=(50, 150)) for count in counts], [0.3, 0.3, 0.3, 0.15, 0.0], atol=1e-12)
     np.testing.assert_allclose(rate_at(99, 0.3, half_life=100, linear_decay=(50, 150)), 0.3 / 4)
+
+
+@pytest.mark.parametrize(
+    "decay, num_steps, steps",
+    [
+        ((50, 150), 100, (50, 150)), ((0.5, 1), 100, (50, 100)), ((0.5, 1.0), 5301, (2650, 5301)), ((0, 1), 100, (0, 100)), ((), 100, ()),
+        ((0.5, 1), 0, ()), ((0.5, 1), 3, ()), ((0.5, 1), 4, (2, 4)),
+    ],
+)  # fmt: skip
+def test_a_decay_may_be_given_in_shares_of_the_run(decay, num_steps, steps):
+    assert in_steps(decay, num_steps) == steps
 
 
 def test_a_network_that_is_updated_later_warms_up_later_and_has_the_rates_of_the_run(float64):

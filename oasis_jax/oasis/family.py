@@ -22,7 +22,7 @@ from oasis_jax.oasis.published import from_state_dict, read_pth
 from oasis_jax.oasis.scores import Disequilibrium, OwnDiscriminator, ScoresByDiscriminator
 from oasis_jax.oasis.train_step import MUTABLE_D, Hyperparameters, TrainStep
 from oasis_jax.state_dicts import filled
-from oasis_jax.updates import adam_without_momentum, create_state, rate_in_run
+from oasis_jax.updates import adam_without_momentum, create_state, in_steps, rate_in_run
 
 BOUNDARY_LEVELS = 4  # levels whose boundaries are counted, from full size; on coarser ones nearly every pixel is near a boundary
 
@@ -100,7 +100,7 @@ def train_step(config, survey=None):
     over_time = {
         "warmup_steps": train.warmup_steps,
         "half_life": train.get("half_life", 0),
-        "linear_decay": tuple(train.get("linear_decay", ())),
+        "linear_decay": in_steps(train.get("linear_decay", ())),
     }
     arguments_g = {"learning_rate": train.lr_g, "skipped": hyper.segmentation_steps, **over_time}
     arguments_d = {"learning_rate": train.lr_d, **over_time}

@@ -55,7 +55,9 @@ def add_fields(config):
     train.warmup_steps = 0  # steps over which the learning rates rise linearly from 0
     # Steps after which the learning rates have halved; 0 for no decay. High rates learn fast, but their noise keeps images from sharpening.
     train.half_life = 0
-    train.linear_decay = ()  # (13000, 26000): the learning rates fall linearly to zero between these steps; runs must end by then
+    # The learning rates fall linearly to zero between two steps, as in (13000, 26000), or shares of the run's steps, as in (0.5, 1). A run
+    # must end by then.
+    train.linear_decay = ()
     train.adam_b2 = 0.999  # beta1 is 0
     train.adam_eps = 1e-8
     train.ema_decay = 0.9999
@@ -69,6 +71,7 @@ def add_fields(config):
 
 
 _STEPS = several("two numbers of steps", whole(0), 2, 2)
+_SHARES = several("two shares of a run", number(0, 1), 2, 2)
 _WEIGHTS = several("three weights, of the coarse, the middle and the fine level", number(0), 3, 3)
 
 
@@ -76,8 +79,8 @@ def _some_weight(value, config):
     return _WEIGHTS.accepts(value, config) and any(value)
 
 
-def _rising_steps(value, config):
-    return _STEPS.accepts(value, config) and value[0] < value[1]
+def _rising(rule):
+    return lambda value, config: rule.accepts(value, config) and value[0] < value[1]
 
 
 # The allowed values of each single field of an OASIS config: the shared fields and OASIS's own.
@@ -109,7 +112,9 @@ ALLOWED = fields.ALLOWED | {
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),
     **dict.fromkeys(("train.warmup_steps", "train.half_life", "train.segmentation_steps", "train.coarse_steps"), whole(0)),
     "train.linear_decay": either(
-        Rule("two numbers of steps, the smaller one first, such as 13000,26000", _rising_steps), several("() for no decay", whole(0), 0, 0)
+        Rule("two numbers of steps, the smaller one first, such as 13000,26000", _rising(_STEPS)),
+        Rule("two shares of the run, such as 0.5,1", _rising(_SHARES)),
+        several("() for no decay", whole(0), 0, 0),
     ),
     "loss.max_weight": number(0, fix="give 0 for no limit"),
     **dict.fromkeys(("train.adam_b2", "train.ema_decay"), number(0, BELOW_ONE)),

@@ -23,6 +23,7 @@ from oasis_jax.training.kept_palette import keep_palette, refuse_exchanged_class
 from oasis_jax.training.length import check_rates_last, count_steps
 from oasis_jax.training.step import split_of_run
 from oasis_jax.training.workdir import prepare_workdir
+from oasis_jax.updates import in_steps
 
 FOUND = "data_found.txt"  # the full result of the data check
 
@@ -95,8 +96,11 @@ def set_up(config, workdir) -> Run:
     config.data.update(train_split.resolved_fields())
     if saved:
         refuse_exchanged_classes(config.data, saved["data"])
+    num_steps = count_steps(config, len(train_split))
+    if "linear_decay" in config.train:
+        config.train.linear_decay = in_steps(config.train.linear_decay, num_steps)
     train_step = family.train_step(config)  # raises for fields that do not fit, before the slow check of all data
-    mesh, num_steps = make_run_mesh(config, train_step), count_steps(config, len(train_split))
+    mesh = make_run_mesh(config, train_step)
     check_rates_last(train_step, num_steps)
 
     protocol = protocol_of_run(config)

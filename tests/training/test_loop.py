@@ -252,6 +252,16 @@ def test_rates_may_fall_to_zero_with_the_last_step(tmp_path):
     assert set_up(tiny_config(train__linear_decay=(10, 60)), tmp_path).train_step.learning_rates(58)["lr_g"] > 0
 
 
+@pytest.mark.parametrize("fields", [{"num_steps": 60}, {"num_steps": 0, "num_epochs": 60}])
+def test_rates_may_fall_over_a_share_of_the_run(tmp_path, fields):
+    config = tiny_config(train__linear_decay=(0.5, 1.0), **{f"train__{name}": value for name, value in fields.items()})
+    run = set_up(config, tmp_path)
+    rates = [run.train_step.learning_rates(step)["lr_g"] for step in (29, 44, 58, 59)]
+    np.testing.assert_allclose(rates, config.train.lr_g * np.array([1, 0.5, 1 / 30, 0]), rtol=1e-5)
+    assert run.num_steps == 60 and run.config.train.linear_decay == (30, 60)
+    assert config.train.linear_decay == (0.5, 1.0)
+
+
 def test_rates_and_warmup_may_change_when_a_run_is_resumed(uninterrupted, capsys):
     train_and_evaluate(tiny_config(train__warmup_steps=0, train__lr_g=1e-5, train__linear_decay=(10, 90)), uninterrupted[0])
     assert "trained to step 60 already" in capsys.readouterr().out
