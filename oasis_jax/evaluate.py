@@ -105,7 +105,7 @@ def folder_of_run(checkpoint):
     from oasis_jax.checkpoint import FOLDER
 
     path = expanded(checkpoint)
-    path = path.parent if path.name.isdigit() and not (path / FOLDER).exists() else path  # a run's own folder may be a number too
+    path = path.parent if path.name.isdigit() and path.parent.name == FOLDER else path  # other folders may be called by numbers too
     return path.parent if path.name == FOLDER else path
 
 

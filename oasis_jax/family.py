@@ -46,7 +46,7 @@ class TrainStep(Protocol):
     def at(self, step: int) -> "TrainStep":
         """The TrainStep of the update after `step` updates; some recipes use another one for the first steps. This method is optional.
 
-        A TrainStep of the first steps has `lacking`, a text: what a run lacks that ends in them.
+        A TrainStep of the first steps has `lacking`, a text that says what is missing from a run that ends during them.
         """
 
     def averaged(self, state: Any, recent: Iterable[tuple[int, Mapping[str, Any]]]) -> Any:
@@ -128,6 +128,9 @@ class Family(Protocol):
     def train_step(self, config: Any, survey: Any = None) -> TrainStep:
         """The step of a config; `survey` is the result of the data check. Raises ValueError for fields that do not fit."""
 
+    def of_length(self, config: Any, num_steps: int) -> None:
+        """Sets the fields that are given in shares of a run to the numbers of steps of a run of `num_steps` steps. Optional."""
+
     def model(self, config: Any, variables: Any, step: int, survey: Any = None) -> Model:
         """The model to sample from; given the survey of its training data, it may generate batches of similar data faster."""
 
@@ -191,7 +194,7 @@ def step_at(train_step, step) -> TrainStep:
 
 
 def lacking_at(train_step, num_steps):
-    """A line of text: what a run of `num_steps` updates lacks because it ends in its first steps; "" if it lacks nothing."""
+    """A line of text: what is missing from a run of `num_steps` updates because it ends during its first steps; "" if nothing is."""
     lacking = getattr(step_at(train_step, num_steps - 1), "lacking", "")
     return lacking and f"with {num_steps} steps in all, {lacking}"
 

@@ -143,10 +143,12 @@ class Dataset:
         if self.rule.identity == label_rule(self.model).identity:
             return told
         last = self.rule.num_classes - 1
-        return (
+        told = (
             f"{told}\nThe real label maps must hold classes 0..{last} too: label files like those that the model was trained on hold other "
-            "ids, which would be read as wrong classes. For those, write the data set without --label_ids=classes"
+            "ids, which would be read as wrong classes"
         )
+        possible = (label_rule(self.model).inverse >= 0).all()
+        return f"{told}. For those, write the data set without --label_ids=classes" if possible else told
 
 
 def prepare(model, options):

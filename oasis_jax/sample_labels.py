@@ -129,7 +129,8 @@ def _matching(pattern):
 def _split_pattern(pattern):
     """The deepest folder without * of a pattern, and the rest of the pattern below it, a text."""
     base = next(parent for parent in pattern.parents if "*" not in os.fspath(parent) or parent.is_dir())
-    return base, pattern.relative_to(base).as_posix()
+    rest = pattern.relative_to(base).as_posix()
+    return base, f"{rest}/*" if rest.split("/")[-1] == "**" else rest  # ** at the end means all files below, as in a shell
 
 
 def _expression(pattern):

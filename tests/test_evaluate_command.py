@@ -52,6 +52,7 @@ def test_the_report_is_in_the_folder_of_the_run(tmp_path):
         (folder / "checkpoints" / "7").mkdir(parents=True)
         for path in (folder, folder / "checkpoints", folder / "checkpoints" / "7"):
             assert folder_of_run(path) == folder
+    assert folder_of_run(tmp_path / "packed" / "2024") == tmp_path / "packed" / "2024"
 
 
 def test_faults_are_named(run, evaluate, tmp_path):

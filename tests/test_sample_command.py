@@ -210,6 +210,7 @@ def test_label_files_are_found_as_in_training_and_keep_their_paths_below_the_fol
         ("*.png", {"c_l"}),
         ("./*_l.png", {"c_l"}),
         ("**/*_l.png", {"c_l", "gt/x_l", "gt/deep/y_l"}),
+        ("gt/**", {"x_l", "deep/y_l", "deep/z"}),
         ("gt*/*_l.png", {"gt/x_l"}),
         ("a*/b.png", {"ab/b"}),
         ("../here/gt/*.png", {"x_l"}),

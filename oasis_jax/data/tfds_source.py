@@ -33,7 +33,7 @@ def open_tfds(spec, split, columns):
 
     Returns:
         Names of the examples; index -> {column name: array}: "image" uint8 (H, W, 3), "label_map" stored ids, integers (H, W); and the
-        paths of the files that TFDS has prepared.
+        paths of the files that hold them.
 
     Raises:
         DataError: the builder, split or a feature does not exist, or a feature has the wrong type: a photo is an image of 8 or 16 bits, a
@@ -72,7 +72,7 @@ def open_tfds(spec, split, columns):
         record = records[index]
         return {column.name: read_column(column, record[wanted[column.name]], names[index]) for column in columns}
 
-    return names, read, tuple(sorted(os.fspath(path) for path in builder.data_path.iterdir() if path.is_file()))
+    return names, read, tuple(map(os.fspath, builder.info.splits[tfds_split].filepaths))
 
 
 def _builder(layout, root):

@@ -117,6 +117,12 @@ def train_step(config, survey=None):
     )
 
 
+def of_length(config, num_steps):
+    """Sets the fields of a config that are given in shares of a run to the numbers of steps of a run of `num_steps` steps."""
+    if "linear_decay" in config.train:
+        config.train.linear_decay = in_steps(config.train.linear_decay, num_steps)
+
+
 def model(config, variables, step, survey=None):
     """The Model to sample from. With the survey of the training data, `generate` computes similar batches on regions."""
     return make_model(config, variables, step, survey)

@@ -55,8 +55,9 @@ def add_fields(config):
     train.warmup_steps = 0  # steps over which the learning rates rise linearly from 0
     # Steps after which the learning rates have halved; 0 for no decay. High rates learn fast, but their noise keeps images from sharpening.
     train.half_life = 0
-    # The learning rates fall linearly to zero between two steps, as in (13000, 26000), or shares of the run's steps, as in (0.5, 1). A run
-    # must end by then.
+    # The learning rates fall linearly to zero between two steps, as in (13000, 26000); a run that lasts longer is refused. (0.5, 1) means
+    # from half of the run's steps (train.num_steps or train.num_epochs) to its last: if a run is resumed with more steps, its rates are
+    # higher again. If train.max_minutes ends a run, its rates have not fallen to zero.
     train.linear_decay = ()
     train.adam_b2 = 0.999  # beta1 is 0
     train.adam_eps = 1e-8
@@ -71,7 +72,7 @@ def add_fields(config):
 
 
 _STEPS = several("two numbers of steps", whole(0), 2, 2)
-_SHARES = several("two shares of a run", number(0, 1), 2, 2)
+_SHARES = several("two shares of a run", number(0, 1), 2, 2)  # the second is 1: the rates fall until the end
 _WEIGHTS = several("three weights, of the coarse, the middle and the fine level", number(0), 3, 3)
 
 
@@ -113,7 +114,7 @@ ALLOWED = fields.ALLOWED | {
     **dict.fromkeys(("train.warmup_steps", "train.half_life", "train.segmentation_steps", "train.coarse_steps"), whole(0)),
     "train.linear_decay": either(
         Rule("two numbers of steps, the smaller one first, such as 13000,26000", _rising(_STEPS)),
-        Rule("two shares of the run, such as 0.5,1", _rising(_SHARES)),
+        Rule("a share of the run and 1, such as 0.5,1", lambda value, config: _rising(_SHARES)(value, config) and value[1] == 1),
         several("() for no decay", whole(0), 0, 0),
     ),
     "loss.max_weight": number(0, fix="give 0 for no limit"),

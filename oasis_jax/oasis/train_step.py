@@ -125,7 +125,7 @@ class TrainStep:
 
     @property
     def lacking(self):
-        """What a run lacks that ends with a step of this kind; "" if it lacks nothing."""
+        """What is missing from a run that ends with a step of this kind; "" if nothing is."""
         return LACKING.get(self.kind, "")
 
     def updates_of_g(self, state):

@@ -37,11 +37,12 @@ class Answers:
 
     @functools.cached_property
     def _known(self):
-        return self._facts()
+        """Facts that are the same before and after compilation: name, step and model_id."""
+        return {name: value for name, value in self._facts().items() if name in ("name", "step", "model_id")}
 
     def info(self, body=b"", name=""):
         """The facts about the model that the page needs."""
-        return self._known, ()
+        return self._facts(), ()
 
     def render(self, body, name=""):
         """The photo that the body asks for, or a part of it, uint8 (height, width, 3), with height, width, top, left and exact."""
@@ -73,7 +74,7 @@ class Answers:
         header, data = framing.unpack(body)
         asked = header.get("model_id")
         # Before anything else is checked: of another model, classes and sizes may differ too.
-        if isinstance(asked, str) and len(asked) == MODEL_ID.longest and asked != self._known["model_id"]:
+        if isinstance(asked, str) and 0 < len(asked) <= MODEL_ID.longest and asked != self._known["model_id"]:
             now = f"{joined(self._known['name'])}, step {self._known['step']}"
             raise OtherModelError(f"this page was opened with another model than the one that runs now ({now}): reload the page")
         return read_request(self._model, self._renderer.size, header, data)

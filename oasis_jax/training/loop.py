@@ -70,6 +70,8 @@ def train(run, kept=None):
         shown = Progress(run, first_step, kept)
         stack.callback(shown.close)
         if first_step < run.num_steps:
+            if is_first() and (lacking := lacking_at(run.train_step, run.num_steps)):
+                print(f"note: {lacking}")
             with left_with_others(lambda: f"start all processes again with the same command: {resume_advice(checkpoints)}"):
                 try:
                     state, scores, stopped = train_steps(run, state, first_step, checkpoints, received, shown)
@@ -140,8 +142,8 @@ def train_steps(run, state, first_step, checkpoints, received, shown):
             last = done == run.num_steps or stopped or over
             lost = upcoming is not None and upcoming.failure is not None and num_processes() == 1  # with several, the others would not know
             due = {name: last or lost or is_due(done, getattr(config, name).every_steps) for name in ("log", "checkpoint")}
-            # A run that was told to stop saves its state, but draws no samples and is not evaluated.
             due["check"] = is_due(done, config.log.every_steps or CHECK_EVERY)
+            # A run that was told to stop saves its state, but draws no samples and is not evaluated.
             due["images"] = not stopped and (last or is_due(done, config.log.images_every_steps))
             due["eval"] = not stopped and (last or is_due(done, config.eval.every_steps))
             if any(due.values()):

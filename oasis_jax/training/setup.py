@@ -14,7 +14,7 @@ from oasis_jax.data.split import Split
 from oasis_jax.data.survey import Survey
 from oasis_jax.evaluation.networks import direction_of, make_metrics
 from oasis_jax.evaluation.validation import Validation
-from oasis_jax.family import Family, TrainStep, find_family, lacking_at, rules_of
+from oasis_jax.family import Family, TrainStep, find_family, rules_of
 from oasis_jax.files import expanded, write_whole
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.parallel.mesh import describe_split, make_local_mesh, mesh_of_split
@@ -23,7 +23,6 @@ from oasis_jax.training.kept_palette import keep_palette, refuse_exchanged_class
 from oasis_jax.training.length import check_rates_last, count_steps
 from oasis_jax.training.step import split_of_run
 from oasis_jax.training.workdir import prepare_workdir
-from oasis_jax.updates import in_steps
 
 FOUND = "data_found.txt"  # the full result of the data check
 
@@ -33,7 +32,8 @@ class Run:
     """What a run consists of.
 
     Attributes:
-        config: ConfigDict, with the label fields resolved, so that a checkpoint says how to read label files.
+        config: ConfigDict, with the label fields resolved, so that a checkpoint says how to read label files, and shares of the run as
+            numbers of steps.
         workdir: path.
         family: the family of the config.
         train_step: the family's TrainStep.
@@ -97,8 +97,8 @@ def set_up(config, workdir) -> Run:
     if saved:
         refuse_exchanged_classes(config.data, saved["data"])
     num_steps = count_steps(config, len(train_split))
-    if "linear_decay" in config.train:
-        config.train.linear_decay = in_steps(config.train.linear_decay, num_steps)
+    if hasattr(family, "of_length"):
+        family.of_length(config, num_steps)
     train_step = family.train_step(config)  # raises for fields that do not fit, before the slow check of all data
     mesh = make_run_mesh(config, train_step)
     check_rates_last(train_step, num_steps)
@@ -110,8 +110,6 @@ def set_up(config, workdir) -> Run:
     surveys = check_splits(splits, spec, workdir, (family.statistic(config), None), remember=is_first())
     if is_first():
         tell(workdir, *surveys)
-        if lacking := lacking_at(train_step, num_steps):
-            print(f"note: {lacking}")
     train_step = family.train_step(config, surveys[0])
     if is_first():
         with jax.set_mesh(mesh):
