@@ -185,11 +185,11 @@ def test_a_run_without_logs_keeps_no_metrics_for_long(tmp_path, monkeypatch):
 
     monkeypatch.setattr("oasis_jax.training.loop.check_finite", count)
     monkeypatch.setattr("oasis_jax.training.loop.CHECK_EVERY", 4)
-    config = tiny_config(log__every_steps=0, checkpoint__every_steps=6, train__num_steps=10, train__batch_size=2, eval__max_examples=2)
-    train_and_evaluate(config, tmp_path)
+    train_and_evaluate(tiny_config(log__every_steps=0, checkpoint__every_steps=6, train__num_steps=10), tmp_path)
     assert counts == [4, 2, 4, 2]  # at the steps 4, 6, 8 and 10
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_in_its_first_steps_is_told_so_at_its_start_and_at_its_end(tmp_path, capsys):
     config = tiny_config(train__coarse_steps=5, train__num_steps=2, train__batch_size=2, eval__max_examples=2)
     train_and_evaluate(config, tmp_path)
