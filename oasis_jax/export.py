@@ -76,11 +76,11 @@ def run(options):
     Raises:
         CheckpointError, DataError, ImportError, OSError, ValueError: the message says how to fix it.
     """
+    if options.labels and options.format != PAGE:
+        raise ValueError(f"--labels={options.labels} is for --format={PAGE} alone: omit it")
     if options.format == SAFETENSORS:
         _pack(options)
         return
-    if options.format != PAGE:
-        _refuse_labels(options)
     output = _new_file(options.output)
     beside = None if options.format == PAGE else _new_file(f"{options.output}.json")
     given = {name: getattr(options, name) for name in _family_options() if getattr(options, name) is not None}
@@ -97,14 +97,8 @@ def run(options):
     print(f"wrote {shlex.quote(str(output))}, {len(data) / 1e6:.2f} MB; {shlex.quote(str(beside))} says what it takes")
 
 
-def _refuse_labels(options):
-    if options.labels:
-        raise ValueError(f"--labels={options.labels} is for --format={PAGE} alone: omit it")
-
-
 def _pack(options):
     """Writes a packed model."""
-    _refuse_labels(options)
     given = [name for name in _family_options() if getattr(options, name) is not None]
     if given:
         raise ValueError(f"--{given[0]} is for --format={ONNX} alone: omit it")

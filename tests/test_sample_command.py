@@ -19,6 +19,7 @@ from oasis_jax.noise import Regions, class_noise, slerp
 from oasis_jax.recipes import Recipe
 from oasis_jax.sample_labels import class_colours, find_label_files
 from oasis_jax.sample_options import find_class
+from tests.closed_folder import close_folder
 from tests.sample_options import sample_options
 from tests.tiny_run import CLASS_NAMES, IMAGE_SIZE, save_run, tiny_config
 
@@ -243,14 +244,7 @@ def test_a_pattern_reports_what_cannot_be_read_where_it_could_match(tmp_path, mo
         (tmp_path / name).touch()
     (tmp_path / "other/lost").symlink_to("nowhere")
     os.mkfifo(tmp_path / "other/pipe.png")
-    scandir = os.scandir
-
-    def guarded(path):
-        if os.path.basename(path) == "closed":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", guarded)
+    close_folder(monkeypatch, "closed")
     files, faults = find_label_files(str(tmp_path / pattern))
     assert files and len(faults) == len(unreadable)
     assert all(any(f"{tmp_path / name} " in fault for fault in faults) for name in unreadable)

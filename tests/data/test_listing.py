@@ -9,6 +9,7 @@ from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.image_files import DataError
 from oasis_jax.data.listing import list_images, sort_out
+from tests.closed_folder import close_folder
 from tests.data.conftest import write_pair
 
 
@@ -66,14 +67,7 @@ def test_files_of_other_types_are_counted(tmp_path):
 
 def test_a_folder_that_cannot_be_read_is_a_fault(tmp_path, monkeypatch):
     write(tmp_path, "a.png", "city/b.png")
-    scandir = os.scandir
-
-    def guarded(path):
-        if os.path.basename(path) == "city":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", guarded)
+    close_folder(monkeypatch, "city")
     listed = list_images(tmp_path)
     assert list(listed.files) == ["a.png"]
     (fault,) = listed.faults

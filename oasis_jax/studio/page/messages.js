@@ -1,4 +1,5 @@
 /** Messages between the page and the program that computes images: length of the header, JSON header, then the bytes of maps. */
+import {newName} from "./random.js";
 
 function packed(header, ...maps) {
   const text = new TextEncoder().encode(JSON.stringify(header));
@@ -39,15 +40,13 @@ function imageIn({header, rest}, info) {
   return {...header, labels, regionMap, tail: new Uint8Array(rest.slice(after + (regionMap ? size : 0)))};
 }
 
-export const randomName = () => crypto.getRandomValues(new Uint32Array(1))[0].toString(16);
-
 /**
  * The five functions of a transport, as `mount` takes them.
  *
  * @param ask (what, {name, body (Blob or text), signal}) -> Promise of {header, rest (ArrayBuffer)}: sends a request.
  * @param tab name of this page: its previews start from its own last exact image.
  */
-export function transportOver(ask, tab = randomName()) {
+export function transportOver(ask, tab = newName()) {
   let info = null;
   return {
     async info() {

@@ -1,5 +1,6 @@
 /** The studio in a notebook cell, as an anywidget. Requests are sent to the kernel as messages with binary buffers. */
-import {messageOf, randomName, transportOver, unpacked} from "./messages.js";
+import {messageOf, transportOver, unpacked} from "./messages.js";
+import {newName} from "./random.js";
 import {mount} from "./studio.js";
 
 const PATIENCE = 60_000; // ms
@@ -8,7 +9,7 @@ const PATIENCE = 60_000; // ms
  * The transport over the `model` of a widget, with close(). If its `progress` is set, it is called with the lines of progress that the
  * kernel sends before the first answer.
  */
-function kernelTransport(model, view = randomName()) {
+function kernelTransport(model, view = newName()) {
   const waiting = new Map();
   let info = null;
   let count = 0;
