@@ -40,7 +40,7 @@ export function fakeTransport(kind, asked) {
     examples: labelled ? [{name: "street"}, {name: "park"}] : [],
   };
   const maps = () => new (names.length > 256 ? Uint16Array : Uint8Array)(height * width);
-  const rowsOf = (seed) => Array.from({length: 7}, (_, i) => [((seed >> i) % 7) / 10 - 0.3, ((seed >> (i + 3)) % 11) / 10 - 0.5, 0.3]);
+  const rowsOf = (seed) => Array.from({length: 7}, (_, i) => [((seed >>> i) % 7) / 10 - 0.3, ((seed >>> (i + 3)) % 11) / 10 - 0.5, 0.3]);
   return {
     info: async () => info,
     async render(image, {preview, signal}) {
