@@ -20,7 +20,7 @@ from eqgan_cases import (
     nhwc,
 )
 from goldens import golden_arrays, golden_dir, needs, stored_groups
-from recipe import eqgan_manifest, eqgan_weights
+from recipe import eqgan_manifest
 
 from oasis_jax.eqgan import published
 from oasis_jax.eqgan.alignment import Alignment
@@ -29,7 +29,7 @@ from oasis_jax.eqgan.train_step import PATH_LENGTH, Draws, Hyperparameters, Trai
 from oasis_jax.updates import adam_without_momentum, create_state
 
 TRAIN, TOLERANCES = "eqgan/train", "eqgan/tolerances.json"
-LATER_LOSS, UPDATE_NORM = 3e-3, 1e-3  # relative tolerances in float32 of values after an update
+UPDATE_NORM = 1e-3  # relative tolerance in float32 of the norm of an update
 LR, B2 = 0.0025, 0.99
 INPUTS = rf"it\d+\.[GD]\.(z|hm\.{HEATMAPS})|real_note|.*\.names|r1_gamma|ema_kimg|batch|mbstd_group"
 WHOLE = r"after\d+\.(G|D|Gema)\.(?!delta_norm).*"  # whole arrays after updates; in float32, only their updates are compared
@@ -139,13 +139,9 @@ def test_losses_and_gradients_of_the_first_iteration(dtype):
     compare(found, TRAIN, dtype, tolerances, names=r"init\..*", inputs=INPUTS)
 
 
-@pytest.mark.slow
-@needs_train
-def test_iterations(dtype):
-    step, state, stored = prepared(dtype)
-    tolerances = json.loads((golden_dir() / TOLERANCES).read_text())["train"]
-    before = dict(zip("GD", map(eqgan_weights, trained_modules()), strict=True))
-    before["Gema"] = before["G"]
+def iteration(dtype):
+    """(f(state, i) -> (new state, metrics, D's logits for fake and photo), first state, Hyperparameters)."""
+    step, first, stored = prepared(dtype)
 
     @jax.jit
     def iterate(state, image, of_g, of_d):
@@ -154,10 +150,41 @@ def test_iterations(dtype):
         fake, _ = step.generate({**state.generator, "params": new.generator["params"]}, with_const_noise(*of_d))
         return new, metrics, [step.discriminator.apply(state.discriminator, each) for each in (fake, image)]
 
-    found, faults = {}, []
-    for i in range(len(stored_groups(TRAIN, r"it(\d+)\.G\.z"))):
+    def with_stored_inputs(state, i):
         given = [latents_and_maps(stored, f"it{i}.{phase}", dtype) for phase in "GD"]
-        state, metrics, (on_fake, on_real) = iterate(state, real_images(step, stored, i, dtype), *given)
+        return iterate(state, real_images(step, stored, i, dtype), *given)
+
+    return with_stored_inputs, first, step.hyper
+
+
+def weights_of(state):
+    """{network: {published name: array}}."""
+    discriminator = published.discriminator_to_state_dict(state.discriminator)
+    return {"G": of_generator(state.generator), "D": discriminator, "Gema": of_generator(state.ema)}
+
+
+@pytest.mark.slow
+@needs_train
+def test_iterations(dtype):
+    """In float64, each iteration goes on from the one before. In float32, each begins with the state of float64.
+
+    A gradient near zero can have another sign in float32, and Adam makes a whole step of it. A chain in float32 would measure how far
+    such steps lead, which depends on the processor.
+    """
+    stored, tolerances = golden_arrays(TRAIN), json.loads((golden_dir() / TOLERANCES).read_text())["train"]
+    iterate, state, hyper = iteration(dtype)
+    if dtype == jnp.float32:
+        with jax.enable_x64(True):
+            iterate_exactly, exact, _ = iteration(jnp.float64)
+    first, found, faults = weights_of(state), {}, []
+    for i in range(len(stored_groups(TRAIN, r"it(\d+)\.G\.z"))):
+        if dtype == jnp.float32:
+            state = jax.tree.map(lambda array, like: np.asarray(array, like.dtype), exact, state)
+            with jax.enable_x64(True):
+                exact, _, _ = iterate_exactly(exact, i)
+        before = weights_of(state)
+        state, metrics, (on_fake, on_real) = iterate(state, i)
+        after = weights_of(state)
         found |= {
             f"it{i}.G.adv": metrics["loss_g"],
             f"it{i}.G.align": metrics["loss_g_align"],
@@ -165,27 +192,23 @@ def test_iterations(dtype):
             f"it{i}.D.fake_logits": on_fake[:, None],
             f"it{i}.D.real_logits": on_real[:, None],
         }
-        penalty = stored[f"it{i}.Dreg.r1_penalty"] if i % step.hyper.r1_every == 0 else np.zeros(1)
-        expected = step.hyper.r1_every * step.hyper.r1_gamma / 2 * penalty.mean()
+        penalty = stored[f"it{i}.Dreg.r1_penalty"] if i % hyper.r1_every == 0 else np.zeros(1)
+        expected = hyper.r1_every * hyper.r1_gamma / 2 * penalty.mean()
         np.testing.assert_allclose(metrics["loss_d_r1"], expected, rtol=EXACT if dtype == jnp.float64 else GRADIENT)
-        after = {"G": of_generator(state.generator), "D": published.discriminator_to_state_dict(state.discriminator)}
-        after["Gema"] = of_generator(state.ema)
         for network in stored_groups(TRAIN, rf"after{i + 1}\.(\w+)\.delta_norm"):
             names = stored[f"init.{network}.names"]
-            updates = {name: after[network][name] - before[network][name].astype(np.float64) for name in names}
+            updates = {name: np.float64(after[network][name]) - first[network][name] for name in names}
             found[key := f"after{i + 1}.{network}.delta_norm"] = norms(updates, names)
-            if i == 0 or dtype == jnp.float64:  # later, gradients near zero may have another sign in float32
-                np.testing.assert_allclose(found[key], stored[key], rtol=UPDATE_NORM, err_msg=key)
+            np.testing.assert_allclose(found[key], stored[key], rtol=UPDATE_NORM, err_msg=key)
         for key in stored:
             prefix, network, name = (key.split(".", 2) + ["", ""])[:3]
             if prefix == f"after{i + 1}" and name != "delta_norm":
-                update, expected = (each.astype(np.float64) - before[network][name] for each in (after[network][name], stored[key]))
+                update, expected = (np.float64(each) - before[network][name] for each in (after[network][name], stored[key]))
                 error = np.linalg.norm(update - expected) / np.linalg.norm(expected)
                 if not error <= tolerances[key]["rel_l2_tol"]:
                     faults.append(f"the update of {key} differs by {error:.1e}")
                 if dtype == jnp.float64:
                     found[key] = np.moveaxis(after[network][name], 1, -1) if stored[key].ndim == 4 else after[network][name]
     assert not faults, "\n".join(faults)
-    of_losses = {r"it0\.(G\..*|D\.loss|D\.real_logits)": LOSS, r".*norm": UPDATE_NORM, r".*": LATER_LOSS}
     inputs = rf"{INPUTS}|init\..*|it\d+\.Dreg\.r1_penalty" + ("" if dtype == jnp.float64 else f"|{WHOLE}")
-    compare(found, TRAIN, dtype, of_losses, inputs=inputs)
+    compare(found, TRAIN, dtype, {r".*norm": UPDATE_NORM, r".*": LOSS}, inputs=inputs)
