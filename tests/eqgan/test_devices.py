@@ -16,8 +16,7 @@ WIDTHS = {"channel_base": 256, "channel_max": 16}  # at which nearly all operati
 # Number of groups (statistics, alignment), hidden channels of the SELs, whether to align, meshes (parts of the batch, parts of the rows).
 CASES = {
     "full": (1, 4, True, [(4, 1)]),
-    "full in two groups": (2, 4, True, [(2, 1), (8, 1)]),
-    "sel": (1, 4, False, [(4, 1)]),
+    "full in two groups": (2, 4, True, [(8, 1)]),
     "baseline": (1, 0, False, [(4, 1)]),
 }
 
