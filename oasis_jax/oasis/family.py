@@ -81,10 +81,11 @@ def train_step(config, survey=None):
                 f"train.coarse_steps={train.coarse_steps} leaves no step at half the height and width after the first "
                 f"train.segmentation_steps={train.segmentation_steps}, which it includes: set a larger number, or 0 for none"
             )
-    if 2 * train.get("translation", 0) >= min(config.data.image_size):
+    side = min(config.data.image_size)
+    if 2 * train.get("translation", 0) >= side:  # the border is reflected once, also at half size
         raise ValueError(
-            f"train.translation={train.translation} is half of the {min(config.data.image_size)} pixels of data.image_size or more: "
-            "set a smaller number, or 0 for none"
+            f"train.translation={train.translation} must be less than half of the shorter side of data.image_size, {side} pixels: set at "
+            f"most {(side - 1) // 2}, or 0 for none"
         )
     hyper = Hyperparameters(
         dontcare_id=config.data.dontcare_id,

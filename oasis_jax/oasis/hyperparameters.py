@@ -24,7 +24,8 @@ class Hyperparameters:
         init_gain: gain of the Xavier-normal initial kernels.
         accumulate: number of parts of the batch, run one after the other, whose gradients are averaged. G's batch statistics and the
             alignment's threshold then see one part at a time, and `di_seg_of_batch` is a mean over parts; all else is as for the batch.
-        translation: all that D sees is moved by up to this many pixels, except in `segmentation_steps` (`oasis.translation`); 0 for none.
+        translation: all that D sees is moved at random by up to this many pixels, also at half size, but not in `segmentation_steps`; 0 for
+            none (`oasis.translation`).
         shared_fakes: train D on the fakes of the G update instead of new fakes of the updated G. This is a different algorithm, which saves
             a pass through G; G's statistics are updated once per step. `accumulate` must be 1.
         refresh_batches: number of batches whose forward passes refresh the averaged generator's batch statistics.

@@ -226,7 +226,10 @@ class TrainStep:
         return sum(metrics.values()), (metrics, statistics_g, statistics_d, shared)
 
     def aligned_loss(self, adversarial, fake, state, label_map, draws):
-        """The adversarial loss of the fakes and the alignment of D's attention with G's heatmaps -> (metrics, new statistics of D)."""
+        """The adversarial loss of the fakes and the alignment of D's attention with G's heatmaps -> (metrics, new statistics of D).
+
+        `fake` and `label_map` have been translated; the heatmaps of `draws` are translated here.
+        """
         rule, size = self.alignment, label_map.shape[1:]
         blocks = attended_blocks(rule.side, self.discriminator.num_blocks)
         (heatmaps,) = translated(draws.offsets_g, render(draws.heatmaps_g, size, self.generator.isotropic))

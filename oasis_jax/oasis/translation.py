@@ -1,8 +1,8 @@
-"""Random translation of all that D sees, so that it judges no pixel by its place in the image.
+"""Random translation of all that D sees, so that D depends less on where a pixel lies in the image.
 
-A pixel's place in the grids of D's coarse levels is the same in every step, and so are its distances from the border of the image.
-Translated at random, photos and fakes have no such places, and D's gradients favour no rows and columns of G's images. Label maps, weights
-and masks are translated with the images. The translation of DiffAugment (Zhao et al. 2020), with reflection instead of zeros.
+Without it, a pixel has the same position in the grids of D's coarse levels, and the same distance from the border, in every step, so that
+D's gradients can favour certain rows and columns of G's images. Label maps, weights, masks and heatmaps are moved with the images. It is
+the translation of DiffAugment (Zhao et al. 2020), with reflection instead of zeros.
 """
 import jax
 import jax.numpy as jnp
@@ -16,9 +16,9 @@ def draw_offsets(key, batch, limit):
 
 
 def translated(offsets, *arrays):
-    """Moves each example of the arrays down and to the right; what is beyond the border is the reflection of what is inside.
+    """Moves each example down and to the right by its offsets; pixels from beyond the border are reflected.
 
-    If rows are split over devices, they are gathered first, since an example can move by any number of rows.
+    If rows are split over devices, the arrays are gathered first.
 
     Args:
         offsets: (B, 2) integer, rows and columns, smaller than H and W in magnitude; None moves nothing.

@@ -8,9 +8,8 @@ from oasis_jax.layers.resampling import upsample
 from oasis_jax.oasis.conditioning import from_noise, from_regions
 from oasis_jax.oasis.dense import Dense
 from oasis_jax.oasis.discriminator import DecoderBlock, Discriminator
-from oasis_jax.oasis.generator import Generator, check_sides
+from oasis_jax.oasis.generator import MUTABLE_G, Generator, check_sides
 from oasis_jax.oasis.spade import SPADEResidualBlock
-from oasis_jax.oasis.train_step import MUTABLE_G
 
 N, Z = 4, 3
 LABELS = np.random.default_rng(0).integers(0, N, (2, 8, 12))

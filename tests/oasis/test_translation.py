@@ -68,6 +68,7 @@ def given(float64):
 def test_d_learns_from_moved_images_and_label_maps(given):
     step, state, (image, label_map, weights), draws = given
     fake = jnp.flip(image, 2)
+    draws = dataclasses.replace(draws, offsets_g=None)
     plain = dataclasses.replace(draws, offsets_d=jnp.zeros_like(OFFSETS))
     loss = jax.jit(jax.value_and_grad(lambda params, *given: step.discriminator_loss(params, state, *given), has_aux=True))
     found, unmoved = (loss(state.discriminator["params"], image, fake, label_map, weights, each) for each in (draws, plain))
@@ -78,13 +79,21 @@ def test_d_learns_from_moved_images_and_label_maps(given):
 
 
 def test_g_learns_from_what_d_sees_of_its_moved_images(given):
-    step, state, (image, label_map, weights), draws = given
-    loss, _ = jax.jit(step.generator_loss)(state.generator["params"], state, image, label_map, weights, draws)
+    """The perceptual loss and shared fakes are those of its images as they are. Without class balance, the weights are a number."""
+    step, state, (image, label_map, _), draws = given
+    hyper = Hyperparameters(balance=False, shared_fakes=True, perceptual=2.0)
+    step = dataclasses.replace(step, hyper=hyper, features=lambda image: [(1.0, image)])
+    draws = dataclasses.replace(draws, offsets_d=None)
+    given = image, label_map, step.pixel_weights(label_map), draws
+    _, (metrics, _, _, shared) = jax.jit(step.generator_loss)(state.generator["params"], state, *given)
+
     apply = jax.jit(lambda *given: step.generator.apply(*given, train=True, mutable=MUTABLE_G))
     fake, _ = apply(state.generator, label_map, draws.noise_g)
-    seen, labels, weights = (jnp.asarray(moved(np.asarray(array))) for array in (fake, label_map, weights))
+    np.testing.assert_allclose(shared, fake, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(metrics["loss_g_perceptual"], 2 * jnp.abs(fake - image).mean(), rtol=1e-12)
+    seen, labels = (jnp.asarray(moved(np.asarray(array))) for array in (fake, label_map))
     logits, _ = jax.jit(lambda *given: step.discriminator.apply(*given, train=True, mutable=MUTABLE_D))(state.discriminator, seen)
-    np.testing.assert_allclose(loss, losses.real_target_loss(logits, labels, weights), rtol=1e-12)
+    np.testing.assert_allclose(metrics["loss_g"], losses.real_target_loss(logits, labels, 1.0), rtol=1e-12)
 
 
 def test_a_step_draws_its_translations_by_the_hyperparameter():
