@@ -44,7 +44,8 @@ def compare(step, initial, batches, meshes, shard_state=False):
     Returns:
         (whether every metric on one device is nonzero in at least one step, [a dict for each mesh]), for JSON. A dict holds the mesh; the
         largest differences in "losses" (metrics that both runs have), "state" and "gradients" (of the first step, relative to the largest
-        gradient of the network); "work", the program's operations relative to those on one device; and "gathered", as of `_gathered`.
+        gradient of the network); "work", the program's operations relative to those on one device; and "gathered rows", as of
+        `_gathered_rows`.
     """
     alone, found = _train(step, initial, batches, (1, 1), False), []
     for mesh in meshes:
@@ -53,7 +54,7 @@ def compare(step, initial, batches, meshes, shard_state=False):
         state = float(np.abs(alone[2] - one[2]).max())
         gradients = max(float(np.abs(a - b).max() / b.max()) for a, b in zip(one[4], alone[4], strict=True))
         differences = {"losses": losses, "state": state, "gradients": gradients}
-        found.append({"mesh": mesh, **differences, "work": one[0] / alone[0], "gathered": one[3]})
+        found.append({"mesh": mesh, **differences, "work": one[0] / alone[0], "gathered rows": one[3]})
     return all(bool(values.any()) for values in alone[1].values()), found
 
 
@@ -70,7 +71,7 @@ def _train(step, state, batches, mesh, shard_state):
         gradients = gradients or [_gradients(of_network) for of_network in (state.opt_state_g, state.opt_state_d)]
     metrics = {name: np.array([of_step[name] for of_step in metrics]) for name in metrics[0]}
     leaves = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state)])
-    return compiled.cost_analysis()["flops"], metrics, leaves, _gathered(compiled.as_text()), gradients
+    return compiled.cost_analysis()["flops"], metrics, leaves, _gathered_rows(compiled.as_text()), gradients
 
 
 def _gradients(opt_state):
@@ -78,13 +79,12 @@ def _gradients(opt_state):
     return np.concatenate([np.ravel(np.sqrt(leaf)) for leaf in jax.tree.leaves(optax.tree_utils.tree_get(opt_state, "nu"))])
 
 
-def _gathered(text):
-    """The (rows, channels) of gathered images and activations. Kernels (k, k, C, D), gathered if the state is divided, do not count."""
-    found = set()
+def _gathered_rows(text):
+    """The numbers of rows of gathered images and activations. Kernels (k, k, C, D), gathered if the state is divided, do not count."""
+    rows = set()
     for shapes, axis in _GATHERED.findall(text):
         for shape in (tuple(map(int, shape.split(","))) for shape in _SHAPE.findall(shapes)):
             if len(shape) > 2 and not (len(shape) == 4 and shape[0] == shape[1] <= 4):
                 # (B, parts, H / parts, W, C) while rows are resized
-                rows = shape[int(axis)] * (shape[int(axis) + 1] if len(shape) == 5 else 1)
-                found.add((rows, shape[-1] if len(shape) > 3 else 1))
-    return sorted(found)
+                rows.add(shape[int(axis)] * (shape[int(axis) + 1] if len(shape) == 5 else 1))
+    return sorted(rows)

@@ -62,7 +62,7 @@ MEANINGFUL = {
         "loss.vgg_weights": NAMES,
         "loss.align_warmup": (0,),
         **{f"train.{name}": (HUGE,) for name in ("lr_g", "lr_d", "init_gain", "adam_eps")},  # a loss that diverges ends the run
-        **{f"train.{name}": (0,) for name in ("warmup_steps", "half_life", "segmentation_steps", "coarse_steps", "translation")},
+        **{f"train.{name}": (0,) for name in ("warmup_steps", "half_life", "segmentation_steps", "coarse_steps")},
         "train.linear_decay": ((), [], (0.5, 1), (0, 1)),
         **{f"train.{name}": OFF for name in ("adam_b2", "ema_decay")},
         "train.ema_refresh_batches": (0,),

@@ -13,7 +13,6 @@ from oasis_jax.oasis.capacities import on_regions
 from oasis_jax.oasis.exported import portable as portable
 from oasis_jax.oasis.from_config import conditioning, make_alignment, make_discriminator, make_model, make_training_generator
 from oasis_jax.oasis.generator import check_sides
-from oasis_jax.oasis.hyperparameters import Hyperparameters
 from oasis_jax.oasis.onnx_generator import to_onnx
 from oasis_jax.oasis.perceptual import load_features
 from oasis_jax.oasis.preview import Previews, can_preview
@@ -21,7 +20,7 @@ from oasis_jax.oasis.protocols import PROTOCOLS
 from oasis_jax.oasis.protocols import default_protocol as default_protocol
 from oasis_jax.oasis.published import from_state_dict, read_pth
 from oasis_jax.oasis.scores import Disequilibrium, OwnDiscriminator, ScoresByDiscriminator
-from oasis_jax.oasis.train_step import MUTABLE_D, TrainStep
+from oasis_jax.oasis.train_step import MUTABLE_D, Hyperparameters, TrainStep
 from oasis_jax.state_dicts import filled
 from oasis_jax.updates import adam_without_momentum, create_state, in_steps, rate_in_run
 
@@ -81,12 +80,6 @@ def train_step(config, survey=None):
                 f"train.coarse_steps={train.coarse_steps} leaves no step at half the height and width after the first "
                 f"train.segmentation_steps={train.segmentation_steps}, which it includes: set a larger number, or 0 for none"
             )
-    side = min(config.data.image_size)
-    if 2 * train.get("translation", 0) >= side:  # the border is reflected once, also at half size
-        raise ValueError(
-            f"train.translation={train.translation} must be less than half of the shorter side of data.image_size, {side} pixels: set at "
-            f"most {(side - 1) // 2}, or 0 for none"
-        )
     hyper = Hyperparameters(
         dontcare_id=config.data.dontcare_id,
         balance=loss.balance,
@@ -101,7 +94,6 @@ def train_step(config, survey=None):
         sequential=train.discriminator_schedule == "sequential",
         init_gain=train.init_gain,
         accumulate=train.accumulate,
-        translation=train.get("translation", 0),
         shared_fakes=train.shared_fakes,
         refresh_batches=train.ema_refresh_batches,
     )

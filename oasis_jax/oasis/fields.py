@@ -66,8 +66,6 @@ def add_fields(config):
     train.discriminator_schedule = "batched"  # D sees fake, real and mixed images as one batch; "sequential": one by one, as published
     # D trains on the fakes of the G update, not on new fakes of the updated G: saves a pass through G, but differs from what is published.
     train.shared_fakes = False
-    # All that D sees is moved at random by up to this many pixels (not in segmentation_steps), against a lattice in G's images; 0 for none.
-    train.translation = 0
     train.segmentation_steps = 0  # number of first steps that only train D, on the classes of real photos; they are fast
     train.coarse_steps = 0  # number of first steps at half the height and width, including segmentation_steps (which are at full size)
     train.ema_warmup = False  # use the decay min(ema_decay, (1 + t) / (10 + t)) after t updates of G, to forget the initial weights
@@ -114,7 +112,6 @@ ALLOWED = fields.ALLOWED | {
     "loss.attn_objective": choice("ce", "fake"),
     **dict.fromkeys(("train.lr_g", "train.lr_d", "train.init_gain", "train.adam_eps"), number(SMALL)),
     **dict.fromkeys(("train.warmup_steps", "train.half_life", "train.segmentation_steps", "train.coarse_steps"), whole(0)),
-    "train.translation": whole(0),  # and less than half of a side of the image: `family.train_step`
     "train.linear_decay": either(
         Rule("two numbers of steps, the smaller one first, such as 13000,26000", _rising(_STEPS)),
         Rule("a share of the run and 1, such as 0.5,1", lambda value, config: _rising(_SHARES)(value, config) and value[1] == 1),

@@ -12,19 +12,18 @@ import optax
 from oasis_jax.axes import rows_are_split
 from oasis_jax.heatmaps import NUM_MAPS
 from oasis_jax.layers import attention
-from oasis_jax.layers.initial import initial_variables
+from oasis_jax.layers.initial import KERNEL_GAIN, initial_variables
 from oasis_jax.layers.spatial import render
 from oasis_jax.oasis import losses
 from oasis_jax.oasis.alignment import Alignment, attended_blocks, attended_forward
 from oasis_jax.oasis.capacities import describe
 from oasis_jax.oasis.discriminator import Discriminator
 from oasis_jax.oasis.disequilibrium import DI_SEG_FORMULA, di_seg_of_batch, log_fake_probability
+from oasis_jax.oasis.draws import Draws as Draws
 from oasis_jax.oasis.draws import draw
 from oasis_jax.oasis.first_steps import halved
 from oasis_jax.oasis.generator import MUTABLE_G, Generator
-from oasis_jax.oasis.hyperparameters import Hyperparameters
 from oasis_jax.oasis.refresh import refresh_once
-from oasis_jax.oasis.translation import translated
 from oasis_jax.ranges import normalise
 from oasis_jax.updates import AVERAGE, create_state, descend, in_parts, now_and_then
 
@@ -34,6 +33,48 @@ LACKING = {
     "segmentation": "G is not trained, because D learns alone in the first train.segmentation_steps",
     "coarse": "nothing is trained at the full height and width, because the first train.coarse_steps are at half: expect poor images",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameters:
+    """The numbers of a training recipe; the defaults are the published ones for ADE20K and COCO-Stuff.
+
+    Attributes:
+        dontcare_id: class without loss weight if `balance` is true; -1 for none.
+        balance: weight classes by inverse frequency; otherwise all pixels weigh the same, as published, those of `dontcare_id` too.
+        balance_groups: number of groups of the global batch within which classes are counted.
+        max_weight: upper limit of a class weight if `balance` is true; 0 for no limit.
+        segmentation_steps: number of first steps that only train D, on the classes of real photos.
+        coarse_steps: number of the first step at full height and width. Those before it train at half, except `segmentation_steps`.
+        labelmix: lambda of the LabelMix consistency loss, 0 for none.
+        perceptual: weight of the perceptual loss, used if the TrainStep has `features`.
+        ema_decay: decay of the moving average of all of G's variables.
+        ema_warmup: the decay after t updates of G is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets the initial weights.
+        sequential: run D on fake, real and mixed images one after the other, with one power iteration each, as the published system does.
+            Otherwise they are one batch with one power iteration.
+        init_gain: gain of the Xavier-normal initial kernels.
+        accumulate: number of parts of the batch, run one after the other, whose gradients are averaged. G's batch statistics and the
+            alignment's threshold then see one part at a time, and `di_seg_of_batch` is a mean over parts; all else is as for the batch.
+        shared_fakes: train D on the fakes of the G update instead of new fakes of the updated G. This is a different algorithm, which saves
+            a pass through G; G's statistics are updated once per step. `accumulate` must be 1.
+        refresh_batches: number of batches whose forward passes refresh the averaged generator's batch statistics.
+    """
+
+    dontcare_id: int = 0
+    balance: bool = True
+    balance_groups: int = 1
+    max_weight: float = 0.0
+    segmentation_steps: int = 0
+    coarse_steps: int = 0
+    labelmix: float = 10.0
+    perceptual: float = 0.0
+    ema_decay: float = 0.9999
+    ema_warmup: bool = False
+    sequential: bool = False
+    init_gain: float = KERNEL_GAIN
+    accumulate: int = 1
+    shared_fakes: bool = False
+    refresh_batches: int = 51
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +177,7 @@ class TrainStep:
         if self.kind == "coarse":
             batch = halved(batch)
         label_map = batch["label_map"].astype(jnp.int32)
-        sizes = self.generator.num_classes, self.generator.z_dim
-        draws = draw(self.seed, state.step, label_map, *sizes, batch.get("heatmaps"), self.hyper.translation)
+        draws = draw(self.seed, state.step, label_map, self.generator.num_classes, self.generator.z_dim, batch.get("heatmaps"))
         return self.update(state, normalise(batch["image"]), label_map, draws)
 
     def learn_segmentation(self, state, batch):
@@ -208,16 +248,15 @@ class TrainStep:
         """
         variables = {**state.generator, "params": params}
         fake, statistics_g = self.generator.apply(variables, label_map, draws.noise_g, draws.heatmaps_g, train=True, mutable=MUTABLE_G)
-        seen, label_map, weights = translated(draws.offsets_g, fake, label_map, weights)
 
         def adversarial(logits):
             return losses.real_target_loss(logits, label_map, weights)
 
         if self.alignment is None:
-            logits, statistics_d = self.discriminator.apply(state.discriminator, seen, train=True, mutable=MUTABLE_D)
+            logits, statistics_d = self.discriminator.apply(state.discriminator, fake, train=True, mutable=MUTABLE_D)
             metrics = {"loss_g": adversarial(logits)}
         else:
-            metrics, statistics_d = self.aligned_loss(adversarial, seen, state, label_map, draws)
+            metrics, statistics_d = self.aligned_loss(adversarial, fake, state, label_map, draws.heatmaps_g)
         if self.features is not None:
             pairs = zip(self.features(fake), self.features(image), strict=True)
             distance = sum(weight * jnp.mean(jnp.abs(of_fake - of_real)) for (weight, of_fake), (_, of_real) in pairs)
@@ -225,15 +264,11 @@ class TrainStep:
         shared = fake if self.hyper.shared_fakes else None
         return sum(metrics.values()), (metrics, statistics_g, statistics_d, shared)
 
-    def aligned_loss(self, adversarial, fake, state, label_map, draws):
-        """The adversarial loss of the fakes and the alignment of D's attention with G's heatmaps -> (metrics, new statistics of D).
-
-        `fake` and `label_map` have been translated; the heatmaps of `draws` are translated here.
-        """
+    def aligned_loss(self, adversarial, fake, state, label_map, heatmaps):
+        """The adversarial loss of the fakes and the alignment of D's attention with G's heatmaps -> (metrics, new statistics of D)."""
         rule, size = self.alignment, label_map.shape[1:]
         blocks = attended_blocks(rule.side, self.discriminator.num_blocks)
-        (heatmaps,) = translated(draws.offsets_g, render(draws.heatmaps_g, size, self.generator.isotropic))
-        targets = attention.targets(heatmaps)
+        targets = attention.targets(render(heatmaps, size, self.generator.isotropic))
         cared = label_map != self.hyper.dontcare_id
 
         def align(features, gradients):
@@ -284,9 +319,8 @@ class TrainStep:
 
     def discriminator_loss(self, params, state, image, fake, label_map, weights, draws):
         """Loss of real images by class and of fakes as fake, plus LabelMix consistency -> (loss, (metrics, new statistics of D))."""
-        arrays = image.astype(fake.dtype), fake, label_map, weights, draws.labelmix_mask
-        image, fake, label_map, weights, mask = translated(draws.offsets_d, *arrays)
-        mixes = [losses.mix(mask, image, fake)] if self.hyper.labelmix else []
+        image = image.astype(fake.dtype)
+        mixes = [losses.mix(draws.labelmix_mask, image, fake)] if self.hyper.labelmix else []
         run = self._one_by_one if self.hyper.sequential else self._as_one_batch
         logits, statistics = run({**state.discriminator, "params": params}, [fake, image, *mixes])
         on_fake, on_real, *on_mixed = logits
@@ -295,7 +329,7 @@ class TrainStep:
             "loss_d_real": losses.real_target_loss(on_real, label_map, weights),
         }
         if on_mixed:
-            metrics["loss_d_labelmix"] = self.hyper.labelmix * losses.labelmix_loss(on_mixed[0], on_real, on_fake, mask)
+            metrics["loss_d_labelmix"] = self.hyper.labelmix * losses.labelmix_loss(on_mixed[0], on_real, on_fake, draws.labelmix_mask)
         log_fake = [jax.lax.stop_gradient(log_fake_probability(result)) for result in (on_real, on_fake)]
         di_seg = di_seg_of_batch(*log_fake, label_map, self.generator.num_classes, self.hyper.dontcare_id)
         return sum(metrics.values()), ({**metrics, "di_seg_of_batch": di_seg}, statistics)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oasis_jax.oasis import losses
-from oasis_jax.oasis.draws import draw
+from oasis_jax.oasis.train_step import draw
 
 N = 5
 LABELS = np.random.default_rng(0).choice(N, (4, 6, 7), p=(0.1, 0.4, 0.3, 0.2, 0.0))  # class 4 is absent

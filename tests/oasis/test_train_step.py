@@ -9,10 +9,9 @@ import pytest
 
 from oasis_jax.oasis import refresh
 from oasis_jax.oasis.discriminator import Discriminator
-from oasis_jax.oasis.draws import draw, draw_noise
+from oasis_jax.oasis.draws import draw_noise
 from oasis_jax.oasis.generator import Generator
-from oasis_jax.oasis.hyperparameters import Hyperparameters
-from oasis_jax.oasis.train_step import TrainStep
+from oasis_jax.oasis.train_step import Hyperparameters, TrainStep, draw
 from oasis_jax.parallel.mesh import make_mesh, over_batch, put_batch, replicated
 from oasis_jax.updates import adam_without_momentum, descend
 

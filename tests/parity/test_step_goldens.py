@@ -9,10 +9,8 @@ import pytest
 from goldens import sample_index
 from published import Comparison, cases_of, cast, load_discriminator, load_generator, nchw, nhwc, on_regions_alone
 
-from oasis_jax.oasis.draws import Draws
-from oasis_jax.oasis.hyperparameters import Hyperparameters
 from oasis_jax.oasis.published import to_state_dict
-from oasis_jax.oasis.train_step import TrainStep
+from oasis_jax.oasis.train_step import Draws, Hyperparameters, TrainStep
 from oasis_jax.updates import TrainState, adam_without_momentum
 
 IMAGES = ("ema_eval_image", "step1/fake_for_D")

@@ -290,8 +290,8 @@ def test_a_run_on_regions_says_so_and_its_label_maps_fit(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_spatially_aware_run_with_options_of_short_training_resumed_equals_the_uninterrupted_one_and_samples(tmp_path, capsys):
-    fields = {"train__segmentation_steps": 1, "train__coarse_steps": 3, "train__translation": 3, "model__pixel_noise": 2}
+def test_a_spatially_aware_run_with_other_first_steps_resumed_equals_the_uninterrupted_one_and_samples(tmp_path, capsys):
+    fields = {"train__segmentation_steps": 1, "train__coarse_steps": 3, "model__pixel_noise": 2}
     fields |= {"model__spatial_awareness": True, "model__num_blocks": 3, "model__d_channels": (4, 4, 4), "model__sel_blocks": "l1,cat,none"}
     fields |= {"train__batch_size": 2, "checkpoint__every_steps": 2, "log__every_steps": 2, "eval__max_examples": 2}
     for folder, stops in (("once", (4,)), ("twice", (2, 4))):
@@ -323,7 +323,6 @@ def test_workdir_that_cannot_be_written_is_an_error(tmp_path):
         ({"train__batch_size": 0}, "train.batch_size=0 is not an integer in 1"),
         ({"loss__balance_groups": 3}, "loss.balance_groups=3 does not divide train.batch_size=8"),
         ({"train__shared_fakes": True, "train__accumulate": 2}, "train.shared_fakes=True needs train.accumulate=1, not 2"),
-        ({"train__translation": 8}, "train.translation=8 must be less than half of .*, 16 pixels: set at most 7"),
         ({"train__num_steps": 0, "train__num_epochs": 0}, "is less than one step: set train.num_steps"),
         ({"train__linear_decay": (10, 59)}, r"\(train.lr_g, train.lr_d\) are 0 before the last of 60 steps: set a smaller"),
     ],
