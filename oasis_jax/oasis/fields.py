@@ -66,7 +66,7 @@ def add_fields(config):
     train.discriminator_schedule = "batched"  # D sees fake, real and mixed images as one batch; "sequential": one by one, as published
     # D trains on the fakes of the G update, not on new fakes of the updated G: saves a pass through G, but differs from what is published.
     train.shared_fakes = False
-    train.segmentation_steps = 0  # number of first steps that only train D, on the classes of real photos; they are fast
+    train.segmentation_steps = 0  # number of first steps that only train D, on the classes of real photos; fixed once a run has begun
     train.coarse_steps = 0  # number of first steps at half the height and width, including segmentation_steps (which are at full size)
     train.ema_warmup = False  # use the decay min(ema_decay, (1 + t) / (10 + t)) after t updates of G, to forget the initial weights
 

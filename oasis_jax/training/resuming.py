@@ -5,6 +5,8 @@ from oasis_jax.checkpoint import CheckpointError
 
 # Data fields that must equal those of the checkpoint on resume; other fields (learning rates, lengths, folders) may change.
 FIXED_DATA_FIELDS = ("num_classes", "image_size", "dontcare_id", "label_offset", "label_map")
+# Train fields likewise: the number of updates of G is the number of steps less these.
+FIXED_TRAIN_FIELDS = ("segmentation_steps",)
 
 
 def check_config_fits(saved, current, free_model_fields=()):
@@ -19,7 +21,8 @@ def check_config_fits(saved, current, free_model_fields=()):
     """
     saved, current = json.loads(json.dumps([saved, current]))  # makes tuples and lists equal
     fields = [("data", name) for name in FIXED_DATA_FIELDS]
-    # Model fields that the checkpoint lacks were added later; restoring fails if they change the structure of the state.
+    # Fields that the checkpoint lacks were added later; restoring fails if model fields change the structure of the state.
+    fields += [("train", name) for name in FIXED_TRAIN_FIELDS if name in saved.get("train", {})]
     fields += [("model", name) for name in sorted(set(saved["model"]) - set(free_model_fields))]
     pairs = {f"{section}.{name}": (saved[section].get(name), current[section].get(name)) for section, name in fields}
     pairs["family"] = (saved.get("family", current.get("family")), current.get("family"))  # older checkpoints lack the field

@@ -156,8 +156,9 @@ def test_the_printed_command_reads_label_files_as_the_run_did(tmp_path, capsys):
 
 
 def test_changed_config_that_does_not_fit_names_the_fields(uninterrupted):
-    with pytest.raises(CheckpointError, match=r"model\.channels \(checkpoint 2, config 4\).*model\.z_dim"):
-        train_and_evaluate(tiny_config(model__channels=4, model__z_dim=8), uninterrupted[0])
+    config = tiny_config(model__channels=4, model__z_dim=8, train__segmentation_steps=5)
+    with pytest.raises(CheckpointError, match=r"train\.segmentation_steps .*, model\.channels \(checkpoint 2, config 4\).*model\.z_dim"):
+        train_and_evaluate(config, uninterrupted[0])
 
 
 def test_finished_run_started_again_only_evaluates(uninterrupted, capsys):
