@@ -106,6 +106,7 @@ class Family(Protocol):
         host_fields: fields and sections of the config that `train_step` does not depend on, such as `fields.HOST_FIELDS`. Optional: without
             it, a step that was kept (`training.kept_step`) is used only with exactly the same config.
         free_model_fields: fields of config.model that may change on resume: they change how the model is computed, not the model.
+        fixed_train_fields: fields of config.train that may not change on resume, because the state depends on them.
         allowed: {dotted name of a field: `allowed.Rule`}, of the shared fields and the family's own. Optional: without it, the family's own
             fields are not checked.
         onnx_options: {flag: (choices, help)} of `onnx_model`. Optional, like `onnx_model`: without both, models are exported as StableHLO
@@ -116,6 +117,7 @@ class Family(Protocol):
     published_files: Mapping[str, str]
     host_fields: tuple[str, ...]
     free_model_fields: tuple[str, ...]
+    fixed_train_fields: tuple[str, ...]
     allowed: Mapping[str, Any]
     onnx_options: Mapping[str, tuple[tuple[str, ...], str]]
 

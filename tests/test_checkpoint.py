@@ -366,6 +366,14 @@ def test_a_config_that_changes_rates_folders_or_precision_fits():
         check_config_fits(CONFIG, changed, ("dtype",))
 
 
+def test_train_fields_that_the_state_depends_on_may_not_change():
+    changed = json.loads(json.dumps(CONFIG))
+    changed["train"] |= {"lr_g": 1.0, "first": 3}
+    check_config_fits(CONFIG, changed, fixed_train_fields=("first",))  # a field newer than the checkpoint
+    with pytest.raises(CheckpointError, match=r"train.lr_g \(checkpoint .*, config 1.0\): restore"):
+        check_config_fits(CONFIG, changed, fixed_train_fields=("lr_g", "first"))
+
+
 def test_fields_newer_than_the_checkpoint_fit():
     changed = json.loads(json.dumps(CONFIG))
     changed["model"]["spatial_awareness"] = False

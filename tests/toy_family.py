@@ -19,7 +19,7 @@ from oasis_jax.updates import create_state, descend
 
 Z_DIM = 4
 protocols = (Protocol("toy-13", split="train", num_samples=13),)
-published_files, free_model_fields = {}, ()
+published_files, free_model_fields, fixed_train_fields = {}, (), ()
 
 
 def install():

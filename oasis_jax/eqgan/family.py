@@ -28,6 +28,7 @@ published_files = {"pkl": "Published snapshot *.pkl of EqGAN-SA, or of StyleGAN2
 allowed = fields.ALLOWED
 host_fields = HOST_FIELDS
 free_model_fields = ("dtype", "remat", "noise", "mbstd_groups")
+fixed_train_fields = ()
 
 
 def columns(config):

@@ -37,6 +37,7 @@ published_files = {
 allowed = fields.ALLOWED
 host_fields = HOST_FIELDS
 free_model_fields = ("dtype", "remat", "conditioning", "region_share")
+fixed_train_fields = ("segmentation_steps",)  # the number of updates of G is the number of steps less these
 onnx_options = {
     "conditioning": (("dense", "regions"), "Convolve labels and noise at every pixel, or once for each distinct neighbourhood."),
 }

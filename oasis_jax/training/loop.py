@@ -93,7 +93,8 @@ def restore_or_create(run, checkpoints, kept=None):
     if checkpoints.latest_step() is None:
         return initial_state(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)
     saved = checkpoints.restore_config()
-    check_config_fits(saved | {"family": name_of(saved)}, plain(run.config), run.family.free_model_fields)
+    family = run.family
+    check_config_fits(saved | {"family": name_of(saved)}, plain(run.config), family.free_model_fields, family.fixed_train_fields)
     template = kept and kept.state_template()
     if template is None:
         template = state_template(run.train_step, run.image_size, run.mesh, run.config.mesh.shard_state)
