@@ -2,10 +2,9 @@
 import dataclasses
 import sys
 
-from oasis_jax import sampling
+from oasis_jax import sampling, saved
 from oasis_jax.checkpoint import FOLDER, CheckpointError
 from oasis_jax.files import expanded
-from oasis_jax.saved import packed_folder
 
 # Options that say which images to generate, and from which labels: {name: value if it is not given}.
 _OF_THE_RECIPE = {"labels": None, "seed": 0, "count": 1, "interpolate": 0, "noise": "", "size": ""}
@@ -49,9 +48,9 @@ def load_for(file, checkpoint, best=False):
 
 
 def _named(file):
-    """The model that a recipe file names."""
+    """The model that a recipe file names; a bare name is that of a model of this package, even if a folder here is called so, too."""
     try:
-        return sampling.load(_at_step(file.model, file.step))
+        return sampling.load(saved.MODELS / file.model if file.model in saved.names() else _at_step(file.model, file.step))
     except CheckpointError as error:
         what = f"the recipe is of the model {file.model}, which is not found here: give its run as --checkpoint"
         raise CheckpointError(f"{what} ({error})") from error
@@ -59,7 +58,7 @@ def _named(file):
 
 def _at_step(path, step):
     """The folder of a step of a run, or the path itself if there is no such folder."""
-    if step is None or packed_folder(path) is not None:
+    if step is None or saved.packed_folder(path) is not None:
         return path
     folders = (expanded(path) / FOLDER / str(step), expanded(path) / str(step))
     return next((folder for folder in folders if folder.is_dir()), path)

@@ -1,8 +1,12 @@
 """Exported models generate the same images as the original model, wherever they run."""
+import base64
 import functools
+import gzip
 import itertools
 import json
 import math
+import re
+import shutil
 import subprocess
 import sys
 import types
@@ -11,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from oasis_jax import export, heatmaps
+from oasis_jax import export, heatmaps, saved
 from oasis_jax.noise import RegionNoise, class_noise, noise_vector
 from oasis_jax.oasis import family
 from oasis_jax.oasis.exported import table_of
@@ -203,6 +207,17 @@ def test_the_command_writes_a_file_and_its_description_which_onnx_also_holds(run
 def test_the_page_of_the_model_in_the_box_is_at_most_8_mb(tmp_path):
     export.run(options("scenes", tmp_path / "studio.html", format="page"))
     assert (tmp_path / "studio.html").stat().st_size <= 8_000_000
+
+
+def test_a_page_does_not_call_a_run_by_the_name_of_a_model_of_the_package(run, tmp_path):
+    facts = {}
+    for name in ("scenes", "streets"):
+        shutil.copytree(run, tmp_path / name)
+        export.run(options(tmp_path / name, tmp_path / f"{name}.html", format="page"))
+        part = re.search(r'data-part="facts">([^<]*)<', (tmp_path / f"{name}.html").read_text())[1]
+        facts[name] = json.loads(gzip.decompress(base64.b64decode(part)))["info"]
+    assert [facts[name]["model"] for name in facts] == ["scenes (a run)", "streets"] and "scenes" in saved.names()
+    assert not any(each["found"] for each in facts.values())
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
 import oasis_jax
-from oasis_jax import recipe_file, sample, series
+from oasis_jax import recipe_file, sample, saved, series
 from oasis_jax.data.labels import DataError, LabelRule, read_label_map, resize_label_map
 from oasis_jax.noise import Regions, class_noise, slerp
 from oasis_jax.recipes import Recipe
@@ -372,6 +373,19 @@ def test_the_image_of_a_recipe_file_is_drawn_again(run, recipe, tmp_path, checkp
     (record,) = summary["images"]
     assert record["recipe_file"] == str(path) and summary["checkpoint"] == str(run) and (tmp_path / "out" / "contact_sheet.png").exists()
     assert Recipe.from_json(record, CLASS_NAMES) == recipe_file.open_file(path).recipe
+
+
+def test_a_recipe_of_a_model_of_the_package_is_not_drawn_with_a_folder_of_its_name(run, recipe, tmp_path, monkeypatch):
+    variables, config, step = saved.load_ema(run)
+    for folder, scale in (("models", 1), ("work", 2)):
+        (tmp_path / folder / "small").mkdir(parents=True)
+        for name, data in saved.packed(jax.tree.map(lambda leaf, scale=scale: scale * leaf, variables), config, step, "float32").items():
+            (tmp_path / folder / "small" / name).write_bytes(data)
+    monkeypatch.setattr(saved, "MODELS", tmp_path / "models")
+    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "r.json").write_text(json.dumps(json.loads(recipe[0].read_text()) | {"model": "small"}))
+    sample.run(sample_options(None, tmp_path / "out", recipe=str(tmp_path / "r.json")))
+    np.testing.assert_array_equal(Image.open(tmp_path / "out" / "r_0.png"), recipe[1])
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,11 @@ class Answers:
         """Facts that are the same before and after compilation: name, step and model_id."""
         return {name: value for name, value in self._facts().items() if name in ("name", "step", "model_id")}
 
+    @property
+    def _answering(self):
+        """Says which model reads label maps, because the classes and sizes of others differ: a page refuses those of another model."""
+        return {"model_id": self._known["model_id"]}
+
     def info(self, body=b"", name=""):
         """The facts about the model that the page needs."""
         return self._facts(), ()
@@ -51,16 +56,16 @@ class Answers:
         return {"height": height, "width": width, "top": picture.top, "left": picture.left, "exact": picture.exact}, (picture.rgb,)
 
     def open(self, body, name=""):
-        """The image in a file: its fields, with label map and map of regions, each of which may be None."""
+        """The image in a file: its fields and model_id, with label map and map of regions, each of which may be None."""
         header, *arrays = open_file(body, name[:200] or "the file", self._model, self._rule, self._renderer.size)
-        return header, arrays
+        return header | self._answering, arrays
 
     def example(self, body=b"", name=""):
-        """The example of this name: its size, and `notice` if it was squeezed, with its label map, and its photo or None."""
+        """The example of this name: its size, model_id, and `notice` if it was squeezed, with its label map, and its photo or None."""
         labels, photo, notice = self._examples.read(name)
         height, width = labels.shape
         header = {"name": name, "height": height, "width": width, "photo": photo is not None} | ({"notice": notice} if notice else {})
-        return header, (labels.astype(id_dtype(self._model)), photo)
+        return header | self._answering, (labels.astype(id_dtype(self._model)), photo)
 
     def heatmaps(self, body, name=""):
         """The heatmaps of a seed; the body is JSON such as {"seed": 0}."""

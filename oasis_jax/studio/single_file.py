@@ -42,7 +42,7 @@ def page_of(model, checkpoint, network, labels=None):
         files = {"labels": png_of(ids, colours)} | ({} if photo is None else {"photo": pictures.png(photo)})
         coded.append({"name": name, "notice": notice} | {kind: _base64(data) for kind, data in files.items()})
     facts = {
-        "info": model_facts(model, name_of_run(saved.reference(checkpoint)), model.image_size, [each["name"] for each in coded]),
+        "info": model_facts(model, _name_for_others(checkpoint), model.image_size, [each["name"] for each in coded]),
         "files": rule.facts(),
         "noise_length": model.generator.z_dim,
         "heatmaps": formula_of_seed(),
@@ -66,6 +66,13 @@ def page_of(model, checkpoint, network, labels=None):
         assert found, f"index.html lacks {link}"
         page = before + instead + after
     return page.encode()
+
+
+def _name_for_others(checkpoint):
+    """The name of a model for people on other machines; a run is never called like a model of this package, which commands would find."""
+    reference = saved.reference(checkpoint)
+    name = name_of_run(reference)
+    return f"{name} (a run)" if name in saved.names() and reference != name else name
 
 
 def _base64(data):

@@ -122,7 +122,7 @@ def test_examples_are_messages_with_or_without_a_photo(app):
     header, data = get(app, "/example", "name=with%20photo").message
     labels, photo = framing.array_of(data, np.uint8, IMAGE_SIZE, "labels")
     np.testing.assert_array_equal(labels, LABELS)
-    assert header["photo"] and len(photo) == 3 * LABELS.size
+    assert header["photo"] and len(photo) == 3 * LABELS.size and header["model_id"] == get(app, "/info").json["model_id"]
     header, data = get(app, "/example", "name=%3Cscript%3Ealert(1)%3C%2Fscript%3E").message
     assert not header["photo"] and len(data) == LABELS.size
 
@@ -140,6 +140,7 @@ def png(array):
 
 def test_a_label_file_is_opened_and_brought_to_the_size_of_the_images(app):
     header, data = post(app, "/open", png(np.repeat(np.repeat(LABELS, 2, 0), 2, 1)), "name=a.png").message
+    assert header.pop("model_id") == get(app, "/info").json["model_id"]
     assert header == {"height": IMAGE_SIZE[0], "width": IMAGE_SIZE[1]} and bytes(data) == LABELS.tobytes()
 
 

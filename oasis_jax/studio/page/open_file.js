@@ -5,6 +5,7 @@ import {readIndices, readLabelMap, resizeNearest} from "./read_png.js";
 const MOST_BYTES = 16 << 20;
 const MOST_REGIONS = 63;
 const NOTICED = 0.02; // relative difference of aspect ratios above which the user is told
+const FORMAT = 1;
 const KNOWN = ["seed", "class_seeds", "regions", "interpolation", "base_heatmaps"];
 
 const isSeed = (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32;
@@ -23,6 +24,20 @@ function classSeedsOf(values = {}, names) {
   const unknown = Object.keys(values).find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`class_seeds names ${unknown}, which is no class of this model`);
   return Object.fromEntries(Object.entries(values).map(([name, seed]) => [name, seedOf(seed, `the seed of ${name}`)]));
+}
+
+/** The names of classes, all different, as `unique_names` in `recipes.py` makes them: those of older recipes may not be. */
+export function uniqueNames(names) {
+  const [given, unique, numbers] = [new Set(names), new Set(), new Map()];
+  for (const name of names) {
+    let next = name;
+    while (unique.has(next) || (next !== name && given.has(next))) {
+      numbers.set(name, (numbers.get(name) ?? 1) + 1);
+      next = `${name} (${numbers.get(name)})`;
+    }
+    unique.add(next);
+  }
+  return [...unique];
 }
 
 function bytesOf(base64, what) {
@@ -59,10 +74,11 @@ function heatmapsOfRecipe(rows, info) {
 }
 
 async function openRecipe(text, info) {
-  const {recipe, label_map: labelMap, image_size: size, classes} = JSON.parse(text);
+  const {format, recipe, label_map: labelMap, image_size: size, classes} = JSON.parse(text);
   const names = info.classes.map(({name}) => name);
-  if (!recipe || !labelMap) throw new Error("it is JSON, but not a recipe: recipe and label_map are missing");
-  if (JSON.stringify(classes) !== JSON.stringify(names)) throw new Error("it is for a model of other classes");
+  if (format !== undefined && format !== FORMAT) throw new Error(`its format is ${JSON.stringify(format)}, but this page reads format ${FORMAT}: open it in the studio`);
+  if (format === undefined || !recipe || !labelMap) throw new Error("it is JSON, but not a recipe: format, recipe or label_map is missing");
+  if (!Array.isArray(classes) || JSON.stringify(uniqueNames(classes)) !== JSON.stringify(names)) throw new Error("it is for a model of other classes");
   if (size?.[0] !== info.height || size?.[1] !== info.width) throw new Error(`its image is ${size?.join("x")}, but this page shows ${info.height}x${info.width}`);
   const unknown = Object.keys(recipe).find((name) => !KNOWN.includes(name));
   if (unknown) throw new Error(`its ${unknown} cannot be shown by a page without a server: open it in the studio`);

@@ -2,6 +2,7 @@
 import {heatmapPicture, movedRows, widenedRows} from "../page/heatmap_rows.js";
 import {copyOf, History, runsBetween} from "../page/history.js";
 import {headerOf, transportOver, unpacked} from "../page/messages.js";
+import {openFile, uniqueNames} from "../page/open_file.js";
 import {connectedMask, diskRows, joinedMask, maskEdges, paintDisk, paintLine, paintRectangle, polygonMask} from "../page/ids.js";
 import {
   blendImage,
@@ -382,6 +383,41 @@ export const checks = {
     loop.request(() => ({image: {...image, seed: 3}, preview: {top: 0, left: 0, height: 1, width: 1}}), true);
     await loop.later({...image, seed: 4});
     equal(sent, [[1, "mine"], [2, undefined], [3, "mine"], [4, undefined]]);
+  },
+
+  async "label maps that another model has read are refused"() {
+    const info = {labels: true, classes: [{name: "sky"}], model_id: "a"};
+    let answering = "a";
+    const transport = transportOver(async (what) => {
+      if (what === "info") return {header: info};
+      return {header: {height: 1, width: 2, model_id: answering}, rest: Uint8Array.from([0, 0, 1, 2, 3]).buffer};
+    });
+    await transport.info();
+    equal((await transport.open(new Blob([]), "a.png")).labels, [0, 0]);
+    equal((await transport.example("street")).photo, [1, 2, 3]);
+    answering = "b";
+    for (const asked of [() => transport.open(new Blob([]), "a.png"), () => transport.example("street")]) {
+      const said = await asked().catch((error) => error.message);
+      if (!String(said).endsWith("reload the page")) throw new Error(`not refused: ${JSON.stringify(said)}`);
+    }
+  },
+
+  "classes of one name are told apart as in recipes.py"() {
+    const cases = [
+      [[], []],
+      [["void", "road", "void", "void"], ["void", "road", "void (2)", "void (3)"]],
+      [["void", "void", "void (2)"], ["void", "void (3)", "void (2)"]],
+      [["void (2)", "void", "void", "void (2)"], ["void (2)", "void", "void (3)", "void (2) (2)"]],
+    ];
+    for (const [names, unique] of cases) equal(uniqueNames(names), unique);
+  },
+
+  async "a recipe of another format is not opened as if it were of this one"() {
+    const info = {classes: [{name: "sky"}], height: 1, width: 1};
+    const said = (file) => openFile(new Blob([JSON.stringify(file)]), "r.json", info, {}).catch(({message}) => message);
+    const recipe = {recipe: {seed: 5}, label_map: "", classes: ["sky"], image_size: [1, 1]};
+    if (!(await said({...recipe, format: 2})).startsWith("r.json: its format is 2, but this page reads format 1")) throw new Error("format 2 is opened");
+    if (!(await said(recipe)).includes("format, recipe or label_map is missing")) throw new Error("a recipe without a format is opened");
   },
 
   async "what was not urgent gives way to a pen; an error answers its request alone"() {
