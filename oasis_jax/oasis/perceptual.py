@@ -1,9 +1,9 @@
 """VGG19 features for the perceptual loss, an ablation of OASIS (section 5): L1 on relu{1..5}_1 with weights 1/32, 1/16, 1/8, 1/4, 1."""
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from oasis_jax.files import expanded, regular
+from oasis_jax.state_dicts import read_npz
 
 # Indices of convolutions in torchvision's `features`; "pool" halves the resolution. `_TAKEN` maps the layers that are used to loss weights.
 _LAYERS = (0, 2, "pool", 5, 7, "pool", 10, 12, 14, 16, "pool", 19, 21, 23, 25, "pool", 28)
@@ -21,8 +21,7 @@ def load_features(path):
         ValueError: the file does not exist, is not an .npz, or lacks arrays, which the message names.
     """
     try:
-        with np.load(regular(expanded(path)), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = read_npz(regular(expanded(path)))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"loss.vgg_weights={path} cannot be read ({error}): give an .npz with torchvision's weights of VGG19 (docs/evaluation.md)"

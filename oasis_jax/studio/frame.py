@@ -4,6 +4,7 @@
     studio_frame("scenes")          # needs pip install 'oasis_jax[studio]'
     page_frame("studio.html")       # a file written by python -m oasis_jax.export --format=page
 """
+import contextlib
 import dataclasses
 import html
 import os
@@ -43,10 +44,13 @@ def studio_frame(model="scenes", labels=None, size=None, best=False, height=HEIG
         listening = socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise OSError(f"port={port}: {error.strerror}; port=0 takes any free one") from None
-    begun = begin_with(model, labels, size, best)
-    renderer, token = Renderer(begun.model, begun.size), secrets.token_urlsafe(16)
-    renderer.compile()
-    server = StudioServer(begun, renderer, token)
+    with contextlib.ExitStack() as failing:
+        failing.callback(listening.close)  # notebooks keep the traceback of a failed cell, and with it the port
+        begun = begin_with(model, labels, size, best)
+        renderer, token = Renderer(begun.model, begun.size), secrets.token_urlsafe(16)
+        renderer.compile()
+        server = StudioServer(begun, renderer, token)
+        failing.pop_all()
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     return Frame(server, thread, listening.getsockname()[1], token, height, base)

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from oasis_jax.metrics.nets.weights import WeightsError, read_weights
 from oasis_jax.oasis.perceptual import load_features
 
 WIDTHS = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256, 16: 256, 19: 512, 21: 512, 23: 512, 25: 512, 28: 512}
@@ -38,3 +39,17 @@ def test_file_that_is_no_npz_is_an_error_and_is_not_unpickled(tmp_path):
     (tmp_path / "vgg19.pth").write_bytes(b"\x80\x04not an npz")
     with pytest.raises(ValueError, match="give an .npz with torchvision's weights"):
         load_features(tmp_path / "vgg19.pth")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "npy", "empty"])
+def test_a_file_that_was_not_copied_whole_is_an_error_that_names_it(tmp_path, damage):
+    path = tmp_path / "vgg19.npz"
+    np.savez(path, a=np.zeros(1000), b=np.ones(1000))
+    data = bytearray(path.read_bytes())
+    data[2000] ^= 255
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(3)) if damage == "npy" else file.write({"cut": data[:5000], "flipped": data, "empty": b""}[damage])
+    with pytest.raises(ValueError, match=r"loss.vgg_weights=.*vgg19\.npz cannot be read"):
+        load_features(path)
+    with pytest.raises(WeightsError, match=r"vgg19\.npz is not an .npz of plain arrays"):
+        read_weights(path)

@@ -1,6 +1,7 @@
 """The studio in a frame of a notebook: served with a token, reached through the proxies of notebooks, and closed."""
 import html
 import re
+import socket
 import sys
 import types
 import urllib.error
@@ -9,6 +10,7 @@ import urllib.request
 import pytest
 from IPython.utils.capture import capture_output
 
+from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.oasis import family
 from oasis_jax.studio import frame as frames
 from oasis_jax.studio import renderer as renderer_module
@@ -91,6 +93,14 @@ def test_colab_is_asked_for_its_own_frame(served, monkeypatch):
 def test_a_port_that_is_taken_is_said(served):
     with pytest.raises(OSError, match="port=0 takes any free one"):
         served(port=served().port)
+
+
+def test_a_port_is_free_again_after_a_failure(served):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(CheckpointError) as kept:  # as a notebook keeps the error of a cell
+        frames.studio_frame("no such model", port=port)
+    assert served(port=port).port == port and kept.value is not None
 
 
 def test_what_a_page_s_file_holds_is_text_of_an_attribute(tmp_path):

@@ -6,7 +6,6 @@ import pathlib
 import pickle
 import tempfile
 import urllib.request
-import zipfile
 
 import jax
 import numpy as np
@@ -14,6 +13,7 @@ from flax import traverse_util
 from tqdm import tqdm
 
 from oasis_jax.files import expanded
+from oasis_jax.state_dicts import read_npz
 
 # {our leaf: (leaf of the state_dict, {number of dimensions: axes that transpose PyTorch's array to ours})}
 _LEAVES = {
@@ -55,9 +55,8 @@ def read_weights(path_or_url, sha256=None):
         check_hash(path, sha256)
     if path.suffix == ".npz":
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                state = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            state = read_npz(path)
+        except (OSError, ValueError) as error:
             raise WeightsError(f"{path} is not an .npz of plain arrays ({error}); convert it again") from error
     elif path.suffix in (".pth", ".pt"):
         state = _read_pth(path)
