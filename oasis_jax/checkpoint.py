@@ -108,9 +108,9 @@ class Checkpoints:
             self.wait()
         return True
 
-    def add_scores(self, step, metrics):
-        """Adds metrics {name: float} of a step that is already saved: steps are saved before evaluation. Every process must call this."""
-        self._scores[step] = {name: float(value) for name, value in metrics.items()}
+    def add_scores(self, step, metrics, replace=True):
+        """Adds metrics {name: float} of a saved step, and replaces, or keeps, those that it has. Every process must call this."""
+        self._scores[step] = {name: float(value) for name, value in metrics.items()} | ({} if replace else self._scores.get(step, {}))
         if is_first():
             kept = {str(each): found for each, found in self._scores.items() if each in self._manager.all_steps()}
             with self._save_errors():
@@ -302,7 +302,7 @@ def _read_scores(directory):
 
 def _with_scores(metrics, scores):
     """The metrics of a step: those that were saved with it (by older versions, also scores), and those that were added later."""
-    return metrics | scores.get(metrics.get(STEP), {})
+    return scores.get(metrics.get(STEP), {}) | metrics
 
 
 def _read(manager, step, item, restore_args=None):

@@ -103,3 +103,13 @@ def save_png(path, image):
     path = epath.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, png(image))
+
+
+def save_ids(path, ids):
+    """Writes stored ids, integers (H, W) from -65535 to 65535, to path + ".png", or to path + ".tif" if some are negative."""
+    path, negative = epath.Path(path), ids.min() < 0
+    encoded = io.BytesIO()
+    kind = np.int32 if negative else np.uint8 if ids.max() < 256 else np.uint16
+    Image.fromarray(ids.astype(kind)).save(encoded, "TIFF" if negative else "PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path.parent / f"{path.name}.{'tif' if negative else 'png'}", encoded.getvalue())

@@ -131,6 +131,9 @@ def test_scores_may_be_added_to_a_saved_step_and_survive_a_new_start(tmp_path):
                 checkpoints.save(step, make_state(step), make_ema(step), CONFIG)
                 checkpoints.add_scores(step, {"fid": step, "other": 0})
     assert steps_on_disk(tmp_path) == [1, 3] and load_ema(tmp_path, best=True)[2] == 1
+    with opened(tmp_path, keep=1) as checkpoints:
+        checkpoints.add_scores(3, {"fid": -1.0, "more": 2.0}, replace=False)
+    assert json.loads((tmp_path / "checkpoints" / "scores.json").read_text())["3"] == {"fid": 3.0, "other": 0.0, "more": 2.0}
     (tmp_path / "checkpoints" / "scores.json").write_text("{")
     with pytest.raises(CheckpointError, match="scores.json .*remove it"):
         load_ema(tmp_path, best=True)

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from oasis_jax import pictures
+from oasis_jax.data.labels import LabelRule, read_label_map
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 12, 35, 183, 604])
@@ -95,3 +96,16 @@ def test_saved_png_reads_back_and_leaves_nothing_else(tmp_path):
         pictures.save_png(tmp_path / "deep" / "picture.png", content)
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "deep" / "picture.png")), content)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["picture.png"]
+
+
+@pytest.mark.parametrize("dtype, lowest, highest", [
+    ("uint8", 0, 255), ("uint16", 0, 65535), ("int8", -1, 100), ("int32", 0, 3), ("int32", -1, 65535), ("int64", 0, 300),
+    ("int64", -65535, 0),
+])
+def test_ids_of_any_type_are_saved_as_a_file_that_is_read_as_the_same_classes(tmp_path, dtype, lowest, highest):
+    ids = np.array([[lowest, highest], [0, 1]])
+    pictures.save_ids(tmp_path / "labels" / "a.b", ids.astype(dtype))
+    (file,) = (tmp_path / "labels").iterdir()
+    assert file.stem == "a.b"
+    rule = LabelRule(5, mapping={lowest: 2, highest: 3})
+    np.testing.assert_array_equal(read_label_map(file, rule), rule(ids))

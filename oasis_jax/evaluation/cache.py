@@ -1,11 +1,14 @@
 """Measurements cached under a key of everything that they depend on: nothing is measured twice, and interrupted passes are resumed."""
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import pathlib
+import tempfile
 
 from filelock import FileLock
+from tqdm import tqdm
 
 from oasis_jax.files import expanded
 
@@ -15,6 +18,19 @@ VERSION = 3  # of the measurements: increase it whenever a number changes, or th
 def cache_folder():
     """$OASIS_JAX_CACHE/statistics, or ~/.cache/oasis_jax/statistics."""
     return pathlib.Path(expanded(os.environ.get("OASIS_JAX_CACHE", "~/.cache/oasis_jax"))) / "statistics"
+
+
+@functools.cache
+def usable(folder):
+    """Whether files can be written to a folder, which is created. If not, says so: then nothing is cached, and everything measured anew."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = f"cannot write to {folder} ({error.strerror})"
+        tqdm.write(f"note: {reason}, so measurements are not cached: name another folder in OASIS_JAX_CACHE")
+        return False
+    return True
 
 
 def key_of(identity):
@@ -38,7 +54,8 @@ def replacing(file):
 
 def remembered(folder, identity, compute):
     """The JSON value of `compute()`, read from the folder if it was computed before for this identity."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if not usable(folder):
+        return compute()
     file = folder / f"{key_of(identity)}.json"
     with locked(file):
         try:

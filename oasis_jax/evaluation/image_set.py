@@ -15,7 +15,7 @@ import numpy as np
 import PIL
 from tqdm import tqdm
 
-from oasis_jax.evaluation.cache import key_of, locked, replacing
+from oasis_jax.evaluation.cache import key_of, locked, replacing, usable
 from oasis_jax.metrics.metric import Measured
 from oasis_jax.parallel.processes import gather, gather_rows, is_first, num_processes, part_of
 
@@ -30,7 +30,7 @@ def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
             image; and `batches(start, stop, batch_size)`, an iterator of `metrics.metric.Batch` over images start..stop-1.
         metrics: list of `metrics.metric.Metric`.
         batch_size: images per batch.
-        folder: path of the cache, which processes may share or not; created if anything is cached.
+        folder: path of the cache, which processes may share or not; created if anything is cached. Nothing is if it cannot be written to.
         keep: metric -> whether its counts are read from and stored in the cache.
 
     Returns:
@@ -40,8 +40,9 @@ def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
         ValueError: a value is not finite, or two metrics have the same identity. Errors of the source are passed on.
     """
     part, kept = part_of(len(source.names), batch_size), [keep(metric) for metric in metrics]
+    if any(kept) and not usable(folder):
+        kept = [False] * len(metrics)
     if any(kept):
-        folder.mkdir(parents=True, exist_ok=True)
         identity = source.identity  # may be slow, such as hashing weights
     with contextlib.ExitStack() as stack:
         scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -42,6 +42,7 @@ class Networks:
     Attributes:
         extract: images (B, H, W, 3), uint8 or float in [0, 1] -> features (B, d), on the devices.
         dimensions: d.
+        least_side: smallest height and width of images that have features.
         segmenter: one of SEGMENTERS.
         segment: uint8 images (B, H, W, 3) -> classes (B, h, w), h and w by `segmenter.label_size`.
         lpips: variables of LPIPS.
@@ -50,6 +51,7 @@ class Networks:
 
     extract: Callable[[Any], Any] | None = None
     dimensions: int = 0
+    least_side: int = 1
     segmenter: Any = None
     segment: Callable[[Any], Any] | None = None
     lpips: Any = None
@@ -113,10 +115,10 @@ def load_networks(protocol, files=None, place=jax.device_put, spread=jax.device_
             "as --config.eval.segmenter_weights, or choose a protocol without it (fid, fd-vgg16, plain)"
         )
     if protocol.features:
-        load, features, dimensions, digest = _FEATURES[protocol.features]
+        load, features, dimensions, least_side, digest = _FEATURES[protocol.features]
         extract = functools.partial(_extract, features, place(load(files.get(protocol.features))), spread)
         sha256[protocol.features] = digest
-        parts |= {"extract": extract, "dimensions": dimensions}
+        parts |= {"extract": extract, "dimensions": dimensions, "least_side": least_side}
     if segmenter:
         state, sha256["segmenter"] = _read_parts(files["segmenter"])
         variables = place(segmenter.variables(state))
@@ -148,9 +150,9 @@ def _inception_features(variables, images):
     return inception.InceptionFID().apply(variables, inception.preprocess(images))["pool"]
 
 
-_FEATURES = {  # loader, features, their dimensions and the sha256 of the weights
-    "inception": (inception.load_inception, _inception_features, 2048, inception.WEIGHTS_SHA256),
-    "vgg16": (vgg16.load_vgg16, jax.jit(vgg16.fd_features), 512, weights.VGG16_SHA256),
+_FEATURES = {  # loader, features, their dimensions, the smallest side of images and the sha256 of the weights
+    "inception": (inception.load_inception, _inception_features, 2048, 1, inception.WEIGHTS_SHA256),
+    "vgg16": (vgg16.load_vgg16, jax.jit(vgg16.fd_features), 512, vgg16.LEAST_SIDE, weights.VGG16_SHA256),
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from etils import epath
 
 from oasis_jax.data.survey import shortened
+from oasis_jax.files import write_whole
 from oasis_jax.pictures import colour_label_map, grid, save_png
 
 _STYLE = "body{font-family:sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em 1em;text-align:left}"
@@ -105,9 +106,9 @@ def write_report(folder, report, panels=()):
     """
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(report.as_json())
-    for name, text in (("report.md", report.as_markdown()), ("report.html", _page(report, folder, panels))):
-        (folder / name).write_bytes(text.encode(errors="backslashreplace"))  # file names can contain bytes that are not valid text
+    texts = {"report.md": report.as_markdown(), "report.html": _page(report, folder, panels), "report.json": report.as_json()}
+    for name, text in texts.items():
+        write_whole(folder / name, text.encode(errors="backslashreplace"))  # file names can contain bytes that are not valid text
 
 
 def best_and_worst(generated, photos, report):

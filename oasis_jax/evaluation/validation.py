@@ -38,7 +38,7 @@ class Validation:
         photos: the source of real photos.
 
     Raises:
-        WeightsError, DataError: naming the file or field, and how to fix it.
+        WeightsError, DataError: naming the file or field, and how to fix it; or the images are too few or too small for the protocol.
         ValueError: the protocol's segmentation network cannot compare label maps at this image size.
     """
 
@@ -58,6 +58,22 @@ class Validation:
             split = split.shuffled()  # so that the first examples are representative: neighbours can be frames of one video
         self.examples = Examples(split, spec, min(len(split), protocol.max_images or len(split)), targets)
         self.photos = Photos(self.examples)
+        self._check_features(split.name)
+
+    def _check_features(self, split):
+        """Raises DataError if features cannot be compared: before hours of training rather than at the first evaluation."""
+        protocol, (height, width), least = self.protocol, self.examples.spec.image_size, self.networks.least_side
+        if not protocol.features:
+            return
+        other = "or choose another protocol, such as plain (eval.protocol)"
+        if min(height, width) < least:
+            small = f"images of {height}x{width} are too small for {protocol.features}, which needs {least}x{least}"
+            raise DataError(f"{small}: enlarge them, {other}")
+        photos = self.examples.count
+        images = min(photos, protocol.num_samples or photos * protocol.samples_per_label)
+        if images < 2:
+            few = f"protocol {protocol.name} compares distributions of 2 images or more, the {split} split gives {images}"
+            raise DataError(f"{few}: add photos, raise eval.max_examples, {other}")
 
     def samples(self, model):
         """The source of a family.Model's images."""

@@ -25,8 +25,11 @@ class Losses:
 
     def __init__(self, workdir, last_step):
         self._file = workdir / FILE
-        stored = json.loads(self._file.read_text()) if self._file.exists() else {}
-        self.series = {name: {int(s): v for s, v in values.items() if int(s) <= last_step} for name, values in stored.items()}
+        try:
+            stored = json.loads(self._file.read_bytes()) if self._file.exists() else {}
+            self.series = {name: {int(s): v for s, v in values.items() if int(s) <= last_step} for name, values in stored.items()}
+        except (ValueError, AttributeError):  # damaged, as after a power failure: a run does not need its old curves
+            self.series = {}
 
     def add(self, step, scalars):
         """Adds the scalars whose names begin with "loss_"."""

@@ -15,7 +15,7 @@ from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.evaluation.report import valid_json, write_report
 from oasis_jax.family import lacking_at, name_of, own_networks, step_at
-from oasis_jax.files import one_line
+from oasis_jax.files import one_line, write_whole
 from oasis_jax.parallel.mesh import own_positions, put_batch
 from oasis_jax.parallel.preemption import notice
 from oasis_jax.parallel.processes import any_process, in_order, is_first, left_with_others, num_processes
@@ -81,6 +81,7 @@ def train(run, kept=None):
             if is_first():
                 print(f"{run.workdir} is trained to step {first_step} already; to train further, set a larger train.num_steps")
             scores, stopped = shown.evaluate(first_step, state, load_ema(run.workdir)[0]), False
+            checkpoints.add_scores(first_step, scores, replace=False)  # the last start may have ended before its evaluation
     if is_first() and stopped:
         print(f"stopped by {received.reason} at step {int(state.step)}, which is saved; the same command resumes from there")
     elif is_first():
@@ -241,7 +242,7 @@ class Progress:
             write_report(run.workdir / "evaluation" / "training", report)
             self.writer.write_scalars(step, scores)
             found = {"step": step, "protocol": run.validation.protocol.name, **report.scores}
-            (run.workdir / "evaluation.json").write_text(valid_json(found, indent=1))
+            write_whole(run.workdir / "evaluation.json", valid_json(found, indent=1).encode())
         return scores
 
     def print_summary(self, step, scores):

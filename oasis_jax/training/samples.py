@@ -5,7 +5,7 @@ import jax
 import numpy as np
 
 from oasis_jax.data.pipeline import eval_batches
-from oasis_jax.pictures import colour_label_map, grid, save_png
+from oasis_jax.pictures import colour_label_map, grid, save_ids
 
 EXAMPLES = 4
 SEEDS = 3  # samples per example
@@ -49,6 +49,6 @@ class SampleGrid:
         return grid(rows, captions, notes)
 
     def save_label_maps(self, folder):
-        """Writes the stored label maps of the examples as PNG files."""
+        """Writes the stored label maps of the examples."""
         for index, example in enumerate(self.split.examples):
-            save_png(folder / f"{example.name}.png", self.split.read(index)["label_map"])
+            save_ids(folder / example.name, self.split.read(index)["label_map"])

@@ -11,22 +11,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
 from oasis_jax.data.scenes import CLASS_NAMES
 from oasis_jax.data.survey import Survey
 from oasis_jax.evaluate import choose_protocol
+from oasis_jax.evaluation.cache import remembered
 from oasis_jax.evaluation.image_set import measure
 from oasis_jax.evaluation.networks import Networks
 from oasis_jax.evaluation.report import best_and_worst, valid_json, write_report
 from oasis_jax.evaluation.sources import Targets
+from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import own_networks
 from oasis_jax.metrics.colour import ColourDistance
 from oasis_jax.metrics.feature_distances import FeatureDistances
+from oasis_jax.metrics.nets import vgg16
 from oasis_jax.metrics.nets.label_spaces import LabelSpace
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
 from oasis_jax.metrics.texture import TextureDistance
 from oasis_jax.oasis import family
+from oasis_jax.parallel.mesh import make_mesh
 from oasis_jax.pictures import save_png
 from oasis_jax.training.setup import score_direction
 from tests.loopback import places
@@ -252,10 +257,32 @@ def test_missing_images_and_unknown_classes_are_named(validation, tmp_path):
         Targets(validation.examples.split, LabelSpace(("a",), (999,), MeanOver.ALL), (16, 32))
 
 
-def test_one_image_is_too_few(config, tmp_path, model):
-    one = make_validation(config, tmp_path, count=1)
-    with pytest.raises(ValueError, match="at least 2 images"):
-        one.evaluate(one.samples(model), {})
+@pytest.mark.parametrize("count, least_side, message", [
+    (1, 1, "protocol plain, .* compares distributions of 2 images or more, the val split gives 1: add photos"),
+    (10, 32, "images of 16x32 are too small for vgg16, which needs 32x32"),
+])
+def test_too_few_or_too_small_images_are_refused_before_any_is_measured(config, tmp_path, monkeypatch, count, least_side, message):
+    networks = dataclasses.replace(NETWORKS, least_side=least_side, segmenter=None)
+    monkeypatch.setattr("oasis_jax.evaluation.validation.load_networks", lambda *_: networks)
+    spec = DataSpec.of_config(config.data)
+    with pytest.raises(DataError, match=message):
+        Validation(PROTOCOL.limited_to(count, 10), open_split(spec, "val"), spec, make_mesh(), cache=tmp_path)
+
+
+@pytest.mark.parametrize("side, left", [(vgg16.LEAST_SIDE, 1), (vgg16.LEAST_SIDE - 1, 0)])
+def test_vgg16_has_features_of_the_smallest_images_that_it_takes(side, left):
+    image = jax.ShapeDtypeStruct((1, side, 64, 3), np.float32)
+    (_, pool5), _ = jax.eval_shape(vgg16.VGG16Trunk().init_with_output, jax.random.key(0), image)
+    assert pool5.shape == (1, left, 2, 512)
+
+
+def test_without_a_folder_that_can_be_written_to_nothing_is_cached_and_the_scores_are_the_same(validation, model, config, tmp_path, capsys):
+    folder = tmp_path / "file" / "cache"
+    folder.parent.write_text("")
+    uncached = make_validation(config, folder)
+    assert scores(uncached, uncached.samples(model)) == scores(validation, validation.samples(model))
+    assert remembered(folder, ["an identity"], lambda: 5) == 5
+    assert capsys.readouterr().out.count(f"cannot write to {folder} (Not a directory), so measurements are not cached") == 1
 
 
 def test_features_that_are_not_finite_name_the_image(validation, tmp_path):

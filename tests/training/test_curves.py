@@ -33,3 +33,9 @@ def test_a_resumed_run_keeps_the_losses_up_to_its_step_and_no_later_ones(tmp_pat
     assert json.loads((tmp_path / "losses.json").read_text()) == {"loss_g": {"10": 1.0, "20": 2.0, "30": 3.0}}
     resumed = Losses(epath.Path(tmp_path), 20)
     assert resumed.series == {"loss_g": {10: 1.0, 20: 2.0}} and resumed.picture().ndim == 3
+
+
+@pytest.mark.parametrize("content", [b"", b'{"loss_g": {"10"', b"\xff\0", b"[1]", b'{"loss_g": 3}', b'{"loss_g": {"x": 1}}'])
+def test_a_damaged_file_of_curves_stops_no_run(tmp_path, content):
+    (tmp_path / "losses.json").write_bytes(content)
+    assert Losses(epath.Path(tmp_path), 20).series == {}

@@ -211,9 +211,12 @@ def test_an_evaluation_that_fails_loses_no_training(tmp_path, monkeypatch, error
         raise error
 
     monkeypatch.setattr(Progress, "evaluate", fail)
+    config = tiny_config(train__num_steps=3)
     with pytest.raises(type(error), match=str(error)):
-        train_and_evaluate(tiny_config(train__num_steps=3), tmp_path)
+        train_and_evaluate(config, tmp_path)
     assert int(load_state(tmp_path)["step"]) == 3
+    monkeypatch.undo()  # the next start evaluates, and its scores choose the best checkpoint
+    assert config.eval.score in train_and_evaluate(config, tmp_path) and load_ema(tmp_path, best=True)[2] == 3
 
 
 def test_a_file_that_cannot_be_read_loses_no_step_before_it(tmp_path, monkeypatch):

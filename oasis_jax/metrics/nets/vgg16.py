@@ -14,6 +14,7 @@ _STAGES = (
     ((17, 512), (19, 512), (21, 512)),
     ((24, 512), (26, 512), (28, 512)),
 )
+LEAST_SIDE = 2 ** len(_STAGES)  # of images, so that something is left after the last max pool
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -25,7 +26,7 @@ class VGG16Trunk(nn.Module):
         """Feature maps of normalised images.
 
         Args:
-            x: (B, H, W, 3) float32, H and W at least 32.
+            x: (B, H, W, 3) float32, H and W at least LEAST_SIDE.
 
         Returns:
             (taps, pool5): the five maps after the last ReLU of each stage, (B, H / 2^i, W / 2^i, C) rounded down, with C = 64, 128, 256,
@@ -51,7 +52,7 @@ def fd_features(variables, images):
 
     Args:
         variables: variables of VGG16Trunk.
-        images: (B, H, W, 3) RGB uint8, or float in [0, 1]; not resized.
+        images: (B, H, W, 3) RGB uint8, or float in [0, 1], H and W at least LEAST_SIDE; not resized.
 
     Returns:
         (B, 512) float32.
@@ -63,4 +64,4 @@ def load_vgg16(path=None):
     """Loads the variables of VGG16Trunk; `path` as in `weights.find_vgg16`."""
     prefix = "features."
     state = {name.removeprefix(prefix): array for name, array in read_vgg16(path).items() if name.startswith(prefix)}
-    return to_variables(VGG16Trunk(), state, jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32))
+    return to_variables(VGG16Trunk(), state, jax.ShapeDtypeStruct((1, LEAST_SIDE, LEAST_SIDE, 3), jnp.float32))
