@@ -71,6 +71,9 @@ def run(options, config):
     split = open_split(spec, protocol.split, columns)
     if split.faults:  # reported first: later checks would only report their consequences
         check_split(split, spec, remember=is_first())
+    if found := split.resolved_fields():
+        config.data.num_classes = found["num_classes"]  # the data or a palette may determine it
+        check_fields(config, used, complete=False)
     validation = make_validation(config, protocol, split, spec)  # missing weights are reported before all data are read
     survey = check_split(split, spec, output, remember=is_first())
     own, diversity = None, False

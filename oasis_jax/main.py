@@ -11,6 +11,16 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, samples, TensorBoard files. A run in it is resumed.")
 
 
+@contextlib.contextmanager
+def _explaining_a_full_disk(leave):
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        leave(f"error: {error}: make room there, and start the same command again; checkpoints that are complete stay")
+
+
 def main(_):
     from oasis_jax.parallel.processes import end_together, failing_at_once, join, leave, left_with_others
 
@@ -27,6 +37,7 @@ def main(_):
     with contextlib.ExitStack() as stack:
         stack.enter_context(failing_at_once())
         stack.enter_context(left_with_others(lambda: "start all processes again with the same command"))
+        stack.enter_context(_explaining_a_full_disk(leave))
         try:
             check_before_writing(flags.FLAGS.config, _WORKDIR.value)
             workdir = stack.enter_context(claimed(_WORKDIR.value))
@@ -42,10 +53,6 @@ def main(_):
             train(run, kept)
         except (DataError, CheckpointError, TrainingDivergedError) as error:
             leave(f"error: {error}")
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            leave(f"error: {error}: make room there, and start the same command again; checkpoints that are complete stay")
     end_together()
 
 

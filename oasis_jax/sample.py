@@ -41,7 +41,7 @@ from tqdm import tqdm
 from oasis_jax import command_line, config_flag, editing, pictures, recipe_file, sample_dataset, sampling, series
 from oasis_jax.checkpoint import CheckpointError
 from oasis_jax.data.labels import DataError
-from oasis_jax.files import expanded, new_folder
+from oasis_jax.files import expanded, new_folder, write_whole
 from oasis_jax.heatmaps import position
 from oasis_jax.parallel.processes import by_first, end_together, failing_at_once, join, leave
 from oasis_jax.sample_labels import (
@@ -219,7 +219,7 @@ def _finish(model, options, output, size, images, more, file=None):
         **more,
         "images": images,
     }
-    (output / "samples.json").write_text(json.dumps(summary, indent=2))
+    write_whole(output / "samples.json", json.dumps(summary, indent=2).encode())
 
 
 def main(_):

@@ -146,13 +146,14 @@ def test_what_no_code_can_catch_is_shown_unless_it_follows_from_an_error_that_is
     assert bool(shown) == told
 
 
-def test_a_disk_that_is_full_after_the_last_checkpoint_is_told_in_one_line(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize("place", ["training.setup.set_up", "training.loop.train"])
+def test_a_disk_that_is_full_is_told_in_one_line(monkeypatch, capsys, tmp_path, place):
     def fail(*_):
         raise OSError(28, "No space left on device", "losses.png")
 
     monkeypatch.setattr("oasis_jax.parallel.processes.join", lambda **_: None)
-    monkeypatch.setattr("oasis_jax.training.loop.train", fail)
     monkeypatch.setattr("oasis_jax.training.setup.set_up", lambda *_: None)
+    monkeypatch.setattr(f"oasis_jax.{place}", fail)
     monkeypatch.setattr("oasis_jax.training.kept_step.KeptStep", lambda _: None)
     monkeypatch.setattr("oasis_jax.training.setup.check_before_writing", lambda *_: None)
     monkeypatch.setattr("oasis_jax.training.workdir.keep_compiled", lambda _: None)

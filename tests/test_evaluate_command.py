@@ -75,3 +75,14 @@ def test_what_the_check_finds_is_told_once(evaluate, tmp_path):
     data = [f"--config.data.root={tmp_path}", "--config.data.num_classes=2", "--config.data.image_size=16,16", "--protocol=plain"]
     printed = evaluate("--config=configs/custom.py", *data, f"--images={tmp_path / 'val/photos'}", f"--output={tmp_path / 'out'}")
     assert printed.count("are decoded by Pillow") == printed.count("skipped in") == 1, printed
+
+
+def test_a_palette_that_determines_the_number_of_classes_limits_dontcare(evaluate, tmp_path):
+    for kind in ("photos", "labels"):
+        (tmp_path / "val" / kind).mkdir(parents=True)
+        Image.new("RGB", (16, 16), "red").save(tmp_path / "val" / kind / "a.png")
+    (tmp_path / "palette.txt").write_text("0 0 0\n255 0 0\n")
+    data = [f"--config.data.root={tmp_path}", f"--config.data.palette={tmp_path / 'palette.txt'}", "--config.data.image_size=16,16"]
+    out = [f"--images={tmp_path / 'val/photos'}", f"--output={tmp_path / 'out'}", "--protocol=plain"]
+    said = evaluate("--config=configs/custom.py", *data, *out, "--config.data.dontcare_id=255")
+    assert "data.dontcare_id=255 is not" in said and "below data.num_classes=2" in said

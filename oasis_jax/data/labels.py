@@ -10,6 +10,7 @@ from oasis_jax.fields import MAX_IDS
 
 IGNORED_IDS = (-1, 255, 65535)  # by convention: pixels without a class
 _PALETTE_FILE = "data.palette"
+_SAMPLE_FORMAT, _SIGNED = 339, (2,)  # a tag of TIFF files, and its value for signed integers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -208,11 +209,13 @@ def stored_ids(file, rule) -> np.ndarray:
     if image.mode not in ("1", "L", "I", "I;16", "I;16B"):
         raise DataError(f"{path} is an image of mode {image.mode}: save label maps as 8 or 16 bit ids, palette PNG or RGB")
     stored = np.asarray(image)
+    if image.format == "TIFF" and image.mode == "L" and image.tag_v2.get(_SAMPLE_FORMAT) == _SIGNED:  # for Pillow, bytes have no sign
+        stored = stored.view(np.int8).astype(np.int32)
     if stored.dtype == np.int32 and (stored.min() <= -MAX_IDS or stored.max() >= MAX_IDS):
         wrong = stored.min() if stored.min() <= -MAX_IDS else stored.max()
         raise DataError(f"{path} holds id {wrong}, but ids are {1 - MAX_IDS}..{MAX_IDS - 1}: give these pixels another id")
-    kind = np.uint8 if image.mode in ("1", "L") else np.uint16 if stored.min() >= 0 else np.int32
-    return stored.astype(kind, copy=False)
+    unsigned = np.uint8 if image.mode in ("1", "L") else np.uint16
+    return stored.astype(unsigned if stored.min() >= 0 else np.int32, copy=False)
 
 
 def _ids_of_colours(image, path, rule):

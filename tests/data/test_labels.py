@@ -109,6 +109,15 @@ def test_ids_of_signed_types_may_be_negative_and_are_mapped_as_the_message_says(
     assert read_label_map(path, LabelRule(4, mapping=parse_label_map("-1:2,-9999:0"))).tolist() == [[2, 0], [3, 0]]
 
 
+def test_ids_of_signed_bytes_may_be_negative(tmp_path):
+    ids, rule = np.array([[-1, 0], [3, 100]], np.int8), LabelRule(101, mapping={-1: 7})
+    Image.fromarray(ids.view(np.uint8)).save(tmp_path / "signed.tif", tiffinfo={339: 2})
+    assert read_label_map(tmp_path / "signed.tif", rule).tolist() == [[7, 0], [3, 100]]
+    Image.fromarray(ids.view(np.uint8)).save(tmp_path / "unsigned.tif")
+    with pytest.raises(DataError, match=r"unsigned.tif holds id 255, "):
+        read_label_map(tmp_path / "unsigned.tif", rule)
+
+
 def test_ids_of_32_bits_and_floating_point_numbers_say_what_they_are(tmp_path):
     with pytest.raises(DataError, match="a.tif holds id -2147483648, but ids are -65535..65535"):
         read_label_map(save(tmp_path / "a.tif", np.array([[-(2**31), 1]], np.int32)), LabelRule(4))
