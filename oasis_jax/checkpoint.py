@@ -109,7 +109,7 @@ class Checkpoints:
         return True
 
     def add_scores(self, step, metrics, replace=True):
-        """Adds metrics {name: float} of a saved step, and replaces, or keeps, those that it has. Every process must call this."""
+        """Adds metrics {name: float} of a saved step; `replace`: also those that it has already. Every process must call this."""
         self._scores[step] = {name: float(value) for name, value in metrics.items()} | ({} if replace else self._scores.get(step, {}))
         if is_first():
             kept = {str(each): found for each, found in self._scores.items() if each in self._manager.all_steps()}
@@ -301,7 +301,7 @@ def _read_scores(directory):
 
 
 def _with_scores(metrics, scores):
-    """The metrics of a step: those that were saved with it (by older versions, also scores), and those that were added later."""
+    """The metrics of a step: those added later, and those saved with it (by older versions, also scores), which win."""
     return scores.get(metrics.get(STEP), {}) | metrics
 
 

@@ -42,18 +42,23 @@ def load_for(file, checkpoint, best=False):
         if file.step not in (None, model.step):
             raise ValueError(
                 f"the recipe is of step {file.step} of {file.model}, which has step {model.step} now: "
-                f"give --checkpoint={file.model} to draw it with that"
+                f"give --checkpoint={_path(file)} to draw it with that"
             )
     return _fitting(model, file)
 
 
 def _named(file):
-    """The model that a recipe file names; a bare name is that of a model of this package, even if a folder here is called so, too."""
+    """The model that a recipe file names; a bare name means a model of this package, even if there is a folder of that name here."""
     try:
-        return sampling.load(saved.MODELS / file.model if file.model in saved.names() else _at_step(file.model, file.step))
+        return sampling.load(_path(file) if file.model in saved.names() else _at_step(file.model, file.step))
     except CheckpointError as error:
         what = f"the recipe is of the model {file.model}, which is not found here: give its run as --checkpoint"
         raise CheckpointError(f"{what} ({error})") from error
+
+
+def _path(file):
+    """The model of a recipe file, for `--checkpoint`: a bare name could be that of a folder."""
+    return saved.MODELS / file.model if file.model in saved.names() else file.model
 
 
 def _at_step(path, step):

@@ -134,6 +134,10 @@ def test_scores_may_be_added_to_a_saved_step_and_survive_a_new_start(tmp_path):
     with opened(tmp_path, keep=1) as checkpoints:
         checkpoints.add_scores(3, {"fid": -1.0, "more": 2.0}, replace=False)
     assert json.loads((tmp_path / "checkpoints" / "scores.json").read_text())["3"] == {"fid": 3.0, "other": 0.0, "more": 2.0}
+    (tmp_path / "checkpoints" / "3" / "metrics" / "metrics").write_text('{"step": 3.0, "fid": 4.0}')  # scores of an older version stay
+    with opened(tmp_path, keep=1) as checkpoints:
+        checkpoints.add_scores(3, {"fid": -1.0})
+    assert load_ema(tmp_path, best=True)[2] == 1
     (tmp_path / "checkpoints" / "scores.json").write_text("{")
     with pytest.raises(CheckpointError, match="scores.json .*remove it"):
         load_ema(tmp_path, best=True)

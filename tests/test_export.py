@@ -216,7 +216,7 @@ def test_a_page_does_not_call_a_run_by_the_name_of_a_model_of_the_package(run, t
         export.run(options(tmp_path / name, tmp_path / f"{name}.html", format="page"))
         part = re.search(r'data-part="facts">([^<]*)<', (tmp_path / f"{name}.html").read_text())[1]
         facts[name] = json.loads(gzip.decompress(base64.b64decode(part)))["info"]
-    assert [facts[name]["model"] for name in facts] == ["scenes (a run)", "streets"] and "scenes" in saved.names()
+    assert [facts[name]["model"] for name in facts] == ["scenes (another model)", "streets"] and "scenes" in saved.names()
     assert not any(each["found"] for each in facts.values())
 
 

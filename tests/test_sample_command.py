@@ -10,6 +10,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from etils import epath
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -97,6 +98,20 @@ def test_command_writes_images_sheet_and_json_and_says_where(run, labels, tmp_pa
     assert summary["step"] == 5 and summary["size"] == list(IMAGE_SIZE) and len(summary["config_sha256"]) == 64
     assert summary["command"].startswith("python -m oasis_jax.sample --checkpoint=") and summary["command"].endswith("--seed=3")
     assert summary["images"][1] == {"file": "b_0.png", "label_file": str(labels / "b.png"), "seed": 3, "class_seeds": {}}
+
+
+def test_a_json_that_was_not_written_whole_does_not_appear(run, labels, tmp_path, monkeypatch):
+    kind = type(epath.Path("/"))
+    whole = kind.write_bytes
+
+    def cut(path, data):
+        whole(path, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kind, "write_bytes", lambda path, data: (cut if "samples.json" in path.name else whole)(path, data))
+    with pytest.raises(OSError, match="samples.json"):
+        sample.run(sample_options(run, tmp_path / "out", labels=str(labels)))
+    assert (tmp_path / "out" / "a_0.png").exists() and not (tmp_path / "out" / "samples.json").exists()
 
 
 def test_command_tells_errors_in_one_line_without_traceback(tmp_path):

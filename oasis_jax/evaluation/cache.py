@@ -22,7 +22,7 @@ def cache_folder():
 
 @functools.cache
 def usable(folder):
-    """Whether files can be written to a folder, which is created. If not, says so: then nothing is cached, and everything measured anew."""
+    """Creates a folder if needed, and returns whether files can be written to it; if not, prints a note that nothing is cached."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -30,7 +30,7 @@ def measure(source, metrics, batch_size, folder, keep=lambda metric: True):
             image; and `batches(start, stop, batch_size)`, an iterator of `metrics.metric.Batch` over images start..stop-1.
         metrics: list of `metrics.metric.Metric`.
         batch_size: images per batch.
-        folder: path of the cache, which processes may share or not; created if anything is cached. Nothing is if it cannot be written to.
+        folder: path of the cache, which processes may share or not; created if anything is cached. If it cannot be written to, nothing is.
         keep: metric -> whether its counts are read from and stored in the cache.
 
     Returns:

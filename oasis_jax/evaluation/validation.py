@@ -58,7 +58,7 @@ class Validation:
             split = split.shuffled()  # so that the first examples are representative: neighbours can be frames of one video
         self.examples = Examples(split, spec, min(len(split), protocol.max_images or len(split)), targets)
         self.photos = Photos(self.examples)
-        self._check_features(split.name)
+        self._check_features(split)
 
     def _check_features(self, split):
         """Raises DataError if features cannot be compared: before hours of training rather than at the first evaluation."""
@@ -68,12 +68,12 @@ class Validation:
         other = "or choose another protocol, such as plain (eval.protocol)"
         if min(height, width) < least:
             small = f"images of {height}x{width} are too small for {protocol.features}, which needs {least}x{least}"
-            raise DataError(f"{small}: enlarge them, {other}")
+            raise DataError(f"{small}: set a larger data.image_size, {other}")
         photos = self.examples.count
         images = min(photos, protocol.num_samples or photos * protocol.samples_per_label)
         if images < 2:
-            few = f"protocol {protocol.name} compares distributions of 2 images or more, the {split} split gives {images}"
-            raise DataError(f"{few}: add photos, raise eval.max_examples, {other}")
+            few = f"protocol {protocol.name} compares distributions of 2 images or more, the {split.name} split gives {images}"
+            raise DataError(f"{few}: {'add photos' if len(split) < 2 else 'raise eval.max_examples'}, {other}")
 
     def samples(self, model):
         """The source of a family.Model's images."""
@@ -98,7 +98,7 @@ class Validation:
             Report.
 
         Raises:
-            ValueError: features that are not finite, or fewer than two images for a distance that needs them.
+            ValueError: features that are not finite, or fewer than two images in the folder of another system.
         """
         split, metrics, sources = self.examples.split, self._metrics(), {PHOTOS: self.photos, SAMPLES: generated}
         if own is not None:

@@ -31,7 +31,7 @@ def model_facts(model, checkpoint, size, examples=(), preview=False, rule=None):
         0..255. `stored`: the ids of the classes in label files. `multiple`: both sides of an image must be multiples of it. `levels`:
         indices of the heatmaps of each level. `styles`: number of style rows, 0 if there are none. `noise_kind`: for recipes of models
         with a choice of noise, the one chosen; else None. `model_id`: text that differs if any other fact does, except examples and
-        preview; requests for images name it.
+        preview; requests for images name it, and so do answers that hold label maps.
     """
     height, width = size
     facts = {

@@ -72,7 +72,7 @@ def _name_for_others(checkpoint):
     """The name of a model for people on other machines; a run is never called like a model of this package, which commands would find."""
     reference = saved.reference(checkpoint)
     name = name_of_run(reference)
-    return f"{name} (a run)" if name in saved.names() and reference != name else name
+    return f"{name} (another model)" if name in saved.names() and reference != name else name
 
 
 def _base64(data):

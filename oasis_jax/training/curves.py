@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from oasis_jax.files import write_whole
+from oasis_jax.parallel.processes import is_first
 
 FILE = "losses.json"
 SMOOTH = 0.9  # decay of the running mean
@@ -28,8 +29,10 @@ class Losses:
         try:
             stored = json.loads(self._file.read_bytes()) if self._file.exists() else {}
             self.series = {name: {int(s): v for s, v in values.items() if int(s) <= last_step} for name, values in stored.items()}
-        except (ValueError, AttributeError):  # damaged, as after a power failure: a run does not need its old curves
+        except (ValueError, AttributeError):  # damaged, as after a power failure
             self.series = {}
+            if is_first():
+                print(f"note: {self._file} cannot be read: the loss curves begin at step {last_step}")
 
     def add(self, step, scalars):
         """Adds the scalars whose names begin with "loss_"."""

@@ -258,8 +258,8 @@ def test_missing_images_and_unknown_classes_are_named(validation, tmp_path):
 
 
 @pytest.mark.parametrize("count, least_side, message", [
-    (1, 1, "protocol plain, .* compares distributions of 2 images or more, the val split gives 1: add photos"),
-    (10, 32, "images of 16x32 are too small for vgg16, which needs 32x32"),
+    (1, 1, "protocol plain, .* compares distributions of 2 images or more, the val split gives 1: raise eval.max_examples, "),
+    (10, 32, "images of 16x32 are too small for vgg16, which needs 32x32: set a larger data.image_size, "),
 ])
 def test_too_few_or_too_small_images_are_refused_before_any_is_measured(config, tmp_path, monkeypatch, count, least_side, message):
     networks = dataclasses.replace(NETWORKS, least_side=least_side, segmenter=None)

@@ -41,14 +41,18 @@ def test_file_that_is_no_npz_is_an_error_and_is_not_unpickled(tmp_path):
         load_features(tmp_path / "vgg19.pth")
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "npy", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "method", "npy", "empty"])
 def test_a_file_that_was_not_copied_whole_is_an_error_that_names_it(tmp_path, damage):
     path = tmp_path / "vgg19.npz"
     np.savez(path, a=np.zeros(1000), b=np.ones(1000))
     data = bytearray(path.read_bytes())
+    method = bytearray(data)
+    for header, place in ((b"PK\3\4", 8), (b"PK\1\2", 10)):  # an unknown kind of compression
+        method[data.index(header) + place] = 1
     data[2000] ^= 255
+    contents = {"cut": data[:5000], "flipped": data, "method": method, "empty": b""}
     with open(path, "wb") as file:
-        np.save(file, np.zeros(3)) if damage == "npy" else file.write({"cut": data[:5000], "flipped": data, "empty": b""}[damage])
+        np.save(file, np.zeros(3)) if damage == "npy" else file.write(contents[damage])
     with pytest.raises(ValueError, match=r"loss.vgg_weights=.*vgg19\.npz cannot be read"):
         load_features(path)
     with pytest.raises(WeightsError, match=r"vgg19\.npz is not an .npz of plain arrays"):

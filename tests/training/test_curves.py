@@ -36,6 +36,7 @@ def test_a_resumed_run_keeps_the_losses_up_to_its_step_and_no_later_ones(tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"", b'{"loss_g": {"10"', b"\xff\0", b"[1]", b'{"loss_g": 3}', b'{"loss_g": {"x": 1}}'])
-def test_a_damaged_file_of_curves_stops_no_run(tmp_path, content):
+def test_a_damaged_file_of_curves_stops_no_run(tmp_path, capsys, content):
     (tmp_path / "losses.json").write_bytes(content)
     assert Losses(epath.Path(tmp_path), 20).series == {}
+    assert "losses.json cannot be read: the loss curves begin at step 20" in capsys.readouterr().out

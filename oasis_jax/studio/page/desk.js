@@ -297,6 +297,7 @@ async function firstMap(transport, info) {
       const opened = await transport.example(name);
       return {opened, notice: notice(name, opened)};
     } catch (error) {
+      if (error.ofAnotherModel) throw error;
       fault ??= error.message;
     }
   }

@@ -32,7 +32,9 @@ export function messageOf(image, info, more) {
 
 /** The image in a message, a label map alone or a whole recipe; `tail` has the remaining bytes. Throws an Error for one of another model. */
 function imageIn({header: {model_id: answering, ...header}, rest}, info) {
-  if (answering !== info.model_id) throw new Error("this page was opened with another model than the one that runs now: reload the page");
+  if (answering !== info.model_id) {
+    throw Object.assign(new Error("this page was opened with another model than the one that runs now: reload the page"), {ofAnotherModel: true});
+  }
   const size = header.height * header.width;
   const bytes = info.classes.length > 256 ? 2 : 1;
   const labels = info.labels ? new (bytes === 2 ? Uint16Array : Uint8Array)(rest.slice(0, bytes * size)) : null;
