@@ -115,8 +115,8 @@ def _in_one_line(error, file):
     frames = traceback.extract_tb(error.__traceback__)
     line = next((f", line {frame.lineno}" for frame in reversed(frames) if frame.filename == file), "")
     said, advice = str(error).strip(), re.search(r"Did you mean [^?]*\?", str(error))  # all fields are listed between the two parts
-    said = f"{said.split('. ')[0].strip(chr(39))}. {advice[0]}" if advice else said.splitlines()[0][:300]
-    return f"{line}: {type(error).__name__}: {said}"
+    said = f"{said.split('. ')[0].strip(chr(39))}. {advice[0]}" if advice else "".join(said.splitlines()[:1])[:300]
+    return f"{line}: {type(error).__name__}: {said}".removesuffix(": ")
 
 
 def _parse(argv, fields):
@@ -160,6 +160,7 @@ def _written_out(text):
         return text
     except (ValueError, SyntaxError, MemoryError, RecursionError):  # names, some of which may look like code
         inner = text[1:-1] if text[:1] + text[-1:] in ("()", "[]") else text
+        inner = ",".join(inner.splitlines())  # one name a line
         (names,) = csv.reader([inner], quotechar='"' if '"' in inner else "'", skipinitialspace=True) if inner.strip() else [[]]
         names = [name.strip() for name in names]
         return repr(tuple(names if not names or names[-1] else names[:-1]))

@@ -1,6 +1,8 @@
 """The training command: python -m oasis_jax.main --config=configs/cityscapes.py --workdir=DIR"""
 import contextlib
 import errno
+import os
+import signal
 import sys
 
 from absl import flags
@@ -21,8 +23,14 @@ def _explaining_a_full_disk(leave):
         leave(f"error: {error}: make room there, and start the same command again; checkpoints that are complete stay")
 
 
+def _end_early(*_):
+    """Ends this process by SIGTERM before it trains: nothing is lost, and a preempted run is started again."""
+    os.write(1, b"stopped by SIGTERM before a step was trained; the same command starts again\n")  # print may be what was interrupted
+    os._exit(0)
+
+
 def main(_):
-    from oasis_jax.parallel.processes import end_together, failing_at_once, join, leave, left_with_others
+    from oasis_jax.parallel.processes import end_together, failing_at_once, join, leave, left_with_others, num_processes
 
     try:
         join(saves_when_stopped=True)  # before anything else initialises JAX
@@ -35,6 +43,8 @@ def main(_):
     from oasis_jax.training.workdir import claimed, keep_compiled
 
     with contextlib.ExitStack() as stack:
+        if num_processes() == 1 and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # several processes leave it to JAX
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end_early))
         stack.enter_context(failing_at_once())
         stack.enter_context(left_with_others(lambda: "start all processes again with the same command"))
         stack.enter_context(_explaining_a_full_disk(leave))
@@ -50,7 +60,7 @@ def main(_):
         from oasis_jax.training.loop import train  # imports TensorFlow, while the kept step is compiled
 
         try:
-            train(run, kept)
+            train(run, kept, in_command=True)
         except (DataError, CheckpointError, TrainingDivergedError) as error:
             leave(f"error: {error}")
     end_together()

@@ -65,6 +65,7 @@ class Regions:
         if found.max() > len(seeds):
             raise ValueError(f"the map of regions holds region {found.max()}, but there are seeds of {len(seeds)}: give one to each")
         found.setflags(write=False)
+        seeds = tuple(RegionSeed(int(seed), None if end is None else int(end), float(t)) for seed, end, t in seeds)  # not NumPy's types
         object.__setattr__(self, "map", found)
         object.__setattr__(self, "seeds", seeds)
 

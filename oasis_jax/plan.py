@@ -59,6 +59,9 @@ def search(config, machine, batches=(), best=5, examples=0, keep=""):
 
 def main(_):
     os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported: the accelerators of this machine, if any, stay free
+    from oasis_jax.allowed import check_fields
+    from oasis_jax.family import find_family, rules_of
+    from oasis_jax.files import expanded, refuse_unwritable
     from oasis_jax.planning.compiled import CompilerError
     from oasis_jax.planning.machines import find_machine
 
@@ -66,12 +69,15 @@ def main(_):
         if not _SEARCH.value and (_BATCHES.value or flags.FLAGS["best"].present):
             raise ValueError("--batches and --best are for --search alone: omit them, or add --search")
         machine, config, common = find_machine(_TOPOLOGY.value, _SLICES.value), flags.FLAGS.config, (_EXAMPLES.value, _KEEP.value)
+        check_fields(config, rules_of(find_family(config)))
+        if _KEEP.value:
+            refuse_unwritable(expanded(_KEEP.value), "keep")
         machine.require_compiler()
         if _SEARCH.value:
             print(search(config, machine, _positive(_BATCHES.value), _BEST.value, *common))
         else:
             print(plan(config, machine, *common))
-    except (CompilerError, ValueError) as error:
+    except (CompilerError, OSError, ValueError) as error:
         sys.exit(f"plan: {error}")
 
 

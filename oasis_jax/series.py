@@ -3,7 +3,7 @@ import dataclasses
 
 import numpy as np
 
-from oasis_jax.heatmaps import ALL, maps_of, position
+from oasis_jax.heatmaps import maps_of, position
 from oasis_jax.recipes import Recipe
 
 
@@ -39,12 +39,9 @@ def path(recipe, name, start, end, count):
     """
     frames = []
     for at in np.linspace(start, end, count):
-        if name == ALL:
-            frames.append(dataclasses.replace(recipe, centres=(tuple(at.tolist()),)))
-        else:
-            offset = at - position(recipe.heatmaps(), name)
-            shifts = {number: tuple((np.asarray(recipe.shifts.get(number, (0, 0))) + offset).tolist()) for number in maps_of(name)}
-            frames.append(dataclasses.replace(recipe, shifts=recipe.shifts | shifts))
+        offset = at - position(recipe.heatmaps(), name)
+        shifts = {number: tuple((np.asarray(recipe.shifts.get(number, (0, 0))) + offset).tolist()) for number in maps_of(name)}
+        frames.append(dataclasses.replace(recipe, shifts=recipe.shifts | shifts))
     return frames
 
 

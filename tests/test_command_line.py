@@ -50,6 +50,8 @@ def test_help_lists_the_config_with_an_example(command):
         ("plan", ["--config=configs/scenes.py", "x"], "unknown arguments .*; give --topology="),
         ("plan", ["--config=configs/scenes.py", "--topology=v5e:2x4", "--batches=8"], "--batches and --best are for --search alone"),
         ("plan", ["--config=configs/scenes.py", "--topology=v5e:2x4", "--best=2"], "--batches and --best are for --search alone"),
+        ("plan", ["--config=configs/cityscapes.py", "--topology=v5e:2x4", "--config.train.batch_size=0"], "train.batch_size=0 is not"),
+        ("plan", ["--config=configs/cityscapes.py", "--topology=v5e:2x4", "--keep=README.md/x"], "cannot write to .*README.md/x .*--keep"),
         ("sample", ["--recipe=none.json", "--output=x"], "sample: none.json cannot be read .*: name a recipe.json"),
         ("export", ["--checkpoint=RUN", "x"], "unknown arguments .*; give --format=.*; give --output="),
     ],
@@ -148,7 +150,7 @@ def test_what_no_code_can_catch_is_shown_unless_it_follows_from_an_error_that_is
 
 @pytest.mark.parametrize("place", ["training.setup.set_up", "training.loop.train"])
 def test_a_disk_that_is_full_is_told_in_one_line(monkeypatch, capsys, tmp_path, place):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device", "losses.png")
 
     monkeypatch.setattr("oasis_jax.parallel.processes.join", lambda **_: None)

@@ -231,7 +231,7 @@ def test_every_tuple_field_takes_elements_with_commas_between_them(parse, name):
     assert {field for field, value in tuples.items() if value and isinstance(value[0], str)} <= names
     forms = [
         ("a,b", ("a", "b")), ("('a','b')", ("a", "b")), ("(a, b)", ("a", "b")), ("'a, b',l'eau", ("a, b", "l'eau")), ("a", ("a",)),
-        ("a,", ("a",)), ('"a, b", c', ("a, b", "c")),
+        ("a,", ("a",)), ('"a, b", c', ("a, b", "c")), ("road\ncar, bus\r\nsky\n", ("road", "car", "bus", "sky")),
         ("a b,c-d/e", ("a b", "c-d/e")), ("'a',b", ("a", "b")), ("0,road", ("0", "road")), ("20 20 20,3 3 3", ("20 20 20", "3 3 3")),
         ("('x,y', 'z')", ("x,y", "z")), ("", ()), ("日本,é", ("日本", "é")), ("for,class", ("for", "class")), ("1a,(b)", ("1a", "(b)")),
     ]  # fmt: skip
@@ -255,6 +255,14 @@ def test_a_get_config_that_returns_no_config_is_told_in_one_line(parse, tmp_path
     file = tmp_path / "mine.py"
     file.write_text(f"import ml_collections\n\ndef get_config():\n    return {returned}\n")
     with pytest.raises(SystemExit, match=r"its get_config returns .*, not a ConfigDict .*: see configs/default.py") as error:
+        parse(config=file)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_file_that_fails_without_a_message_is_told_in_one_line(parse, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def get_config():\n    assert 1 > 2\n")
+    with pytest.raises(SystemExit, match=r"mine.py.*, line 2: AssertionError$") as error:
         parse(config=file)
     assert "\n" not in str(error.value)
 

@@ -89,3 +89,15 @@ def test_a_command_that_was_started_to_ignore_ctrl_c_does():
     ignoring = ignoring.replace("from oasis_jax", "signal.signal(signal.SIGINT, signal.SIG_IGN)\nfrom oasis_jax", 1)
     out, err = started("-c", ignoring).communicate(timeout=30)
     assert (out, err) == ("begun\ndone\n", "")
+
+
+def test_a_run_that_is_preempted_before_it_trains_ends_well(tmp_path):
+    """Its data check takes minutes; launch scripts start a run again that has ended so."""
+    process = started("-m", "oasis_jax.main", "--config=configs/scenes.py", f"--workdir={tmp_path}", "--config.data.scenes_train=60000")
+    said = ""
+    while "checking" not in said and (more := process.stderr.read(1)):
+        said += more
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Traceback" not in said + err
+    assert out.endswith("stopped by SIGTERM before a step was trained; the same command starts again\n")

@@ -52,19 +52,21 @@ def train_and_evaluate(config, workdir):
         return train(set_up(config, workdir))
 
 
-def train(run, kept=None):
+def train(run, kept=None, in_command=False):
     """Restores or creates the state, trains to the end, evaluates, and prints where the results are. Returns as `train_and_evaluate`.
 
     Args:
         run: setup.Run.
         kept: kept_step.KeptStep; without it, the step is always traced.
+        in_command: a signal ends the whole process while nothing would be lost, such as during compilation; otherwise, a step is trained
+            and saved first.
     """
     with contextlib.ExitStack() as stack:
         received = stack.enter_context(notice())  # until the last checkpoint is written
         checkpoints = stack.enter_context(
             Checkpoints(run.workdir, run.config.checkpoint.keep, run.config.eval.score, run.higher_is_better)
         )
-        received.idle = resume_advice(checkpoints)
+        received.idle = resume_advice(checkpoints) if in_command else ""
         state = restore_or_create(run, checkpoints, kept)
         first_step = int(state.step)
         shown = Progress(run, first_step, kept)

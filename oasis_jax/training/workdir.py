@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import threading
 import time
 
@@ -11,7 +12,7 @@ import jax
 
 from oasis_jax.checkpoint import CheckpointError, refuse_unstorable
 from oasis_jax.files import expanded, write_whole
-from oasis_jax.parallel.processes import any_process, is_first
+from oasis_jax.parallel.processes import FAILED, any_process, is_first
 
 LOCK, NOTE = ".in_use", ".in_use.json"
 COMPILED = "compiled"
@@ -99,10 +100,11 @@ class Lease:
     Attributes:
         note: path of the note.
         beat: seconds between two renewals. A note that is not renewed for three times as long counts as that of a dead run.
+        lost: function of a message, called when another run has taken over in the meantime; by default, it ends this process.
     """
 
-    def __init__(self, note, beat=BEAT_SECONDS):
-        self.note, self.beat = note, beat
+    def __init__(self, note, beat=BEAT_SECONDS, lost=None):
+        self.note, self.beat, self.lost = note, beat, lost or _end
         self._own, self._over = _own_note(), threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
@@ -140,10 +142,23 @@ class Lease:
 
     def _renew(self):
         while not self._over.wait(self.beat):
+            now = self._own
             with contextlib.suppress(Exception):  # the network may fail for a while; training continues
-                if not self._is_own():  # this run was suspended for so long that another one has taken over
-                    return
-                self._write()
+                now = _read(self.note) or self._own
+                if now.get("id") == self._own["id"]:
+                    self._write()
+            if now.get("id") != self._own["id"]:
+                self.lost(
+                    f"{_described(now)} has taken over {self.note.parent}, because this run gave no sign of life for too long: this one "
+                    "ends without saving, so that the two do not mix"
+                )
+                return
+
+
+def _end(message):
+    """Ends this process from any of its threads."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(FAILED)
 
 
 def _own_note():

@@ -133,6 +133,14 @@ def test_a_path_can_be_that_of_one_level_or_map(model):
             np.testing.assert_array_equal(frame[:, 2], start[:, 2])
 
 
+def test_a_path_of_the_subject_starts_from_any_layout():
+    centres = tuple(map(tuple, np.random.default_rng(0).uniform(-0.5, 0.5, (7, 2)).tolist()))
+    for recipe in (Recipe(1), Recipe(1, shifts={0: (0.3, 0.0), 4: (0.1, -0.2)}), Recipe(1, centres=centres)):
+        rows = recipe.heatmaps()
+        for frame, position in zip(series.path(recipe, "all", (0, -0.5), (0, 0.5), 3), [(0, -0.5), (0, 0), (0, 0.5)], strict=True):
+            np.testing.assert_allclose(frame.heatmaps()[:, :2], rows[:, :2] - rows[0, :2] + position, atol=1e-6)
+
+
 def command(run, output, **options):
     """Runs the command; returns (contents of samples.json, [image])."""
     sample.run(sample_options(run, output, **options))

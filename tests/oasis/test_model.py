@@ -1,5 +1,6 @@
 """Laws of sampling from a checkpoint with the library."""
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -255,3 +256,9 @@ def test_class_noise_redraws_only_the_classes_named():
         class_noise(5, {4: 6}, num_classes=4, z_dim=8)
     with pytest.raises(ValueError, match=r"no class 'road' .*: give its number, model.class_names.index\('road'\)"):
         class_noise(5, {"road": 6}, num_classes=4, z_dim=8)
+
+
+def test_a_recipe_with_numbers_of_numpy_is_written_as_json():
+    seeds, ids = (np.int64(3), (np.uint32(4), np.int32(5), np.float32(0.5))), np.ones(IMAGE_SIZE, np.uint8)
+    record = Recipe(np.int64(1), regions=Regions(ids, seeds)).as_json(CLASS_NAMES)
+    assert json.loads(json.dumps(record))["regions"]["seeds"] == [{"seed": 3}, {"seed": 4, "end": 5, "t": 0.5}]

@@ -1,4 +1,5 @@
 """Laws of a whole run, on tiny scenes: resuming is exact, faults stop it with a helpful message, everything is written to the workdir."""
+import contextlib
 import itertools
 import json
 import shlex
@@ -18,10 +19,11 @@ from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError, read_label_map
 from oasis_jax.data.pipeline import train_batches
 from oasis_jax.heatmaps import of_seed
+from oasis_jax.parallel.preemption import Notice
 from oasis_jax.pictures import colour_label_map, grid
 from oasis_jax.sampling import load
 from oasis_jax.training.divergence import TrainingDivergedError, check_finite, check_state
-from oasis_jax.training.loop import Progress, plain, restore_or_create, train_and_evaluate
+from oasis_jax.training.loop import Progress, plain, restore_or_create, train, train_and_evaluate
 from oasis_jax.training.setup import set_up
 from tests import killed_run
 from tests.sample_options import sample_options
@@ -203,6 +205,21 @@ def test_a_metric_with_advice_ends_the_run_by_it(tmp_path):
     assert check_finite(run, [good, good], 8, None)["fit"] == 0
     with pytest.raises(TrainingDivergedError, match="step 8: fit is nan; no checkpoint was saved before; fix them, and start again"):
         check_finite(run, [good, good | {"fit": np.nan}], 8, None)
+
+
+@pytest.mark.parametrize("in_command", [True, False])
+def test_a_signal_during_compilation_ends_commands_but_no_process_of_others(tmp_path, monkeypatch, in_command):
+    """Of a notebook, for example: there, a step is trained and saved first."""
+    received = Notice()
+
+    def restore(*_):
+        raise KeyError(received.idle)
+
+    monkeypatch.setattr("oasis_jax.training.loop.notice", lambda: contextlib.nullcontext(received))
+    monkeypatch.setattr("oasis_jax.training.loop.restore_or_create", restore)
+    run = types.SimpleNamespace(workdir=tmp_path, config=tiny_config(), higher_is_better=False)
+    with pytest.raises(KeyError, match="nothing is saved yet" if in_command else "''"):
+        train(run, in_command=in_command)
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")])

@@ -69,6 +69,25 @@ def test_lease_is_refused_while_it_is_renewed_and_taken_over_when_its_run_is_dea
     assert not note.exists()
 
 
+def test_a_run_whose_lease_was_taken_over_is_told_and_touches_it_no_more(tmp_path):
+    note, told, arrived = epath.Path(tmp_path / NOTE), [], threading.Event()
+    lease = Lease(note, BEAT, lost=lambda message: (told.append(message), arrived.set()))
+    assert lease.acquire() is None
+    other = json.dumps({"id": "another", "pid": 5, "host": "b", "since": "noon", "renewed": 1})
+    note.write_text(other)
+    assert arrived.wait(20 * BEAT) and told[0].startswith(f"process 5 on b, since noon has taken over {tmp_path}, ")
+    time.sleep(2 * BEAT)
+    lease.release()
+    assert note.read_text() == other and len(told) == 1
+
+
+def test_a_run_that_has_lost_its_workdir_ends():
+    source = "import threading\nfrom oasis_jax.training.workdir import Lease\nimport time\n"
+    source += "threading.Thread(target=Lease(None).lost, args=('b has taken over',)).start()\ntime.sleep(60)\nprint('still here')"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: b has taken over\n")
+
+
 def test_of_two_runs_that_start_at_once_one_gets_the_lease(tmp_path, monkeypatch):
     def write_as_to_a_bucket(path, data):
         partial = path.parent / f"{threading.get_ident()}.partial"  # on a disk, both would write to one partial file
