@@ -23,6 +23,7 @@ import itertools
 import json
 import math
 import os
+import shlex
 import sys
 import time
 
@@ -167,8 +168,8 @@ def write_subset(spec, folder, share, seed):
     if spec.scene_categories:  # for a list of images that is not in these folders; only those of the categories are linked
         folders += " --config.data.scene_categories="
     print(f"{len(numbers)} pairs are linked in {folder}; train a generator on them with the config of the data set and")
-    print(f"  --config.data.root={folder} {folders} --config.data.val_photos=DIR --config.data.val_labels=DIR")
-    print(f"and sample with --labels={folder}/train/labels --as_dataset")
+    print(f"  --config.data.root={shlex.quote(str(folder))} {folders} --config.data.val_photos=DIR --config.data.val_labels=DIR")
+    print(f"and sample with --labels={shlex.quote(f'{folder}/train/labels')} --as_dataset")
 
 
 def run(config, spec, generated, shares, seeds, batch_size, steps, learning_rate, subset_seed=None):

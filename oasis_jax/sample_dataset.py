@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from oasis_jax import label_mixing, pictures, series
+from oasis_jax.data.folders import suffixes_of
 from oasis_jax.data.labels import LabelRule
 from oasis_jax.data.palette import palette_text
 from oasis_jax.files import one_line, write_whole
@@ -128,8 +129,11 @@ class Dataset:
             flags["class_names"] = ",".join(names) if all(re.fullmatch(r"[A-Za-z][\w -]*", name) for name in names) else repr(names)
         if rule.palette is not None:
             flags["palette"] = str(output / PALETTE)
-        if (dontcare := self.model.config.data.dontcare_id) != 0:
-            flags["dontcare_id"] = dontcare
+        data = self.model.config.data
+        if data.dontcare_id != 0:
+            flags["dontcare_id"] = data.dontcare_id
+        for field, suffix in suffixes_of(data).items():  # of the real pairs: names without them are accepted too
+            flags[field] = suffix
         return [f"--config.data.{name}={value}" for name, value in flags.items()]
 
     def told(self, output):

@@ -115,6 +115,23 @@ def spec_as_told(dataset, output, **val):
     return DataSpec.of_config(config.data)
 
 
+@pytest.mark.parametrize(
+    ("fields", "suffixes"),
+    [
+        ({"layout": "folders"}, {}),
+        ({"layout": "folders", "label_suffix": "_mask"}, {"label_suffix": "_mask"}),
+        ({"layout": "cityscapes"}, {"photo_suffix": "_leftImg8bit", "label_suffix": "_gtFine_labelIds"}),
+        ({"layout": "tfds:a", "label_suffix": "_mask"}, {}),
+    ],
+)
+def test_the_training_command_finds_real_pairs_by_their_suffixes(run, labels, tmp_path, fields, suffixes):
+    model = sampling.load(run)
+    model.config.data.update(fields)
+    dataset = prepare(model, sample_options(run, tmp_path / "out", labels=str(labels), as_dataset=True))
+    told = dict(flag.removeprefix("--config.data.").split("=", 1) for flag in dataset.training_flags(tmp_path / "out"))
+    assert {name: value for name, value in told.items() if name.endswith("suffix")} == suffixes
+
+
 @pytest.mark.parametrize("label_ids", [None, "classes"])
 def test_the_training_command_reads_what_was_written(run, labels, tmp_path, label_ids):
     """With the flags that the command prints, the pairs pass the data check and are read as the model's classes."""

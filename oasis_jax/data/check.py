@@ -128,13 +128,14 @@ def check_split(split, spec, workdir=None, statistic=None, remember=True) -> Sur
 
 
 def _check_example(split, index, spec, statistic) -> Checked:
-    example, values, remarks, faults, classes = split.examples[index], {}, [], [], None
+    example, values, remarks, faults, classes, files = split.examples[index], {}, [], [], None, None
     if split.read_arrays is not None:
         values = _attempt(faults, split.read, index) or {}
     else:
         opened = {column: _attempt(faults, open_image, example.files[column.name]) for column in split.columns}
         files = {column.name: file for column, file in opened.items() if file is not None}
-        if fault := _sizes_differ(example, {name: file.size for name, file in files.items()}, files):
+        fault = _sizes_differ(example, {name: file.size for name, file in files.items()}, files)
+        if fault and not _may_yet_turn(files["image"], files["label_map"].size):
             return Checked((*faults, fault))
         decoded = {column.name: _attempt(faults, column.decode, file) for column, file in opened.items() if file is not None}
         values = {name: value for name, value in decoded.items() if value is not None}
@@ -144,7 +145,7 @@ def _check_example(split, index, spec, statistic) -> Checked:
     if (stored := values.get("label_map")) is not None:
         classes = _attempt(faults, lambda stored: split.rule(stored, f"label map {example.source('label_map')}"), stored)
     sizes = {column.name: column.size(values[column.name]) for column in split.columns if column.name in values}
-    if fault := _sizes_differ(example, sizes):
+    if fault := _sizes_differ(example, sizes, files):
         faults.append(fault)
     if faults or classes is None:
         return Checked(tuple(faults), tuple(remarks))
@@ -170,6 +171,11 @@ def _attempt(faults, function, argument):
         return function(argument)
     except DataError as error:
         faults.append(str(error))
+
+
+def _may_yet_turn(photo, size):
+    """Whether decoding a photo can still turn it to this size: the EXIF of a PNG may follow its pixels."""
+    return photo.image.format == "PNG" and not photo.turned and photo.size == size[::-1]
 
 
 def _sizes_differ(example, sizes, files=None):

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from oasis_jax.data.image_files import DataError, open_image
+from oasis_jax.data.image_files import DataError, open_image, white_is_zero
 from oasis_jax.data.labels import LabelRule, parse_label_map, read_stored_ids, resize_label_map, stored_ids
 from oasis_jax.data.palette import palette_of
 from oasis_jax.data.resize import resize_photo
@@ -149,8 +149,9 @@ def as_rgb(image, source="the photo") -> Image.Image:
         DataError: naming `source`, if the conversion would silently change the picture: numbers of unknown range (32 bits, or 16 bits that
             would be nearly black with 8), a 16-bit TIFF in which 0 is white, or a photo that is fully transparent.
     """
-    if image.mode == "I;16" and image.format == "TIFF" and image.tag_v2.get(262) == 0:
+    if image.mode == "I;16" and white_is_zero(image):
         raise DataError(f"{source} is a TIFF of 16 bits in which 0 is white: save it with 8 bits")  # Pillow would invert it
+    image = _with_plain_alpha(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # Pillow would clip 16-bit grey at 255
         values = np.asarray(image)
         if 0 < (most := values.max()) < _DARK:
@@ -172,7 +173,12 @@ def as_rgb(image, source="the photo") -> Image.Image:
 
 
 def _lowest_alpha(image):
-    return image.convert("RGBA").getextrema()[3][0]
+    return _with_plain_alpha(image).convert("RGBA").getextrema()[3][0]
+
+
+def _with_plain_alpha(image):
+    """The image; grey that is multiplied by its alpha, as in some TIFFs, is divided by it: Pillow converts that to no other mode."""
+    return image.convert("LA") if image.mode == "La" else image
 
 
 def make_columns(spec, names, num_classes=0, class_names=()):

@@ -77,6 +77,18 @@ LAYOUTS = {
 }
 
 
+def suffixes_of(data):
+    """How the names of photos and of label maps of a data set end, as fields of config.data, {field: suffix}, without empty ones."""
+    if data.layout not in LAYOUTS:
+        return {}
+    fields = {"image": "photo_suffix", "label_map": "label_suffix"}
+    if data.layout == "folders":
+        suffixes = {column: data.get(field, "") for column, field in fields.items()}  # older configs lack the fields
+    else:
+        suffixes = LAYOUTS[data.layout](data, "val").suffixes
+    return {fields[column]: suffix for column, suffix in suffixes.items() if suffix}
+
+
 def open_folders(spec, split, columns):
     """Opens a split of one of the LAYOUTS; arguments, result and errors as for `datasets.open_split`."""
     if spec.layout not in LAYOUTS:

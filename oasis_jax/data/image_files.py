@@ -122,6 +122,11 @@ def open_bytes(data, source) -> ImageFile:
     return ImageFile(source, data[:HEAD], image, _is_lossy(image, data), ";16" in stored, stretched, _orientation(image))
 
 
+def white_is_zero(image):
+    """Whether an Image is a TIFF in which 0 is white; Pillow inverts those of 8 bits."""
+    return image.format == "TIFF" and image.tag_v2.get(262) == 0
+
+
 def _identify(data):
     try:
         return Image.open(io.BytesIO(data))

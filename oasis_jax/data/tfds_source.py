@@ -52,9 +52,11 @@ def open_tfds(spec, split, columns):
     if "label_map" in wanted:
         _refuse_other_labels(builder.info.features[spec.tfds_label], spec)
     _prepare(builder, spec.layout, spec.root)  # may download for hours
-    if tfds_split not in builder.info.splits:  # the splits are known only now
+    try:
+        builder.info.splits[tfds_split]  # known only now; it may also be a part, such as train[:80%]
+    except (KeyError, ValueError, AssertionError):
         known = ", ".join(builder.info.splits)
-        raise DataError(f'{spec.layout} has no split "{tfds_split}" (it has {known}): correct data.tfds_{split}_split')
+        raise DataError(f'{spec.layout} has no split "{tfds_split}" (it has {known}): correct data.tfds_{split}_split') from None
 
     records = _records(spec.layout, spec.root, tfds_split, tuple(wanted.values()))
     names = [f"{tfds_split}_{i:06d}" for i in range(len(records))]

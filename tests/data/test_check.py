@@ -156,6 +156,21 @@ def test_a_turned_photo_is_said_and_never_answered_by_a_resized_label_map(root, 
     assert "resize" not in str(error.value)
 
 
+@pytest.mark.parametrize("upright", [True, False])
+def test_exif_behind_the_pixels_of_a_photo_turns_it_before_sizes_are_compared(root, spec, upright):
+    tags, photo = Image.Exif(), root / "train/photos/pair3.png"
+    tags[274] = 6
+    Image.open(photo).save(photo, exif=tags)
+    data = photo.read_bytes()
+    start, end = data.index(b"eXIf") - 4, data.index(b"IDAT") - 4
+    photo.write_bytes(data[:start] + data[end:-12] + data[start:end] + data[-12:])
+    if upright:  # the label map has the size of the photo as viewers show it
+        Image.fromarray(np.zeros((32, 24), np.uint8)).save(root / "train/labels/pair3.png")
+        assert check_split(open_split(spec, "train"), spec).pixels.sum() == 7 * 24 * 32
+    else:
+        assert "pair3.png is turned by its EXIF (orientation 6)" in report_of(spec)
+
+
 def test_the_faults_of_both_files_of_a_pair_are_reported(root, spec):
     Image.fromarray(np.zeros((24, 32), np.float32)).save(root / "train/photos/pair2.tif")
     (root / "train/photos/pair2.png").unlink()

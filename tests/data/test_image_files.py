@@ -79,6 +79,16 @@ def test_transparent_pixels_are_white_and_remarked(tmp_path, kind):
     assert Photo().remarks(open_image(path)) == ("transparent",)
 
 
+def test_grey_that_is_multiplied_by_its_alpha_is_divided_by_it(tmp_path):
+    alpha = np.full((6, 8), 128, np.uint8)
+    path = save(tmp_path / "a.tif", Image.fromarray(np.dstack([alpha // 2, alpha])))  # half transparent, of grey 127 or 128
+    of_alpha = struct.pack("<HHI", 338, 3, 1)
+    path.write_bytes(path.read_bytes().replace(of_alpha + b"\2", of_alpha + b"\1"))
+    file = open_image(path)
+    assert file.image.mode == "La" and Photo().remarks(file) == ("transparent",)
+    assert np.abs(np.asarray(Photo().decode(file)).astype(int) - 191).max() <= 1
+
+
 def write_png(path, values, bits, colour_type, transparent=None):
     """Writes a PNG of the samples (H, W * channels), with a tRNS chunk of one sample per channel. Pillow cannot write most such files."""
     height, (width, channels) = len(values), (values.shape[1] // (3 if colour_type == 2 else 1), 3 if colour_type == 2 else 1)

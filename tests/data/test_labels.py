@@ -1,4 +1,5 @@
 import re
+import struct
 import subprocess
 import sys
 
@@ -116,6 +117,15 @@ def test_ids_of_signed_bytes_may_be_negative(tmp_path):
     Image.fromarray(ids.view(np.uint8)).save(tmp_path / "unsigned.tif")
     with pytest.raises(DataError, match=r"unsigned.tif holds id 255, "):
         read_label_map(tmp_path / "unsigned.tif", rule)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_in_which_0_is_white_is_refused(tmp_path, dtype):
+    Image.fromarray(np.full((4, 4), 3, dtype)).save(tmp_path / "a.tif")
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data.replace(struct.pack("<HHIH", 262, 3, 1, 1), struct.pack("<HHIH", 262, 3, 1, 0)))
+    with pytest.raises(DataError, match=r"a.tif is a TIFF in which 0 is white, .*save the ids as PNG"):
+        read_label_map(tmp_path / "a.tif", LabelRule(256))
 
 
 def test_ids_of_32_bits_and_floating_point_numbers_say_what_they_are(tmp_path):

@@ -54,6 +54,15 @@ def test_a_builder_with_photo_and_label_map_is_a_data_set(spec):
         assert (batch["image"] == 10 * np.arange(count)[:, None, None, None]).all()
 
 
+def test_a_part_of_a_split_is_one(spec):
+    parts = dataclasses.replace(spec, tfds_train_split="train[:60%]", tfds_val_split="train[60%:]")
+    for split, classes in (("train", [0, 1, 2]), ("val", [3, 4])):
+        opened = open_split(parts, split)
+        assert np.flatnonzero(check_split(opened, parts).pixels).tolist() == classes and len(opened) == len(classes)
+        (batch,) = eval_batches(opened, parts, len(classes))
+        assert batch["label_map"][:, 0, 0].tolist() == classes
+
+
 def test_what_was_found_in_older_data_is_not_used_again(spec, tmp_path):
     """The check of the data and the evaluation remember results until the files of the builder change."""
     opened = open_split(spec, "train")
@@ -78,7 +87,9 @@ def test_pairs_are_read_at_the_size_that_they_are_stored_at(spec):
 def test_a_missing_feature_split_or_builder_is_named(spec):
     for change, message in (
         ({"tfds_label": "mask"}, 'no feature "mask" .it has image, segmentation_label'),
-        ({"tfds_train_split": "all"}, 'no split "all" .it has train, validation'),
+        ({"tfds_train_split": "test"}, 'no split "test" .it has train, validation'),
+        ({"tfds_train_split": "test[:50%]"}, r'no split "test\[:50%\]" .it has train, validation'),
+        ({"tfds_train_split": "train[:half]"}, r'no split "train\[:half\]" .it has train, validation'),
         ({"layout": "tfds:huge"}, "there is no TFDS builder huge"),
     ):
         with pytest.raises(DataError, match=message):
