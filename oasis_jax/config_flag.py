@@ -160,7 +160,7 @@ def _written_out(text):
         return text
     except (ValueError, SyntaxError, MemoryError, RecursionError):  # names, some of which may look like code
         inner = text[1:-1] if text[:1] + text[-1:] in ("()", "[]") else text
-        inner = ",".join(inner.splitlines())  # one name a line
+        inner = ",".join(line.strip().removesuffix(",") for line in inner.splitlines() if line.strip())  # one name a line
         (names,) = csv.reader([inner], quotechar='"' if '"' in inner else "'", skipinitialspace=True) if inner.strip() else [[]]
         names = [name.strip() for name in names]
         return repr(tuple(names if not names or names[-1] else names[:-1]))

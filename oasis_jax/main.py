@@ -23,14 +23,34 @@ def _explaining_a_full_disk(leave):
         leave(f"error: {error}: make room there, and start the same command again; checkpoints that are complete stay")
 
 
+@contextlib.contextmanager
+def _ending_well_by_sigterm():
+    """Within this context, before anything is trained, SIGTERM ends this process with exit code 0: a preempted run is started again.
+
+    If the process has joined others, JAX's preemption service handles SIGTERM.
+    """
+    import jax
+
+    if jax.distributed.is_initialized() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _end_early)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _end_early(*_):
-    """Ends this process by SIGTERM before it trains: nothing is lost, and a preempted run is started again."""
-    os.write(1, b"stopped by SIGTERM before a step was trained; the same command starts again\n")  # print may be what was interrupted
+    with contextlib.suppress(Exception):  # the output may be closed, or may be what was interrupted
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(1, b"stopped by SIGTERM before a step was trained; start the same command again\n")
     os._exit(0)
 
 
 def main(_):
-    from oasis_jax.parallel.processes import end_together, failing_at_once, join, leave, left_with_others, num_processes
+    from oasis_jax.parallel.processes import end_together, failing_at_once, join, leave, left_with_others
 
     try:
         join(saves_when_stopped=True)  # before anything else initialises JAX
@@ -43,21 +63,20 @@ def main(_):
     from oasis_jax.training.workdir import claimed, keep_compiled
 
     with contextlib.ExitStack() as stack:
-        if num_processes() == 1 and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # several processes leave it to JAX
-            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end_early))
         stack.enter_context(failing_at_once())
         stack.enter_context(left_with_others(lambda: "start all processes again with the same command"))
         stack.enter_context(_explaining_a_full_disk(leave))
-        try:
-            check_before_writing(flags.FLAGS.config, _WORKDIR.value)
-            workdir = stack.enter_context(claimed(_WORKDIR.value))
-            keep_compiled(workdir)
-            run = set_up(flags.FLAGS.config, workdir)
-            kept = KeptStep(run)
-        except (CheckpointError, DataError, ValueError) as error:  # in training, a ValueError is a bug of ours: it keeps its traceback
-            leave(f"error: {error}")
-        from oasis_jax.training.divergence import TrainingDivergedError
-        from oasis_jax.training.loop import train  # imports TensorFlow, while the kept step is compiled
+        with _ending_well_by_sigterm():
+            try:
+                check_before_writing(flags.FLAGS.config, _WORKDIR.value)
+                workdir = stack.enter_context(claimed(_WORKDIR.value))
+                keep_compiled(workdir)
+                run = set_up(flags.FLAGS.config, workdir)
+                kept = KeptStep(run)
+            except (CheckpointError, DataError, ValueError) as error:  # in training, a ValueError is a bug of ours: it keeps its traceback
+                leave(f"error: {error}")
+            from oasis_jax.training.divergence import TrainingDivergedError
+            from oasis_jax.training.loop import train  # imports TensorFlow, while the kept step is compiled
 
         try:
             train(run, kept, in_command=True)

@@ -70,6 +70,8 @@ def main(_):
             raise ValueError("--batches and --best are for --search alone: omit them, or add --search")
         machine, config, common = find_machine(_TOPOLOGY.value, _SLICES.value), flags.FLAGS.config, (_EXAMPLES.value, _KEEP.value)
         check_fields(config, rules_of(find_family(config)))
+        if "://" in _KEEP.value:
+            raise ValueError(f"--keep={_KEEP.value} is in a bucket: give a folder of this machine")
         if _KEEP.value:
             refuse_unwritable(expanded(_KEEP.value), "keep")
         machine.require_compiler()
@@ -77,7 +79,7 @@ def main(_):
             print(search(config, machine, _positive(_BATCHES.value), _BEST.value, *common))
         else:
             print(plan(config, machine, *common))
-    except (CompilerError, OSError, ValueError) as error:
+    except (CompilerError, ValueError) as error:
         sys.exit(f"plan: {error}")
 
 

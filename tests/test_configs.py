@@ -231,7 +231,8 @@ def test_every_tuple_field_takes_elements_with_commas_between_them(parse, name):
     assert {field for field, value in tuples.items() if value and isinstance(value[0], str)} <= names
     forms = [
         ("a,b", ("a", "b")), ("('a','b')", ("a", "b")), ("(a, b)", ("a", "b")), ("'a, b',l'eau", ("a, b", "l'eau")), ("a", ("a",)),
-        ("a,", ("a",)), ('"a, b", c', ("a, b", "c")), ("road\ncar, bus\r\nsky\n", ("road", "car", "bus", "sky")),
+        ("a,", ("a",)), ('"a, b", c', ("a, b", "c")), ("road\ncar, bus\r\n\nsky\n", ("road", "car", "bus", "sky")),
+        ("(road,\n car,\n)", ("road", "car")),
         ("a b,c-d/e", ("a b", "c-d/e")), ("'a',b", ("a", "b")), ("0,road", ("0", "road")), ("20 20 20,3 3 3", ("20 20 20", "3 3 3")),
         ("('x,y', 'z')", ("x,y", "z")), ("", ()), ("日本,é", ("日本", "é")), ("for,class", ("for", "class")), ("1a,(b)", ("1a", "(b)")),
     ]  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 
 from oasis_jax.interrupts import INTERRUPTED
 from tests.killed_run import ENVIRONMENT, HEEDING, ROOT
+from tests.loopback import places
 
 COMMANDS = {
     "main": ["--config=configs/scenes.py", "--workdir=RUN"],
@@ -100,4 +101,25 @@ def test_a_run_that_is_preempted_before_it_trains_ends_well(tmp_path):
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and "Traceback" not in said + err
-    assert out.endswith("stopped by SIGTERM before a step was trained; the same command starts again\n")
+    assert out.endswith("stopped by SIGTERM before a step was trained; start the same command again\n")
+
+
+JOINED = """
+import signal
+from oasis_jax import main
+from oasis_jax.parallel.processes import join
+join(saves_when_stopped=True)
+with main._ending_well_by_sigterm():
+    print(signal.getsignal(signal.SIGTERM) == main._end_early)
+print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+"""
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_sigterm_is_left_to_jax_by_a_process_that_has_joined_others(monkeypatch, joined):
+    """Even if it is the only one: while JAX handles SIGTERM, Python reports the default handler."""
+    address = places(2)[0]["JAX_COORDINATOR_ADDRESS"]
+    for name, value in {"COORDINATOR_ADDRESS": address, "NUM_PROCESSES": "1", "PROCESS_ID": "0"}.items() if joined else ():
+        monkeypatch.setitem(ENVIRONMENT, f"JAX_{name}", value)
+    out, err = started("-c", JOINED).communicate(timeout=60)
+    assert out.split() == [str(not joined), "True"], err

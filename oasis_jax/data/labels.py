@@ -208,7 +208,7 @@ def stored_ids(file, rule) -> np.ndarray:
         raise DataError(f"{path} holds floating-point numbers, {low:g} to {high:g}: save the ids as integers of 8 or 16 bits")
     if image.mode not in ("1", "L", "I", "I;16", "I;16B"):
         raise DataError(f"{path} is an image of mode {image.mode}: save label maps as 8 or 16 bit ids, palette PNG or RGB")
-    if white_is_zero(image) and image.mode != "1":
+    if white_is_zero(image) and image.mode != "1":  # of 1 bit, all programs agree
         raise DataError(f"{path} is a TIFF in which 0 is white, which some programs invert: save the ids as PNG")
     stored = np.asarray(image)
     if image.format == "TIFF" and image.mode == "L" and image.tag_v2.get(_SAMPLE_FORMAT) == _SIGNED:  # for Pillow, bytes have no sign

@@ -3,6 +3,7 @@ import difflib
 import functools
 import logging
 import os
+import re
 import urllib.parse
 
 import numpy as np
@@ -53,13 +54,16 @@ def open_tfds(spec, split, columns):
         _refuse_other_labels(builder.info.features[spec.tfds_label], spec)
     _prepare(builder, spec.layout, spec.root)  # may download for hours
     try:
-        builder.info.splits[tfds_split]  # known only now; it may also be a part, such as train[:80%]
+        examples = builder.info.splits[tfds_split].num_examples  # known only now; it may also be a part, such as train[:80%]
     except (KeyError, ValueError, AssertionError):
         known = ", ".join(builder.info.splits)
         raise DataError(f'{spec.layout} has no split "{tfds_split}" (it has {known}): correct data.tfds_{split}_split') from None
+    if not examples:
+        raise DataError(f'the split "{tfds_split}" of {spec.layout} has no examples: correct data.tfds_{split}_split')
 
     records = _records(spec.layout, spec.root, tfds_split, tuple(wanted.values()))
-    names = [f"{tfds_split}_{i:06d}" for i in range(len(records))]
+    named = re.sub(r"[^\w+-]+", "_", tfds_split)  # label maps are saved under these names, and patterns give brackets a meaning
+    names = [f"{named}_{i:06d}" for i in range(len(records))]
 
     def read_column(column, stored, name):
         source = f"{spec.layout} {name}"

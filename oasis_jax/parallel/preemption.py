@@ -20,12 +20,13 @@ class Notice:
 
     Attributes:
         reason: the signal that has arrived; "" if none has.
-        idle: text to print when a signal ends the process immediately, set while nothing would be lost, such as while the step is compiled;
-            "" otherwise. Several processes do not end that way: they agree on a step that all of them reach.
+        idle: what is saved, as text, while nothing would be lost if the process ended, such as while the step is compiled; "" otherwise.
+        may_exit: whether a signal may then end the process immediately, which is not ours in a notebook. Several processes do not end that
+            way: they agree on a step that all of them reach.
     """
 
     def __init__(self):
-        self.reason = self.idle = ""
+        self.reason, self.idle, self.may_exit = "", "", False
 
     def reached(self, step):
         """Returns whether to save and stop after `step`. Every process must call this at every step; all get the same answer.
@@ -95,7 +96,7 @@ def _answer(numbers, received, joined):
         if name == "Ctrl-C" and asked:
             print("\nended at once by a second Ctrl-C; earlier checkpoints are kept", file=sys.stderr, flush=True)
             os._exit(INTERRUPTED)
-        if received.idle and not joined:
+        if received.idle and received.may_exit and not joined:
             print(file=sys.stderr, flush=True)
             print(f"stopped by {name} before a step was trained; {received.idle}", flush=True)
             os._exit(0)

@@ -48,7 +48,7 @@ def train_and_evaluate(config, workdir):
         DataError, WeightsError, ValueError: as for `setup.set_up`.
     """
     check_before_writing(config, workdir)
-    with claimed(workdir):
+    with claimed(workdir):  # ends this process if another run takes over a workdir in a bucket
         return train(set_up(config, workdir))
 
 
@@ -66,7 +66,7 @@ def train(run, kept=None, in_command=False):
         checkpoints = stack.enter_context(
             Checkpoints(run.workdir, run.config.checkpoint.keep, run.config.eval.score, run.higher_is_better)
         )
-        received.idle = resume_advice(checkpoints) if in_command else ""
+        received.idle, received.may_exit = resume_advice(checkpoints), in_command
         state = restore_or_create(run, checkpoints, kept)
         first_step = int(state.step)
         shown = Progress(run, first_step, kept)

@@ -157,8 +157,10 @@ class Lease:
 
 def _end(message):
     """Ends this process from any of its threads."""
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    os._exit(FAILED)
+    try:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    finally:  # also if stderr is closed
+        os._exit(FAILED)
 
 
 def _own_note():

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import os
+import re
 
 import numpy as np
 import pytest
@@ -59,6 +60,7 @@ def test_a_part_of_a_split_is_one(spec):
     for split, classes in (("train", [0, 1, 2]), ("val", [3, 4])):
         opened = open_split(parts, split)
         assert np.flatnonzero(check_split(opened, parts).pixels).tolist() == classes and len(opened) == len(classes)
+        assert re.fullmatch(r"train_[:_\d]*000000", opened.examples[0].name)
         (batch,) = eval_batches(opened, parts, len(classes))
         assert batch["label_map"][:, 0, 0].tolist() == classes
 
@@ -90,6 +92,7 @@ def test_a_missing_feature_split_or_builder_is_named(spec):
         ({"tfds_train_split": "test"}, 'no split "test" .it has train, validation'),
         ({"tfds_train_split": "test[:50%]"}, r'no split "test\[:50%\]" .it has train, validation'),
         ({"tfds_train_split": "train[:half]"}, r'no split "train\[:half\]" .it has train, validation'),
+        ({"tfds_train_split": "train[:0]"}, r'the split "train\[:0\]" of tfds:tiny_scenes has no examples'),
         ({"layout": "tfds:huge"}, "there is no TFDS builder huge"),
     ):
         with pytest.raises(DataError, match=message):

@@ -55,7 +55,7 @@ def test_a_second_ctrl_c_ends_at_once_even_in_a_call_that_blocks_python():
     assert time.monotonic() - before < 2
 
 
-@pytest.mark.parametrize("wait, code", [("received.idle = 'nothing is saved yet'", 0), ("pass", 7)])
+@pytest.mark.parametrize("wait, code", [("received.idle, received.may_exit = 'nothing is saved yet', True", 0), ("pass", 7)])
 def test_a_terminal_that_is_closed_ends_nothing_by_itself(wait, code):
     """Closing it takes standard output away, so that printing fails, and sends SIGHUP to the processes that were started in it."""
     lines = f"""{wait}; print("ready", flush=True)
@@ -94,13 +94,21 @@ def test_a_run_started_by_nohup_ignores_a_hangup():
 
 @pytest.mark.parametrize("number, name", SIGNALS)
 def test_where_nothing_would_be_lost_the_first_signal_ends_the_process_even_in_a_call_that_blocks_python(number, name):
-    process = begun(f"received.idle = 'step 3 is saved'; print('idle', flush=True); {IN_C}")
+    process = begun(f"received.idle, received.may_exit = 'step 3 is saved', True; print('idle', flush=True); {IN_C}")
     assert process.stdout.readline() == "idle\n"
     before = time.monotonic()
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err.strip()) == (0, f"stopped by {name} before a step was trained; step 3 is saved\n", "")
     assert time.monotonic() - before < 2
+
+
+def test_a_process_that_may_not_exit_such_as_a_notebook_is_only_told():
+    process = begun(f"received.idle = 'step 3 is saved'; print('idle', flush=True)\n    {PATIENT}")
+    assert process.stdout.readline() == "idle\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "noticed Ctrl-C, True\n") and "saving after the first step, once it is compiled" in err
 
 
 def test_signals_are_as_before_when_the_run_is_over():
