@@ -37,7 +37,7 @@ def test_every_network_gets_its_own_weights_and_the_images_spread_over_the_devic
         def segment(self, variables, images, label_size):
             return [*variables, images]
 
-    monkeypatch.setitem(networks._FEATURES, "vgg16", (lambda path: path, lambda variables, images: (variables, images), 3, "digest"))
+    monkeypatch.setitem(networks._FEATURES, "vgg16", (lambda path: path, lambda variables, images: (variables, images), 3, 16, "digest"))
     monkeypatch.setitem(networks.SEGMENTERS, "espnet", Segmenter())
     np.savez(tmp_path / "a.npz", name=np.zeros(1))
     files = {"vgg16": "of vgg", "segmenter": str(tmp_path / "a.npz")}
@@ -45,6 +45,7 @@ def test_every_network_gets_its_own_weights_and_the_images_spread_over_the_devic
     images = np.zeros((1, 4, 6, 3))
     assert found.extract(images) == ("of vgg", "spread")
     assert found.segment(images).tolist() == ["of the segmenter", "name", "spread"]
+    assert (found.dimensions, found.least_side) == (3, 16)
     assert found.sha256["vgg16"] == "digest" and len(found.sha256["segmenter"]) == 64
 
 
