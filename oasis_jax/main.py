@@ -1,8 +1,6 @@
 """The training command: python -m oasis_jax.main --config=configs/cityscapes.py --workdir=DIR"""
 import contextlib
 import errno
-import os
-import signal
 import sys
 
 from absl import flags
@@ -23,32 +21,6 @@ def _explaining_a_full_disk(leave):
         leave(f"error: {error}: make room there, and start the same command again; checkpoints that are complete stay")
 
 
-@contextlib.contextmanager
-def _ending_well_by_sigterm():
-    """Within this context, before anything is trained, SIGTERM ends this process with exit code 0: a preempted run is started again.
-
-    If the process has joined others, JAX's preemption service handles SIGTERM.
-    """
-    import jax
-
-    if jax.distributed.is_initialized() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _end_early)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _end_early(*_):
-    with contextlib.suppress(Exception):  # the output may be closed, or may be what was interrupted
-        sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        os.write(1, b"stopped by SIGTERM before a step was trained; start the same command again\n")
-    os._exit(0)
-
-
 def main(_):
     from oasis_jax.parallel.processes import end_together, failing_at_once, join, leave, left_with_others
 
@@ -58,6 +30,7 @@ def main(_):
         sys.exit(f"error: {error}")
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.data.labels import DataError
+    from oasis_jax.parallel.preemption import ending_before_training
     from oasis_jax.training.kept_step import KeptStep
     from oasis_jax.training.setup import check_before_writing, set_up
     from oasis_jax.training.workdir import claimed, keep_compiled
@@ -66,7 +39,7 @@ def main(_):
         stack.enter_context(failing_at_once())
         stack.enter_context(left_with_others(lambda: "start all processes again with the same command"))
         stack.enter_context(_explaining_a_full_disk(leave))
-        with _ending_well_by_sigterm():
+        with ending_before_training():
             try:
                 check_before_writing(flags.FLAGS.config, _WORKDIR.value)
                 workdir = stack.enter_context(claimed(_WORKDIR.value))

@@ -106,11 +106,11 @@ def test_a_run_that_is_preempted_before_it_trains_ends_well(tmp_path):
 
 JOINED = """
 import signal
-from oasis_jax import main
+from oasis_jax.parallel.preemption import end_early, ending_before_training
 from oasis_jax.parallel.processes import join
 join(saves_when_stopped=True)
-with main._ending_well_by_sigterm():
-    print(signal.getsignal(signal.SIGTERM) == main._end_early)
+with ending_before_training():
+    print(signal.getsignal(signal.SIGTERM) == end_early)
 print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
 """
 

@@ -113,3 +113,28 @@ def _leave_terminal():
         if stat.S_ISCHR(os.fstat(stream).st_mode):
             os.dup2(nowhere, stream)
     os.close(nowhere)
+
+
+@contextlib.contextmanager
+def ending_before_training():
+    """Within this context, before anything is trained, SIGTERM ends this process with exit code 0: a preempted run is started again.
+
+    If the process has joined others, or is the only one of a job, JAX's preemption service handles SIGTERM.
+    """
+    if jax.distributed.is_initialized() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end_early)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def end_early(*_):
+    """The handler of `ending_before_training`."""
+    with contextlib.suppress(Exception):  # the output may be closed, or may be what was interrupted
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(1, b"stopped by SIGTERM before a step was trained; start the same command again\n")
+    os._exit(0)
