@@ -1,6 +1,7 @@
 """Pictures for people: colours for class ids, and grids of images with captions. NumPy and Pillow only."""
 import functools
 import io
+import os
 
 import numpy as np
 from etils import epath
@@ -90,9 +91,7 @@ def grid(rows, captions=None, notes=None, gap=4):
 
 def png(image):
     """uint8 (H, W, 3), or uint8 or uint16 (H, W), as the bytes of a PNG."""
-    encoded = io.BytesIO()
-    Image.fromarray(np.asarray(image)).save(encoded, "PNG")
-    return encoded.getvalue()
+    return _encoded(image, "PNG")
 
 
 def save_png(path, image):
@@ -100,16 +99,24 @@ def save_png(path, image):
 
     The picture appears under its name only when it is complete, even if the program is killed.
     """
-    path = epath.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, png(image))
+    _save(path, png(image))
 
 
 def save_ids(path, ids):
     """Writes stored ids, integers (H, W) from -65535 to 65535, to path + ".png", or to path + ".tif" if some are negative."""
-    path, negative = epath.Path(path), ids.min() < 0
+    if ids.min() < 0:
+        _save(f"{os.fspath(path)}.tif", _encoded(ids.astype(np.int32), "TIFF"))
+    else:
+        _save(f"{os.fspath(path)}.png", png(ids.astype(np.uint8 if ids.max() < 256 else np.uint16)))
+
+
+def _encoded(image, kind):
     encoded = io.BytesIO()
-    kind = np.int32 if negative else np.uint8 if ids.max() < 256 else np.uint16
-    Image.fromarray(ids.astype(kind)).save(encoded, "TIFF" if negative else "PNG")
+    Image.fromarray(np.asarray(image)).save(encoded, kind)
+    return encoded.getvalue()
+
+
+def _save(path, data):
+    path = epath.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path.parent / f"{path.name}.{'tif' if negative else 'png'}", encoded.getvalue())
+    write_whole(path, data)

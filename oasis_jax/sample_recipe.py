@@ -50,7 +50,7 @@ def load_for(file, checkpoint, best=False):
 def _named(file):
     """The model that a recipe file names; a bare name means a model of this package, even if there is a folder of that name here."""
     try:
-        return sampling.load(_path(file) if file.model in saved.names() else _at_step(file.model, file.step))
+        return sampling.load(_at_step(_path(file), file.step))
     except CheckpointError as error:
         what = f"the recipe is of the model {file.model}, which is not found here: give its run as --checkpoint"
         raise CheckpointError(f"{what} ({error})") from error

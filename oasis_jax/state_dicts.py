@@ -21,7 +21,7 @@ def read_npz(path):
             if isinstance(stored, np.ndarray):
                 raise ValueError("it is an .npy")
             return {name: stored[name] for name in stored.files}
-        except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # of zipfile, depending on the damage
+        except (EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # of zipfile, depending on the damage
             raise ValueError(error) from error
 
 

@@ -9,7 +9,6 @@ import functools
 import pathlib
 import tempfile
 import time
-import zipfile
 
 import numpy as np
 import PIL
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from oasis_jax.evaluation.cache import key_of, locked, replacing, usable
 from oasis_jax.metrics.metric import Measured
 from oasis_jax.parallel.processes import gather, gather_rows, is_first, num_processes, part_of
+from oasis_jax.state_dicts import read_npz
 
 SAVE_EVERY_SECONDS = 60.0
 
@@ -156,7 +156,6 @@ def _merge_processes(tally):
 def _read(file):
     """The arrays of a file of counts; None if it is missing or damaged."""
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:  # NumPy would leave a damaged file open
-            return dict(stored)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return read_npz(file)
+    except (OSError, ValueError):
         return None

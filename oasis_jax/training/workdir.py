@@ -130,11 +130,15 @@ class Lease:
         """Like `Lock.release`."""
         self._over.set()
         self._thread.join()
-        if self._is_own():
+        if self._is_own(self._holder()):
             self.note.unlink(missing_ok=True)
 
-    def _is_own(self):
-        return (_read(self.note) or self._own).get("id") == self._own["id"]
+    def _holder(self):
+        """The note of the run that holds the claim; our own if it is missing or damaged."""
+        return _read(self.note) or self._own
+
+    def _is_own(self, note):
+        return note.get("id") == self._own["id"]
 
     def _write(self):
         self._own["renewed"] += 1
@@ -142,14 +146,14 @@ class Lease:
 
     def _renew(self):
         while not self._over.wait(self.beat):
-            now = self._own
+            holder = self._own
             with contextlib.suppress(Exception):  # the network may fail for a while; training continues
-                now = _read(self.note) or self._own
-                if now.get("id") == self._own["id"]:
+                holder = self._holder()
+                if self._is_own(holder):
                     self._write()
-            if now.get("id") != self._own["id"]:
+            if not self._is_own(holder):
                 self.lost(
-                    f"{_described(now)} has taken over {self.note.parent}, because this run gave no sign of life for too long: this one "
+                    f"{_described(holder)} has taken over {self.note.parent}, because this run gave no sign of life for too long: this one "
                     "ends without saving, so that the two do not mix"
                 )
                 return
