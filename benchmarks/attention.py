@@ -10,13 +10,13 @@ For each run, on label maps spread over the validation split if the model takes 
   * with label maps, the attention to each class in multiples of the mean: how much the layout alone determines where D looks.
 """
 import argparse
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import oasis_jax
+from benchmarks.faults import in_one_line
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.family import find_family
@@ -31,7 +31,7 @@ def measure(run, root, count):
     """Prints the measurements of one run, on `count` images."""
     model, networks = oasis_jax.load(run), load_state(run)
     if networks is None:
-        sys.exit(f"{run} has the averaged generator alone: give the folder of a run, which has a discriminator")
+        raise ValueError(f"{run} has the averaged generator alone: give the folder of a run, which has a discriminator")
     config = model.config
     config.data.root = root or config.data.root
     batch, size = {}, model.image_size
@@ -66,6 +66,7 @@ def measure(run, root, count):
         print(line)
 
 
+@in_one_line("attention")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="workdirs of runs; their checkpoints must hold the discriminator")

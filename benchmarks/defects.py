@@ -14,15 +14,13 @@ class, of other pixels at most 8 pixels away from it, and of those farther away.
 other pixels come from the receptive field.
 """
 import argparse
-import sys
 
 import numpy as np
 from scipy import ndimage
 
 import oasis_jax
-from oasis_jax.checkpoint import CheckpointError
+from benchmarks.faults import in_one_line
 from oasis_jax.data.datasets import DataSpec, open_split
-from oasis_jax.data.labels import DataError
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.editing import mean_absolute_change
 from oasis_jax.metrics.texture import BRIGHTNESS
@@ -95,6 +93,7 @@ def measure(run, root, count):
     return model.step, *(np.concatenate(each) for each in found)
 
 
+@in_one_line("defects")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="workdirs of runs, of one data set, or names of packed models")
@@ -103,10 +102,7 @@ def main():
     args = parser.parse_args()
     print("steps of 255       at columns: of pixels, shared   at rows: of pixels, shared   change of the class, near it, farther")
     for number, run in enumerate(args.runs):
-        try:
-            step, photos, images, changes = measure(run, args.root, args.count)
-        except (CheckpointError, DataError, OSError, ValueError) as error:
-            sys.exit(f"defects: {error}")
+        step, photos, images, changes = measure(run, args.root, args.count)
         if not number:
             print(f"photos, {len(photos)} squares{row(photos)}")
         print(f"{run}, step {step}{row(images)}{row(changes)}")

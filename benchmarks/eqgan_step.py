@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 
 from benchmarks.candidates import Candidate
+from benchmarks.faults import in_one_line
 from oasis_jax import config_flag
 from oasis_jax.eqgan import discriminator, family, synthesis
 from oasis_jax.heatmaps import of_seed
@@ -66,7 +67,7 @@ def plain_resampling():
 
 def get_config(args):
     """The config that the flags select, with their overrides."""
-    config = config_flag.load(args.config)
+    config = config_flag.load_or_exit(args.config)
     with config.unlocked():
         if args.resolution:
             config.data.image_size = (args.resolution,) * 2
@@ -110,6 +111,7 @@ def run(args):
         candidate.compare(other)
 
 
+@in_one_line("eqgan_step")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="configs/eqgan_scenes.py")

@@ -16,6 +16,7 @@ import onnxruntime
 
 import oasis_jax
 from benchmarks import label_maps
+from benchmarks.faults import in_one_line
 from configs import cityscapes
 from oasis_jax.export import export
 from oasis_jax.exporting.stored_weights import FORMATS
@@ -79,6 +80,7 @@ def run(args):
             print("|", " | ".join(cells), f"| {difference.max()} | {difference.mean():.3f} |", flush=True)
 
 
+@in_one_line("exports")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser)

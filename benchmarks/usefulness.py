@@ -24,7 +24,6 @@ import json
 import math
 import os
 import shlex
-import sys
 import time
 
 import jax
@@ -32,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from benchmarks.faults import in_one_line
 from oasis_jax import config_flag
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
@@ -256,6 +256,7 @@ def _spread(values, sign=""):
     return f"{100 * np.mean(values):{sign}.1f}{spread}"
 
 
+@in_one_line("usefulness")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="camvid_small", help="of OASIS: its data fields, and the sizes of its discriminator")
@@ -275,22 +276,19 @@ def main():
         parser.error("--shares are percent, above 0 and up to 100")
     if min(args.batch_size, args.steps) < 2 or min(*args.seeds, args.subset_seed or 0) < 0:
         parser.error("--batch_size and --steps are 2 or more, and seeds are not negative")
-    try:
-        config = config_flag.load(args.config)
-        if config.family != "oasis":
-            raise ValueError(f"--config={args.config} is of the family {config.family}, which has no label maps: give one of OASIS")
-        size = {"image_size": (args.height, args.width), "resize_size": (), "cache": True}
-        spec = dataclasses.replace(DataSpec.of_config(config.data), root=args.root or config.data.root, **size)
-        if not spec.root and spec.layout in LAYOUTS:
-            raise DataError(f"--config={args.config} does not say where the real data are: give --root=DIR")
-        shares = [share / 100 for share in args.shares]
-        if args.write_subset:
-            write_subset(spec, args.write_subset, shares[0], args.subset_seed or 0)
-            return
-        training = args.batch_size, args.steps, args.learning_rate
-        run(config, spec, args.generated, shares, args.seeds, *training, subset_seed=args.subset_seed)
-    except (DataError, OSError, SyntaxError, ValueError) as error:
-        sys.exit(f"usefulness: {error}")
+    config = config_flag.load_or_exit(args.config)
+    if config.family != "oasis":
+        raise ValueError(f"--config={args.config} is of the family {config.family}, which has no label maps: give one of OASIS")
+    size = {"image_size": (args.height, args.width), "resize_size": (), "cache": True}
+    spec = dataclasses.replace(DataSpec.of_config(config.data), root=args.root or config.data.root, **size)
+    if not spec.root and spec.layout in LAYOUTS:
+        raise DataError(f"--config={args.config} does not say where the real data are: give --root=DIR")
+    shares = [share / 100 for share in args.shares]
+    if args.write_subset:
+        write_subset(spec, args.write_subset, shares[0], args.subset_seed or 0)
+        return
+    training = args.batch_size, args.steps, args.learning_rate
+    run(config, spec, args.generated, shares, args.seeds, *training, subset_seed=args.subset_seed)
 
 
 if __name__ == "__main__":

@@ -80,13 +80,17 @@ def parse_flags(argv):
         sys.exit("--config is empty: give the file of an experiment, such as --config=configs/scenes.py")
     if not path and (names := _overridden(argv, {})):
         sys.exit(f"--config.{names[0]} overrides a field of --config=FILE: give --config too")
+    return _parse(argv, flat(load_or_exit(path)) if path else {})
+
+
+def load_or_exit(path):
+    """The config of `load`. Raises SystemExit, with one line that names the file, if there is no such file or its code fails."""
     try:
-        fields = flat(load(path)) if path else {}
+        return load(path)
     except (OSError, SyntaxError, ValueError) as error:
         sys.exit(f"--config={path}: {error}")
     except Exception as error:  # of the code in the file, such as a misspelt field
         sys.exit(f"--config={path}{_in_one_line(error, path.split(':')[0])}")
-    return _parse(argv, fields)
 
 
 def _with_found_files(argv):

@@ -23,7 +23,10 @@ def samples(first, count, resample_classes=()):
 
 
 def interpolation(start, end, count):
-    """The Recipes of `count` frames from the noise and heatmaps of one Recipe to those of another; all else is that of `start`."""
+    """The Recipes of `count` frames from the noise and heatmaps of the seeds of one Recipe to those of another.
+
+    All else is that of `start`: styles, and heatmaps that were placed by hand, too.
+    """
     return [dataclasses.replace(start, end=(end.seed, end.class_seeds), t=float(t)) for t in np.linspace(0, 1, count)]
 
 

@@ -28,6 +28,34 @@ def test_help_names_the_command(name, monkeypatch, capsys):
     assert f"python -m benchmarks.{name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "command",
+    (
+        "attention MISSING",
+        "conditioning --root=MISSING",
+        "defects MISSING",
+        "eqgan_step --config=MISSING",
+        "exports --checkpoint=MISSING",
+        "inference --root=MISSING",
+        "page --checkpoint=MISSING",
+        "pipeline --root=MISSING",
+        "step --root=MISSING",
+        "studio --checkpoint=MISSING",
+        "usefulness --root=MISSING",
+    ),
+)
+def test_a_mistyped_path_is_told_in_one_line(command, tmp_path, monkeypatch):
+    name, *flags = command.replace("MISSING", str(tmp_path / "mistyped")).split()
+    if name == "page":
+        pytest.importorskip("playwright")
+    module = importlib.import_module(f"benchmarks.{name}")
+    monkeypatch.setattr(sys, "argv", [name, *flags])
+    with pytest.raises(SystemExit) as stopped:
+        module.main()
+    said = str(stopped.value)
+    assert said.startswith((f"{name}: ", "--config=")) and "mistyped" in said and len(said.splitlines()) == 1
+
+
 def test_work_is_that_of_the_published_step_however_it_is_computed():
     step = family.train_step(scenes.get_config())
     unfused = dataclasses.replace(step, discriminator=step.discriminator.clone(fused=False))
