@@ -53,11 +53,15 @@ def run(options, config):
     from oasis_jax.data.check import check_split, refuse_inside
     from oasis_jax.data.datasets import DataSpec, open_split, searched_folders
     from oasis_jax.evaluation.report import best_and_worst, write_report
-    from oasis_jax.family import find_family, own_networks, rules_of
+    from oasis_jax.family import find_family, name_of, own_networks, rules_of
     from oasis_jax.parallel.processes import is_first
     from oasis_jax.saved import load_state
     from oasis_jax.training.setup import make_validation
 
+    model = None if options.images else sampling.load(options.checkpoint, options.best)
+    if model and name_of(model.config) != name_of(config):
+        trained, given = name_of(model.config), name_of(config)
+        raise ValueError(f"--checkpoint={options.checkpoint} is of the family {trained}, --config of {given}: leave --config out")
     rules = rules_of(find_family(config)).items()
     used = {name: rule for name, rule in rules if name.startswith(("data.", "eval."))}
     check_fields(config, used, complete=False)  # an older checkpoint may lack some
@@ -80,12 +84,11 @@ def run(options, config):
     if options.images:
         generated, subject = validation.folder(options.images), {"images": str(options.images)}
     else:
-        model = sampling.load(options.checkpoint, options.best)
         generated, subject = validation.samples(model), {"checkpoint": str(options.checkpoint), "step": model.step}
         diversity = bool(protocol.diversity_maps) and model.has_noise and "label_map" in model.columns
         state = load_state(options.checkpoint, options.best)
         if state is not None and int(state["step"]) == model.step:  # a run in training may have saved another step in the meantime
-            own = own_networks(config, model, state, validation.mesh)
+            own = own_networks(model.config, model, state, validation.mesh, config.data.dontcare_id)
     report = validation.evaluate(generated, subject, own, diversity=diversity).with_data(survey)
     if is_first():
         write_report(output, report, best_and_worst(generated, validation.photos, report))
@@ -127,9 +130,9 @@ def main(_):
 
 def define_flags(argv):
     """Defines the flags; --config.FIELD overrides the checkpoint's config unless --config is given. Returns the parser for `app.run`."""
-    flags.DEFINE_string("checkpoint", None, "A run's folder, or the folder of one checkpoint.")
+    flags.DEFINE_string("checkpoint", None, "A run, a checkpoint or a packed model: its folder, or its name in the package.")
     flags.DEFINE_bool("best", False, "Evaluate the best checkpoint, not the latest.")
-    flags.DEFINE_string("images", None, "Instead of a checkpoint: a folder of images, called like the files of labelled data.")
+    flags.DEFINE_string("images", None, "Instead of a checkpoint: a folder of images, with the names of the files of the data.")
     flags.DEFINE_string("protocol", "", "Name of a protocol; by default config.eval.protocol, or that of the data set.")
     flags.DEFINE_string("output", None, "Folder of the report; by default the folder `evaluation` in that of the checkpoint.")
     checkpoint, images = (config_flag.value_of(name, argv) for name in ("checkpoint", "images"))

@@ -177,7 +177,7 @@ class Family(Protocol):
         """(averaged generator's variables, train state or None) from the files of a published checkpoint: {flag: path}."""
 
 
-def own_networks(config, model, state, mesh):
+def own_networks(config, model, state, mesh, dontcare_id=None):
     """The metrics by a run's own networks, and the Model with the generator in training instead of its average: (metrics, model).
 
     Args:
@@ -185,8 +185,12 @@ def own_networks(config, model, state, mesh):
         model: its Model.
         state: its train state, or that as nested dicts, with the entry `generator`.
         mesh: of this process's devices.
+        dontcare_id: class that is excluded from scores, instead of that of the run.
     """
     networks = state if isinstance(state, dict) else vars(state)
+    if dontcare_id is not None:
+        config = config.copy_and_resolve_references()
+        config.data.dontcare_id = dontcare_id
     return find_family(config).scores(config, networks, mesh), dataclasses.replace(model, variables=networks["generator"])
 
 

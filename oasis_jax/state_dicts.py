@@ -16,10 +16,11 @@ def read_npz(path):
         ValueError: it is not an .npz of plain arrays, or was not copied whole.
     """
     with open(path, "rb") as file:  # NumPy would leave a damaged file open
+        if (start := file.read(8))[:2] != b"PK":
+            raise ValueError(f"it begins with {start!r}, not as a zip does")
+        file.seek(0)
         try:
             stored = np.load(file, allow_pickle=False)
-            if isinstance(stored, np.ndarray):
-                raise ValueError("it is an .npy")
             return {name: stored[name] for name in stored.files}
         except (EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # of zipfile, depending on the damage
             raise ValueError(error) from error

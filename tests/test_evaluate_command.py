@@ -46,6 +46,15 @@ def test_a_checkpoint_is_evaluated_by_the_config_of_its_run(run, evaluate):
     assert "# Evaluation by protocol plain" in printed and f"the report is in {run / 'evaluation'}" in printed
 
 
+def test_a_config_says_with_what_data_to_compare_and_the_run_which_networks_it_has(run, evaluate, tmp_path):
+    """--config has another model than the run."""
+    data = ["--config=configs/scenes.py", "--config.data.scenes_val=2", "--config.data.image_size=16,32"]
+    evaluate(f"--checkpoint={run}", *data, f"--output={tmp_path / 'out'}")
+    assert {"miou_by_d", "di_seg"} < json.loads((tmp_path / "out" / "report.json").read_text())["scores"].keys()
+    other = evaluate(f"--checkpoint={run}", "--config=configs/eqgan_scenes.py", f"--output={tmp_path / 'other'}")
+    assert f"evaluate: --checkpoint={run} is of the family oasis, --config of eqgan: leave --config out" == other
+
+
 def test_the_report_is_in_the_folder_of_the_run(tmp_path):
     """Also if that folder is called like a step."""
     for folder in (tmp_path / "run", tmp_path / "42"):

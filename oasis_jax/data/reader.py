@@ -200,7 +200,7 @@ def _look(path):
         found = os.stat(path)
     except OSError:
         return None
-    return (found.st_size, int(found.st_mtime)) if stat.S_ISREG(found.st_mode) else ()
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else ()
 
 
 def _is_turned(path):

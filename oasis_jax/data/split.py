@@ -1,6 +1,7 @@
 """The examples of one split of a data set, in a fixed order."""
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,6 +42,9 @@ def _stamp(path):
 
 def stamp(path):
     """[path, size, date] of a file: results computed from the file stay valid until one of them changes."""
+    if "://" not in str(path):
+        stat = os.stat(path)
+        return [path, stat.st_size, stat.st_mtime_ns]  # epath gives whole seconds, in which a file can be written twice
     stat = epath.Path(path).stat()
     return [path, stat.length, stat.mtime]
 

@@ -52,17 +52,15 @@ class Disequilibrium:
     def _placed(self):
         return replicate(self.variables, self.mesh)
 
+    @property
+    def group_size(self):
+        return self.discriminator.group_size
+
     def start(self):
         return vars(ClassMeans.empty(1))
 
     def add(self, counts, batch):
-        """Like `metric.Metric.add`; also raises ValueError for a batch that does not divide into groups."""
-        size, group = len(batch.bytes), self.discriminator.group_size
-        if size % group:
-            raise ValueError(
-                f"batches of {size} images (eval.batch_size, rounded up to a multiple of the devices) do not divide into groups of "
-                f"group_size={group}, on which the discriminator's logits depend: choose a multiple of {group} as eval.batch_size"
-            )
+        size, group = len(batch.bytes), self.group_size
         count = min(batch.count, self.window - batch.first)
         if count <= 0:
             return counts, {}

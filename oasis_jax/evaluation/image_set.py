@@ -9,6 +9,7 @@ import functools
 import pathlib
 import tempfile
 import time
+import tokenize
 
 import numpy as np
 import PIL
@@ -117,7 +118,7 @@ class Tally:
         """Whether the files of rows exist and have the right type and size."""
         try:
             found = [np.lib.format.open_memmap(self._row_file(name), "r") for name in self.metric.rows]
-        except (OSError, ValueError):
+        except (OSError, SyntaxError, ValueError, tokenize.TokenError):  # NumPy's parser of headers raises all of them
             return False
         return [(rows.dtype, rows.shape) for rows in found] == [self._row_type(name) for name in self.metric.rows]
 

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import os
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from oasis_jax.data.columns import read_photo
 from oasis_jax.data.image_files import DataError, open_image
 from oasis_jax.data.labels import resize_label_map
 from oasis_jax.data.listing import IMAGE_ENDINGS, is_hidden, is_image_name
-from oasis_jax.data.resize import resize_photo
 from oasis_jax.data.split import stamp
 from oasis_jax.files import compared, expanded, one_line, told_apart
 from oasis_jax.metrics.metric import Batch, as_bytes, hash_weights
@@ -77,6 +77,10 @@ class Targets:
         return self.split.rule(labels_alone.read(index)["label_map"], f"label map {source}")
 
 
+# Fields of a DataSpec that decide, besides the files and the rule of stored ids, how photos and label maps look.
+_READ = ("layout", "image_size", "fit", "tfds_train_split", "tfds_val_split", "tfds_image", "tfds_label", "scene_categories")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
     """The examples of a split that are evaluated, and the targets of a segmenter for them.
@@ -104,7 +108,8 @@ class Examples:
             rule = self.split.rule
             meaning = hashlib.sha256(rule.identity).hexdigest()
         targets = self.targets and [list(self.targets.size), self.targets.table.tolist()]
-        return [self.split.name, repr(self.spec), meaning, hashlib.sha256(repr(files).encode()).hexdigest(), self.count, targets]
+        read = [[name, getattr(self.spec, name)] for name in _READ]
+        return [self.split.name, read, meaning, hashlib.sha256(repr(files).encode()).hexdigest(), self.count, targets]
 
     @property
     def identity_of_labels(self):
@@ -316,8 +321,12 @@ class Folder:
 
     @property
     def identity(self):
-        stats = [[file.name, file.stat().length, file.stat().mtime] for file in self.files]
-        return {"folder": str(self.path), "files": stats, "labels": self.examples.identity_of_labels}
+        files = [[file.name, *stamp(os.fspath(file))[1:]] for file in self.files]
+        return {"folder": str(self.path), "files": files, "fitting": self._photo.fitting, "labels": self.examples.identity_of_labels}
+
+    @property
+    def _photo(self):
+        return self.examples.split.column("image")
 
     @property
     def names(self):
@@ -330,7 +339,7 @@ class Folder:
             yield batch
 
     def image(self, index):
-        return resize_photo(read_photo(self.files[index]), self.examples.spec.image_size)
+        return self._photo.fit(read_photo(self.files[index]), self.examples.spec.image_size)
 
 
 def _sizes(files):

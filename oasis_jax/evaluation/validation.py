@@ -4,6 +4,7 @@ With several processes, each measures its part of the images on its own devices;
 """
 import dataclasses
 import functools
+import math
 import pathlib
 
 import jax
@@ -27,7 +28,7 @@ class Validation:
         split: the Split that `protocol.split` names.
         spec: its DataSpec; sizes and crop are replaced by those of the protocol.
         mesh: of this process's devices.
-        batch_size: images per batch, rounded up to a multiple of the number of devices.
+        batch_size: images per batch, rounded up to a multiple of the number of devices, and of the groups of metrics.
         weights: paths of the networks' weights, as `networks.load_networks` takes them.
         cache: folder of cached measurements; by default `cache.cache_folder()`.
 
@@ -48,7 +49,7 @@ class Validation:
         spec = dataclasses.replace(spec, image_size=protocol.image_size or spec.image_size, resize_size=(), cache=False)
         place, spread = (functools.partial(jax.device_put, device=sharding(mesh)) for sharding in (replicated, over_batch))
         self.networks = load_networks(protocol, weights, place, spread)
-        self._batch_size = padded_batch_size(batch_size, mesh)
+        self._batch_size = batch_size
         targets = None
         if segmenter := self.networks.segmenter:
             if not split.column("label_map"):
@@ -108,17 +109,18 @@ class Validation:
             examples = dataclasses.replace(self.examples, count=min([self.examples.count, *windows]))
             as_many_as_photos = dataclasses.replace(self.protocol, samples_per_label=1, num_samples=0)
             sources[RAW_SAMPLES] = Samples(raw, examples, as_many_as_photos, self.mesh, RAW_SAMPLES)
+        batch_size = padded_batch_size(self._batch_size, self.mesh, math.lcm(*(getattr(metric, "group_size", 1) for metric in metrics)))
         measured, networked = {}, bool(self.protocol.features or self.protocol.segmenter)
         for name, source in sources.items():
             wanted = [metric for metric in metrics if name in metric.sets]
             kept = [metric for metric in wanted if keep or (name == PHOTOS and networked and not metric.of_run)]
-            found = measure(source, wanted, self._batch_size, self._cache, kept.__contains__) if wanted else []
+            found = measure(source, wanted, batch_size, self._cache, kept.__contains__) if wanted else []
             measured |= {(metric, name): each for metric, each in zip(wanted, found, strict=True)}
         findings = [metric.finish(*(measured[metric, name] for name in metric.sets)) for metric in metrics]
         if diversity:
             findings.append(measure_diversity(generated, self.networks.lpips, functools.partial(remembered, self._cache)))
-        if self.protocol.diversity_maps and self.networks.lpips is None and split.column("label_map"):
-            findings.append(Finding({}, notes=("lpips was not measured: there are no weights of VGG16",)))
+            if self.networks.lpips is None:
+                findings.append(Finding({}, notes=("lpips was not measured: there are no weights of VGG16",)))
         findings.append(Finding({}, notes=tuple(generated.notes)))
         images, asked = {"generated": len(generated.names), "real": len(self.photos.names)}, self.protocol.num_samples
         if asked and images["generated"] != asked:

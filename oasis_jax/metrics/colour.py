@@ -119,5 +119,6 @@ class ColourDistance:
             return Finding(scores, notes=(note,))
         real, generated = reference.counts["by_class"], scored.counts["by_class"]
         scores["colour_distance"] = colour_distance(real, generated, self.dontcare_id)
-        of_classes = [colour_distance(real[i : i + 1], generated[i : i + 1]) for i in range(self.num_classes)]
-        return Finding(scores, tables={"per_class": {"colour": np.asarray(of_classes)}}, notes=(f"{note}, else the mean over the classes",))
+        of_classes = np.array([colour_distance(real[i : i + 1], generated[i : i + 1]) for i in range(self.num_classes)])
+        of_classes[np.arange(self.num_classes) == self.dontcare_id] = np.nan
+        return Finding(scores, tables={"per_class": {"colour": of_classes}}, notes=(f"{note}, else the mean over the classes",))

@@ -88,6 +88,7 @@ class Metric(Protocol):
         of_run: whether the counts depend on the run's own networks.
         rows: {name: (shape, dtype)} of what `add` returns for each image.
         window: optional; a metric of raw samples counts only the first `window` images of each set, and no more are generated.
+        group_size: optional; its batches are whole groups of so many images.
     """
 
     sets: tuple[str, str]
@@ -123,5 +124,9 @@ def sum_counts(counts, following):
 
 
 def as_bytes(images):
-    """Rounds images in [0, 1] to uint8; returns uint8 images as they are."""
-    return images if images.dtype == np.uint8 else np.round(images * 255).astype(np.uint8)
+    """Rounds images in [0, 1] to uint8; returns uint8 images as they are. Raises ValueError for numbers that are not finite."""
+    if images.dtype == np.uint8:
+        return images
+    if not np.isfinite(images).all():
+        raise ValueError("the generated images hold NaN or infinite numbers, so they have no scores: choose another checkpoint")
+    return np.round(images * 255).astype(np.uint8)

@@ -88,7 +88,7 @@ class ScoresByDiscriminator:
         scores = {}
         for measured, suffix in ((scored, ""), (reference, "_on_real_photos")):
             confusion = measured.counts["confusion"]
-            scores[f"miou_by_d{suffix}"] = mean_iou(confusion, MeanOver.SEEN)
+            scores[f"miou_by_d{suffix}"] = mean_iou(confusion, MeanOver.LABELLED)
             scores[f"accuracy_by_d{suffix}"] = pixel_accuracy(confusion)
         return Finding(scores)
 

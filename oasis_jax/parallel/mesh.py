@@ -218,6 +218,7 @@ def replicate(tree, mesh):
     return jax.device_put(jax.device_get(tree), replicated(mesh))
 
 
-def padded_batch_size(batch_size, mesh):
-    """`batch_size`, rounded up to a multiple of the number of batch parts of a mesh."""
-    return -(-batch_size // mesh.shape[DATA]) * mesh.shape[DATA]
+def padded_batch_size(batch_size, mesh, group_size=1):
+    """`batch_size`, rounded up to a multiple of the number of batch parts of a mesh, and of `group_size`."""
+    multiple = math.lcm(mesh.shape[DATA], group_size)
+    return -(-batch_size // multiple) * multiple

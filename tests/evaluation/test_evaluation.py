@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
@@ -25,12 +26,14 @@ from oasis_jax.evaluation.validation import Validation
 from oasis_jax.family import own_networks
 from oasis_jax.metrics.colour import ColourDistance
 from oasis_jax.metrics.feature_distances import FeatureDistances
+from oasis_jax.metrics.metric import Measured
 from oasis_jax.metrics.nets import vgg16
 from oasis_jax.metrics.nets.label_spaces import LabelSpace
 from oasis_jax.metrics.protocols import find_protocol
 from oasis_jax.metrics.segmentation import MeanOver
 from oasis_jax.metrics.texture import TextureDistance
 from oasis_jax.oasis import family
+from oasis_jax.oasis.scores import ScoresByDiscriminator
 from oasis_jax.parallel.mesh import make_mesh
 from oasis_jax.pictures import save_png
 from oasis_jax.training.setup import score_direction
@@ -228,6 +231,19 @@ def test_scores_by_the_run_are_of_the_images_that_the_protocol_scores(validation
     assert {name: by_protocol[name] for name in plain} == plain
 
 
+def test_dontcare_is_no_class_of_the_mean_even_if_d_predicts_it():
+    confusion = np.array([[0, 0, 0], [1, 5, 0], [0, 0, 6]])  # a pixel of class 1 is predicted as class 0, don't-care
+    metric = ScoresByDiscriminator(None, 0)
+    found = metric.finish(Measured(1, {"confusion": confusion}, {}), Measured(1, {"confusion": confusion}, {})).scores
+    assert found["miou_by_d"] == found["miou_by_d_on_real_photos"] == pytest.approx((5 / 6 + 1) / 2)
+
+
+def test_lpips_is_missed_only_where_it_is_measured(validation, model):
+    validation.protocol = dataclasses.replace(PROTOCOL, diversity_maps=2)
+    with_diversity, without = (validation.evaluate(validation.samples(model), {}, diversity=each).notes for each in (True, False))
+    assert any("lpips was not measured" in note for note in with_diversity) and not any("lpips" in note for note in without)
+
+
 def test_diversity_is_none_where_noise_has_no_effect(validation, model):
     validation.protocol = dataclasses.replace(PROTOCOL, diversity_maps=2)
 
@@ -285,6 +301,32 @@ def test_without_a_folder_that_can_be_written_to_nothing_is_cached_and_the_score
     assert capsys.readouterr().out.count(f"cannot write to {folder} (Not a directory), so measurements are not cached") == 1
 
 
+def test_images_that_are_not_finite_have_no_scores(validation, model):
+    broken = dataclasses.replace(model, variables=jax.tree.map(lambda leaf: leaf * np.nan, model.variables))
+    with pytest.raises(ValueError, match="the generated images hold NaN or infinite numbers, so they have no scores"):
+        validation.evaluate(validation.samples(broken), {}, keep=False)
+
+
+def test_fields_that_change_no_image_measure_nothing_again(validation):
+    identity, spec = validation.examples.identity, validation.examples.spec
+
+    def changed(**fields):
+        return dataclasses.replace(validation.examples, spec=dataclasses.replace(spec, **fields)).identity != identity
+
+    assert not changed(workers=3, flip=False, class_names=tuple("abcdefghijkl"), train_labels="x", dontcare_id=1)
+    assert changed(fit="crop") and changed(image_size=(32, 32)) and changed(tfds_label="y")
+
+
+def test_a_file_that_is_written_twice_in_a_second_is_measured_again(validation, tmp_path):
+    found = []
+    for value in (10, 200):  # BMPs of one size
+        for name in validation.photos.names:
+            Image.new("RGB", (32, 16), (value, 0, 0)).save(tmp_path / f"{name}.bmp")
+            os.utime(tmp_path / f"{name}.bmp", ns=(10**18, 10**18 + value))
+        found.append(scores(validation, validation.folder(tmp_path)))
+    assert found[0] != found[1]
+
+
 def test_features_that_are_not_finite_name_the_image(validation, tmp_path):
     broken = FeatureDistances("fd", "kd", lambda images: extract(images).at[1].set(jnp.nan), NETWORKS.dimensions)
     with pytest.raises(ValueError, match="image 1 "):
@@ -333,8 +375,15 @@ def test_the_best_checkpoint_is_chosen_by_a_score_that_is_measured(config):
         score_direction(config)
 
 
-@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(file.read_bytes()[:200])])
-def test_rows_that_are_lost_or_cut_off_are_measured_again(validation, tmp_path, damage):
+DAMAGES = {
+    "lost": lambda file: file.unlink(),
+    "cut off": lambda file: file.write_bytes(file.read_bytes()[:200]),
+    "a header without a quote": lambda file: file.write_bytes(file.read_bytes().replace(b"'fortran_order'", b"{fortran_order'")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_rows_that_are_damaged_are_measured_again(validation, tmp_path, damage):
     metrics = [FeatureDistances("fd", "kd", extract, NETWORKS.dimensions)]
     (whole,) = measure(validation.photos, metrics, 4, tmp_path)
     expected = np.array(whole.rows["features"])

@@ -2,6 +2,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +10,9 @@ from PIL import Image
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.labels import DataError
 from oasis_jax.evaluation.report import best_and_worst
-from oasis_jax.metrics.protocols import Protocol
+from oasis_jax.evaluation.validation import Validation
+from oasis_jax.metrics.protocols import Protocol, find_protocol
+from oasis_jax.parallel.mesh import make_mesh
 from oasis_jax.pictures import save_png
 from tests import tiny_evaluation, toy_family
 from tests.tiny_evaluation import UNCONDITIONAL, make_unconditional
@@ -113,6 +116,21 @@ def test_images_of_one_name_and_two_endings_are_two_images_as_they_are_two_photo
     folder = validation.folder(tmp_path / "images")
     assert len(folder.files) == len(photos) == 4
     assert sorted(map(str, folder.files)) == sorted(example.files["image"] for example in photos.examples)
+
+
+def test_images_of_a_folder_are_cropped_as_photos_are(tmp_path):
+    """So a set is at distance zero from itself."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("red", "green", "blue"):
+        image = Image.new("RGB", (64, 16), "white")
+        image.paste(name, (24, 0, 40, 16))  # the window that remains
+        image.save(folder / f"{name}.png")
+    spec = DataSpec(layout="images", root=str(folder), val_root=str(folder), image_size=(16, 16), fit="crop")
+    split = open_split(spec, "val", ("image",))
+    made = Validation(find_protocol("plain"), split, spec, make_mesh(jax.devices()[:1]), cache=tmp_path / "cache")
+    found = made.evaluate(made.folder(folder), {}).scores
+    assert set(found.values()) == {0}
 
 
 def test_a_folder_without_images_is_an_error(toy, tmp_path):

@@ -57,7 +57,7 @@ def read_weights(path_or_url, sha256=None):
         try:
             state = read_npz(path)
         except (OSError, ValueError) as error:
-            raise WeightsError(f"{path} is not an .npz of plain arrays ({error}); convert it again") from error
+            raise WeightsError(f"{path} is not an .npz of plain arrays ({error}): convert or download it again") from error
     elif path.suffix in (".pth", ".pt"):
         state = _read_pth(path)
     else:
@@ -77,7 +77,7 @@ def to_variables(module, state, *example_inputs):
         {"params": tree of float32 numpy arrays}.
 
     Raises:
-        WeightsError: arrays are missing, left over or of another shape; the message names them.
+        WeightsError: arrays are missing, left over, of another shape or not finite; the message names them.
     """
     leaves = traverse_util.flatten_dict(jax.eval_shape(module.init, jax.random.key(0), *example_inputs))
     rest = {name: array for name, array in state.items() if not name.endswith("num_batches_tracked")}
@@ -93,6 +93,8 @@ def to_variables(module, state, *example_inputs):
             array = array.transpose(axes[array.ndim])
         if array.shape != leaf.shape:
             misshapen.append(f"{name} (converts to {array.shape}, expected {leaf.shape})")
+        if not np.isfinite(array).all():
+            raise WeightsError(f"{name} of {type(module).__name__} holds NaN or infinite numbers: the file is damaged, get it again")
         variables[path] = np.ascontiguousarray(array)
     if missing or misshapen or rest:
         faults = {"missing": missing, "of another shape": misshapen, "left over": sorted(rest)}

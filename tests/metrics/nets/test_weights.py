@@ -92,6 +92,19 @@ def test_file_that_is_missing_or_unknown_or_pickled_is_refused(tmp_path):
         read_weights(tmp_path / "pickled.npz")
 
 
+@pytest.mark.parametrize("start", [b"<html><head>", b"version https://git-lfs.github.com/spec/v1", b""])
+def test_what_a_failed_download_left_is_told(tmp_path, start):
+    (tmp_path / "net.npz").write_bytes(start)
+    with pytest.raises(WeightsError, match=r"not an .npz of plain arrays \(it begins with b'.*', not as a zip does\): convert or download"):
+        read_weights(tmp_path / "net.npz")
+
+
+def test_weights_that_are_not_finite_are_refused(state):
+    state["fc.bias"][2] = np.nan
+    with pytest.raises(WeightsError, match="fc.bias of Net holds NaN or infinite numbers"):
+        to_variables(Net(), state, INPUT)
+
+
 def test_pth_equals_npz_or_asks_for_pytorch(state, tmp_path):
     try:
         import torch
