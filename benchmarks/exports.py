@@ -64,6 +64,8 @@ def timed(function, given, repeats):
 def run(args):
     size = args.height, args.width
     model = published(size) if args.published else oasis_jax.load(args.checkpoint)
+    if "label_map" not in model.columns:
+        raise ValueError(f"{args.checkpoint} takes no label maps: give a model of OASIS")
     maps = label_maps.read(args, size, args.count)[0] % model.num_classes
     inputs = [model.inputs([seed], {"label_map": maps[seed : seed + 1]}) for seed in range(args.count)]
     arrays = list(map(table_of, inputs))
@@ -87,10 +89,13 @@ def main():
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--checkpoint", help="of a model that takes label maps")
     which.add_argument("--published", action="store_true", help="instead, a model of published widths with random weights")
-    parser.add_argument("--forms", nargs="+", default=["onnx", "stablehlo"], help="forms to measure")
+    parser.add_argument("--forms", nargs="+", default=["onnx", "stablehlo"], choices=["onnx", "stablehlo"], help="forms to measure")
     parser.add_argument("--count", type=int, default=4, help="number of label maps")
     parser.add_argument("--repeats", type=int, default=5, help="timed images of each label map")
-    run(parser.parse_args())
+    args = parser.parse_args()
+    if min(args.count, args.repeats) < 1:
+        parser.error("--count and --repeats are 1 or more")
+    run(args)
 
 
 if __name__ == "__main__":

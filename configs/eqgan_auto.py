@@ -25,6 +25,8 @@ def get_config(variant=""):
     resolution, devices = numbers["resolution"], numbers["devices"]
     check_resolution(resolution, resolution)
     batch = numbers["batch"] or max(min(devices * min(4096 // resolution, 32), 64), devices)
+    if batch % devices:
+        raise ValueError(f"devices={devices} does not divide the batch of {batch} images: give another devices=N, or batch=N")
     config = eqgan.get_config(",".join(names))
     config.data.image_size = (resolution, resolution)
     config.model.channel_base = 32_768 if resolution >= 512 else 16_384
@@ -41,5 +43,5 @@ def get_config(variant=""):
     for section, field in (("log", "images_every_steps"), ("checkpoint", "every_steps")):
         config[section][field] = 200_000 // batch
     config.eval.every_steps = 800_000 // batch
-    config.eval.batch_size = 16 * config.model.mbstd_group_size  # divides into groups on up to 16 devices
+    config.eval.batch_size = 16 * config.model.mbstd_group_size
     return config

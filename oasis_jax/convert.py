@@ -1,4 +1,4 @@
-"""The conversion command: a published PyTorch checkpoint in, a run folder out.
+"""The conversion command: converts a published PyTorch checkpoint to a run folder.
 
     python -m oasis_jax.convert --config=configs/cityscapes.py --ema=cityscapes_EMA.pth --output=runs/published
     python -m oasis_jax.convert --family=NAME --FLAG=FILE --output=runs/published

@@ -86,6 +86,8 @@ def run(options):
     given = {name: getattr(options, name) for name in _family_options() if getattr(options, name) is not None}
     model = sampling.load(options.checkpoint, options.best)
     if options.format == PAGE:
+        if "label_map" not in model.columns:
+            raise ValueError(f"a page is painted on, but {options.checkpoint} takes no label maps: use --format={STABLEHLO}")
         network, _ = export(model, ONNX, options.weights or "float16", **given)
         data = page_of(model, options.checkpoint, network, options.labels)
         write_whole(output, data)
@@ -143,7 +145,7 @@ def _define_flags():
     flags.DEFINE_enum("format", None, [ONNX, STABLEHLO, PAGE, SAFETENSORS], "Format of the file or folder.")
     flags.DEFINE_string("output", None, f"File to write, with OUTPUT.json, which says what it takes; for {SAFETENSORS} a new folder.")
     flags.DEFINE_string("labels", None, f"With --format={PAGE}: examples: a label file, a folder of them, or a pattern with * or **.")
-    weights = f"How weights are stored: by default as float32, in {PAGE} and {SAFETENSORS} as float16. All is computed in float32."
+    weights = f"How weights are stored: by default as float32, in {PAGE} and {SAFETENSORS} as float16. All computation is in float32."
     flags.DEFINE_enum("weights", None, FORMATS, weights)
     flags.DEFINE_bool("best", False, "Export the best checkpoint, not the latest.")
     for name, (choices, description) in _family_options().items():

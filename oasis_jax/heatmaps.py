@@ -10,6 +10,7 @@ import numpy as np
 LEVELS = {"l1": 1, "l2": 2, "l3": 4}  # number of maps of each level, coarse to fine
 NUM_MAPS = sum(LEVELS.values())
 FLOOR = 0.01  # added to every map
+LARGEST = 1e6  # distance of a centre, and width; 1 / LARGEST is the smallest width: beyond them, numbers on the device would overflow
 ALL = "all"  # name of the whole subject: all levels, whose position is that of the coarse centre
 PURPOSE = 5  # folded into the key for these random numbers; 0 to 4 are noise and training
 
@@ -157,7 +158,7 @@ def check(heatmaps, batch):
     """Checks heatmaps and returns them as float32.
 
     Raises:
-        ValueError: they are not (batch, 7, 3), a number is not finite, or a width is not positive.
+        ValueError: they are not (batch, 7, 3), a number is not finite, a width is not positive, or one is beyond LARGEST.
     """
     heatmaps = np.asarray(heatmaps, np.float32)
     if heatmaps.shape != (batch, NUM_MAPS, 3):
@@ -169,4 +170,6 @@ def check(heatmaps, batch):
     if not (heatmaps[..., 2] > 0).all():
         image, number = np.argwhere(heatmaps[..., 2] <= 0)[0]
         raise ValueError(f"the width of map {number} of heatmaps {image} is {heatmaps[image, number, 2]}, but should be positive")
+    if np.abs(heatmaps).max(initial=0) > LARGEST or heatmaps[..., 2].min(initial=1) < 1 / LARGEST:
+        raise ValueError(f"heatmaps hold numbers beyond {LARGEST:g}, or widths below {1 / LARGEST:g}: give centres around -1 to 1")
     return heatmaps

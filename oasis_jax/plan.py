@@ -4,7 +4,7 @@
     python -m oasis_jax.plan --config=configs/cityscapes.py --topology=2xv4:2x2x4 --search
 
 It compiles the step for that machine, without access to one, and reports memory, arithmetic, memory traffic and collectives of one chip,
-and the least time that these take at the chip's peak rates. It reads data only for conditioning on regions (model.conditioning=regions),
+and the minimum time that these take at the chip's peak rates. It reads data only for conditioning on regions (model.conditioning=regions),
 whose capacities come from the label maps. For TPUs it needs pip install 'oasis_jax[tpu]'.
 """
 import os

@@ -53,7 +53,7 @@ from oasis_jax.sample_labels import (
     parse_size,
     refuse_found_again,
 )
-from oasis_jax.sample_options import Plan, make_plan
+from oasis_jax.sample_options import FRAMES, Plan, make_plan
 from oasis_jax.sample_recipe import load_for, refuse_others
 
 
@@ -157,8 +157,8 @@ def define_flags(argv):
     flags.DEFINE_list("heatmap_shift", [], "Shifts of levels or single maps, such as l1=0.2:-0.5,4=0:0.3; all moves everything.")
     flags.DEFINE_list("heatmap_scale", [], "Factors of the widths of levels or single maps, such as l1=1.5,6=0.5.")
     flags.DEFINE_list("path", [], "First and last position y:x, such as 0:-0.7,0:0.7: frames of sample 0 on the line between them.")
-    flags.DEFINE_string("path_of", "all", "What moves along --path: all, a level l1, l2 or l3, or a single map.")
-    flags.DEFINE_integer("frames", 8, "Number of frames along --path.", lower_bound=2)
+    flags.DEFINE_string("path_of", None, "What moves along --path: all, which is the default, a level l1, l2 or l3, or a single map.")
+    flags.DEFINE_integer("frames", None, f"Number of frames along --path, {FRAMES} by default.", lower_bound=2)
     flags.DEFINE_bool("as_dataset", False, "Write images and label maps in the folders that configs/custom.py reads, to train on.")
     flags.DEFINE_integer("examples", None, "For a data set: the total number of pairs, whose label maps are drawn.", lower_bound=1)
     flags.DEFINE_bool("mirror", False, "For a data set: also take each label map mirrored; with --examples, mirror half of them.")

@@ -142,7 +142,7 @@ class Dataset:
         told = (
             f"{len(self.names)} pairs of {PHOTOS} and {LABELS}, {TRAIN_LIST}, {PALETTE}, {pictures.CONTACT_SHEET} and samples.json are in "
             f"{output}; to train on them, with real pairs to validate:\n"
-            f"  {command} --config.data.val_photos=DIR --config.data.val_labels=DIR --workdir=RUN"
+            f"  {command} --config.data.val_photos=/DIR --config.data.val_labels=/DIR --workdir=RUN"
         )
         if self.rule.identity == label_rule(self.model).identity:
             return told

@@ -9,6 +9,7 @@ from oasis_jax.heatmaps import ALL, maps_of
 from oasis_jax.recipes import Recipe
 
 SHEET_COLUMNS = 8  # samples in a row of the contact sheet, if rows do not begin with a label map
+FRAMES = 8  # along a path, by default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +102,8 @@ def _refuse_useless(options, model):
     for limit, limited in (("truncated_rows", "truncation"), ("mixed_rows", "style_mixing")):
         if getattr(options, limit) not in (None, []) and getattr(options, limited) in (None, []):
             raise ValueError(f"--{limit} says which style rows --{limited} concerns: give both, or neither")
+    if not options.path and (given := [f"--{name}" for name in ("path_of", "frames") if getattr(options, name) is not None]):
+        raise ValueError(f"{' and '.join(given)} say what moves along --path: give --path too")
 
 
 def _interpolation(options, ends):
@@ -114,15 +117,16 @@ def _interpolation(options, ends):
 def _path(options, first):
     if options.count > 1:
         raise ValueError("--path generates frames of sample 0: leave --count out")
-    ends = _points("path", options.path)
+    ends, moved = _points("path", options.path), options.path_of or ALL
     if len(ends) != 2:
         raise ValueError(f"--path={','.join(options.path)} has {len(ends)} points: give first and last, such as 0:-0.7,0:0.7")
-    if first.centres and options.path_of == ALL:
+    if first.centres and moved == ALL:
         raise ValueError("--path and --heatmap_centres both place the coarse centre: omit one, or choose a level with --path_of")
-    frames = series.path(first, options.path_of, *ends, options.frames)
+    count = options.frames or FRAMES
+    frames = series.path(first, moved, *ends, count)
     for frame in frames:
         frame.heatmaps()  # raises for points that are not finite
-    return Plan(frames, [list(range(options.frames))], path_of=options.path_of)
+    return Plan(frames, [list(range(count))], path_of=moved)
 
 
 def _mixed_styles(options, first, num_styles):
@@ -186,4 +190,7 @@ def _numbers(name, entries):
     pairs = [re.fullmatch(r"(\d+)(?:-(\d+))?", entry) for entry in entries]
     if not all(pairs):
         raise ValueError(f"--{name}={','.join(entries)}: write numbers and ranges, such as 0,4-7")
-    return [number for pair in pairs for number in range(int(pair[1]), int(pair[2] or pair[1]) + 1)]
+    ranges = [(int(pair[1]), int(pair[2] or pair[1])) for pair in pairs]
+    if backwards := [f"{first}-{last}" for first, last in ranges if last < first]:
+        raise ValueError(f"--{name}={','.join(entries)}: the range {backwards[0]} runs backwards")
+    return [number for first, last in ranges for number in range(first, last + 1)]

@@ -58,6 +58,8 @@ def test_centres_that_do_not_fit_are_reported(centres, message):
         (CENTRES, 0, "the width of map 0 of heatmaps 0 is 0.0, but should be positive"),
         (CENTRES, np.where(np.arange(7) == 2, -0.5, 0.5), "the width of map 2 of heatmaps 0 is -0.5"),
         (CENTRES, np.nan, "the width of map 0 of heatmaps 0 is nan"),
+        (CENTRES, 1e-40, "numbers beyond 1e.06, or widths below 1e-06"),
+        (np.full((7, 2), 1e30), 3e38, "numbers beyond 1e.06, or widths below 1e-06"),
         (CENTRES, [0.1, 0.2], r"widths are \(2,\), but should be one number, \(7,\) or \(1, 7\)"),
     ],
 )

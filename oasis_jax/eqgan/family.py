@@ -19,7 +19,6 @@ from oasis_jax.eqgan.scores import Disequilibrium
 from oasis_jax.eqgan.snapshots import read_snapshot
 from oasis_jax.eqgan.train_step import PATH_LENGTH
 from oasis_jax.fields import HOST_FIELDS
-from oasis_jax.parallel.mesh import make_local_mesh, padded_batch_size
 from oasis_jax.state_dicts import filled
 from oasis_jax.updates import create_state
 
@@ -28,7 +27,7 @@ published_files = {"pkl": "Published snapshot *.pkl of EqGAN-SA, or of StyleGAN2
 allowed = fields.ALLOWED
 host_fields = HOST_FIELDS
 free_model_fields = ("dtype", "remat", "noise", "mbstd_groups")
-fixed_train_fields = ()
+fixed_train_fields = ("ema_ramp",)  # a converted run has a trained average, which a ramp would begin anew
 
 
 def columns(config):
@@ -44,14 +43,7 @@ def statistic(config):
 def train_step(config, survey=None):
     """The TrainStep of a config; raises ValueError for fields that are out of range or do not fit together."""
     check_fields(config, allowed, complete=False)  # configs of older checkpoints lack some fields
-    made, mesh = make_train_step(config), make_local_mesh()
-    group, size = make_scoring_discriminator(config).group_size, padded_batch_size(config.eval.batch_size, mesh)
-    if size % group:  # otherwise evaluation would fail after hours of training
-        raise ValueError(
-            f"eval.batch_size={config.eval.batch_size}, rounded up to {size} for {mesh.size} devices, does not divide into groups of "
-            f"{group} (model.mbstd_group_size), on which the discriminator's logits depend: choose a multiple of {group} and of {mesh.size}"
-        )
-    return made
+    return make_train_step(config)
 
 
 def model(config, variables, step, survey=None):
@@ -108,8 +100,11 @@ def from_published(config, files):
         (variables of the averaged generator, a TrainState at step 0 with fresh optimizer states), float32.
 
     Raises:
-        ValueError: the file is not a snapshot, or the architecture of its networks is not supported or differs from that of the config.
+        ValueError: the file is not a snapshot, the architecture of its networks is not supported or differs from that of the config, or
+            the config has a `train.ema_ramp`.
     """
+    if ramp := config.train.ema_ramp:
+        raise ValueError(f"train.ema_ramp={ramp} would begin a new average, and lose that of the snapshot: give --config.train.ema_ramp=0")
     networks = read_snapshot(files["pkl"])
     given = flat(config)
     for field, value in _described(files, networks).items():

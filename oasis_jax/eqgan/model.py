@@ -63,6 +63,10 @@ class Model:
     step: int
     noise: str = "random"
 
+    def __post_init__(self):
+        if self.noise not in NOISE_MODES:
+            raise ValueError(f"noise is {self.noise!r}, but should be one of {', '.join(NOISE_MODES)}")
+
     def __repr__(self):
         return sampling.describe(self)
 

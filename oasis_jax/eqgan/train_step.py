@@ -242,7 +242,10 @@ class TrainStep:
         """
         of_draws, of_heatmaps, of_y = jax.random.split(key, 3)
         few_images = image[::PATH_SHRINK]
-        heatmaps = jax.vmap(of_key)(jax.random.split(of_heatmaps, len(few_images))) if self.generator.spatially_aware else None
+        heatmaps = None
+        if self.generator.spatially_aware:
+            heatmaps = jax.vmap(of_key)(jax.random.split(of_heatmaps, len(few_images)))
+            heatmaps = heatmaps.at[:, 0, 2].set(of_key(of_heatmaps)[0, 2])  # all images of a step share the coarse width
         few = self.draw(of_draws, few_images, heatmaps)
         before = state.generator[PATH_LENGTH]["mean"]
 

@@ -100,7 +100,7 @@ def main(_):
 
 def define_flags(argv):
     """Defines the flags, including --config.data.FIELD for reading label files, and returns the flags_parser of `app.run`."""
-    flags.DEFINE_string("checkpoint", "scenes", "A run's folder, the folder of one checkpoint, or the name of a model in the package.")
+    flags.DEFINE_string("checkpoint", "scenes", "A run, a checkpoint or a packed model: its folder, or its name in the package.")
     flags.DEFINE_string("labels", None, "A label file, a folder of them, or a pattern with * or **: examples to begin with.")
     flags.DEFINE_string("size", "", "HEIGHTxWIDTH of the images; by default the size that the model was trained on.")
     flags.DEFINE_bool("best", False, "Take the best checkpoint, not the latest.")

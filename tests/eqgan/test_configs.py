@@ -74,6 +74,12 @@ def test_the_automatic_rule(variant, batch, group, gamma, base, rate):
     train_step(config)
 
 
+@pytest.mark.parametrize("variant", ["128,devices=3", "256,devices=6", "64,batch=10,devices=4"])
+def test_devices_share_the_batch_evenly(variant):
+    with pytest.raises(ValueError, match=r"devices=\d does not divide the batch of \d+ images: give another devices=N, or batch=N"):
+        load(f"eqgan_auto:{variant}")
+
+
 @pytest.mark.parametrize("variant", ["100", "fast", "64,batch=0", "64,devices=x"])
 def test_a_variant_that_the_rule_does_not_know_is_an_error(variant):
     with pytest.raises(ValueError, match="no variant|must be square"):

@@ -153,6 +153,17 @@ def test_a_config_is_used_if_it_fits_the_snapshot(networks, tmp_path):
     assert oasis_jax.load(tmp_path / "run").config.train.lr_g == 0.5
 
 
+def test_the_average_of_a_snapshot_is_not_begun_anew(networks, tmp_path):
+    path = write(tmp_path / "x.pkl", networks[True], arguments())
+    config = family.published_config({"pkl": path})
+    saved = config.to_dict()
+    config.train.ema_ramp = 0.05
+    with pytest.raises(ValueError, match="train.ema_ramp=0.05 would begin a new average.*give --config.train.ema_ramp=0"):
+        family.from_published(config, {"pkl": path})
+    with pytest.raises(CheckpointError, match=r"differ in train.ema_ramp \(checkpoint 0.0, config 0.05\)"):
+        check_config_fits(saved, config.to_dict(), family.free_model_fields, family.fixed_train_fields)
+
+
 CHANGES = {
     "conditional": ("G", {"c_dim": 10}, "G was made with c_dim=10: only 0 is supported"),
     "of grey images": ("D", {"img_channels": 1}, "D was made with img_channels=1: only 3"),
@@ -249,11 +260,3 @@ def test_the_command_needs_no_config(networks, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"to sample: python -m oasis_jax.sample --checkpoint={tmp_path / 'run'} --output" in done.stdout
     assert oasis_jax.load(tmp_path / "run").config.family == "eqgan"
-
-
-def test_evaluation_in_groups_of_the_discriminator_is_checked_before_training():
-    config = recipe.get_config()
-    config.eval.batch_size = 12
-    message = r"eval.batch_size=12, rounded up to \d+ for \d+ devices.* groups of 8 \(model.mbstd_group_size\).* a multiple of 8 and"
-    with pytest.raises(ValueError, match=message):
-        family.train_step(config)

@@ -4,13 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import oasis_jax
-from oasis_jax import editing, recipe_file, sample, saved, series
+from oasis_jax import editing, export, recipe_file, sample, saved, series
 from oasis_jax.heatmaps import of_seed
 from oasis_jax.noise import Regions, noise_vector
 from oasis_jax.recipes import Recipe
@@ -75,6 +76,33 @@ def test_a_model_is_printed_in_a_few_lines(model):
 def test_a_count_that_is_none_is_reported(model, count):
     with pytest.raises(ValueError, match="should be the number of images, 1 or more: this model takes no label maps"):
         model.sample(count)
+
+
+@pytest.mark.parametrize(
+    ("recipes", "kind", "message"),
+    [
+        ([], ValueError, "no seeds or recipes were given"),
+        ([{"style_seeds": {"3": 1}}], TypeError, "style_seeds has the number '3'"),
+        ([{"truncation": None}], ValueError, "truncation None is not a finite number"),
+        ([{"truncation": [0.5, 0.7]}], ValueError, r"truncation \[0.5, 0.7\] is not a finite number"),
+        ([{"truncated_rows": 1.5}], ValueError, "truncated_rows 1.5 is not an integer"),
+    ],
+)
+def test_recipes_that_are_none_are_reported(model, recipes, kind, message):
+    with pytest.raises(kind, match=message):
+        model.inputs([Recipe(0, **fields) for fields in recipes], {})
+
+
+def test_a_choice_of_noise_that_is_none_is_reported(model):
+    with pytest.raises(ValueError, match="noise is 'constant', but should be one of random, const, none"):
+        dataclasses.replace(model, noise="constant")
+
+
+def test_a_page_is_of_models_that_take_label_maps(runs, tmp_path):
+    run, output = str(runs["plain"]), str(tmp_path / "a.html")
+    flags = SimpleNamespace(checkpoint=run, format="page", output=output, labels="", weights=None, best=False, conditioning=None)
+    with pytest.raises(ValueError, match="takes no label maps: use --format=stablehlo"):
+        export.run(flags)
 
 
 def test_no_truncation_is_left_of_latents_at_psi_zero(model):
@@ -231,6 +259,9 @@ def test_the_sheet_of_a_path_shows_frames_change_and_heatmaps(runs, tmp_path):
         ("plain", {"truncation": float("nan")}, "truncation nan is not a finite number"),
         ("plain", {"style_mixing": ["1"]}, "say with --mixed_rows=4-7 which of the style rows 0 to 5"),
         ("plain", {"style_mixing": ["1"], "mixed_rows": ["4-6"]}, "--mixed_rows: there is no style row 6"),
+        ("plain", {"style_mixing": ["1"], "mixed_rows": ["0", "5-3"]}, "--mixed_rows=0,5-3: the range 5-3 runs backwards"),
+        ("plain", {"truncation": 1e39}, "truncation 1e.39 is not a finite number"),
+        ("aware", {"path_of": "l2", "frames": 3}, "--path_of and --frames say what moves along --path: give --path too"),
         ("plain", {"style_mixing": ["x"], "mixed_rows": ["4"]}, "--style_mixing=x: write numbers and ranges"),
         ("plain", {"style_mixing": ["1"], "mixed_rows": ["4"], "interpolate": 3}, "both say what varies: choose one"),
         ("aware", {"path": ["0:0", "0:1"], "count": 2}, "leave --count out"),
@@ -242,6 +273,7 @@ def test_the_sheet_of_a_path_shows_frames_change_and_heatmaps(runs, tmp_path):
         ("aware", {"heatmap_shift": ["l1"]}, "write y:x pairs"),
         ("aware", {"heatmap_scale": ["l1=wide"]}, "write pairs of heatmaps and factor"),
         ("aware", {"heatmap_scale": ["l1=-1"]}, "should be positive"),
+        ("aware", {"heatmap_scale": ["l1=1e-30"]}, "widths below 1e-06"),
     ],
 )
 def test_options_that_do_not_fit_are_reported_before_anything_is_written(runs, tmp_path, which, options, message):

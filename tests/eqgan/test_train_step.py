@@ -178,6 +178,22 @@ def test_the_running_mean_of_path_lengths_is_of_a_part_of_the_batch(step, run):
     np.testing.assert_allclose(penalty, 2 * 2 * np.mean((np.arange(4) - 0.015) ** 2), rtol=1e-5)
 
 
+def test_images_of_a_path_length_update_share_the_coarse_width(step, run):
+    seen = []
+
+    def draw(key, image, heatmaps):
+        seen.append(heatmaps)
+        raise StopIteration
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(step), "draw", lambda self, *arguments: draw(*arguments))
+        with pytest.raises(StopIteration):
+            step.regularise_generator(run[0], jnp.zeros((2 * BATCH, SIDE, SIDE, 3)), jax.random.key(1))
+    (heatmaps,) = seen
+    assert len(heatmaps) == BATCH and len(np.unique(heatmaps[:, 0, 2])) == 1 and 0.5 <= heatmaps[0, 0, 2] < 1
+    assert all(len(np.unique(numbers)) > 1 for numbers in (heatmaps[:, 0, 0], heatmaps[:, 1, 2]))
+
+
 def test_the_recipe_of_a_config():
     step = make_train_step(tiny_config(loss__align_groups=2, model__mbstd_groups=2))
     assert step.alignment == Alignment(1.0, 2) and step.discriminator.groups == 2
