@@ -46,6 +46,7 @@ setup(
     python_requires=">=3.11",
     classifiers=[  # the versions that were tried
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
     ],
     install_requires=[

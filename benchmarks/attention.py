@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import oasis_jax
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.family import find_family
@@ -66,7 +66,7 @@ def measure(run, root, count):
         print(line)
 
 
-@in_one_line("attention")
+@without_traceback("attention", ValueError)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="workdirs of runs; their checkpoints must hold the discriminator")

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import label_maps
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from oasis_jax.oasis import regions
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import choose_capacities
@@ -104,7 +104,7 @@ def run(args):
         print(f"{name}: {f'equally fast at {share:.0%} mixed pixels' if share else f'{faster} is faster on all levels'}")
 
 
-@in_one_line("conditioning")
+@without_traceback("conditioning")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser)

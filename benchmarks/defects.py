@@ -19,7 +19,7 @@ import numpy as np
 from scipy import ndimage
 
 import oasis_jax
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from oasis_jax.data.datasets import DataSpec, open_split
 from oasis_jax.data.pipeline import eval_batches
 from oasis_jax.editing import mean_absolute_change
@@ -93,7 +93,7 @@ def measure(run, root, count):
     return model.step, *(np.concatenate(each) for each in found)
 
 
-@in_one_line("defects")
+@without_traceback("defects", ValueError)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="workdirs of runs, of one data set, or names of packed models")

@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 
 from benchmarks.candidates import Candidate
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from oasis_jax import config_flag
 from oasis_jax.eqgan import discriminator, family, synthesis
 from oasis_jax.heatmaps import of_seed
@@ -111,7 +111,7 @@ def run(args):
         candidate.compare(other)
 
 
-@in_one_line("eqgan_step")
+@without_traceback("eqgan_step")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="configs/eqgan_scenes.py")

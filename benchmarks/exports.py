@@ -16,7 +16,7 @@ import onnxruntime
 
 import oasis_jax
 from benchmarks import label_maps
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from configs import cityscapes
 from oasis_jax.export import export
 from oasis_jax.exporting.stored_weights import FORMATS
@@ -82,7 +82,7 @@ def run(args):
             print("|", " | ".join(cells), f"| {difference.max()} | {difference.mean():.3f} |", flush=True)
 
 
-@in_one_line("exports")
+@without_traceback("exports", ValueError)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser)

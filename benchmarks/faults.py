@@ -1,4 +1,4 @@
-"""What a benchmark says of faulty input: one line, without a traceback."""
+"""What a benchmark says of input that it cannot use: a message without a traceback."""
 import contextlib
 import sys
 
@@ -7,9 +7,9 @@ from oasis_jax.data.labels import DataError
 
 
 @contextlib.contextmanager
-def in_one_line(name):
-    """Exits with one line, which begins with the benchmark's name, if the runs, data or flags cannot be used."""
+def without_traceback(name, *others):
+    """Exits with the message alone, after the benchmark's name, if a run, data or a folder cannot be used, or at errors of `others`."""
     try:
         yield
-    except (CheckpointError, DataError, OSError, ValueError) as error:
+    except (CheckpointError, DataError, OSError, *others) as error:
         sys.exit(f"{name}: {error}")

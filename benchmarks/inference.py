@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import label_maps
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from oasis_jax.layers.initial import initial_variables
 from oasis_jax.oasis.boundaries import boundary_counts
 from oasis_jax.oasis.capacities import describe, fit, of_size
@@ -67,7 +67,7 @@ def run(args):
     print(f"ratio     {seconds['dense'] / seconds['regions']:8.2f}     largest difference {max(differences):.1e} of a range of 2")
 
 
-@in_one_line("inference")
+@without_traceback("inference")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser)

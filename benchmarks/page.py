@@ -16,7 +16,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 import oasis_jax
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from oasis_jax.export import export
 from oasis_jax.studio.single_file import page_of
 
@@ -45,7 +45,7 @@ def measured(chromium, file, model, count):
     return ready, np.median(seconds), np.max(differences), np.mean(differences)
 
 
-@in_one_line("page")
+@without_traceback("page")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="scenes", help="a run, or the name of a model of the package")

@@ -15,7 +15,7 @@ import time
 import numpy as np
 from PIL import Image
 
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from oasis_jax.data import datasets, pipeline, scenes
 
 
@@ -89,7 +89,7 @@ def run(spec, batch_size, seconds, rounds):
         print(f"{name:26}{rate:10.1f}{np.median(ratios):8.2f}{min(ratios):8.2f}{cpu:14.2f}")
 
 
-@in_one_line("pipeline")
+@without_traceback("pipeline")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default="", help="folder of the data set")

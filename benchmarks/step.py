@@ -24,7 +24,7 @@ from flax import linen as nn
 
 from benchmarks import label_maps
 from benchmarks.candidates import Candidate
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from configs import default
 from oasis_jax.heatmaps import NUM_MAPS, of_seed
 from oasis_jax.layers import convolution, normalised
@@ -161,7 +161,7 @@ def run(args):
         candidate.compare(other)
 
 
-@in_one_line("step")
+@without_traceback("step")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser, height=128, width=128)

@@ -27,7 +27,7 @@ import uvicorn
 import oasis_jax
 from benchmarks import label_maps
 from benchmarks.exports import published
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from oasis_jax.studio import framing, renderer
 from oasis_jax.studio.examples import Examples
 from oasis_jax.studio.model_facts import model_facts
@@ -160,7 +160,7 @@ def run(args):
             print(f"{f'preview, {side}x{side}':20}" + "{:7.3f}s{:10.3f}s{:8.1f}{:16.1f}".format(*row))
 
 
-@in_one_line("studio")
+@without_traceback("studio")
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     label_maps.add_flags(parser, 64, 128)

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.faults import in_one_line
+from benchmarks.faults import without_traceback
 from oasis_jax import config_flag
 from oasis_jax.data.check import check_split
 from oasis_jax.data.datasets import DataSpec, open_split
@@ -256,7 +256,7 @@ def _spread(values, sign=""):
     return f"{100 * np.mean(values):{sign}.1f}{spread}"
 
 
-@in_one_line("usefulness")
+@without_traceback("usefulness", ValueError)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="camvid_small", help="of OASIS: its data fields, and the sizes of its discriminator")

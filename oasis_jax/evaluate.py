@@ -3,10 +3,10 @@
     python -m oasis_jax.evaluate --checkpoint=runs/cityscapes --config.data.root=/data/cityscapes
     python -m oasis_jax.evaluate --images=their_results/ --config=configs/cityscapes.py --config.data.root=/data/cityscapes --output=scores/
 
-The config of a checkpoint is that of its run; every field can be overridden. Writes report.json, report.md and report.html, with a summary
-of the data; if a network segments the images, the page shows those that match their label maps best and worst. Measurements are cached in
-$OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of everything that they depend on: an interrupted evaluation is resumed, and real photos
-are measured once.
+The config of a checkpoint is that of its run; fields of data and eval can be overridden. Writes report.json, report.md and report.html,
+with a summary of the data; if a network segments the images, the page shows those that match their label maps best and worst.
+Measurements are cached in $OASIS_JAX_CACHE or ~/.cache/oasis_jax under a key of everything that they depend on: an interrupted evaluation
+is resumed, and real photos are measured once.
 
 On several hosts, start it on each of them, with JAX_COORDINATOR_ADDRESS=HOST:PORT (of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set:
 each process measures its part of the images, and the first one writes the report.
@@ -55,12 +55,11 @@ def run(options, config):
     from oasis_jax.evaluation.report import best_and_worst, write_report
     from oasis_jax.family import find_family, name_of, own_networks, rules_of
     from oasis_jax.parallel.processes import is_first
-    from oasis_jax.saved import load_state
+    from oasis_jax.saved import load_config, load_state
     from oasis_jax.training.setup import make_validation
 
-    model = None if options.images else sampling.load(options.checkpoint, options.best)
-    if model and name_of(model.config) != name_of(config):
-        trained, given = name_of(model.config), name_of(config)
+    trained, given = (name_of(each) for each in (config if options.images else load_config(options.checkpoint, options.best), config))
+    if trained != given:
         raise ValueError(f"--checkpoint={options.checkpoint} is of the family {trained}, --config of {given}: leave --config out")
     rules = rules_of(find_family(config)).items()
     used = {name: rule for name, rule in rules if name.startswith(("data.", "eval."))}
@@ -84,6 +83,7 @@ def run(options, config):
     if options.images:
         generated, subject = validation.folder(options.images), {"images": str(options.images)}
     else:
+        model = sampling.load(options.checkpoint, options.best)
         generated, subject = validation.samples(model), {"checkpoint": str(options.checkpoint), "step": model.step}
         diversity = bool(protocol.diversity_maps) and model.has_noise and "label_map" in model.columns
         state = load_state(options.checkpoint, options.best)
@@ -141,6 +141,8 @@ def define_flags(argv):
         if not checkpoint and not images and not any(re.match("--?help", arg) for arg in argv):
             sys.exit(f"evaluate: {NOTHING}")
         return config_flag.parse_flags
+    if fields := [arg for arg in argv if re.match(r"--?config\.model\.", arg)]:
+        sys.exit(f"evaluate: {fields[0].partition('=')[0]} would change nothing, since the networks are those of the run: omit it")
     from oasis_jax.checkpoint import CheckpointError
     from oasis_jax.saved import load_config
 

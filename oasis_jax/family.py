@@ -106,7 +106,7 @@ class Family(Protocol):
         host_fields: fields and sections of the config that `train_step` does not depend on, such as `fields.HOST_FIELDS`. Optional: without
             it, a step that was kept (`training.kept_step`) is used only with exactly the same config.
         free_model_fields: fields of config.model that may change on resume: they change how the model is computed, not the model.
-        fixed_train_fields: fields of config.train that may not change on resume, because the state depends on them.
+        fixed_train_fields: fields of config.train that may not change on resume: the state depends on them, or would be damaged.
         allowed: {dotted name of a field: `allowed.Rule`}, of the shared fields and the family's own. Optional: without it, the family's own
             fields are not checked.
         onnx_options: {flag: (choices, help)} of `onnx_model`. Optional, like `onnx_model`: without both, models are exported as StableHLO

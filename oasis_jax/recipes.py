@@ -2,14 +2,15 @@
 import collections
 import dataclasses
 import itertools
-import numbers
 from collections.abc import Iterable
 
 import numpy as np
 
 from oasis_jax import id_maps
-from oasis_jax.heatmaps import LARGEST, changed, check, of_seed, with_centres
+from oasis_jax.heatmaps import changed, check, of_seed, with_centres
 from oasis_jax.noise import Regions, RegionSeed, check_position, check_seed, check_seeds, class_noise, slerp
+
+MOST_TRUNCATION = 1e6  # psi beyond it would overflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Recipe:
 
     Raises:
         TypeError: class_seeds or style_seeds is not a dict.
-        ValueError: a seed is not an integer in 0..2**32-1, t is not from 0 to 1, the truncation is no number up to
-            `heatmaps.LARGEST`, or truncated_rows is no integer from 0.
+        ValueError: a seed is not an integer in 0..2**32-1, t is not from 0 to 1, the truncation is not a number from
+            -MOST_TRUNCATION to MOST_TRUNCATION, or truncated_rows is not an integer from 0.
     """
 
     seed: int
@@ -57,8 +58,10 @@ class Recipe:
         for name, seeds in (("class_seeds", self.class_seeds), ("class_seeds of end", end_seeds), ("style_seeds", self.style_seeds)):
             check_seeds(name, seeds)
         check_position(self.t)
-        if not isinstance(self.truncation, numbers.Real) or not abs(self.truncation) <= LARGEST:
-            raise ValueError(f"truncation {self.truncation!r} is not a finite number: give psi, usually from 0 to 1")
+        psi = np.asarray(self.truncation)
+        if psi.ndim or psi.dtype.kind not in "iuf" or not abs(psi) <= MOST_TRUNCATION:
+            limits = f"-{MOST_TRUNCATION:g} to {MOST_TRUNCATION:g}"
+            raise ValueError(f"truncation {self.truncation!r} is not a number from {limits}: give psi, usually from 0 to 1")
         rows = self.truncated_rows
         if rows is not None and (not isinstance(rows, int | np.integer) or isinstance(rows, bool) or rows < 0):
             raise ValueError(f"truncated_rows {rows!r} is not an integer from 0: give the number of rows to truncate")
@@ -165,9 +168,10 @@ def unique_names(names):
 
 def as_recipes(seeds):
     """Recipes from integers in 0..2**32-1 or Recipes; raises ValueError if there are none."""
-    if not len(seeds):
+    recipes = [seed if isinstance(seed, Recipe) else Recipe(seed) for seed in seeds]
+    if not recipes:
         raise ValueError("no seeds or recipes were given: give one for each image")
-    return [seed if isinstance(seed, Recipe) else Recipe(seed) for seed in seeds]
+    return recipes
 
 
 def count_from(seed, count):

@@ -103,7 +103,7 @@ def _refuse_useless(options, model):
         if getattr(options, limit) not in (None, []) and getattr(options, limited) in (None, []):
             raise ValueError(f"--{limit} says which style rows --{limited} concerns: give both, or neither")
     if not options.path and (given := [f"--{name}" for name in ("path_of", "frames") if getattr(options, name) is not None]):
-        raise ValueError(f"{' and '.join(given)} say what moves along --path: give --path too")
+        raise ValueError(f"{' and '.join(given)} need --path: give it too, or omit them")
 
 
 def _interpolation(options, ends):

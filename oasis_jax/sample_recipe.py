@@ -8,7 +8,7 @@ from oasis_jax.files import expanded
 
 # Options that say which images to generate, and from which labels: {name: value if it is not given}.
 _OF_THE_RECIPE = {"labels": None, "seed": 0, "count": 1, "interpolate": 0, "noise": "", "size": ""}
-_OF_THE_RECIPE |= {"truncation": None, "truncated_rows": None, "as_dataset": False}
+_OF_THE_RECIPE |= {"truncation": None, "truncated_rows": None, "as_dataset": False, "path_of": None, "frames": None}
 _OF_THE_RECIPE |= dict.fromkeys(("resample_classes", "noise_seed_per_class", "style_mixing", "mixed_rows"), [])
 _OF_THE_RECIPE |= dict.fromkeys(("heatmap_centres", "heatmap_shift", "heatmap_scale", "path"), [])
 

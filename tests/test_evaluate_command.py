@@ -75,6 +75,10 @@ def test_faults_are_named(run, evaluate, tmp_path):
     assert "is the folder of --images" in evaluate("--config=configs/scenes.py", *same)
 
 
+    told = evaluate(f"--checkpoint={run}", "--config.model.dtype=bfloat16")
+    assert told == "evaluate: --config.model.dtype would change nothing, since the networks are those of the run: omit it"
+
+
 def test_what_the_check_finds_is_told_once(evaluate, tmp_path):
     for kind, mode in (("photos", "RGB"), ("labels", "L")):
         (tmp_path / "val" / kind).mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Data sets: their fields, and how their splits are opened."""
 import dataclasses
+from typing import Any
 
 from oasis_jax.data.columns import make_columns
 from oasis_jax.data.columns import read_photo as read_photo
@@ -11,6 +12,7 @@ from oasis_jax.files import expanded
 
 SPLITS = ("train", "val")
 PAIRS = ("image", "label_map")  # columns of a data set of photos with label maps
+_READ = ("layout", "image_size", "fit", "tfds_train_split", "tfds_val_split", "tfds_image", "tfds_label", "scene_categories")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +71,11 @@ class DataSpec:
         """The DataSpec of the ConfigDict config.data; lists become tuples. Configs of older checkpoints lack some fields."""
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
 
+    @property
+    def identity(self) -> list[Any]:
+        """What photos and label maps depend on, besides what their Split says."""
+        return [getattr(self, name) for name in _READ]
+
     def decoded_size(self, split) -> tuple[int, int]:
         """(height, width) that the examples of a split are resized to, before any crop."""
         return tuple(self.resize_size if split == "train" and self.resize_size else self.image_size)
@@ -122,6 +129,7 @@ def _open_scenes(spec, split, columns):
     opened = make_columns(spec, columns, len(scenes.CLASS_NAMES), scenes.CLASS_NAMES)
     count = spec.scenes_train if split == "train" else spec.scenes_val
     # Splits differ by seed. Scenes are drawn at the size at which they are used, so that nothing is resized.
-    drawn = scenes.Scenes(count, spec.decoded_size(split), seed=SPLITS.index(split))
+    size = spec.decoded_size(split)
+    drawn = scenes.Scenes(count, size, seed=SPLITS.index(split))
     examples = tuple(Example(f"scene_{i:05d}") for i in range(count))
-    return Split(split, examples, opened, read_arrays=lambda i: dict(zip(PAIRS, drawn.scene(i), strict=True)))
+    return Split(split, examples, opened, read_arrays=lambda i: dict(zip(PAIRS, drawn.scene(i), strict=True)), drawn_size=size)

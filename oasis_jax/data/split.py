@@ -59,6 +59,7 @@ class Split:
         columns: what an example holds.
         faults: one line per file that belongs to no example; the split may be used only if there are none.
         read_arrays: for examples without files, i -> {column: array}: the photo as uint8 (H, W, 3), stored ids as (H, W).
+        drawn_size: (H, W) at which procedural examples are drawn; () if examples are read.
         archives: files that `read_arrays` reads from: a zip, or those of a TFDS builder.
         notes: one line for each thing that users should know about the files but that is not a fault.
         label_files: the folder of the label maps, or a pattern if the folder holds other files too; empty without files.
@@ -69,6 +70,7 @@ class Split:
     columns: tuple[Photo | LabelMap, ...]
     faults: tuple[str, ...] = ()
     read_arrays: Callable[[int], Mapping[str, np.ndarray]] | None = None
+    drawn_size: tuple[int, ...] = ()
     archives: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     label_files: str = ""

@@ -27,7 +27,7 @@ published_files = {"pkl": "Published snapshot *.pkl of EqGAN-SA, or of StyleGAN2
 allowed = fields.ALLOWED
 host_fields = HOST_FIELDS
 free_model_fields = ("dtype", "remat", "noise", "mbstd_groups")
-fixed_train_fields = ("ema_ramp",)  # a converted run has a trained average, which a ramp would begin anew
+fixed_train_fields = ("ema_ramp",)  # a ramp that is switched on soon after a conversion replaces the converted average
 
 
 def columns(config):

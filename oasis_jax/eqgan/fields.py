@@ -54,7 +54,7 @@ def add_fields(config):
     train.adam_eps = 1e-8
     train.style_mixing = 0.0  # share of training images whose styles come from two latents (StyleGAN2: 0.9)
     train.ema_images = 20_000.0  # half-life of the averaged generator, in images
-    train.ema_ramp = 0.0  # limits the half-life to this share of the images seen so far; 0 for no limit, as after a conversion
+    train.ema_ramp = 0.0  # limits the half-life to this share of the images seen so far; 0 for no limit; converted runs need 0
 
 
 # The allowed values of each single field of an EqGAN-SA config: the shared fields and EqGAN-SA's own.

@@ -164,8 +164,8 @@ class Model:
             raise ValueError("a recipe has class_seeds, but this model has no classes: leave them out")
         if recipe.regions is not None:
             raise ValueError("a recipe has regions with noise of their own, but this model takes no label maps: leave them out")
-        if wrong := [row for row in recipe.style_seeds if not 0 <= row < self.num_styles]:
-            raise ValueError(f"there is no style row {wrong[0]} among {self.num_styles} (0..{self.num_styles - 1})")
+        if wrong := [row for row in recipe.style_seeds if row not in range(self.num_styles)]:
+            raise ValueError(f"there is no style row {wrong[0]!r} among {self.num_styles} (0..{self.num_styles - 1})")
         seeds = list(dict.fromkeys(recipe.style_seeds.values()))
         rows = np.zeros(self.num_styles, np.int32)
         for row, seed in recipe.style_seeds.items():

@@ -77,10 +77,6 @@ class Targets:
         return self.split.rule(labels_alone.read(index)["label_map"], f"label map {source}")
 
 
-# Fields of a DataSpec that decide, besides the files and the rule of stored ids, how photos and label maps look.
-_READ = ("layout", "image_size", "fit", "tfds_train_split", "tfds_val_split", "tfds_image", "tfds_label", "scene_categories")
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
     """The examples of a split that are evaluated, and the targets of a segmenter for them.
@@ -103,13 +99,10 @@ class Examples:
         examples = self.split.examples[: self.count]
         files = [[example.name, *(stamp(path) for path in example.files.values())] for example in examples]
         files += [stamp(path) for path in self.split.archives]
-        meaning = ""
-        if self.split.column("label_map"):
-            rule = self.split.rule
-            meaning = hashlib.sha256(rule.identity).hexdigest()
+        meaning = hashlib.sha256(self.split.rule.identity).hexdigest() if self.split.column("label_map") else ""
         targets = self.targets and [list(self.targets.size), self.targets.table.tolist()]
-        read = [[name, getattr(self.spec, name)] for name in _READ]
-        return [self.split.name, read, meaning, hashlib.sha256(repr(files).encode()).hexdigest(), self.count, targets]
+        read = self.spec.identity, self.split.drawn_size
+        return [self.split.name, *read, meaning, hashlib.sha256(repr(files).encode()).hexdigest(), self.count, targets]
 
     @property
     def identity_of_labels(self):
@@ -265,8 +258,8 @@ class Folder:
     """Images of any other system in one folder: any number of them, or each named like the photo or the label map of its example.
 
     Args:
-        path: folder; a contact sheet and hidden files in it are ignored. Images of another size than `spec.image_size` are resized by
-            Pillow (bicubic).
+        path: folder; a contact sheet and hidden files in it are ignored. Images of another size than `spec.image_size` are fitted
+            to it as photos are.
         examples: Examples. If they have label maps, there must be an image for each; otherwise there may be any number of images.
 
     Raises:
@@ -295,7 +288,8 @@ class Folder:
         sizes = _sizes(self.files)
         if sizes != {tuple(spec.image_size)}:
             listed = ", ".join(f"{height}x{width}" for height, width in sorted(sizes)[:3])
-            self.notes.append(f"images of {listed} were resized to {spec.image_size[0]}x{spec.image_size[1]} by Pillow (bicubic)")
+            done = f"{'cropped and ' if self._photo.crop else ''}resized to {spec.image_size[0]}x{spec.image_size[1]}"
+            self.notes.append(f"images of {listed} were {done} by Pillow (bicubic)")
 
     def _match(self, files):
         """Assigns a file to each example by name; `files` is {stem: path}."""

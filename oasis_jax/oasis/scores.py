@@ -85,10 +85,12 @@ class ScoresByDiscriminator:
         return {"confusion": counts["confusion"] + confusion_matrix(label_map[cared], classes[cared], len(counts["confusion"]))}, {}
 
     def finish(self, reference, scored):
-        scores = {}
+        scores, classes = {}, range(self.discriminator.module.num_classes)
+        order = sorted(classes, key=lambda class_id: class_id == self.dontcare_id)  # don't-care, which can only be predicted, comes last
         for measured, suffix in ((scored, ""), (reference, "_on_real_photos")):
             confusion = measured.counts["confusion"]
-            scores[f"miou_by_d{suffix}"] = mean_iou(confusion, MeanOver.LABELLED)
+            cared = len(classes) - (self.dontcare_id in classes)
+            scores[f"miou_by_d{suffix}"] = mean_iou(confusion[np.ix_(order, order)], MeanOver.SEEN, cared)
             scores[f"accuracy_by_d{suffix}"] = pixel_accuracy(confusion)
         return Finding(scores)
 

@@ -13,7 +13,7 @@ def check_config_fits(saved, current, free_model_fields=(), fixed_train_fields=(
     Args:
         saved, current: nested dicts.
         free_model_fields: fields of config.model that change how the model is computed, not the model.
-        fixed_train_fields: fields of config.train that the state depends on.
+        fixed_train_fields: fields of config.train that the state depends on, or would be damaged by.
 
     Raises:
         CheckpointError: fields differ that must be equal; the message names them.

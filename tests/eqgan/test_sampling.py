@@ -79,17 +79,17 @@ def test_a_count_that_is_none_is_reported(model, count):
 
 
 @pytest.mark.parametrize(
-    ("recipes", "kind", "message"),
+    ("recipes", "message"),
     [
-        ([], ValueError, "no seeds or recipes were given"),
-        ([{"style_seeds": {"3": 1}}], TypeError, "style_seeds has the number '3'"),
-        ([{"truncation": None}], ValueError, "truncation None is not a finite number"),
-        ([{"truncation": [0.5, 0.7]}], ValueError, r"truncation \[0.5, 0.7\] is not a finite number"),
-        ([{"truncated_rows": 1.5}], ValueError, "truncated_rows 1.5 is not an integer"),
+        ([], "no seeds or recipes were given"),
+        ([{"style_seeds": {"3": 1}}], "there is no style row '3' among 6"),
+        ([{"truncation": None}], "truncation None is not a number from -1e.06 to 1e.06"),
+        ([{"truncation": [0.5, 0.7]}], r"truncation \[0.5, 0.7\] is not a number from"),
+        ([{"truncated_rows": 1.5}], "truncated_rows 1.5 is not an integer"),
     ],
 )
-def test_recipes_that_are_none_are_reported(model, recipes, kind, message):
-    with pytest.raises(kind, match=message):
+def test_recipes_that_are_none_are_reported(model, recipes, message):
+    with pytest.raises(ValueError, match=message):
         model.inputs([Recipe(0, **fields) for fields in recipes], {})
 
 
@@ -256,12 +256,12 @@ def test_the_sheet_of_a_path_shows_frames_change_and_heatmaps(runs, tmp_path):
         ("plain", {"truncated_rows": 3}, "--truncated_rows says which style rows --truncation concerns"),
         ("plain", {"mixed_rows": ["3"]}, "--mixed_rows says which style rows --style_mixing concerns"),
         ("plain", {"truncation": 0.5, "truncated_rows": 7}, "no style row 6; this model has 6, 0 to 5"),
-        ("plain", {"truncation": float("nan")}, "truncation nan is not a finite number"),
+        ("plain", {"truncation": float("nan")}, "truncation nan is not a number from"),
         ("plain", {"style_mixing": ["1"]}, "say with --mixed_rows=4-7 which of the style rows 0 to 5"),
         ("plain", {"style_mixing": ["1"], "mixed_rows": ["4-6"]}, "--mixed_rows: there is no style row 6"),
         ("plain", {"style_mixing": ["1"], "mixed_rows": ["0", "5-3"]}, "--mixed_rows=0,5-3: the range 5-3 runs backwards"),
-        ("plain", {"truncation": 1e39}, "truncation 1e.39 is not a finite number"),
-        ("aware", {"path_of": "l2", "frames": 3}, "--path_of and --frames say what moves along --path: give --path too"),
+        ("plain", {"truncation": 1e39}, "truncation 1e.39 is not a number from"),
+        ("aware", {"path_of": "l2", "frames": 3}, "--path_of and --frames need --path: give it too, or omit them"),
         ("plain", {"style_mixing": ["x"], "mixed_rows": ["4"]}, "--style_mixing=x: write numbers and ranges"),
         ("plain", {"style_mixing": ["1"], "mixed_rows": ["4"], "interpolate": 3}, "both say what varies: choose one"),
         ("aware", {"path": ["0:0", "0:1"], "count": 2}, "leave --count out"),

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -233,9 +234,11 @@ def test_scores_by_the_run_are_of_the_images_that_the_protocol_scores(validation
 
 def test_dontcare_is_no_class_of_the_mean_even_if_d_predicts_it():
     confusion = np.array([[0, 0, 0], [1, 5, 0], [0, 0, 6]])  # a pixel of class 1 is predicted as class 0, don't-care
-    metric = ScoresByDiscriminator(None, 0)
-    found = metric.finish(Measured(1, {"confusion": confusion}, {}), Measured(1, {"confusion": confusion}, {})).scores
-    assert found["miou_by_d"] == found["miou_by_d_on_real_photos"] == pytest.approx((5 / 6 + 1) / 2)
+    discriminator = types.SimpleNamespace(module=types.SimpleNamespace(num_classes=3))
+    measured = Measured(1, {"confusion": confusion}, {})
+    for dontcare_id, expected in ((0, (5 / 6 + 1) / 2), (-1, (0 + 5 / 6 + 1) / 3)):
+        found = ScoresByDiscriminator(discriminator, dontcare_id).finish(measured, measured).scores
+        assert found["miou_by_d"] == found["miou_by_d_on_real_photos"] == pytest.approx(expected)
 
 
 def test_lpips_is_missed_only_where_it_is_measured(validation, model):
@@ -314,6 +317,8 @@ def test_fields_that_change_no_image_measure_nothing_again(validation):
         return dataclasses.replace(validation.examples, spec=dataclasses.replace(spec, **fields)).identity != identity
 
     assert not changed(workers=3, flip=False, class_names=tuple("abcdefghijkl"), train_labels="x", dontcare_id=1)
+    other = dataclasses.replace(validation.examples.split, drawn_size=(48, 48))
+    assert dataclasses.replace(validation.examples, split=other).identity != identity
     assert changed(fit="crop") and changed(image_size=(32, 32)) and changed(tfds_label="y")
 
 
