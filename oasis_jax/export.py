@@ -86,7 +86,7 @@ def run(options):
     given = {name: getattr(options, name) for name in _family_options() if getattr(options, name) is not None}
     model = sampling.load(options.checkpoint, options.best)
     if options.format == PAGE:
-        if "label_map" not in model.columns:
+        if not model.columns:
             raise ValueError(f"a page is painted on, but {options.checkpoint} takes no label maps: use --format={STABLEHLO}")
         network, _ = export(model, ONNX, options.weights or "float16", **given)
         data = page_of(model, options.checkpoint, network, options.labels)
