@@ -28,7 +28,7 @@ class Drawn:
         labels: integer classes (H, W).
         source: number of the label map that it was drawn from.
         mirrored: whether that label map was mirrored.
-        pasted: tuple of Pasted, in the order in which they were pasted: later ones may cover earlier ones.
+        pasted: tuple of Pasted that changed a pixel, in the order in which they were pasted: later ones may cover earlier ones.
     """
 
     labels: np.ndarray
@@ -45,8 +45,9 @@ class Mixing:
     probabilities, then one of its pixels in all sources; the source of this pixel is taken. The weight of each pixel is thus the inverse
     frequency of its class.
 
-    A pasted region is the connected region of a pixel that is drawn from the pixels of one of the `classes` in another source. It is pasted
-    at its own position. The class is drawn from those that this source holds; with `favour_rare`, class and source are drawn as above.
+    A pasted region is the connected region of a pixel that is drawn from the pixels of one of the `classes` in another source, or in the
+    same one if no other holds the class. It is pasted at its own position. The class is drawn from those that this source holds; with
+    `favour_rare`, class and source are drawn as above.
 
     Attributes:
         read: number of a source -> integer classes (H, W), which are not modified.
@@ -56,7 +57,8 @@ class Mixing:
         favour_rare: as above.
 
     Raises:
-        ValueError: no source holds one of `classes`, or, with `favour_rare`, any class.
+        ValueError: no source holds one of `classes`, or, with `favour_rare`, any class; or `classes` would be pasted from a single source
+            onto itself.
     """
 
     read: Callable[[int], np.ndarray]
@@ -70,6 +72,8 @@ class Mixing:
             raise ValueError("all label maps are don't-care throughout")
         if missing := [one for one in self.classes if not self.pixels[:, one].any()]:
             raise ValueError(f"no label map holds class {missing[0]}")
+        if self.classes and len(self.pixels) == 1 and not self.mirror:
+            raise ValueError("regions are pasted from other label maps, but there is only one: give more, or mirror it")
 
     def draw(self, seed) -> Drawn:
         """Draws the label map of a seed, a non-negative integer."""
@@ -82,8 +86,10 @@ class Mixing:
         for _ in range(rng.integers(1, _MOST_REGIONS, endpoint=True)):
             other, class_id = self._rare(rng, self.classes, source) if self.favour_rare else self._any(rng, source)
             found, flipped = self._read(rng, other)
-            labels[region_of_class(found == class_id, rng)] = class_id
-            pasted.append(Pasted(other, class_id, flipped))
+            region = region_of_class(found == class_id, rng)
+            if (labels[region] != class_id).any():  # it changes nothing if, for example, only this source holds the class
+                labels[region] = class_id
+                pasted.append(Pasted(other, class_id, flipped))
         return Drawn(labels, source, mirrored, tuple(pasted))
 
     def _read(self, rng, source):

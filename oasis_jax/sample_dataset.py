@@ -240,6 +240,8 @@ def _mixing(model, options, read, pixels):
         if not pixels[:, class_id].any():
             known = ", ".join(one_line(model.class_names[i]) for i in np.flatnonzero(pixels.any(0)))
             raise ValueError(f"--mix: none of the label maps holds class {class_id} ({name}): leave it out; they hold {known}")
+    if classes and len(pixels) == 1 and not options.mirror:
+        raise ValueError("--mix pastes from other label maps, but there is only one: give more with --labels, or add --mirror")
     if options.favour_rare and not pixels.any():
         raise ValueError("--favour_rare: all label maps are don't-care throughout: give others with --labels")
     return label_mixing.Mixing(read, pixels, options.mirror, classes, options.favour_rare)

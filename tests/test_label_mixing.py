@@ -56,15 +56,28 @@ def test_mixing_only_inserts_regions_of_the_named_classes(favour_rare):
     for seed in range(40):
         drawn = mixing(maps, mirror=True, classes=(CAR, SIGN), favour_rare=favour_rare).draw(seed)
         expected = maps[drawn.source][:, ::-1] if drawn.mirrored else maps[drawn.source]
-        assert 1 <= len(drawn.pasted) <= 3 and {each.class_id for each in drawn.pasted} <= {CAR, SIGN}
+        assert len(drawn.pasted) <= 3 and {each.class_id for each in drawn.pasted} <= {CAR, SIGN}
         donors = [maps[each.source][:, ::-1] if each.mirrored else maps[each.source] for each in drawn.pasted]
         possible = [donor == each.class_id for donor, each in zip(donors, drawn.pasted, strict=True)]
         differs = drawn.labels != expected
         assert not (differs & ~np.any(possible, axis=0)).any()
         assert set(np.unique(drawn.labels[differs])) <= {each.class_id for each in drawn.pasted}
         assert all((donor == each.class_id).any() for donor, each in zip(donors, drawn.pasted, strict=True))
+        assert differs.any() or not drawn.pasted
         changed += differs.any()
     assert changed > 20
+
+
+@pytest.mark.parametrize("favour_rare", [False, True])
+def test_the_only_source_of_a_class_is_not_said_to_be_pasted_onto_itself(favour_rare):
+    maps = np.full((3, 6, 8), ROAD)
+    maps[1, 2:4, 2:4] = CAR
+    drawn = [mixing(maps, classes=(CAR,), favour_rare=favour_rare).draw(seed) for seed in range(30)]
+    assert all(bool(each.pasted) == (each.source != 1) for each in drawn)
+    assert all((each.labels == maps[1]).all() for each in drawn)
+    with pytest.raises(ValueError, match="there is only one: give more, or mirror it"):
+        mixing(maps[1:2], classes=(CAR,))
+    assert any(mixing(maps[1:2], mirror=True, classes=(CAR,)).draw(seed).pasted for seed in range(10))
 
 
 def test_a_region_is_whole_and_one():

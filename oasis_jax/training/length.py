@@ -21,5 +21,5 @@ def check_rates_last(train_step, num_steps):
         fields = ", ".join(f"train.{name}" for name in rates)
         raise ValueError(
             f"the learning rates ({fields}) are 0 before the last of {num_steps} steps: set a smaller train.num_steps, "
-            "or let them fall to 0 later (train.linear_decay)"
+            "or let them fall later or more slowly (train.linear_decay, train.half_life)"
         )
