@@ -58,9 +58,8 @@ def run(options, config):
     from oasis_jax.saved import load_config, load_state
     from oasis_jax.training.setup import make_validation
 
-    trained, given = (name_of(each) for each in (config if options.images else load_config(options.checkpoint, options.best), config))
-    if trained != given:
-        raise ValueError(f"--checkpoint={options.checkpoint} is of the family {trained}, --config of {given}: leave --config out")
+    if not options.images and (trained := name_of(load_config(options.checkpoint, options.best))) != name_of(config):
+        raise ValueError(f"--checkpoint={options.checkpoint} is of the family {trained}, --config of {name_of(config)}: leave --config out")
     rules = rules_of(find_family(config)).items()
     used = {name: rule for name, rule in rules if name.startswith(("data.", "eval."))}
     check_fields(config, used, complete=False)  # an older checkpoint may lack some

@@ -73,8 +73,6 @@ def test_faults_are_named(run, evaluate, tmp_path):
     assert "is not a folder" in evaluate("--config=configs/scenes.py", f"--images={tmp_path / 'x'}", f"--output={tmp_path / 'out'}")
     same = [f"--images={tmp_path}", "--output=" + os.path.relpath(tmp_path, ROOT)]
     assert "is the folder of --images" in evaluate("--config=configs/scenes.py", *same)
-
-
     told = evaluate(f"--checkpoint={run}", "--config.model.dtype=bfloat16")
     assert told == "evaluate: --config.model.dtype would change nothing, since the networks are those of the run: omit it"
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from oasis_jax.data import decode
 from oasis_jax.data.image_files import DataError, open_image
+from oasis_jax.data.split import size_and_date
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
 
@@ -200,7 +201,7 @@ def _look(path):
         found = os.stat(path)
     except OSError:
         return None
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else ()
+    return size_and_date(found) if stat.S_ISREG(found.st_mode) else ()
 
 
 def _is_turned(path):

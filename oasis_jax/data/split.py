@@ -43,10 +43,14 @@ def _stamp(path):
 def stamp(path):
     """[path, size, date] of a file: results computed from the file stay valid until one of them changes."""
     if "://" not in str(path):
-        stat = os.stat(path)
-        return [path, stat.st_size, stat.st_mtime_ns]  # epath gives whole seconds, in which a file can be written twice
+        return [path, *size_and_date(os.stat(path))]
     stat = epath.Path(path).stat()
     return [path, stat.length, stat.mtime]
+
+
+def size_and_date(stat):
+    """Size and date of a local file, from its os.stat_result. The date is in nanoseconds: a file can be written twice in a second."""
+    return stat.st_size, stat.st_mtime_ns
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -87,9 +87,9 @@ class ScoresByDiscriminator:
     def finish(self, reference, scored):
         scores, classes = {}, range(self.discriminator.module.num_classes)
         order = sorted(classes, key=lambda class_id: class_id == self.dontcare_id)  # don't-care, which can only be predicted, comes last
+        cared = len(classes) - (self.dontcare_id in classes)
         for measured, suffix in ((scored, ""), (reference, "_on_real_photos")):
             confusion = measured.counts["confusion"]
-            cared = len(classes) - (self.dontcare_id in classes)
             scores[f"miou_by_d{suffix}"] = mean_iou(confusion[np.ix_(order, order)], MeanOver.SEEN, cared)
             scores[f"accuracy_by_d{suffix}"] = pixel_accuracy(confusion)
         return Finding(scores)
